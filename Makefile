@@ -1,0 +1,95 @@
+# `make demo` and `make test` are all that a fresh machine needs: both set everything up first.
+# Needs Python >= 3.10 with its headers, a C/C++ compiler and make; cmake and ROS 2 come from PyPI.
+
+PYTHON ?= python3
+ROS_DISTRO ?= jazzy
+TORCH ?= torch==2.13.0
+ARGS ?=
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-print-directory
+
+DISTROS := jazzy kilted
+ifeq ($(filter $(ROS_DISTRO),$(DISTROS)),)
+  $(error ROS_DISTRO=$(ROS_DISTRO) has no wheels on PyPI; one of: $(DISTROS), e.g. `make $(MAKECMDGOALS) ROS_DISTRO=jazzy`)
+endif
+
+# Relative on purpose: the checkout may lie in a path with spaces.
+VENV := .venv$(if $(filter-out jazzy,$(ROS_DISTRO)),-$(ROS_DISTRO))
+BIN := $(VENV)/bin
+STAMPS := $(VENV)/.stamps
+PIP := $(BIN)/python -m pip install --no-input --disable-pip-version-check
+ROS_REQUIREMENTS := requirements/ros.txt $(wildcard requirements/ros-$(ROS_DISTRO).txt)
+
+# The environment is complete in itself. What a sourced ROS installation or another environment's
+# python left in the shell would mix two ROS distributions in one process.
+ifneq ($(AMENT_PREFIX_PATH)$(_ROS_WHEELS_BOOTSTRAP_COMPLETE),)
+  unexport LD_LIBRARY_PATH
+endif
+unexport AMENT_PREFIX_PATH CMAKE_PREFIX_PATH COLCON_PREFIX_PATH PYTHONPATH PYTHONHOME VIRTUAL_ENV
+unexport _ROS_WHEELS_BOOTSTRAP_COMPLETE
+# A test picks its own domain and must never hear, or move, a robot.
+test: unexport ROS_DOMAIN_ID
+test: export ROS_AUTOMATIC_DISCOVERY_RANGE := LOCALHOST
+demo bench bench-mppi: export ROS_AUTOMATIC_DISCOVERY_RANGE := LOCALHOST
+
+.PHONY: help setup test lint demo bench bench-mppi clean distclean
+
+help:  ## show this text
+	@echo "usage: make TARGET [ROS_DISTRO=jazzy|kilted] [PYTHON=python3] [ARGS='...']"; echo
+	@sed -nE 's/^([a-z-]+):.*## (.*)$$/  \1|\2/p' $(firstword $(MAKEFILE_LIST)) | column -t -s '|'
+
+setup: $(STAMPS)/requirements  ## create or update the environment and install the package into it
+	@$(BIN)/python scripts/dev_install.py
+
+test: setup  ## run the tests (ARGS: further arguments for pytest)
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: setup  ## check the sources with ruff
+	$(BIN)/ruff check .
+
+demo: setup  ## run 30 s of the whole system, report into demo_report/
+	$(BIN)/mppi-maml demo $(ARGS)
+
+bench: setup  ## run every benchmark
+	$(BIN)/mppi-maml compare $(ARGS)
+
+bench-mppi: setup  ## time the control step (JSON=FILE: write the numbers there)
+	$(BIN)/python benchmarks/mppi.py $(if $(JSON),--json "$(JSON)") $(ARGS)
+
+clean:  ## remove builds, caches and reports, keep the environment
+	rm -rf build install log dist demo_report .pytest_cache .ruff_cache .hypothesis htmlcov .coverage *.egg-info
+	find . -name .venv\* -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +
+
+distclean: clean  ## remove the environments too
+	rm -rf $(foreach distro,$(DISTROS),.venv$(if $(filter-out jazzy,$(distro)),-$(distro)))
+
+# -- what `make setup` is made of ----------------------------------------------------------------
+
+$(STAMPS)/venv:
+	@command -v "$(PYTHON)" >/dev/null || { echo "error: '$(PYTHON)' not found: make PYTHON=/path/to/python3" >&2; exit 1; }
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { \
+	  echo "error: $(PYTHON) is $$("$(PYTHON)" -V 2>&1), but Python 3.10 or newer is needed: make PYTHON=/path/to/python3" >&2; exit 1; }
+	@"$(PYTHON)" -c 'import os, sysconfig; open(os.path.join(sysconfig.get_path("include"), "Python.h"))' 2>/dev/null || { \
+	  echo "error: the headers of $(PYTHON) are missing (Debian and Ubuntu: apt install python3-dev)" >&2; exit 1; }
+	@for compiler in "$${CC:-cc}" "$${CXX:-c++}"; do command -v $$compiler >/dev/null || { \
+	  echo "error: no C/C++ compiler ($$compiler) (Debian and Ubuntu: apt install g++)" >&2; exit 1; }; done
+	@test -x $(BIN)/python || { echo "creating $(VENV)"; "$(PYTHON)" -m venv $(VENV); } || { \
+	  rm -rf $(VENV); echo "error: $(PYTHON) cannot create environments (Debian and Ubuntu: apt install python3-venv)" >&2; exit 1; }
+	@mkdir -p $(@D) && touch $@
+
+# First and by version: a bare torch, drawn in by something else, may be another build of it.
+$(STAMPS)/torch: $(STAMPS)/venv
+	@echo "installing $(TORCH)"
+	@$(PIP) $(if $(CI),-qq) "$(TORCH)"
+	@touch $@
+
+# After torch, which brings a setuptools that is too new to build with.
+$(STAMPS)/requirements: requirements/build.txt $(ROS_REQUIREMENTS) $(STAMPS)/torch
+	@echo "installing ROS 2 $(ROS_DISTRO) and the build requirements"
+	@$(PIP) -qq -r requirements/build.txt \
+	  $$(sed -nE 's/^([a-z].*)$$/ros-$(ROS_DISTRO)-\1/p' $(ROS_REQUIREMENTS))
+	@touch $@

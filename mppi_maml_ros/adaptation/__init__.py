@@ -1,0 +1,1 @@
+"""Online adaptation: transitions in, checked residual weights out. Knows no ROS."""

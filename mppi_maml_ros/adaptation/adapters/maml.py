@@ -1,0 +1,79 @@
+"""``maml`` and ``physics+maml``: restore theta*, then SGD on the kinematic residuals.
+
+With the physics layer underneath, the layer is fitted in closed form first and the network
+learns what it leaves, by the same restore-then-adapt step.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ...core.errors import InvalidValueError
+from ...dynamics.features import features
+from ...dynamics.residual import ResidualWeights
+from ...weights.meta_model import MetaModel
+from ..sgd import SGDConfig, restore_then_adapt
+from ..transitions import Transitions
+from .base import Adaptation
+from .physics import PhysicsAdapter, response
+
+def output_weight(scale, noise):
+    """How much of an output's squared error is signal: scale^2 / (scale^2 + noise variance)."""
+    return scale**2 / (scale**2 + noise)
+
+
+VALIDATION_EVERY = 4  # every fourth transition watches for overfitting instead of training
+
+
+class MAMLAdapter:
+    """Restore-then-adapt SGD from meta-learned weights (Finn et al. 2017; GrBAL 2019).
+
+    Args:
+        meta: meta-model; must hold a network of this adapter's name.
+        sgd: inner loop settings.
+        physics: fit the physics layer first.
+    """
+
+    def __init__(self, meta: MetaModel, sgd: SGDConfig, physics: bool):
+        self.name = "physics+maml" if physics else "maml"
+        if self.name not in meta.networks:
+            raise InvalidValueError(f"the meta-model has no network for {self.name!r}, only {sorted(meta.networks)}")
+        self._meta, self._sgd = meta, sgd
+        self._theta = meta.networks[self.name]
+        self._physics = PhysicsAdapter(meta) if physics else None
+
+    def start(self) -> ResidualWeights:
+        linear = self._physics.start().linear if self._physics else None
+        return self._meta.weights(self.name, linear=linear, layers=self._theta)
+
+    def adapt(self, data: Transitions) -> Adaptation:
+        meta = self._meta
+        targets, linear, extra, noise = data.residuals, None, {}, meta.noise
+        if self._physics:
+            posterior = self._physics.fit(data)
+            linear, noise = posterior.mean, posterior.noise
+            targets = targets - features(data.inputs) @ linear.T
+            gain, time_constant = response(linear, meta.model_dt)
+            extra = {"delay": posterior.delay, "gain": gain, "time_constant": time_constant}
+        inputs = data.inputs * meta.input_scale
+        scale = meta.output_scale[self.name]
+        targets = targets / scale
+        watch = np.zeros(len(data), dtype=bool)
+        if self._sgd.patience and len(data) >= 2 * VALIDATION_EVERY:
+            watch[VALIDATION_EVERY - 1 :: VALIDATION_EVERY] = True
+        result = restore_then_adapt(
+            self._theta,
+            meta.activation,
+            inputs[~watch],
+            targets[~watch],
+            self._sgd,
+            (inputs[watch], targets[watch]) if watch.any() else None,
+            output_weight(scale, noise),
+        )
+        return Adaptation(
+            weights=meta.weights(self.name, linear=linear, layers=result.layers),
+            loss_before=result.loss_before,
+            loss_after=result.loss_after,
+            steps=result.steps,
+            **extra,
+        )

@@ -1,0 +1,67 @@
+"""``physics``: the closed-form physics layer alone."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ...dynamics import physics
+from ...dynamics.features import features
+from ...dynamics.residual import ResidualWeights
+from ...weights.meta_model import MetaModel
+from ..transitions import Transitions
+from .base import Adaptation
+
+
+class PhysicsAdapter:
+    """Bayesian regression of gain, lag, delay and friction with the meta-learned prior."""
+
+    name = "physics"
+
+    def __init__(self, meta: MetaModel):
+        self._meta = meta
+
+    def start(self) -> ResidualWeights:
+        """The prior mean: the average robot of the training distribution."""
+        mean = np.einsum("c,cop->op", self._meta.physics.weight, self._meta.physics.mean)
+        return self._meta.weights(self.name, linear=mean)
+
+    def fit(self, data: Transitions) -> physics.PhysicsPosterior:
+        """Posterior of the coefficients given the transitions."""
+        return physics.fit(self._meta.physics, data.inputs, data.residuals)
+
+    def adapt(self, data: Transitions) -> Adaptation:
+        posterior = self.fit(data)
+        deviation = np.sqrt(self._meta.noise)
+        scaled = (features(data.inputs) @ posterior.mean.T - data.residuals) / deviation
+        before = (features(data.inputs) @ self.start().linear.T - data.residuals) / deviation
+        gain, time_constant = response(posterior.mean, self._meta.model_dt)
+        return Adaptation(
+            weights=self._meta.weights(self.name, linear=posterior.mean),
+            loss_before=float(np.mean(np.sum(before**2, axis=1))),
+            loss_after=float(np.mean(np.sum(scaled**2, axis=1))),
+            delay=posterior.delay,
+            gain=gain,
+            time_constant=time_constant,
+        )
+
+
+def response(linear: np.ndarray, model_dt: float) -> tuple[np.ndarray, np.ndarray]:
+    """Steady-state gain and time constant of each axis of a linear map L.
+
+    Args:
+        linear: shape (3, P), see dynamics.residual.
+        model_dt: step [s].
+
+    Returns:
+        gain (2,) [-] and time constant (2,) [s], NaN where the axis is not a stable lag.
+    """
+    taps = (linear.shape[1] - 8) // 2
+    gain, tau = np.full(2, np.nan), np.full(2, np.nan)
+    for axis in (0, 1):
+        keep = linear[axis, axis]
+        drive = 1.0 + linear[axis, 2 + axis : 4 + 2 * taps : 2].sum()
+        if keep < 1.0:
+            gain[axis] = drive / (1.0 - keep)
+        if 0.0 < keep < 1.0:
+            tau[axis] = -model_dt / np.log(keep)
+    return gain, tau

@@ -1,0 +1,62 @@
+"""Change detection on the normalised innovation of the serving model."""
+
+from __future__ import annotations
+
+from collections import deque
+
+import numpy as np
+
+from ..core.errors import InvalidValueError
+
+
+class ChangeDetector:
+    """Tells when the newest predictions are far worse than those since the last swap.
+
+    The innovation of a transition is the one-step error of the serving model in (v, omega).
+    Two statistics of the newest ``window`` innovations are watched on each axis: their mean
+    square, which a blow shows in, and the square of their mean, in which the small but steady
+    bias of a changed gain or lag stands out of the noise. A change is declared when one exceeds
+    its threshold times its own average since the last swap.
+
+    Args:
+        window: newest innovations looked at.
+        thresholds: ratios of (mean square, squared mean) that declare a change, above 1; noise
+            alone reaches 25 in the second as rarely as five standard deviations.
+        reference: innovations after a swap during which nothing is declared.
+        floor: smallest deviation of one innovation taken for normal (v [m/s], omega [rad/s]).
+    """
+
+    def __init__(self, window: int = 8, thresholds=(8.0, 25.0), reference: int = 30, floor=(0.005, 0.008)):
+        if not (window >= 2 and reference >= window and min(thresholds) > 1.0):
+            raise InvalidValueError("window must be at least 2, reference at least window, thresholds above 1")
+        self._window, self._reference = window, reference
+        self._thresholds = np.array(thresholds)[:, None]
+        square = np.square(np.asarray(floor, dtype=float))
+        self._floor = np.stack([square, square / window])
+        self.restart()
+
+    def restart(self) -> None:
+        """Begin a new reference period, as after a swap."""
+        self._recent: deque[np.ndarray] = deque(maxlen=self._window)
+        self._delayed: deque[np.ndarray] = deque()
+        self._normal = np.zeros((2, 2))
+        self._count = 0
+        self._seen = 0
+
+    def update(self, innovation) -> bool:
+        """Add one (v, omega) innovation; True when a change is declared."""
+        self._recent.append(np.asarray(innovation, dtype=float))
+        self._seen += 1
+        if len(self._recent) < self._window:
+            return False
+        window = np.array(self._recent)
+        statistic = np.stack([np.mean(window**2, axis=0), np.mean(window, axis=0) ** 2])
+        # What is normal lags behind by one window, so that a change does not raise its own bar.
+        self._delayed.append(statistic)
+        if len(self._delayed) > self._window:
+            self._count += 1
+            share = max(1.0 / self._count, 0.01)
+            self._normal += share * (self._delayed.popleft() - self._normal)
+        if self._seen <= self._reference:
+            return False
+        return bool((statistic > self._thresholds * np.maximum(self._normal, self._floor)).any())

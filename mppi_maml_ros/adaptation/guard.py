@@ -1,0 +1,122 @@
+"""The acceptance test: no candidate serves that does not predict better on data it has not seen.
+
+Error of a model: open-loop prediction over HORIZON steps along the recorded commands, from
+every start that has as many gap-free transitions after it; mean over starts and steps of
+|position error|^2 + (ARM * yaw error)^2  [m^2].
+"""
+
+from __future__ import annotations
+
+import attrs
+import numpy as np
+
+from ..core.angles import wrap
+from ..core.errors import InvalidValueError
+from ..dynamics.residual import ResidualWeights, open_loop
+from .transitions import Transitions
+
+HORIZON = 10  # steps
+ARM = 0.5  # [m] turns a yaw error into the position error that it causes half a metre on
+
+
+@attrs.frozen
+class GuardConfig:
+    """Settings of the acceptance test.
+
+    Attributes:
+        held_out_share: newest part of the data that candidates are judged on, in (0, 0.9].
+        min_held_out: fewest held-out starts for a verdict.
+        margin: a candidate must be better than the prior by this share of its error.
+        tolerance: a candidate may be worse than what serves by this share, since newer data count.
+        max_correction: largest |dv| [m/s] or |domega| [rad/s] that a candidate may predict
+            anywhere in the data.
+    """
+
+    held_out_share: float = 0.25
+    min_held_out: int = 4
+    margin: float = 0.02
+    tolerance: float = 0.02
+    max_correction: float = 3.0
+
+    def __attrs_post_init__(self):
+        for name, low, high in (
+            ("held_out_share", 0.05, 0.9),
+            ("min_held_out", 1, 10_000),
+            ("margin", 0.0, 0.9),
+            ("tolerance", 0.0, 0.9),
+            ("max_correction", 1e-3, 100.0),
+        ):
+            if not low <= getattr(self, name) <= high:
+                raise InvalidValueError(f"{name} must be in [{low:g}, {high:g}], got {getattr(self, name)}")
+
+
+def prediction_error(weights: ResidualWeights, data: Transitions, horizon: int = HORIZON) -> tuple[float, int]:
+    """Open-loop error of a model on recorded transitions.
+
+    Args:
+        weights: the model; delay_taps at most the data's.
+        data: time-ordered transitions.
+        horizon: steps to predict; shorter when the data hold no such run.
+
+    Returns:
+        Mean squared error [m^2] and the number of starts; (nan, 0) when there is none.
+    """
+    count = len(data)
+    for steps in range(min(horizon, count), 0, -1):
+        starts = np.arange(count - steps + 1)
+        starts = starts[data.segments[starts] == data.segments[starts + steps - 1]]
+        if len(starts):
+            break
+    else:
+        return float("nan"), 0
+    index = starts[:, None] + np.arange(steps)
+    predicted = open_loop(weights, data.states[starts], data.commands[index], data.history[starts])
+    error = predicted[..., :3] - data.next_states[index][..., :3]
+    square = error[..., 0] ** 2 + error[..., 1] ** 2 + (ARM * wrap(error[..., 2])) ** 2
+    return float(square.mean()), len(starts)
+
+
+def split(data: Transitions, config: GuardConfig) -> tuple[Transitions, Transitions]:
+    """Older part to train on and newest part to judge by."""
+    held = max(int(round(config.held_out_share * len(data))), min(config.min_held_out, len(data)))
+    return data[: len(data) - held], data[len(data) - held :]
+
+
+@attrs.frozen
+class Verdict:
+    """Held-out errors [m^2] and whether the candidate may serve; ``reason`` is one sentence."""
+
+    accepted: bool
+    reason: str
+    prior: float
+    meta: float
+    current: float
+    candidate: float
+
+
+def judge(
+    candidate: ResidualWeights,
+    meta: ResidualWeights,
+    current: ResidualWeights | None,
+    held_out: Transitions,
+    config: GuardConfig,
+) -> Verdict:
+    """Compare a candidate with the kinematic prior, theta* and what serves now, on held-out data."""
+    prior = ResidualWeights.prior(candidate.delay_taps, candidate.model_dt)
+    error, starts = prediction_error(candidate, held_out)
+    base, _ = prediction_error(prior, held_out)
+    at_meta, _ = prediction_error(meta, held_out)
+    serving = base if current is None else prediction_error(current, held_out)[0]
+
+    def verdict(accepted: bool, reason: str) -> Verdict:
+        return Verdict(accepted, reason, base, at_meta, serving, error)
+
+    if starts < config.min_held_out:
+        return verdict(False, f"only {starts} held-out starts, {config.min_held_out} are needed")
+    if not np.isfinite(error):
+        return verdict(False, "the candidate's held-out prediction is not finite")
+    if error > (1.0 - config.margin) * base:
+        return verdict(False, f"held-out error {error:.3g} m^2 is not {config.margin:.0%} below the prior's {base:.3g}")
+    if error > (1.0 + config.tolerance) * serving:
+        return verdict(False, f"held-out error {error:.3g} m^2 is above that of what serves now, {serving:.3g}")
+    return verdict(True, f"held-out error {error:.3g} m^2, prior {base:.3g}, serving {serving:.3g}")

@@ -1,0 +1,206 @@
+"""The adaptation loop: buffer, adapt a copy, judge, offer; swap and time are the caller's."""
+
+from __future__ import annotations
+
+import enum
+import time
+
+import attrs
+import numpy as np
+
+from ..core.errors import InvalidValueError
+from ..core.types import Odometry, VelocityLimits
+from ..dynamics.features import input_size
+from ..dynamics.residual import ResidualWeights, correction
+from ..weights.meta_model import MetaModel
+from .adapters import Adaptation, make_adapter
+from .buffer import BufferConfig, TransitionBuffer
+from .change import ChangeDetector
+from .guard import GuardConfig, Verdict, judge, prediction_error, split
+from .sgd import SGDConfig
+
+
+class Decision(enum.IntEnum):
+    """What became of an attempt; mirrors msg/AdaptationStatus."""
+
+    NO_ATTEMPT = 0
+    ACCEPTED = 1
+    SKIPPED_NO_EXCITATION = 2
+    SKIPPED_TOO_FEW_SAMPLES = 3
+    SKIPPED_BUSY = 4
+    REJECTED_NOT_FINITE = 5
+    REJECTED_NORM = 6
+    REJECTED_HELD_OUT = 7
+    REJECTED_BY_CONTROLLER = 8
+    SWAP_UNAVAILABLE = 9
+    ROLLED_BACK = 10
+
+
+@attrs.frozen
+class OnlineConfig:
+    """Settings of the adaptation loop.
+
+    Attributes:
+        adapter: ``physics+maml``, ``maml`` or ``physics``.
+        warmup_samples: usable transitions before the first attempt.
+        min_samples: usable transitions that an attempt needs after a change emptied the buffer.
+        buffer_size: transitions kept.
+        sgd: inner loop.
+        guard: acceptance test.
+        limits: command limits of the robot, None when unknown.
+    """
+
+    adapter: str = "physics+maml"
+    warmup_samples: int = 40
+    min_samples: int = 16
+    buffer_size: int = 200
+    sgd: SGDConfig = attrs.field(factory=SGDConfig)
+    guard: GuardConfig = attrs.field(factory=GuardConfig)
+    limits: VelocityLimits | None = None
+
+    def __attrs_post_init__(self):
+        if not 8 <= self.warmup_samples <= self.buffer_size:
+            raise InvalidValueError(f"warmup_samples must be in [8, buffer_size], got {self.warmup_samples}")
+        if not 8 <= self.min_samples <= self.warmup_samples:
+            raise InvalidValueError(f"min_samples must be in [8, warmup_samples], got {self.min_samples}")
+
+
+@attrs.frozen(eq=False)
+class Attempt:
+    """One attempt.
+
+    Attributes:
+        decision: ACCEPTED means offer ``weights`` to the controller; ROLLED_BACK likewise.
+        reason: one sentence.
+        weights: what to install, None when nothing is offered.
+        adaptation: what the adapter reported, None when it did not run.
+        verdict: held-out errors, None when nothing was judged.
+        adapt_ms: wall time [ms].
+    """
+
+    decision: Decision
+    reason: str
+    weights: ResidualWeights | None = None
+    adaptation: Adaptation | None = None
+    verdict: Verdict | None = None
+    adapt_ms: float = 0.0
+
+
+class OnlineAdaptation:
+    """Not thread-safe. Time enters only through the stamps of its inputs.
+
+    Args:
+        meta: starting point.
+        config: settings.
+    """
+
+    def __init__(self, meta: MetaModel, config: OnlineConfig):
+        self.config = config
+        self.adapter = make_adapter(config.adapter, meta, config.sgd)
+        self.buffer = TransitionBuffer(
+            BufferConfig(
+                delay_taps=meta.delay_taps, model_dt=meta.model_dt, size=config.buffer_size, limits=config.limits
+            )
+        )
+        self._meta_weights = self.adapter.start()
+        self._prior = ResidualWeights.prior(meta.delay_taps, meta.model_dt)
+        self._serving: ResidualWeights | None = None
+        self._previous: ResidualWeights | None = None
+        self._offered: ResidualWeights | None = None
+        self._detector = ChangeDetector()
+        self._warm = False
+        self._last_total = 0
+        self.changes_detected = 0
+
+    @property
+    def samples(self) -> int:
+        """Usable transitions in the buffer."""
+        return len(self.buffer)
+
+    @property
+    def samples_excluded(self) -> int:
+        """Transitions and messages left out since the start."""
+        return sum(self.buffer.excluded.values())
+
+    @property
+    def serving(self) -> ResidualWeights | None:
+        """What the controller is known to run; None for the kinematic prior."""
+        return self._serving
+
+    def add_command(self, stamp: float, command) -> None:
+        """A command (v, omega) in force from ``stamp`` [s]."""
+        self.buffer.add_command(stamp, command)
+
+    def add_odometry(self, sample: Odometry) -> bool:
+        """A checked odometry sample; True when a change was detected and an attempt is due at once."""
+        done = self.buffer.add_odometry(sample)
+        if not done or self._serving is None:
+            return False
+        newest = self.buffer.latest(done)
+        inputs = newest.inputs[:, : input_size(self._serving.delay_taps)]
+        errors = newest.residuals[:, :2] - correction(self._serving, inputs)[:, :2]
+        if any([self._detector.update(error) for error in errors]):
+            self.changes_detected += 1
+            self.buffer.keep_newest(self.config.min_samples)
+            self._detector.restart()
+            return True
+        return False
+
+    def reset(self) -> None:
+        """Forget the data, as after a jump of the clock; what serves goes on serving."""
+        self.buffer.reset()
+        self._detector.restart()
+
+    def attempt(self) -> Attempt:
+        """Adapt a copy from theta*, judge it on held-out data, refit on all of it."""
+        started = time.perf_counter()
+        c, count = self.config, len(self.buffer)
+        needed = c.min_samples if self._warm else c.warmup_samples
+        if count < needed:
+            return Attempt(Decision.SKIPPED_TOO_FEW_SAMPLES, f"{count} usable transitions, {needed} are needed")
+        if self.buffer.total == self._last_total:
+            return Attempt(Decision.SKIPPED_NO_EXCITATION, "no usable transition since the last attempt")
+        self._last_total = self.buffer.total
+        self._warm = True
+        data = self.buffer.latest()
+        train, held = split(data, c.guard)
+        trial = self.adapter.adapt(train)
+        verdict = judge(trial.weights, self._meta_weights, self._serving, held, c.guard)
+
+        def outcome(decision, reason, weights=None, adaptation=trial) -> Attempt:
+            ms = 1e3 * (time.perf_counter() - started)
+            return Attempt(decision, reason, weights, adaptation, verdict, ms)
+
+        if not np.isfinite([trial.loss_before, trial.loss_after]).all():
+            return outcome(Decision.REJECTED_NOT_FINITE, "the training loss is not finite")
+        if not verdict.accepted:
+            return self._fall_back(held, verdict, outcome)
+        final = self.adapter.adapt(data)
+        largest = float(np.abs(correction(final.weights, data.inputs)[:, :2]).max())
+        if not largest <= c.guard.max_correction:
+            reason = f"predicts a correction of {largest:.3g}, at most {c.guard.max_correction:g} is allowed"
+            return outcome(Decision.REJECTED_NORM, reason, None, final)
+        self._offered = final.weights
+        return outcome(Decision.ACCEPTED, verdict.reason, final.weights, final)
+
+    def _fall_back(self, held, verdict: Verdict, outcome) -> Attempt:
+        """A rejected candidate; when what serves is worse than the prior, take it back as well."""
+        worse = self._serving is not None and verdict.current > 1.1 * verdict.prior
+        if not worse or not np.isfinite(verdict.prior):
+            return outcome(Decision.REJECTED_HELD_OUT, verdict.reason)
+        options = [self._prior] + ([self._previous] if self._previous is not None else [])
+        best = min(options, key=lambda weights: prediction_error(weights, held)[0])
+        self._offered = best
+        name = "the prior" if best is self._prior else "the earlier weights"
+        reason = f"what serves errs by {verdict.current:.3g} m^2 on fresh data, the prior by {verdict.prior:.3g}: back to {name}"
+        return outcome(Decision.ROLLED_BACK, reason, best)
+
+    def installed(self) -> None:
+        """The controller has installed the last offer."""
+        if self._offered is not None:
+            self._previous, self._serving, self._offered = self._serving, self._offered, None
+            self._detector.restart()
+
+    def refused(self) -> None:
+        """The controller has refused the last offer, or could not be asked."""
+        self._offered = None

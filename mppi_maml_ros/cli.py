@@ -1,0 +1,149 @@
+"""``mppi-maml``: the demo and offline meta-training from a shell.
+
+Modules that take long to import are imported by the command that needs them.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from . import __version__
+
+_REFERENCES = ("circle", "figure8", "sine", "straight")
+_TRAINING_HELP = {
+    "hidden": "Widths of the hidden layers, one or two, separated by commas.",
+    "activation": "Of the hidden layers: tanh or relu.",
+    "iterations": "Outer iterations.",
+    "task_batch_size": "Tasks an iteration.",
+    "support_size": "Largest number of transitions to adapt on.",
+    "query_size": "Transitions to judge the adapted weights by.",
+    "inner_lr": "Learning rate of the inner SGD.",
+    "inner_steps": "Steps of the inner SGD.",
+    "meta_lr": "Learning rate of the outer optimiser (Adam).",
+    "max_gradient_norm": "Clips the gradient of each inner step.",
+    "seed": "Of initialisation, worlds and sampling.",
+}
+
+
+class _Widths(click.ParamType):
+    name = "N[,N]"
+
+    def convert(self, value, param, ctx):
+        try:
+            return tuple(int(part) for part in value.split(",")) if isinstance(value, str) else tuple(value)
+        except ValueError:
+            self.fail(f"{value!r} is not a list of integers such as 32 or 64,64", param, ctx)
+
+
+class _TrainingCommand(click.Command):
+    """Takes its options from the fields of the training's settings, which cost a second to import."""
+
+    def get_params(self, ctx):
+        if not any(parameter.name == "iterations" for parameter in self.params):
+            import attrs
+
+            from .meta.fomaml import FOMAMLConfig
+
+            self.params = [_option(field) for field in attrs.fields(FOMAMLConfig)] + self.params
+        return super().get_params(ctx)
+
+
+def _option(field) -> click.Option:
+    kind = _Widths() if field.name == "hidden" else type(field.default)
+    default = ",".join(map(str, field.default)) if field.name == "hidden" else field.default
+    return click.Option(
+        [f"--{field.name.replace('_', '-')}"],
+        type=kind,
+        default=default,
+        show_default=True,
+        help=_TRAINING_HELP.get(field.name),
+    )
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(__version__, prog_name="mppi-maml")
+def cli() -> None:
+    """MPPI for differential-drive robots with a meta-learned residual that adapts online."""
+
+
+@cli.command(short_help="Drive a robot that is unlike its model, without and with adaptation.")
+@click.option("--seed", type=click.IntRange(0, 2**31 - 1), default=0, show_default=True, help="Of world and noise.")
+@click.option(
+    "--duration", type=click.FloatRange(5.0, 3600.0), default=30.0, show_default=True, help="Of each of the runs [s]."
+)
+@click.option(
+    "--out",
+    type=click.Path(file_okay=False, path_type=Path),
+    default="demo_report",
+    show_default=True,
+    help="Folder of the report: summary.json and demo.png.",
+)
+@click.option(
+    "--reference", type=click.Choice(_REFERENCES), default="circle", show_default=True, help="What to drive."
+)
+@click.option(
+    "--domain", type=click.IntRange(0, 232), help="ROS domain to run in.  [default: one that nobody uses]"
+)
+@click.option("--keep-logs", is_flag=True, help="Keep the logs of the processes in the report.")
+def demo(**options) -> None:
+    """Drive a robot that is unlike its model, without and with adaptation, and report.
+
+    Starts the installed nodes as processes, with their configuration files, in a ROS domain of
+    their own on this machine, twice in the same world.
+    """
+    from rich.console import Console
+
+    from .experiments.demo import DemoSettings, run_demo
+
+    try:
+        from .ros.demo_monitor import DemoMonitor
+    except ImportError as error:
+        raise click.ClickException(f"ROS 2 or this package's messages cannot be imported ({error}): run `make setup`")
+    run_demo(DemoSettings(**options), DemoMonitor, Console())
+
+
+@cli.command("meta-train", cls=_TrainingCommand, short_help="Meta-train the residual and write the artifact.")
+@click.option(
+    "--out",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="The artifact to write.  [default: the packaged one in a checkout, else default.safetensors]",
+)
+@click.option(
+    "--plot",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Learning curve, PNG.  [default: docs/images in a checkout, else beside the artifact]",
+)
+def meta_train(out: Path | None, plot: Path | None, **settings) -> None:
+    """Meta-train the residual on randomised worlds and write the artifact."""
+    from rich.console import Console
+
+    from .experiments.meta_training import default_paths, run_meta_train
+    from .meta.fomaml import FOMAMLConfig
+
+    run_meta_train(FOMAMLConfig(**settings), *default_paths(out, plot), Console())
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line; returns the exit code: 0, 1 for an error, 2 for wrong usage, 130 for Ctrl-C."""
+    from .core.errors import MppiMamlError
+
+    try:
+        return cli.main(args=arguments, prog_name="mppi-maml", standalone_mode=False) or 0
+    except click.exceptions.Exit as exit_:
+        return exit_.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("interrupted", err=True)
+        return 130
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except MppiMamlError as error:
+        click.echo(f"error: {error}", err=True)
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

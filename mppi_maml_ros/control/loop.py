@@ -1,0 +1,682 @@
+"""Everything between an odometry message and a command.
+
+One :class:`ControlLoop` is used from one thread, or under its caller's lock: callbacks hand in
+messages, a timer calls :meth:`ControlLoop.tick`. No call raises for anything that came from
+outside, and each tick gives a command that is finite and within the limits.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from typing import Protocol
+
+import attrs
+import numpy as np
+
+from ..core.angles import wrap
+from ..core.command_history import CommandHistory
+from ..core.errors import InvalidPathError, InvalidValueError, NoValidControlError
+from ..core.types import Odometry, VelocityLimits
+from ..dynamics.features import MAX_DELAY_TAPS
+from ..references.path import PathProfile, PathReference
+from ..safety.checks import ClockCheck, ClockEvent, OdometryChecks, OdometryTolerances, Reason, Verdict
+from ..safety.codes import Code, State
+from ..safety.limiter import VelocityLimiter
+from ..safety.watchdog import OdometryWatchdog
+from .progress import GoalChecker, ProgressChecker
+
+MODELS = ("kinematic", "dynamic", "residual")
+REFERENCES = ("plan", "circle", "figure8", "sine", "straight")
+
+_LATE = 1.2  # periods; a longer cycle is late
+_OVERRUN = 2.0  # periods; a longer one has missed a tick
+_FARTHEST_PREDICTION = 4.0  # model_dt; older odometry is moved ahead by no more than this
+_FAR_HYSTERESIS = 0.9  # of far_from_path; nearer than that the robot is back
+
+
+class Mppi(Protocol):
+    """What the loop needs of a controller; see ``mppi.controller``."""
+
+    def compute_control(self, state, reference, history, last_command, weights, elapsed): ...
+
+    def predict(self, state, history, duration, weights): ...
+
+    def optimal_trajectory(self, state, history, weights): ...
+
+    def reset(self) -> None: ...
+
+
+class Slot(Protocol):
+    """Where the newest weights are found; see ``weights.slot``."""
+
+    @property
+    def current(self): ...
+
+
+class Figure(Protocol):
+    """A reference over time; see ``references.figures``."""
+
+    def anchored(self, origin_pose): ...
+
+    def window(self, t: float, steps: int, dt: float): ...
+
+
+def _above_zero(_, attribute, value):
+    if not (0.0 < value < math.inf):
+        raise InvalidValueError(f"{attribute.name} must be finite and above 0, got {value}")
+
+
+def _count_from(lowest: int):
+    def validate(_, attribute, value):
+        if not (value >= lowest):
+            raise InvalidValueError(f"{attribute.name} must be at least {lowest}, got {value}")
+
+    return validate
+
+
+def _one_of(*choices):
+    def validate(_, attribute, value):
+        if value not in choices:
+            raise InvalidValueError(f"{attribute.name} must be one of {', '.join(choices)}, got {value!r}")
+
+    return validate
+
+
+def _pose_or_none(_, attribute, value):
+    if value is not None and not (len(value) == 3 and all(math.isfinite(number) for number in value)):
+        raise InvalidValueError(f"{attribute.name} must be three finite numbers (x, y, yaw), got {value}")
+
+
+def _seconds(default: float):
+    return attrs.field(default=default, converter=float, validator=_above_zero)
+
+
+@attrs.frozen(kw_only=True)
+class ControlConfig:
+    """Thresholds of the control loop. Times are in seconds, lengths in metres, angles in radians.
+
+    Attributes:
+        limits: what may be commanded.
+        controller_frequency: ticks a second [Hz]; its period must not exceed ``model_dt``.
+        model: kinematic uses no weights; dynamic and residual use those of the slot.
+        reference: plan follows the path that arrives; the others the figure handed in.
+        reference_origin: pose where a figure starts; None: the robot's when control starts.
+        time_steps, model_dt: length and step of the reference window.
+        delay_taps: rows of the command history handed to the model.
+        odom_frame, base_frame: accepted frames of odometry; paths must be in ``odom_frame``.
+        odom_timeout: a stop begins within this time after the last good odometry.
+        max_odometry_age: oldest stamp at arrival.
+        resume_after: good messages in a row that end such a stop.
+        future_tolerance: how far a stamp may lie ahead of the clock.
+        teleport_margin, teleport_yaw_margin: on top of what the limits allow between messages.
+        clock_jump, clock_pause: the node clock may run ahead of the steady one at once, and stand
+            still, for this long.
+        desired_speed: on a path [m/s].
+        deceleration: towards the goal and cusps of a path [m/s^2]; None: half of the limit.
+        xy_goal_tolerance, yaw_goal_tolerance: the goal is reached within these.
+        far_from_path: a robot farther away is stopped.
+        movement_time_allowance: longest time of trying without progress on a path.
+        required_movement: what counts as progress along it.
+        retry_attempt_limit: further tries within a period when no rollout is valid.
+        exception_limit: failed steps in a row that stop the robot for good.
+        overrun_limit: missed periods in a row up to which the robot may go on.
+        overrun_recovery: periods on time in a row that end such a stop.
+
+    Raises:
+        InvalidValueError: names the field and what is allowed.
+    """
+
+    limits: VelocityLimits = attrs.field(factory=VelocityLimits)
+    controller_frequency: float = attrs.field(default=20.0, converter=float, validator=_above_zero)
+    model: str = attrs.field(default="residual", validator=_one_of(*MODELS))
+    reference: str = attrs.field(default="plan", validator=_one_of(*REFERENCES))
+    reference_origin: tuple[float, float, float] | None = attrs.field(default=None, validator=_pose_or_none)
+    time_steps: int = attrs.field(default=30, converter=int, validator=_count_from(1))
+    model_dt: float = _seconds(0.05)
+    delay_taps: int = attrs.field(default=MAX_DELAY_TAPS, converter=int, validator=_count_from(1))
+    odom_frame: str = "odom"
+    base_frame: str = "base_link"
+    odom_timeout: float = _seconds(0.25)
+    max_odometry_age: float = _seconds(0.25)
+    resume_after: int = attrs.field(default=5, converter=int, validator=_count_from(1))
+    future_tolerance: float = _seconds(0.1)
+    teleport_margin: float = _seconds(0.25)
+    teleport_yaw_margin: float = _seconds(0.5)
+    clock_jump: float = _seconds(1.0)
+    clock_pause: float = _seconds(0.5)
+    desired_speed: float = _seconds(0.5)
+    deceleration: float | None = None
+    xy_goal_tolerance: float = _seconds(0.25)
+    yaw_goal_tolerance: float = _seconds(0.25)
+    far_from_path: float = _seconds(2.0)
+    movement_time_allowance: float = _seconds(10.0)
+    required_movement: float = _seconds(0.1)
+    retry_attempt_limit: int = attrs.field(default=1, converter=int, validator=_count_from(0))
+    exception_limit: int = attrs.field(default=3, converter=int, validator=_count_from(1))
+    overrun_limit: int = attrs.field(default=3, converter=int, validator=_count_from(1))
+    overrun_recovery: int = attrs.field(default=20, converter=int, validator=_count_from(1))
+
+    def __attrs_post_init__(self):
+        if not self.period <= self.model_dt * (1.0 + 1e-6):
+            raise InvalidValueError(
+                f"controller_frequency must be at least 1 / model_dt = {1.0 / self.model_dt:g} Hz, "
+                f"got {self.controller_frequency:g}"
+            )
+        self.tolerances()
+        self.path_profile()
+
+    @property
+    def period(self) -> float:
+        """Nominal time between two ticks [s]."""
+        return 1.0 / self.controller_frequency
+
+    def tolerances(self) -> OdometryTolerances:
+        """What the odometry checks let pass."""
+        return OdometryTolerances(
+            odom_frame=self.odom_frame,
+            base_frame=self.base_frame,
+            max_speed=max(self.limits.vx_max, -self.limits.vx_min),
+            max_yaw_rate=self.limits.wz_max,
+            teleport_margin=self.teleport_margin,
+            teleport_yaw_margin=self.teleport_yaw_margin,
+            future_tolerance=self.future_tolerance,
+            max_age=self.max_odometry_age,
+            max_gap=self.odom_timeout,
+        )
+
+    def path_profile(self) -> PathProfile:
+        """How paths are driven."""
+        limits = self.limits
+        return PathProfile(
+            desired_speed=min(self.desired_speed, limits.vx_max),
+            reverse_speed=-limits.vx_min,
+            wz_max=limits.wz_max,
+            deceleration=-0.5 * limits.ax_min if self.deceleration is None else self.deceleration,
+        )
+
+
+@attrs.frozen
+class ControlOutput:
+    """What one tick decided; the fields of ``msg/ControllerStatus``, and more.
+
+    Attributes:
+        command: (v [m/s], omega [rad/s]) to publish, shape (2,).
+        state, code, reason: what the robot is being told and why; ``reason`` is one sentence.
+            A ``code`` while RUNNING is a remark that did not stop the robot.
+        reference: pose wanted now, shape (3,), odometry frame; None when there is none.
+        tracking_error: distance from ``predicted_pose`` to ``reference`` [m]; NaN when not known.
+        heading_error: yaw of ``reference`` minus that of the robot, in (-pi, pi] [rad]; NaN likewise.
+        odometry_age: now minus the stamp of the newest good odometry [s]; NaN when there is none.
+        step_ms: wall time of this tick [ms].
+        period_ms: steady time since the tick before [ms]; 0 at the first.
+        cycles, late_cycles: ticks so far, and those that came late.
+        weights_version: of the weights used; 0: the kinematic prior.
+        trajectory: poses that the controller expects to drive, shape (N, 3); None unless asked for,
+            and when not running.
+        predicted_pose: the robot's pose now, shape (3,); None before any odometry. When not
+            running it is the newest good odometry, not moved ahead.
+        odometry_rejected: messages that the checks dropped so far.
+    """
+
+    command: np.ndarray
+    state: State
+    code: Code = Code.NONE
+    reason: str = ""
+    reference: np.ndarray | None = None
+    tracking_error: float = math.nan
+    heading_error: float = math.nan
+    odometry_age: float = math.nan
+    step_ms: float = 0.0
+    period_ms: float = 0.0
+    cycles: int = 0
+    late_cycles: int = 0
+    weights_version: int = 0
+    trajectory: np.ndarray | None = None
+    predicted_pose: np.ndarray | None = None
+    odometry_rejected: int = 0
+
+
+@attrs.frozen
+class _Halt:
+    """A reason not to run: the robot is ramped to zero, and ``state`` says so once it is there."""
+
+    state: State
+    code: Code = Code.NONE
+    reason: str = ""
+
+
+class ControlLoop:
+    """Odometry, paths and time in; a safe command out.
+
+    Stops ramp to an exact zero within the acceleration limits. Only an exception in a step gives
+    zero at once: what failed is not known, so nothing is relied on.
+
+    A figure's clock stands still while the robot is not running, so the robot goes on where it
+    left the figure instead of chasing it.
+
+    Args:
+        config: thresholds.
+        mppi: the controller.
+        weights: slot whose ``current`` has ``weights`` and ``version``; read once per step.
+        figure: reference over time, in its own frame; needed unless ``config.reference`` is plan.
+        timer: wall time for ``step_ms`` [s].
+
+    Raises:
+        InvalidValueError: a figure is missing.
+    """
+
+    def __init__(
+        self,
+        config: ControlConfig,
+        mppi: Mppi,
+        weights: Slot,
+        figure: Figure | None = None,
+        timer: Callable[[], float] = time.perf_counter,
+    ):
+        if config.reference != "plan" and figure is None:
+            raise InvalidValueError(f"reference {config.reference} needs a figure")
+        self._config, self._mppi, self._weights, self._timer = config, mppi, weights, timer
+        self._figure = None if config.reference == "plan" else figure
+        self._profile = config.path_profile()
+        self._checks = OdometryChecks(config.tolerances())
+        self._clock = ClockCheck(jump_forward=config.clock_jump, pause=config.clock_pause)
+        self._watchdog = OdometryWatchdog(
+            timeout=config.odom_timeout,
+            stamp_timeout=config.odom_timeout + config.max_odometry_age,
+            resume_count=config.resume_after,
+        )
+        self._limiter = VelocityLimiter(config.limits, max_dt=2.0 * config.period)
+        self._history = CommandHistory()
+        self._goal = GoalChecker(config.xy_goal_tolerance, config.yaw_goal_tolerance)
+        self._progress = ProgressChecker(config.movement_time_allowance, config.required_movement)
+
+        self._odometry: Odometry | None = None
+        self._was_alive = False
+        self._publishers = 1
+        self._remark: _Halt | None = None
+
+        self._path: PathReference | None = None
+        self._path_fault: str | None = None
+        self._replaced_remaining: float | None = None
+        self._far = False
+        self._stuck = False
+        self._anchored = None
+        self._figure_time = 0.0
+
+        self._running = False
+        self._rewarm = True
+        self._exceptions = 0
+        self._exception: str | None = None
+        self._reset_requested = False
+        self._shutdown = False
+
+        self._steady: float | None = None
+        self._now: float | None = None
+        self._cycles = self._late = 0
+        self._overruns = self._on_time = 0
+        self._overrun: str | None = None
+
+    # What comes in
+
+    def handle_odometry(
+        self,
+        *,
+        frame_id: str,
+        child_frame_id: str,
+        stamp: float,
+        position,
+        orientation,
+        linear,
+        angular,
+        receive_time: float,
+        steady_time: float,
+    ) -> Verdict:
+        """Take one odometry message.
+
+        Args:
+            frame_id, child_frame_id: of the pose and of the twist.
+            stamp: time of validity on the node's clock, 0 for unknown [s].
+            position: (x, y, z) [m]; orientation: quaternion (x, y, z, w).
+            linear, angular: twist in the base frame, three components each [m/s, rad/s].
+            receive_time: now on the node's clock [s]; steady_time: now on the steady clock [s].
+
+        Returns:
+            Whether it was accepted, and why not.
+        """
+        self._look_at_clock(receive_time, steady_time)
+        verdict = self._checks.check(
+            frame_id=frame_id,
+            child_frame_id=child_frame_id,
+            stamp=stamp,
+            position=position,
+            orientation=orientation,
+            linear=linear,
+            angular=angular,
+            now=receive_time,
+        )
+        if verdict.accepted:
+            self._odometry = verdict.odometry
+            self._watchdog.accept(verdict.odometry.stamp, steady_time)
+            if verdict.relocated:
+                self._rewarm = True
+                if self._path is not None:
+                    self._path.restart()
+        else:
+            harmless = verdict.reason in (Reason.DUPLICATE, Reason.OUT_OF_ORDER)
+            self._watchdog.reject(verdict.code, verdict.message, steady_time, harmless)
+            if verdict.reason is Reason.TELEPORT:
+                self._remark = _Halt(State.RUNNING, verdict.code, verdict.message)
+                self._rewarm = True
+            if verdict.repeated:
+                self._watchdog.trip(verdict.code, verdict.message, steady_time)
+        return verdict
+
+    def handle_path(self, frame_id: str, poses) -> str:
+        """Take a path to follow in place of the one before; the robot stops if it cannot be followed.
+
+        Args:
+            frame_id: frame of the poses.
+            poses: (x [m], y [m], yaw [rad]), shape (M, 3).
+
+        Returns:
+            Why it was rejected; empty when it was not.
+        """
+        if self._figure is not None:
+            return f"paths are not followed, the reference is {self._config.reference}"
+        try:
+            if frame_id != self._config.odom_frame:
+                raise InvalidPathError(f"path is in frame {frame_id!r}, expected {self._config.odom_frame!r}")
+            path = PathReference(poses, self._profile)
+        except InvalidPathError as error:
+            self._path, self._path_fault = None, str(error)
+            return self._path_fault
+        self._replace_path(path)
+        return ""
+
+    def _replace_path(self, path: PathReference) -> None:
+        old, self._path, self._path_fault = self._path, path, None
+        same_goal = (
+            old is not None and math.hypot(*(old.goal - path.goal)[:2]) <= self._config.xy_goal_tolerance
+        )
+        if same_goal and not self._stuck:
+            # A planner that replans every second must not keep a stuck robot from being noticed.
+            if self._replaced_remaining is None:
+                self._replaced_remaining = old.remaining
+        else:
+            self._replaced_remaining = None
+            self._progress.reset()
+        self._goal.reset()
+        self._stuck = self._far = False
+
+    def set_publisher_count(self, count: int) -> None:
+        """How many publishers of odometry there are now; more than one stops the robot."""
+        self._publishers = count
+
+    def request_reset(self) -> None:
+        """At the next tick forget faults that hold, the warm start, progress, and where a figure began."""
+        self._reset_requested = True
+
+    def shutdown(self) -> None:
+        """From now on ramp to zero and stay there."""
+        self._shutdown = True
+
+    @property
+    def counters(self) -> dict[str, int]:
+        """Odometry messages by outcome, and how often the watchdog changed its mind."""
+        counts = {f"odometry_{reason.value}": count for reason, count in self._checks.counts.items()}
+        return counts | {"watchdog_transitions": self._watchdog.transitions}
+
+    # What goes out
+
+    @property
+    def at_rest(self) -> bool:
+        """The newest command is an exact zero."""
+        return self._limiter.at_rest
+
+    def tick(self, now: float, steady_now: float, with_trajectory: bool = False) -> ControlOutput:
+        """One control period.
+
+        Args:
+            now: time on the node's clock [s]; may be simulated.
+            steady_now: time on the steady clock [s].
+            with_trajectory: also work out what the robot is expected to drive.
+
+        Returns:
+            The command to publish and everything to be told about it.
+        """
+        started = self._timer()
+        period = self._count(steady_now)
+        dt = self._config.period if period is None else period
+        found: dict = {}
+        try:
+            halt = self._reason_to_halt(now, steady_now)
+            if halt is None:
+                halt = self._run(now, dt, with_trajectory, found)
+            self._exceptions = self._exceptions if halt is not None else 0
+        except Exception as error:  # noqa: BLE001 - whatever fails, a zero must go out in this cycle
+            halt = self._fail(error)
+        if halt is None:
+            remark = self._remark or _Halt(State.RUNNING)
+            state, code, reason = State.RUNNING, remark.code, remark.reason
+        else:
+            found["command"] = self._limiter.stop(dt)
+            found.pop("trajectory", None)
+            state, code, reason = (
+                halt.state if self._limiter.at_rest else State.STOPPING,
+                halt.code,
+                halt.reason,
+            )
+        self._remark = None
+        self._running = halt is None
+        self._now = now
+        if math.isfinite(now):
+            self._history.record(now, found["command"])
+        if self._odometry is not None:
+            found.setdefault("predicted_pose", self._odometry.pose)
+            found["odometry_age"] = now - self._odometry.stamp
+        return ControlOutput(
+            **found,
+            state=state,
+            code=code,
+            reason=reason,
+            step_ms=1e3 * (self._timer() - started),
+            period_ms=0.0 if period is None else 1e3 * period,
+            cycles=self._cycles,
+            late_cycles=self._late,
+            odometry_rejected=self._checks.rejected,
+        )
+
+    def _count(self, steady_now: float) -> float | None:
+        """Account for the time since the last tick and return it [s]; None at the first."""
+        self._cycles += 1
+        last, self._steady = self._steady, steady_now
+        if last is None:
+            return None
+        config = self._config
+        period = max(0.0, steady_now - last)
+        late = period > _LATE * config.period
+        self._late += late
+        self._on_time = 0 if late else self._on_time + 1
+        self._overruns = self._overruns + 1 if period > _OVERRUN * config.period else 0
+        if self._overruns > config.overrun_limit:
+            self._overrun = (
+                f"control ran at {1.0 / period:.1f} Hz instead of {config.controller_frequency:g} Hz"
+            )
+        elif self._on_time >= config.overrun_recovery:
+            self._overrun = None
+        return period
+
+    def _look_at_clock(self, now: float, steady_now: float) -> None:
+        event = self._clock.look(now, steady_now)
+        if event is ClockEvent.NONE:
+            return
+        direction = "back" if event is ClockEvent.BACK else "ahead"
+        self._watchdog.reset(
+            Code.CLOCK_JUMP, f"the clock jumped {direction} by {abs(self._clock.jump):.3f} s"
+        )
+        self._checks.reset()
+        self._history.reset()
+        self._odometry = None
+        self._running = False
+        self._rewarm = True
+        if event is ClockEvent.BACK:
+            self._restart_reference()
+
+    def _restart_reference(self) -> None:
+        """Begin the figure anew, and look for the robot anywhere on the path."""
+        self._anchored, self._figure_time = None, 0.0
+        if self._path is not None:
+            self._path.restart()
+        self._replaced_remaining = None
+        self._goal.reset()
+        self._progress.reset()
+        self._stuck = self._far = False
+
+    def _apply_reset(self) -> None:
+        self._reset_requested = False
+        self._exceptions, self._exception = 0, None
+        self._overrun = None
+        self._restart_reference()
+        self._running = False
+        self._rewarm = True
+
+    def _reason_to_halt(self, now: float, steady_now: float) -> _Halt | None:
+        """The first reason not to run that can be told before the control step."""
+        config = self._config
+        self._look_at_clock(now, steady_now)
+        health = self._watchdog.check(now, steady_now, lookahead=config.period)
+        self._was_alive = self._was_alive or health.alive
+        if self._reset_requested:
+            self._apply_reset()
+        if self._shutdown:
+            return _Halt(State.STOPPED, Code.SHUTDOWN, "the controller is shutting down")
+        if self._exception is not None:
+            return _Halt(State.STOPPED, Code.CONTROL_EXCEPTION, self._exception)
+        if self._publishers > 1:
+            reason = f"odometry has {self._publishers} publishers, expected one"
+            self._watchdog.trip(Code.MULTIPLE_ODOMETRY_PUBLISHERS, reason, steady_now)
+            return _Halt(State.STOPPED, Code.MULTIPLE_ODOMETRY_PUBLISHERS, reason)
+        silent = State.STOPPED if self._was_alive else State.WAITING_FOR_ODOMETRY
+        if self._clock.paused:
+            return _Halt(silent, Code.CLOCK_PAUSED, f"the clock stands still at {now:.3f} s")
+        if not health.alive:
+            return _Halt(silent, health.code, health.reason)
+        if self._overrun is not None:
+            return _Halt(State.STOPPED, Code.CONTROL_OVERRUN, self._overrun)
+        if self._figure is None:
+            if self._path_fault is not None:
+                return _Halt(State.STOPPED, Code.INVALID_PATH, self._path_fault)
+            if self._path is None:
+                return _Halt(State.WAITING_FOR_PLAN)
+            if self._stuck:
+                return self._no_progress()
+        return None
+
+    def _run(self, now: float, dt: float, with_trajectory: bool, found: dict) -> _Halt | None:
+        """One control step with one snapshot of the weights; ``found`` gets fields of the output."""
+        config = self._config
+        weights = None
+        if config.model != "kinematic":
+            snapshot = self._weights.current
+            weights, found["weights_version"] = snapshot.weights, snapshot.version
+        history = self._history.history(now, config.delay_taps, config.model_dt)
+        ahead = min(max(now - self._odometry.stamp, 0.0), _FARTHEST_PREDICTION * config.model_dt)
+        state = _finite_state(self._mppi.predict(self._odometry.state, history, ahead, weights))
+        found["predicted_pose"] = state[:3].copy()
+
+        if self._figure is not None:
+            window = self._figure_window(now, state)
+            halt = None
+        else:
+            window, halt = self._path_window(state, dt)
+        if window is not None:
+            found["reference"] = window[0].copy()
+            found["tracking_error"] = math.hypot(window[0, 0] - state[0], window[0, 1] - state[1])
+            found["heading_error"] = -float(wrap(state[2] - window[0, 2]))
+        if halt is not None:
+            return halt
+
+        if self._rewarm or not self._running:
+            self._mppi.reset()
+            self._rewarm = False
+        for attempt in range(config.retry_attempt_limit + 1):
+            try:
+                result = self._mppi.compute_control(state, window, history, self._limiter.last, weights, dt)
+                command = _finite_command(result.command)
+                break
+            except NoValidControlError as error:
+                self._mppi.reset()
+                if attempt == config.retry_attempt_limit:
+                    return _Halt(State.STOPPED, Code.NO_VALID_CONTROL, f"no valid control: {error}")
+        found["command"] = self._limiter.limit(command, dt)
+        if with_trajectory:
+            found["trajectory"] = self._mppi.optimal_trajectory(state, history, weights)
+        return None
+
+    def _figure_window(self, now: float, state: np.ndarray) -> np.ndarray:
+        if self._anchored is None:
+            origin = self._config.reference_origin
+            self._anchored = self._figure.anchored(
+                state[:3].copy() if origin is None else np.array(origin, float)
+            )
+            self._figure_time = 0.0
+        elif self._running:
+            self._figure_time += max(0.0, now - self._now)
+        return np.asarray(
+            self._anchored.window(self._figure_time, self._config.time_steps, self._config.model_dt)
+        )
+
+    def _path_window(self, state: np.ndarray, dt: float) -> tuple[np.ndarray | None, _Halt | None]:
+        config, path = self._config, self._path
+        if self._goal.reached:
+            return path.goal[None], _Halt(State.GOAL_REACHED)
+        distance = path.distance(state)
+        self._far = distance > config.far_from_path * (_FAR_HYSTERESIS if self._far else 1.0)
+        if self._far:
+            reason = f"the robot is {distance:.2f} m from the path, allowed are {config.far_from_path:g} m"
+            return None, _Halt(State.STOPPED, Code.FAR_FROM_PATH, reason)
+        window = path.window(state, config.time_steps, config.model_dt)
+        if self._replaced_remaining is not None:
+            self._progress.shift(path.remaining - self._replaced_remaining)
+            self._replaced_remaining = None
+        if self._goal.update(state[:3], path.goal, path.remaining):
+            return path.goal[None], _Halt(State.GOAL_REACHED)
+        at_goal = abs(wrap(state[2] - path.goal[2])) if self._goal.position_reached else None
+        if self._progress.update(path.remaining, at_goal, dt):
+            self._stuck = True
+            return window, self._no_progress()
+        return window, None
+
+    def _no_progress(self) -> _Halt:
+        allowance = self._config.movement_time_allowance
+        return _Halt(
+            State.STOPPED, Code.FAILED_TO_MAKE_PROGRESS, f"no progress along the path for {allowance:g} s"
+        )
+
+    def _fail(self, error: Exception) -> _Halt:
+        """A step raised: zero now, and for good after too many in a row."""
+        self._limiter.reset()
+        self._rewarm = True
+        self._exceptions += 1
+        reason = f"control step failed: {type(error).__name__}: {error}"
+        if self._exceptions >= self._config.exception_limit:
+            self._exception = reason
+        return _Halt(State.STOPPED, Code.CONTROL_EXCEPTION, reason)
+
+
+def _finite_command(command) -> np.ndarray:
+    command = np.asarray(command, dtype=float)
+    if command.shape != (2,):
+        raise InvalidValueError(f"a command must be two numbers, got the shape {command.shape}")
+    if not np.isfinite(command).all():
+        raise NoValidControlError("the command is not finite")
+    return command
+
+
+def _finite_state(state) -> np.ndarray:
+    state = np.array(state, dtype=float)
+    if state.shape != (5,) or not np.isfinite(state).all():
+        raise InvalidValueError(f"the predicted state must be five finite numbers, got {state}")
+    return state

@@ -1,0 +1,23 @@
+"""Angles in radians, wrapped to [-pi, pi)."""
+
+import numpy as np
+
+
+def wrap(angle):
+    """Wrap an angle, or an array of them, to [-pi, pi) [rad]."""
+    return (angle + np.pi) % (2.0 * np.pi) - np.pi
+
+
+def difference(a, b):
+    """Shortest signed rotation from ``b`` to ``a`` [rad]."""
+    return wrap(a - b)
+
+
+def yaw_from_quaternion(x: float, y: float, z: float, w: float) -> float:
+    """Yaw of a unit quaternion (REP-103: x forward, z up) [rad]."""
+    return float(np.arctan2(2.0 * (w * z + x * y), 1.0 - 2.0 * (y * y + z * z)))
+
+
+def quaternion_from_yaw(yaw: float) -> tuple[float, float, float, float]:
+    """Unit quaternion (x, y, z, w) of a rotation by ``yaw`` [rad] about z."""
+    return 0.0, 0.0, float(np.sin(0.5 * yaw)), float(np.cos(0.5 * yaw))

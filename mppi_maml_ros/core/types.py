@@ -1,0 +1,80 @@
+"""The few records that travel between packages. Arrays inside are never written to."""
+
+from __future__ import annotations
+
+import attrs
+import numpy as np
+
+from .errors import InvalidValueError
+
+# Indices into a state vector (x, y, yaw, v, omega) and a command vector (v, omega).
+X, Y, YAW, V, OMEGA = range(5)
+
+
+@attrs.frozen
+class Odometry:
+    """One odometry sample.
+
+    Attributes:
+        stamp: time of validity on the node's clock [s].
+        pose: (x, y, yaw) of the base in the odometry frame [m, m, rad].
+        twist: (v forward, omega left positive) in the base frame [m/s, rad/s].
+    """
+
+    stamp: float
+    pose: np.ndarray
+    twist: np.ndarray
+
+    @property
+    def state(self) -> np.ndarray:
+        """(x, y, yaw, v, omega), shape (5,)."""
+        return np.concatenate([self.pose, self.twist])
+
+
+def _positive(_, attribute, value):
+    if not (np.isfinite(value) and value > 0.0):
+        raise InvalidValueError(f"{attribute.name} must be finite and above 0, got {value}")
+
+
+def _finite(_, attribute, value):
+    if not np.isfinite(value):
+        raise InvalidValueError(f"{attribute.name} must be finite, got {value}")
+
+
+@attrs.frozen
+class VelocityLimits:
+    """What may be commanded (nav2's names).
+
+    Attributes:
+        vx_max, vx_min: forward velocity [m/s]; vx_min <= 0 <= vx_max, below 0 allows reversing.
+        wz_max: yaw rate, either way [rad/s].
+        ax_max: forward acceleration [m/s^2], above 0.
+        ax_min: braking deceleration, as a negative acceleration [m/s^2].
+        az_max: yaw acceleration, either way [rad/s^2].
+
+    Raises:
+        InvalidValueError: a bound is not finite or has the wrong sign.
+    """
+
+    vx_max: float = attrs.field(default=1.0, converter=float, validator=_positive)
+    vx_min: float = attrs.field(default=-0.35, converter=float, validator=_finite)
+    wz_max: float = attrs.field(default=1.9, converter=float, validator=_positive)
+    ax_max: float = attrs.field(default=3.0, converter=float, validator=_positive)
+    ax_min: float = attrs.field(default=-3.0, converter=float, validator=_finite)
+    az_max: float = attrs.field(default=3.5, converter=float, validator=_positive)
+
+    def __attrs_post_init__(self):
+        if self.vx_min > 0.0:
+            raise InvalidValueError(f"vx_min must be at most 0, got {self.vx_min}")
+        if self.ax_min >= 0.0:
+            raise InvalidValueError(f"ax_min must be below 0, got {self.ax_min}")
+
+    @property
+    def low(self) -> np.ndarray:
+        """Smallest command (v, omega), shape (2,)."""
+        return np.array([self.vx_min, -self.wz_max])
+
+    @property
+    def high(self) -> np.ndarray:
+        """Largest command (v, omega), shape (2,)."""
+        return np.array([self.vx_max, self.wz_max])

@@ -1,0 +1,46 @@
+"""Inputs of the residual: SE(2)-invariant, in the body frame, with past commands.
+
+Input vector z, length ``input_size(D) = 4 + 2 D`` for D delay taps::
+
+    z = [v, omega, u0_v, u0_omega, u1_v, u1_omega, ..., uD_v, uD_omega]
+
+u0 is the command of the step that is predicted, u_j the mean command j steps earlier.
+
+Feature vector phi(z), length ``feature_size(D) = input_size(D) + 4``::
+
+    phi = [z, 1, v omega, s(v / 0.05), s(omega / 0.1)],   s(a) = a / sqrt(1 + a^2)
+
+The last four let a linear map express a constant drift, lateral slip and Coulomb friction.
+"""
+
+import numpy as np
+
+SOFT_SIGN_V = 0.05  # [m/s] speed at which the Coulomb feature has 71 % of its full value
+SOFT_SIGN_OMEGA = 0.1  # [rad/s]
+EXTRA_FEATURES = 4
+MAX_DELAY_TAPS = 8
+
+
+def input_size(delay_taps: int) -> int:
+    """Length of z for ``delay_taps`` past commands."""
+    return 4 + 2 * delay_taps
+
+
+def feature_size(delay_taps: int) -> int:
+    """Length of phi(z) for ``delay_taps`` past commands."""
+    return input_size(delay_taps) + EXTRA_FEATURES
+
+
+def soft_sign(a):
+    """a / sqrt(1 + a^2): a smooth sign, cheap in every backend."""
+    return a / np.sqrt(1.0 + a * a)
+
+
+def features(inputs: np.ndarray) -> np.ndarray:
+    """Map inputs z of shape (..., Z) to features phi(z) of shape (..., Z + 4)."""
+    inputs = np.asarray(inputs)
+    v, omega = inputs[..., 0], inputs[..., 1]
+    extra = np.stack(
+        [np.ones_like(v), v * omega, soft_sign(v / SOFT_SIGN_V), soft_sign(omega / SOFT_SIGN_OMEGA)], axis=-1
+    )
+    return np.concatenate([inputs, extra], axis=-1)

@@ -1,0 +1,288 @@
+"""The residual on the kinematic prior, as one immutable snapshot.
+
+One step of ``model_dt`` under the command u0 (v in m/s, omega in rad/s, body frame)::
+
+    (dv, domega, s) = L phi(z) + net(z * input_scale)
+    v+     = u0_v + dv                        omega+ = u0_omega + domega
+    v_bar  = u0_v + b ((v + v+)/2 - u0_v)     likewise omega_bar;  b = displacement_blend
+    pose+  = pose moved by the body twist (v_bar, s, omega_bar) for model_dt
+
+With L = 0, a zero output layer and b = 0 this IS the kinematic prior; b = 1 moves the robot
+by the mean of the velocities at both ends of the step, which is what a servo does.
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+import attrs
+import numpy as np
+
+from ..core import se2
+from ..core.errors import InvalidValueError
+from .features import MAX_DELAY_TAPS, feature_size, features, input_size
+
+ACTIVATIONS = ("tanh", "relu")
+OUTPUTS = 3  # dv [m/s], domega [rad/s], lateral velocity to the left [m/s]
+MAX_HIDDEN = 1024  # widest hidden layer accepted
+MAX_WEIGHT = 1e3  # largest magnitude of any weight accepted
+
+
+def _frozen(array) -> np.ndarray:
+    array = np.array(array, dtype=np.float32, order="C")
+    array.setflags(write=False)
+    return array
+
+
+@attrs.frozen(eq=False)
+class ResidualWeights:
+    """Everything needed to predict with the residual; arrays are read-only float32.
+
+    Attributes:
+        linear: L, shape (3, feature_size(delay_taps)).
+        layers: (W, b) pairs, W of shape (out, in), input side first; one or two hidden
+            layers and an output layer of 3 rows, or empty for no network.
+        input_scale: shape (input_size(delay_taps),); multiplies z before the network.
+        displacement_blend: b in [0, 1].
+        activation: hidden activation, ``tanh`` or ``relu``.
+        delay_taps: past commands among the inputs, 0 to 8.
+        model_dt: step that is predicted [s].
+        adapter: name of what made the weights.
+
+    Raises:
+        InvalidValueError: a shape, a name or a value is not allowed; the message names the tensor.
+    """
+
+    linear: np.ndarray = attrs.field(converter=_frozen)
+    layers: tuple[tuple[np.ndarray, np.ndarray], ...] = attrs.field(
+        converter=lambda layers: tuple((_frozen(w), _frozen(b)) for w, b in layers)
+    )
+    input_scale: np.ndarray = attrs.field(converter=_frozen)
+    displacement_blend: float = attrs.field(converter=float)
+    activation: str
+    delay_taps: int
+    model_dt: float = attrs.field(converter=float)
+    adapter: str = "prior"
+
+    def __attrs_post_init__(self):
+        if not (isinstance(self.delay_taps, int) and 0 <= self.delay_taps <= MAX_DELAY_TAPS):
+            raise InvalidValueError(f"delay_taps must be an integer in [0, {MAX_DELAY_TAPS}], got {self.delay_taps}")
+        if not 0.001 <= self.model_dt <= 1.0:
+            raise InvalidValueError(f"model_dt must be in [0.001, 1] s, got {self.model_dt}")
+        if self.activation not in ACTIVATIONS:
+            raise InvalidValueError(f"activation must be one of {', '.join(ACTIVATIONS)}, got {self.activation!r}")
+        if not 0.0 <= self.displacement_blend <= 1.0:
+            raise InvalidValueError(f"displacement_blend must be in [0, 1], got {self.displacement_blend}")
+        self._check_shapes()
+        for name, tensor in self.tensors().items():
+            if not np.isfinite(tensor).all():
+                raise InvalidValueError(f"{name} must be finite")
+            if tensor.size and np.abs(tensor).max() > MAX_WEIGHT:
+                raise InvalidValueError(
+                    f"{name} must stay within +-{MAX_WEIGHT:g}, largest is {np.abs(tensor).max():g}"
+                )
+
+    def _check_shapes(self):
+        expected = {
+            "linear": (OUTPUTS, feature_size(self.delay_taps)),
+            "input_scale": (input_size(self.delay_taps),),
+        }
+        for name, shape in expected.items():
+            if getattr(self, name).shape != shape:
+                raise InvalidValueError(f"{name} must have shape {shape}, got {getattr(self, name).shape}")
+        if self.layers and len(self.layers) not in (2, 3):
+            raise InvalidValueError(f"the network must have one or two hidden layers, got {len(self.layers) - 1}")
+        width = input_size(self.delay_taps)
+        for i, (weight, bias) in enumerate(self.layers):
+            last = i == len(self.layers) - 1
+            if weight.ndim != 2 or weight.shape[1] != width or (last and weight.shape[0] != OUTPUTS):
+                rows = OUTPUTS if last else "n"
+                raise InvalidValueError(f"layer{i}.weight must have shape ({rows}, {width}), got {weight.shape}")
+            if not 1 <= weight.shape[0] <= MAX_HIDDEN:
+                raise InvalidValueError(f"layer{i}.weight must have 1 to {MAX_HIDDEN} rows, got {weight.shape[0]}")
+            if bias.shape != (weight.shape[0],):
+                raise InvalidValueError(f"layer{i}.bias must have shape ({weight.shape[0]},), got {bias.shape}")
+            width = weight.shape[0]
+
+    @classmethod
+    def prior(cls, delay_taps: int = 0, model_dt: float = 0.05) -> ResidualWeights:
+        """The kinematic prior: nothing is corrected."""
+        return cls(
+            linear=np.zeros((OUTPUTS, feature_size(delay_taps))),
+            layers=(),
+            input_scale=np.ones(input_size(delay_taps)),
+            displacement_blend=0.0,
+            activation="tanh",
+            delay_taps=delay_taps,
+            model_dt=model_dt,
+        )
+
+    @classmethod
+    def first_order(
+        cls,
+        time_constant: tuple[float, float],
+        gain: tuple[float, float] = (1.0, 1.0),
+        delay: float = 0.0,
+        model_dt: float = 0.05,
+    ) -> ResidualWeights:
+        """Exact discretisation of ``tau x' = gain u(t - delay) - x`` on both axes.
+
+        Args:
+            time_constant: of (v, omega) [s], above 0.
+            gain: steady-state gain of (v, omega).
+            delay: command delay [s]; a fraction of a step is shared between two taps.
+            model_dt: step [s].
+        """
+        steps = delay / model_dt
+        taps = int(np.ceil(steps - 1e-9))
+        linear = np.zeros((OUTPUTS, feature_size(taps)))
+        for axis in (0, 1):
+            tau = time_constant[axis]
+            keep = np.exp(-model_dt / tau)
+            linear[axis, axis] = keep
+            linear[axis, 2 + axis] -= 1.0
+            # A command that starts to act `late` into the step moves the state by less than
+            # its share of the step: the rest of the exponential is still ahead of it.
+            late = (steps - np.floor(steps + 1e-9)) * model_dt
+            newest = int(np.floor(steps + 1e-9))
+            new_share = 1.0 - np.exp(-(model_dt - late) / tau)
+            linear[axis, 2 + 2 * newest + axis] += gain[axis] * new_share
+            if newest < taps:
+                linear[axis, 2 + 2 * taps + axis] += gain[axis] * (1.0 - keep - new_share)
+        return cls(
+            linear=linear,
+            layers=(),
+            input_scale=np.ones(input_size(taps)),
+            displacement_blend=1.0,
+            activation="tanh",
+            delay_taps=taps,
+            model_dt=model_dt,
+            adapter="dynamic",
+        )
+
+    @property
+    def is_prior(self) -> bool:
+        """Whether the weights correct nothing at all."""
+        silent = not self.layers or not (self.layers[-1][0].any() or self.layers[-1][1].any())
+        return silent and not self.linear.any() and self.displacement_blend == 0.0
+
+    def tensors(self) -> dict[str, np.ndarray]:
+        """Named float32 tensors; with the scalar attributes they rebuild the snapshot."""
+        named = {"linear": self.linear, "input_scale": self.input_scale}
+        for i, (weight, bias) in enumerate(self.layers):
+            named[f"layer{i}.weight"] = weight
+            named[f"layer{i}.bias"] = bias
+        named["displacement_blend"] = np.array([self.displacement_blend], dtype=np.float32)
+        return named
+
+    @classmethod
+    def from_tensors(
+        cls,
+        tensors: dict[str, np.ndarray],
+        *,
+        activation: str,
+        delay_taps: int,
+        model_dt: float,
+        adapter: str,
+    ) -> ResidualWeights:
+        """Inverse of :meth:`tensors`.
+
+        Raises:
+            InvalidValueError: a tensor is missing, unknown, or of the wrong shape or type.
+        """
+        tensors = dict(tensors)
+        for name, tensor in tensors.items():
+            if tensor.dtype != np.float32:
+                raise InvalidValueError(f"{name} must be float32, got {tensor.dtype}")
+        depth = sum(name.startswith("layer") and name.endswith(".weight") for name in tensors)
+        wanted = ["linear", "input_scale", "displacement_blend"]
+        wanted += [f"layer{i}.{part}" for i in range(depth) for part in ("weight", "bias")]
+        missing, unknown = set(wanted) - set(tensors), set(tensors) - set(wanted)
+        if missing or unknown:
+            raise InvalidValueError(f"tensors missing: {sorted(missing)}, unknown: {sorted(unknown)}")
+        if tensors["displacement_blend"].size != 1:
+            raise InvalidValueError("displacement_blend must have 1 value")
+        return cls(
+            linear=tensors["linear"],
+            layers=tuple((tensors[f"layer{i}.weight"], tensors[f"layer{i}.bias"]) for i in range(depth)),
+            input_scale=tensors["input_scale"],
+            displacement_blend=float(tensors["displacement_blend"].reshape(())),
+            activation=activation,
+            delay_taps=delay_taps,
+            model_dt=model_dt,
+            adapter=adapter,
+        )
+
+    def digest(self) -> str:
+        """SHA-256 (hex) of all tensors in order, for logs and bit-exact comparison."""
+        h = hashlib.sha256()
+        for tensor in self.tensors().values():
+            h.update(np.ascontiguousarray(tensor, dtype="<f4").tobytes())
+        return h.hexdigest()
+
+
+def network(weights: ResidualWeights, inputs: np.ndarray) -> np.ndarray:
+    """Network part of the correction for inputs z of shape (..., Z); returns (..., 3)."""
+    hidden = np.asarray(inputs) * weights.input_scale
+    for i, (weight, bias) in enumerate(weights.layers):
+        hidden = hidden @ weight.T + bias
+        if i < len(weights.layers) - 1:
+            hidden = np.tanh(hidden) if weights.activation == "tanh" else np.maximum(hidden, 0.0)
+    return hidden
+
+
+def correction(weights: ResidualWeights, inputs: np.ndarray) -> np.ndarray:
+    """(dv [m/s], domega [rad/s], lateral [m/s]) for inputs z of shape (..., Z); returns (..., 3)."""
+    out = features(inputs) @ weights.linear.T
+    return out + network(weights, inputs) if weights.layers else out
+
+
+def step(weights: ResidualWeights, state, command, history, dt: float | None = None) -> np.ndarray:
+    """Predict one step, or a fraction of it.
+
+    Args:
+        weights: the model.
+        state: (x, y, yaw, v, omega), shape (..., 5) [m, m, rad, m/s, rad/s].
+        command: mean command (v, omega) over the step, shape (..., 2).
+        history: mean commands of the earlier steps, newest first, shape (..., D, 2), D >= delay_taps.
+        dt: time to predict [s], at most model_dt; None for model_dt. The twist is interpolated.
+
+    Returns:
+        States of shape (..., 5).
+    """
+    state, command = np.asarray(state, dtype=float), np.asarray(command, dtype=float)
+    history = np.asarray(history, dtype=float)
+    fraction = 1.0 if dt is None else dt / weights.model_dt
+    past = history[..., : weights.delay_taps, :].reshape(*command.shape[:-1], 2 * weights.delay_taps)
+    inputs = np.concatenate([state[..., 3:5], command, past], axis=-1)
+    delta = correction(weights, inputs)
+    end = command + delta[..., :2]
+    blend = weights.displacement_blend
+    if fraction != 1.0 and blend > 0.0:
+        end = state[..., 3:5] + fraction * (end - state[..., 3:5])
+    mean = command + blend * (0.5 * (state[..., 3:5] + end) - command)
+    twist = np.stack([mean[..., 0], delta[..., 2], mean[..., 1]], axis=-1)
+    pose = se2.integrate(state[..., :3], twist, fraction * weights.model_dt)
+    return np.concatenate([pose, end], axis=-1)
+
+
+def open_loop(weights: ResidualWeights, state, commands, history) -> np.ndarray:
+    """Predict a whole command sequence.
+
+    Args:
+        state: start, shape (..., 5).
+        commands: shape (..., T, 2).
+        history: commands before the first, newest first, shape (..., D, 2), D >= delay_taps.
+
+    Returns:
+        States after each command, shape (..., T, 5).
+    """
+    commands = np.asarray(commands, dtype=float)
+    history = np.asarray(history, dtype=float)[..., : max(weights.delay_taps, 1), :]
+    out = []
+    for t in range(commands.shape[-2]):
+        command = commands[..., t, :]
+        state = step(weights, state, command, history)
+        history = np.concatenate([command[..., None, :], history[..., :-1, :]], axis=-2)
+        out.append(state)
+    return np.stack(out, axis=-2)

@@ -1,0 +1,132 @@
+"""One closed-loop run in simulated time: world, MPPI and, when asked, online adaptation."""
+
+from __future__ import annotations
+
+import time
+
+import attrs
+import numpy as np
+
+from ..adaptation.online import Decision, OnlineAdaptation
+from ..core.types import Odometry, VelocityLimits
+from ..dynamics.residual import ResidualWeights
+from ..mppi.config import MPPIConfig
+from ..mppi.controller import MPPIController, RolloutModel
+from ..references.figures import Reference
+from ..simulation.world import World
+
+BENCHMARK_LIMITS = VelocityLimits(vx_max=2.0, vx_min=-2.0, wz_max=2.0, ax_max=1e3, ax_min=-1e3, az_max=1e3)
+HISTORY = 8
+
+
+@attrs.frozen(eq=False)
+class Run:
+    """What happened, one row a control step of dt (T steps).
+
+    Attributes:
+        dt: control period [s].
+        states: true states before each step and after the last, (T + 1, 5).
+        reference: wanted poses at the same times, (T + 1, 3).
+        commands: (T, 2).
+        step_ms: wall time of each control step [ms], (T,).
+        adapt_ms: wall time of each attempt [ms].
+        swaps: times of accepted swaps [s].
+        decisions: (time [s], decision, reason) of every attempt.
+        weights: residual that served at the end; None for the kinematic prior.
+    """
+
+    dt: float
+    states: np.ndarray
+    reference: np.ndarray
+    commands: np.ndarray
+    step_ms: np.ndarray
+    adapt_ms: np.ndarray
+    swaps: np.ndarray
+    decisions: list
+    weights: ResidualWeights | None
+
+    @property
+    def error(self) -> np.ndarray:
+        """Distance to the time-indexed reference after each step [m], (T,)."""
+        return np.hypot(*(self.states[1:, :2] - self.reference[1:, :2]).T)
+
+    def rmse(self, after: float = 0.0) -> float:
+        """Root mean square distance [m] from time ``after`` [s] on."""
+        return float(np.sqrt(np.mean(self.error[int(round(after / self.dt)) :] ** 2)))
+
+
+def run(
+    world: World,
+    reference: Reference,
+    config: MPPIConfig,
+    seed: int,
+    duration: float = 20.0,
+    limits: VelocityLimits = BENCHMARK_LIMITS,
+    model: ResidualWeights | RolloutModel | None = None,
+    adaptation: OnlineAdaptation | None = None,
+    adapt_interval: float = 2.0,
+    true_state: bool = False,
+) -> Run:
+    """Drive ``world`` along ``reference``.
+
+    Args:
+        world: reset and placed at the start of the reference.
+        reference: wanted pose over time.
+        config, limits: of the controller; the control period is config.model_dt.
+        seed: of the sampler.
+        duration: [s].
+        model: what the rollouts use; None for the kinematic prior. With ``adaptation`` only
+            the start.
+        adaptation: adapts every ``adapt_interval`` [s], and at once after a detected change.
+        true_state: the controller sees the true state instead of the odometry.
+    """
+    dt = config.model_dt
+    steps = int(round(duration / dt))
+    controller = MPPIController(config, limits, seed)
+    world.reset(start=reference.pose_at(0.0))
+    history = np.zeros((HISTORY, 2))
+    states = np.empty((steps + 1, 5))
+    commands = np.empty((steps, 2))
+    step_ms = np.empty(steps)
+    adapt_ms, swaps, decisions = [], [], []
+    states[0] = world.state
+    observed = world.odometry()
+    due = adapt_interval
+    for k in range(steps):
+        now = k * dt
+        if adaptation is not None:
+            changed = adaptation.add_odometry(Odometry(now, observed[:3].copy(), observed[3:].copy()))
+            if changed or now >= due - 1e-9:
+                attempt = adaptation.attempt()
+                due = now + adapt_interval if not changed else due
+                decisions.append((now, attempt.decision, attempt.reason))
+                if attempt.adaptation is not None:
+                    adapt_ms.append(attempt.adapt_ms)
+                if attempt.weights is not None:
+                    adaptation.installed()
+                    model = attempt.weights
+                    if attempt.decision == Decision.ACCEPTED:
+                        swaps.append(now)
+        seen = states[k] if true_state else observed
+        started = time.perf_counter()
+        window = reference.window(now, config.time_steps, dt)
+        command = controller.compute_control(seen, window, history, history[0], model).command
+        step_ms[k] = 1e3 * (time.perf_counter() - started)
+        history = np.concatenate([command[None], history[:-1]])
+        if adaptation is not None:
+            adaptation.add_command(now, command)
+        commands[k] = command
+        observed = world.step(command, dt)
+        states[k + 1] = world.state
+    times = dt * np.arange(steps + 1)
+    return Run(
+        dt=dt,
+        states=states,
+        reference=reference.pose_at(times),
+        commands=commands,
+        step_ms=step_ms,
+        adapt_ms=np.array(adapt_ms),
+        swaps=np.array(swaps),
+        decisions=decisions,
+        weights=model if model is None or isinstance(model, ResidualWeights) else None,
+    )

@@ -1,0 +1,403 @@
+"""The demo: one world, twice; first with the kinematic model alone, then with adaptation.
+
+The installed executables run as processes with the configuration that a robot gets; only what
+makes the two runs differ, the figure and the world is handed to them as parameters.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import os
+import platform
+import shutil
+import signal
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Protocol
+
+import attrs
+import numpy as np
+import yaml
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
+from rich.table import Table
+
+from .. import __version__
+from ..core.errors import InvalidValueError, MppiMamlError
+from ..simulation.parameters import PARAMETER_UNITS, WorldParameters, randomize
+from .processes import ProcessGroup, config_file, private_domain, ros_environment
+from .recording import RUNNING, AdaptationReport, ControlStep, Recording, Run, Truth, analyse
+
+SETTLED = 5.0  # [s] after which the start from rest no longer counts
+START_TIMEOUT = 120.0  # [s] from the start of the processes to the first tracked period
+SILENCE_TIMEOUT = 5.0  # [s] without a control report before the run is given up
+
+WORLD_RANGES: dict[str, tuple[float, float]] = {
+    "lag_v": (0.3, 0.5),
+    "lag_omega": (0.2, 0.4),
+    "motor_gain": (0.65, 0.8),
+    "friction_v": (0.3, 1.0),
+    "friction_omega": (0.2, 0.8),
+    "coulomb": (0.05, 0.2),
+    "command_delay": (0.05, 0.12),
+    "slip": (0.02, 0.1),
+}
+"""What the seed draws: a tired robot on a sticky floor, far from the kinematic ideal."""
+
+WORLD_BASE = (
+    WorldParameters()
+    .with_process_noise((0.0005, 0.0005, 0.0004, 0.002, 0.002))
+    .with_odometry_noise((0.003, 0.003, 0.002, 0.01, 0.01))
+)
+
+FIGURES: dict[str, dict[str, float]] = {
+    "circle": {"circle.radius": 2.0, "circle.speed": 0.6},
+    "figure8": {"figure8.size": 2.5, "figure8.period": 20.0},
+    "sine": {"sine.speed": 0.5, "sine.amplitude": 1.0, "sine.period": 10.0},
+    "straight": {"straight.speed": 0.6},
+}
+"""References that fit into a room, within the speed that the demo's worlds can reach."""
+
+VARIANTS = {
+    "kinematic": ({"model": "kinematic"}, {"enabled": False}),
+    "adaptive": ({"model": "residual"}, {"enabled": True}),
+}
+"""Parameters of the controller and of the adaptation node in each run."""
+
+
+@attrs.frozen
+class DemoSettings:
+    """What the demo is asked for.
+
+    Attributes:
+        seed: of the world and of every noise.
+        duration: of each run [s], counted from the first tracked control period, in [5, 3600].
+        out: folder of the report.
+        reference: one of ``FIGURES``.
+        domain: ROS domain to use; None for one that nobody uses.
+        keep_logs: copy the logs of the processes into the report.
+
+    Raises:
+        InvalidValueError: a value is out of range.
+    """
+
+    seed: int = 0
+    duration: float = 30.0
+    out: Path = Path("demo_report")
+    reference: str = "circle"
+    domain: int | None = None
+    keep_logs: bool = False
+
+    def __attrs_post_init__(self):
+        if not 0 <= self.seed < 2**31:
+            raise InvalidValueError(f"seed must be in [0, {2**31 - 1}], got {self.seed}")
+        if not 5.0 <= self.duration <= 3600.0:
+            raise InvalidValueError(f"duration must be in [5, 3600] s, got {self.duration}")
+        if self.reference not in FIGURES:
+            raise InvalidValueError(f"reference must be one of {', '.join(FIGURES)}, got {self.reference!r}")
+        if self.domain is not None and not 0 <= self.domain <= 232:
+            raise InvalidValueError(f"domain must be in [0, 232], got {self.domain}")
+
+
+class Monitor(Protocol):
+    """What hears the running system; see :class:`..ros.demo_monitor.DemoMonitor`."""
+
+    def recording(self) -> Recording:
+        """A copy of everything heard so far."""
+
+    def latest(self) -> tuple[Truth | None, ControlStep | None, AdaptationReport | None]:
+        """The newest of each kind."""
+
+
+OpenMonitor = Callable[[int], contextlib.AbstractContextManager[Monitor]]
+
+
+def draw_world(seed: int) -> WorldParameters:
+    """The demo's world of a seed."""
+    return randomize(np.random.default_rng(seed), WORLD_RANGES, WORLD_BASE)
+
+
+class _Terminated(SystemExit):
+    pass
+
+
+@contextlib.contextmanager
+def ended_by_signals() -> Iterator[None]:
+    """Turn SIGTERM and SIGHUP into an exception, so that a kill still cleans up (main thread only)."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def end(number, _frame):
+        for each in previous:
+            signal.signal(each, signal.SIG_IGN)
+        raise _Terminated(128 + number)
+
+    previous = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
+    for number in previous:
+        signal.signal(number, end)
+    try:
+        yield
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+
+def run_demo(settings: DemoSettings, open_monitor: OpenMonitor, console: Console) -> dict:
+    """Both runs, the report's files and the table on the console.
+
+    Args:
+        settings: what to run.
+        open_monitor: listens in a domain.
+        console: for progress and results.
+
+    Returns:
+        The contents of summary.json.
+
+    Raises:
+        MppiMamlError: a run did not work; nothing is left running.
+    """
+    world = draw_world(settings.seed)
+    settings.out.mkdir(parents=True, exist_ok=True)
+    runs: dict[str, Run] = {}
+    with ended_by_signals(), contextlib.ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mppi_maml_demo_")))
+        domain = stack.enter_context(private_domain()) if settings.domain is None else settings.domain
+        # This process listens with the same settings as its children.
+        environment = ros_environment(domain, folder)
+        for name in ("ROS_AUTOMATIC_DISCOVERY_RANGE", "ROS_LOG_DIR"):
+            _set_environment(stack, name, environment[name])
+        _set_environment(stack, "ROS_LOCALHOST_ONLY", None)
+        console.print(f"[dim]{describe_world(world)}[/]", highlight=False, soft_wrap=True)
+        console.print(
+            f"[dim]To watch: export ROS_DOMAIN_ID={domain} ROS_AUTOMATIC_DISCOVERY_RANGE=LOCALHOST[/]",
+            highlight=False,
+        )
+        for variant in VARIANTS:
+            logs = folder / variant
+            logs.mkdir()
+            try:
+                runs[variant] = _run_variant(
+                    variant, settings, world, domain, environment, logs, open_monitor, console
+                )
+            finally:
+                if settings.keep_logs:
+                    shutil.copytree(logs, settings.out / "logs" / variant, dirs_exist_ok=True)
+
+    from .plots import demo_figure, save
+
+    summary = summarise(settings, world, runs["kinematic"], runs["adaptive"])
+    figure = demo_figure(
+        runs["kinematic"], runs["adaptive"], SETTLED, headline(summary), describe_world(world)
+    )
+    picture = save(figure, settings.out / "demo.png")
+    _write(settings.out / "summary.json", json.dumps(_without_nan(summary), indent=2) + "\n")
+    console.print(table(runs["kinematic"], runs["adaptive"]))
+    console.print(f"[bold]{headline(summary)}[/]", highlight=False)
+    console.print(f"wrote {settings.out / 'summary.json'} and {picture}", highlight=False)
+    return summary
+
+
+def _set_environment(stack: contextlib.ExitStack, name: str, value: str | None) -> None:
+    def put(value):
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value
+
+    stack.callback(put, os.environ.get(name))
+    put(value)
+
+
+def node_parameters(variant: str, settings: DemoSettings, world: WorldParameters) -> dict[str, dict]:
+    """What each node is told beyond its configuration file."""
+    controller, adaptation = VARIANTS[variant]
+    return {
+        "dynamic_world": {
+            "seed": settings.seed,
+            **{f"world.{name}": value for name, value in attrs.asdict(world).items()},
+        },
+        "adaptation": dict(adaptation),
+        "mppi_controller": {
+            **controller,
+            "seed": settings.seed,
+            "reference": settings.reference,
+            **FIGURES[settings.reference],
+        },
+    }
+
+
+def _run_variant(
+    variant: str,
+    settings: DemoSettings,
+    world: WorldParameters,
+    domain: int,
+    environment: dict[str, str],
+    logs: Path,
+    open_monitor: OpenMonitor,
+    console: Console,
+) -> Run:
+    with ProcessGroup(environment, logs) as group, open_monitor(domain) as monitor:
+        for node, parameters in node_parameters(variant, settings, world).items():
+            file = logs / f"{node}.yaml"
+            file.write_text(yaml.safe_dump({f"/{node}": {"ros__parameters": parameters}}))
+            group.start_node(node, [config_file(f"{node}.yaml"), file])
+        with _progress(console) as progress:
+            _follow(variant, settings.duration, group, monitor, progress)
+        codes = group.stop()
+        recording = monitor.recording()
+    for name, code in codes.items():
+        if code != 0:
+            raise MppiMamlError(f"after SIGINT, {group.members[name].complaint()}")
+    try:
+        return analyse(recording, settings.duration)
+    except ValueError as error:
+        raise MppiMamlError(f"run {variant}: {error}") from error
+
+
+def _progress(console: Console) -> Progress:
+    return Progress(
+        SpinnerColumn(),
+        TextColumn("[bold]{task.description:<9}"),
+        BarColumn(bar_width=24),
+        TextColumn("{task.fields[line]}"),
+        console=console,
+        refresh_per_second=5,
+    )
+
+
+def _follow(variant: str, duration: float, group: ProcessGroup, monitor: Monitor, progress: Progress) -> None:
+    """Watch until ``duration`` seconds were tracked; the start of the clock is the first such period."""
+    task = progress.add_task(variant, total=duration, line="starting")
+    begun = time.monotonic()
+    first = None
+    heard, heard_at = None, begun
+    while True:
+        group.check()
+        truth, step, report = monitor.latest()
+        now = time.monotonic()
+        if step is not None and step.stamp != heard:
+            heard, heard_at = step.stamp, now
+        if first is None:
+            if step is not None and step.state == RUNNING:
+                first = next(s.stamp for s in monitor.recording().steps if s.state == RUNNING)
+            elif now - begun > START_TIMEOUT:
+                state = "said nothing" if step is None else f"stays in state {step.state}"
+                raise MppiMamlError(f"run {variant}: after {START_TIMEOUT:g} s the controller {state}")
+        else:
+            if now - heard_at > SILENCE_TIMEOUT:
+                raise MppiMamlError(f"run {variant}: no word from the controller for {SILENCE_TIMEOUT:g} s")
+            elapsed = step.stamp - first
+            line = f"{min(elapsed, duration):4.1f}/{duration:g} s   error {step.tracking_error:.3f} m"
+            if VARIANTS[variant][1]["enabled"]:
+                line += f"   swaps {report.swaps_accepted if report else 0}"
+            progress.update(task, completed=min(elapsed, duration), line=line)
+            if elapsed >= duration and truth is not None and truth.stamp >= first + duration:
+                return
+        time.sleep(0.1)
+
+
+def summarise(settings: DemoSettings, world: WorldParameters, kinematic: Run, adaptive: Run) -> dict:
+    """The contents of summary.json; lengths in metres, times in milliseconds."""
+    plain, adapted = kinematic.rmse(), adaptive.rmse()
+    return {
+        "seed": settings.seed,
+        "reference": settings.reference,
+        "duration": settings.duration,
+        "rmse_kinematic": plain,
+        "rmse_adaptive": adapted,
+        "improvement": 1.0 - adapted / plain,
+        "rmse_kinematic_after_5s": kinematic.rmse(SETTLED),
+        "rmse_adaptive_after_5s": adaptive.rmse(SETTLED),
+        "improvement_after_5s": 1.0 - adaptive.rmse(SETTLED) / kinematic.rmse(SETTLED),
+        "control_ms_p50": adaptive.control_ms(50),
+        "control_ms_p99": adaptive.control_ms(99),
+        "control_ms_p50_kinematic": kinematic.control_ms(50),
+        "control_ms_p99_kinematic": kinematic.control_ms(99),
+        "late_fraction": adaptive.late_fraction,
+        "late_fraction_kinematic": kinematic.late_fraction,
+        "adapt_ms_p50": adaptive.adapt_ms_p50,
+        "swaps_accepted": adaptive.swaps_accepted,
+        "swaps_rejected": adaptive.swaps_rejected,
+        "world": attrs.asdict(world),
+        "machine": {"system": platform.platform(), "python": platform.python_version(), "cores": _cores()},
+        "version": __version__,
+    }
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def describe_world(world: WorldParameters) -> str:
+    """The drawn parameters in one line."""
+    names = {
+        "lag_v": "lag",
+        "lag_omega": "turning lag",
+        "motor_gain_left": "motor gain",
+        "command_delay": "command delay",
+        "friction_v": "friction",
+        "coulomb": "dry friction",
+        "slip": "slip",
+    }
+    parts = [
+        f"{label} {getattr(world, name):.2f} {PARAMETER_UNITS[name].replace('^2', '²')}".rstrip()
+        for name, label in names.items()
+    ]
+    return "The robot: " + ", ".join(parts)
+
+
+def headline(summary: dict) -> str:
+    """The outcome in one sentence."""
+    change = summary["improvement"]
+    word = "lower" if change >= 0.0 else "HIGHER"
+    return (
+        f"Tracking error {abs(change):.0%} {word} with adaptation: "
+        f"{summary['rmse_kinematic']:.3f} m → {summary['rmse_adaptive']:.3f} m RMSE"
+    )
+
+
+def table(kinematic: Run, adaptive: Run) -> Table:
+    """Both runs side by side."""
+
+    def number(value: float, form: str) -> str:
+        return "–" if math.isnan(value) else format(value, form)
+
+    out = Table(title="The same world, twice", title_justify="left", title_style="bold")
+    out.add_column("")
+    out.add_column("kinematic model", justify="right")
+    out.add_column("with adaptation", justify="right")
+    rows: list[tuple[str, Callable[[Run], str]]] = [
+        ("RMSE, whole run [m]", lambda run: number(run.rmse(), ".4f")),
+        (f"RMSE after {SETTLED:g} s [m]", lambda run: number(run.rmse(SETTLED), ".4f")),
+        ("largest error [m]", lambda run: number(float(run.error.max()), ".3f")),
+        ("control step, median [ms]", lambda run: number(run.control_ms(50), ".2f")),
+        ("control step, p99 [ms]", lambda run: number(run.control_ms(99), ".2f")),
+        ("periods late by more than 20 %", lambda run: number(run.late_fraction, ".2%")),
+        ("adaptation, median [ms]", lambda run: number(run.adapt_ms_p50, ".1f")),
+        ("swaps accepted / rejected", lambda run: f"{run.swaps_accepted} / {run.swaps_rejected}"),
+    ]
+    for label, show in rows:
+        out.add_row(escape(label), show(kinematic), show(adaptive))
+    return out
+
+
+def _without_nan(summary: dict) -> dict:
+    """JSON has no NaN: null says that there was nothing to measure."""
+    return {
+        key: None if isinstance(value, float) and not math.isfinite(value) else value
+        for key, value in summary.items()
+    }
+
+
+def _write(path: Path, text: str) -> None:
+    with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=".", suffix=".partial", delete=False) as file:
+        file.write(text)
+    os.chmod(file.name, 0o644)
+    os.replace(file.name, path)

@@ -1,0 +1,69 @@
+"""The oracle: MPPI rollouts by a world's exact, current equations; the bar for every model."""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+from ..dynamics.rollout import Trajectories
+from ..simulation.world import World
+from ..simulation.worlds import propagate_delayed, split_delay
+
+
+@njit(cache=True)
+def _rollout(
+    kind, start, commands, history, whole, late, dt, vector, acceleration_v, acceleration_omega,
+    out_x, out_y, out_yaw, out_v, out_omega,
+):  # fmt: skip
+    steps, _, samples = commands.shape
+    cos, sin = np.cos(start[2]), np.sin(start[2])
+    for j in range(samples):
+        x, y, yaw, v, omega = start
+        for t in range(steps):
+            i = t - whole
+            if i >= 0:
+                newer_v, newer_omega = commands[i, 0, j], commands[i, 1, j]
+            else:
+                newer_v, newer_omega = history[-i - 1, 0], history[-i - 1, 1]
+            i -= 1
+            if i >= 0:
+                older_v, older_omega = commands[i, 0, j], commands[i, 1, j]
+            else:
+                older_v, older_omega = history[-i - 1, 0], history[-i - 1, 1]
+            x, y, yaw, v, omega = propagate_delayed(
+                kind, x, y, yaw, v, omega, older_v, older_omega, newer_v, newer_omega,
+                late, dt, vector, acceleration_v, acceleration_omega,
+            )  # fmt: skip
+            dx, dy = x - start[0], y - start[1]
+            out_x[t, j] = cos * dx + sin * dy
+            out_y[t, j] = cos * dy - sin * dx
+            out_yaw[t, j] = yaw - start[2]
+            out_v[t, j] = v
+            out_omega[t, j] = omega
+
+
+class Oracle:
+    """Rolls out a world's present equations (no noise), delay and acting disturbances included.
+
+    Args:
+        world: read anew at every rollout.
+        frozen: True: the equations of the first rollout are kept, however the world changes
+            (a model that was right once).
+    """
+
+    def __init__(self, world: World, frozen: bool = False):
+        self._world, self._frozen = world, frozen
+        self._equations = None
+
+    def rollout(self, state, history: np.ndarray, commands: np.ndarray, model_dt: float, out: Trajectories) -> None:
+        """See :class:`mppi.controller.RolloutModel`."""
+        if self._equations is None or not self._frozen:
+            self._equations = self._world.equations()
+        e = self._equations
+        whole, late = split_delay(e.command_delay, model_dt)
+        past = np.zeros((max(whole + 1, len(history)), 2))
+        past[: len(history)] = history
+        _rollout(
+            e.kind, np.asarray(state, dtype=float), commands, past, whole, late, model_dt,
+            e.vector, e.acceleration_v, e.acceleration_omega, out.x, out.y, out.yaw, out.v, out.omega,
+        )  # fmt: skip

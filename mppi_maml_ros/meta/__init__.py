@@ -1,0 +1,1 @@
+"""Meta-training: task distributions, trainers, and the pipeline that makes an artifact."""

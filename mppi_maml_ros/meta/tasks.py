@@ -1,0 +1,106 @@
+"""Task distributions: where the transitions of meta-training come from."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import attrs
+import numpy as np
+
+from ..adaptation.transitions import kinematic_residuals
+from ..core.types import VelocityLimits
+from ..dynamics.features import input_size
+from ..simulation.commands import tracking_commands
+from ..simulation.world import DEFAULT_RANGES, randomize, simulate_batch
+
+
+@attrs.frozen(eq=False)
+class TaskPool:
+    """Transitions of W tasks of T steps each, as the robot measures them and as they are.
+
+    Attributes:
+        inputs, residuals: from noisy odometry, (W, T, Z) and (W, T, 3).
+        clean_inputs, clean_residuals: from the true states, same shapes.
+        delays: command delay of each task as the odometry shows it [s], (W,).
+    """
+
+    inputs: np.ndarray
+    residuals: np.ndarray
+    clean_inputs: np.ndarray
+    clean_residuals: np.ndarray
+    delays: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.inputs)
+
+
+class TaskDistribution(Protocol):
+    """Anything that yields a pool of tasks, reproducibly."""
+
+    def pool(self, seed: int, tasks: int) -> TaskPool:
+        """``tasks`` fresh tasks."""
+
+
+def transitions_of(states: np.ndarray, commands: np.ndarray, delay_taps: int, dt: float):
+    """Inputs and residuals of state sequences.
+
+    Args:
+        states: (W, T + 1, 5); commands: (W, T, 2); dt: step [s].
+
+    Returns:
+        inputs (W, T - delay_taps, Z) and residuals (W, T - delay_taps, 3): the first steps
+        have no full command history and are left out.
+    """
+    tasks, steps, _ = commands.shape
+    keep = slice(delay_taps, steps)
+    inputs = np.empty((tasks, steps - delay_taps, input_size(delay_taps)))
+    inputs[..., :2] = states[:, keep, 3:5]
+    for k in range(delay_taps + 1):
+        inputs[..., 2 + 2 * k : 4 + 2 * k] = commands[:, delay_taps - k : steps - k]
+    before = states[:, keep].reshape(-1, 5)
+    after = states[:, delay_taps + 1 : steps + 1].reshape(-1, 5)
+    residuals = kinematic_residuals(before, commands[:, keep].reshape(-1, 2), after, dt)
+    return inputs, residuals.reshape(tasks, steps - delay_taps, 3)
+
+
+@attrs.frozen
+class WorldTasks:
+    """Randomised wheel-level worlds driven by tracking-like commands.
+
+    Attributes:
+        delay_taps, model_dt: as in the residual.
+        steps: length of each task [steps].
+        ranges: parameter ranges, see simulation.world.DEFAULT_RANGES.
+        limits: command limits; their scale is drawn anew for each task.
+        odometry_noise: largest standard deviation of (x, y, yaw, v, omega) noise; each task draws
+            its own scale up to it.
+    """
+
+    delay_taps: int = 4
+    model_dt: float = 0.05
+    steps: int = 240
+    ranges: dict = attrs.field(factory=lambda: dict(DEFAULT_RANGES))
+    limits: VelocityLimits = attrs.field(factory=lambda: VelocityLimits(vx_max=1.5, vx_min=-0.5, wz_max=1.9))
+    odometry_noise: tuple = (0.005, 0.005, 0.005, 0.02, 0.02)
+
+    def pool(self, seed: int, tasks: int) -> TaskPool:
+        """Simulate ``tasks`` worlds; the same seed gives the same pool."""
+        rng = np.random.default_rng(seed)
+        worlds = [randomize(rng, self.ranges) for _ in range(tasks)]
+        noise = rng.uniform(0.0, 1.0, size=(tasks, 1)) * np.asarray(self.odometry_noise)
+        names = [f"odometry_noise_{axis}" for axis in ("x", "y", "yaw", "v", "omega")]
+        worlds = [
+            attrs.evolve(world, **dict(zip(names, row, strict=True))) for world, row in zip(worlds, noise, strict=True)
+        ]
+        commands = tracking_commands(rng, tasks, self.steps, self.model_dt, self.limits)
+        commands = commands * rng.uniform(0.3, 1.0, size=(tasks, 1, 1))
+        true, observed = simulate_batch(
+            np.stack([world.as_vector() for world in worlds]),
+            commands,
+            self.model_dt,
+            rng.integers(0, 2**31, size=tasks),
+        )
+        inputs, residuals = transitions_of(observed, commands, self.delay_taps, self.model_dt)
+        clean_inputs, clean_residuals = transitions_of(true, commands, self.delay_taps, self.model_dt)
+        delays = np.array([world.command_delay + world.odometry_delay for world in worlds])
+        return TaskPool(inputs, residuals, clean_inputs, clean_residuals, delays)

@@ -1,0 +1,1 @@
+"""References to track: poses as functions of time."""

@@ -1,0 +1,444 @@
+"""A path of poses without times, such as a planner gives, made into a reference that can be tracked.
+
+The path is a polyline over arc length s [m]. A speed profile turns s into time, the robot's
+projection says where on it the robot is, and :meth:`PathReference.window` reads the poses ahead.
+
+Where the direction of travel flips (a cusp between driving forwards and in reverse, or a corner
+sharper than 115 degrees) the path is cut: the next piece is not looked at before the cut is reached.
+"""
+
+from __future__ import annotations
+
+import math
+
+import attrs
+import numpy as np
+
+from ..core.angles import wrap
+from ..core.errors import InvalidPathError, InvalidValueError
+
+_MAX_COORDINATE = 1e7  # m; beyond it arithmetic on differences loses centimetres
+_MIN_STEP = 1e-6  # m; shortest step between poses, so that arc lengths always increase
+_THINNINGS = 3
+_MIN_LENGTH = 1e-3  # m; anything shorter is a point
+_MIN_SPEED = 0.02  # m/s; keeps the time to a place with a wanted speed of zero finite
+_GRID = 0.05  # m; spacing on which heading, curvature and speed are computed
+_SMOOTHING = 0.1  # m; tangents are chords over twice this length
+_CURVATURE_SHARE = 0.8  # of wz_max that curves may use; the rest is left for feedback
+_CORNER_COSINE = math.cos(math.radians(115.0))
+_ALONG_COSINE = 0.5  # poses within 60 degrees of the direction of travel, or of its opposite, agree
+_SHORT_RUN = 0.05  # m; shorter flips of the travel direction are noise
+_DISAGREEING_SHARE = 0.1  # of the length; with more the yaws of the poses mean nothing
+_SECTION_LENGTH = 200.0  # m
+_SECTION_POSES = 20000
+_SECTION_OVERLAP = 20.0  # m; the next section is built this far before the end of the present one
+_EARLIEST_WITHIN = 0.2  # m; of equally near places on the path the robot starts at the first
+
+
+def _above_zero(_, attribute, value):
+    if not (0.0 < value < math.inf):
+        raise InvalidValueError(f"{attribute.name} must be finite and above 0, got {value}")
+
+
+def _not_negative(_, attribute, value):
+    if not (0.0 <= value < math.inf):
+        raise InvalidValueError(f"{attribute.name} must be finite and at least 0, got {value}")
+
+
+def _resolution(_, attribute, value):
+    if not (0.01 <= value <= 1.0):
+        raise InvalidValueError(f"{attribute.name} must lie in [0.01, 1], got {value}")
+
+
+@attrs.frozen
+class PathProfile:
+    """How a path is driven.
+
+    Attributes:
+        desired_speed: where nothing else limits it [m/s].
+        reverse_speed: largest speed in reverse [m/s]; 0: never in reverse, headings follow the
+            direction of travel.
+        wz_max: yaw rate limit, of which curves may use 80 % [rad/s].
+        deceleration: towards the goal and the cuts [m/s^2].
+        resolution: poses nearer to each other along the path are thinned out [m].
+        search_distance: how far ahead of the last progress the robot is looked for [m].
+        turn_tolerance: a cut is reached within this distance of it [m].
+    """
+
+    desired_speed: float = attrs.field(default=0.5, converter=float, validator=_above_zero)
+    reverse_speed: float = attrs.field(default=0.35, converter=float, validator=_not_negative)
+    wz_max: float = attrs.field(default=1.9, converter=float, validator=_above_zero)
+    deceleration: float = attrs.field(default=1.0, converter=float, validator=_above_zero)
+    resolution: float = attrs.field(default=0.02, converter=float, validator=_resolution)
+    search_distance: float = attrs.field(default=1.0, converter=float, validator=_above_zero)
+    turn_tolerance: float = attrs.field(default=0.2, converter=float, validator=_above_zero)
+
+
+class PathReference:
+    """Tracks progress along a path and gives the poses ahead of it.
+
+    The work per call does not depend on the number of poses; construction is one vectorised pass.
+    Progress never goes back.
+
+    Args:
+        poses: shape (M, 3), (x [m], y [m], yaw [rad]) in the odometry frame. Where the yaws
+            contradict the direction of travel they are ignored, but for the last one, the goal's.
+        profile: how to drive it.
+
+    Raises:
+        InvalidPathError: no pose, a pose that is not finite or absurdly far, or another shape.
+    """
+
+    def __init__(self, poses, profile: PathProfile = PathProfile()):
+        self._profile = profile
+        poses = _validated(poses)
+        self._goal = np.array([poses[-1, 0], poses[-1, 1], wrap(poses[-1, 2])])
+        self._vertices, self._arc = _thinned(poses, profile.resolution)
+        self._length = float(self._arc[-1])
+        self._use_yaw: bool | None = None
+        self.restart()
+
+    def restart(self) -> None:
+        """Forget the progress; the robot is looked for anew from the beginning on."""
+        self._section: _Section | None = self._build_section(0.0) if self._length > 0.0 else None
+        self._s: float | None = None
+        self._stop = 0
+        self._found: tuple[tuple[float, float], float, float] | None = None
+
+    @property
+    def goal(self) -> np.ndarray:
+        """Last pose of the path, shape (3,)."""
+        return self._goal.copy()
+
+    @property
+    def length(self) -> float:
+        """Length of the path [m]; 0 when there is only one place to be."""
+        return self._length
+
+    @property
+    def progress(self) -> float:
+        """How far along the path the robot has come [m]."""
+        return self._s or 0.0
+
+    @property
+    def remaining(self) -> float:
+        """Way left along the path [m]."""
+        return self._length - self.progress
+
+    def distance(self, state) -> float:
+        """Distance from the robot to the part of the path where it can be [m].
+
+        Args:
+            state: (x, y, ...) in the frame of the path.
+        """
+        return self._locate(state)[1]
+
+    def window(self, state, steps: int, dt: float) -> np.ndarray:
+        """Poses wanted now and after each of ``steps`` steps of ``dt`` [s].
+
+        Moves the progress on to the robot's projection on the path, where the window starts.
+
+        Args:
+            state: (x, y, ...) in the frame of the path.
+
+        Returns:
+            Shape (steps + 1, 3), in the frame of the path.
+        """
+        if self._section is None:
+            return np.repeat(self._goal[None], steps + 1, axis=0)
+        self._advance(state)
+        section = self._section
+        end = section.stops[self._stop]
+        time = np.interp(self._s, section.s, section.time) + dt * np.arange(steps + 1)
+        s = np.minimum(np.interp(time, section.time, section.s), end)
+        poses = section.at(s, self._s, end)
+        if section.is_last:
+            poses[s >= self._length - 1e-6, 2] = self._goal[2]
+        return poses
+
+    def _advance(self, state) -> None:
+        x, y = float(state[0]), float(state[1])
+        s, _ = self._locate(state)
+        self._s = s if self._s is None else max(self._s, s)
+        section = self._section
+        while self._stop < len(section.stops) - 1:
+            stop = section.stops[self._stop]
+            if stop >= self._s:
+                stop_x, stop_y = section.stop_places[self._stop]
+                if not (
+                    stop - self._s <= self._profile.turn_tolerance
+                    and math.hypot(x - stop_x, y - stop_y) <= self._profile.turn_tolerance
+                ):
+                    break
+                self._s = stop
+            self._stop += 1
+            self._found = None
+        if not section.is_last and self._s > section.s[-1] - _SECTION_OVERLAP:
+            self._section = self._build_section(self._s)
+            self._stop = int(np.searchsorted(self._section.stops[:-1], self._s, side="right"))
+            self._found = None
+
+    def _locate(self, state) -> tuple[float, float]:
+        """Arc length of the robot's projection, not behind the progress, and the distance to it."""
+        x, y = float(state[0]), float(state[1])
+        if self._found is not None and self._found[0] == (x, y):
+            return self._found[1], self._found[2]
+        section = self._section
+        if section is None:
+            s, distance = 0.0, math.hypot(x - self._goal[0], y - self._goal[1])
+        elif self._s is None:
+            s, distance = section.first_near(x, y, section.stops[0], self._profile.search_distance)
+        else:
+            end = min(self._s + self._profile.search_distance, section.stops[self._stop])
+            s, distance = section.nearest(x, y, self._s, end)
+        self._found = ((x, y), s, distance)
+        return s, distance
+
+    def _build_section(self, start: float) -> _Section:
+        """The piece of the path around and after arc length ``start``."""
+        arc = self._arc
+        first = max(0, int(np.searchsorted(arc, start - 2.0 * _SMOOTHING, side="right")) - 1)
+        end = start + _SECTION_LENGTH
+        last = min(int(np.searchsorted(arc, end)), len(arc) - 1, first + _SECTION_POSES)
+        section = _Section(
+            vertices=self._vertices[first : last + 1],
+            arc=arc[first : last + 1],
+            profile=self._profile,
+            use_yaw=self._use_yaw,
+            start=start,
+            end=end,
+            is_last=last == len(arc) - 1,
+        )
+        self._use_yaw = section.use_yaw
+        return section
+
+
+class _Section:
+    """A piece of a path, sampled densely enough for headings, curvature and speed.
+
+    Attributes:
+        s: arc lengths of the samples [m], shape (n,), increasing.
+        time: when they are reached under the speed profile, from the first on [s], shape (n,).
+        stops: arc lengths of the cuts and, last, of the end of the piece [m].
+        stop_places: where they are, shape (len(stops), 2).
+        use_yaw: the yaws of the poses are headings of the robot.
+        is_last: the piece ends at the goal.
+    """
+
+    def __init__(self, vertices, arc, profile, use_yaw, start, end, is_last):
+        step, ds = np.diff(vertices[:, :2], axis=0), np.diff(arc)
+        unit = step / ds[:, None]
+        corners = np.flatnonzero(np.einsum("ij,ij->i", unit[:-1], unit[1:]) < _CORNER_COSINE) + 1
+        yaws = vertices[:-1, 2]
+        along = np.cos(yaws) * unit[:, 0] + np.sin(yaws) * unit[:, 1]
+        gear = np.where(along > _ALONG_COSINE, 1, np.where(along < -_ALONG_COSINE, -1, 0))
+        unclear = float(ds[gear == 0].sum()) / float(ds.sum())
+        gear = _without_short_runs(gear, ds)
+        flips = np.flatnonzero(gear[:-1] != gear[1:]) + 1
+        if use_yaw is None:
+            use_yaw = unclear <= _DISAGREEING_SHARE and _yaws_are_headings(
+                yaws, gear, flips, corners, profile
+            )
+        self.use_yaw, self.is_last = use_yaw, is_last
+        if not use_yaw:
+            gear, flips = np.ones_like(gear), flips[:0]
+
+        low = max(arc[0], start - 2.0 * _SMOOTHING)
+        high = min(arc[-1], end)
+        self.is_last = is_last and high == arc[-1]
+        s = np.union1d(arc, np.arange(low, high, _GRID))
+        s = s[(s >= low) & (s <= high)]
+        s = s[np.concatenate([np.diff(s) > 1e-9, [True]])]
+        if s[-1] < high:
+            s = np.append(s, high)
+        x, y = np.interp(s, arc, vertices[:, 0]), np.interp(s, arc, vertices[:, 1])
+        self.s, self._x, self._y = s, x, y
+        self._dx, self._dy, self._ds = np.diff(x), np.diff(y), np.diff(s)
+        self._squared = np.maximum(self._dx**2 + self._dy**2, 1e-18)
+
+        cut_arc = arc[np.union1d(corners, flips)]
+        cut_arc = cut_arc[(cut_arc > low) & (cut_arc < high)]
+        cuts = np.unique(np.searchsorted(s, cut_arc - 1e-8))
+        cuts = cuts[(cuts > 0) & (cuts < len(s) - 1)]
+        self.stops = np.append(s[cuts], s[-1])
+        self.stop_places = np.column_stack([np.append(x[cuts], x[-1]), np.append(y[cuts], y[-1])])
+
+        middle = 0.5 * (s[:-1] + s[1:])
+        gear = gear[np.clip(np.searchsorted(arc, middle) - 1, 0, len(gear) - 1)]
+        tangent_start, tangent_end = self._tangents(cuts, middle)
+        self._heading_start = self._headings(tangent_start, gear, s[:-1], arc, vertices[:, 2])
+        self._turn = wrap(self._headings(tangent_end, gear, s[1:], arc, vertices[:, 2]) - self._heading_start)
+        curvature = np.abs(wrap(tangent_end - tangent_start)) / self._ds
+        self.time = self._times(gear, curvature, cuts, profile)
+
+    def _tangents(self, cuts, middle):
+        """Directions of travel at the start and the end of each step between samples [rad]."""
+        bounds = np.concatenate([self.s[:1], self.stops])
+        run = np.searchsorted(self.stops[:-1], middle)
+        low, high = bounds[run], bounds[run + 1]
+        start = self._chord(self.s[:-1], low, high, np.arange(len(middle)))
+        end = np.append(start[1:], 0.0)
+        last = np.append(cuts - 1, len(middle) - 1)
+        end[last] = self._chord(self.s[last + 1], low[last], high[last], last)
+        return start, end
+
+    def _chord(self, s, low, high, step):
+        """Direction of the chord around ``s`` within [low, high]; of the step itself if it closes on itself."""
+        a, b = np.maximum(s - _SMOOTHING, low), np.minimum(s + _SMOOTHING, high)
+        dx = np.interp(b, self.s, self._x) - np.interp(a, self.s, self._x)
+        dy = np.interp(b, self.s, self._y) - np.interp(a, self.s, self._y)
+        closed = dx * dx + dy * dy < 1e-12
+        return np.arctan2(np.where(closed, self._dy[step], dy), np.where(closed, self._dx[step], dx))
+
+    def _headings(self, tangent, gear, s, arc, yaw):
+        heading = np.where(gear > 0, tangent, tangent + np.pi)
+        if not self.use_yaw:
+            return heading
+        given = np.interp(s, arc, np.unwrap(yaw))
+        return np.where(np.cos(given - heading) > _ALONG_COSINE, given, heading)
+
+    def _times(self, gear, curvature, cuts, profile):
+        fastest = np.where(gear > 0, profile.desired_speed, min(profile.desired_speed, profile.reverse_speed))
+        fastest = np.minimum(fastest, _CURVATURE_SHARE * profile.wz_max / np.maximum(curvature, 1e-9))
+        speed = np.minimum(np.append(fastest, np.inf), np.append(np.inf, fastest))
+        speed[cuts] = _MIN_SPEED
+        if self.is_last:
+            speed[-1] = _MIN_SPEED
+        # v(s)^2 <= v(s')^2 + 2 a (s' - s) for every s' ahead: one running minimum from the end.
+        rise = 2.0 * profile.deceleration * (self.s - self.s[0])
+        squared = np.minimum.accumulate((speed**2 + rise)[::-1])[::-1] - rise
+        speed = np.sqrt(np.maximum(squared, _MIN_SPEED**2))
+        return np.concatenate([[0.0], np.cumsum(2.0 * self._ds / (speed[:-1] + speed[1:]))])
+
+    def at(self, s, low: float, high: float) -> np.ndarray:
+        """Poses at arc lengths ``s`` in [low, high], on the steps after ``low`` and before ``high``; (n, 3)."""
+        step = np.searchsorted(self.s, s) - 1
+        first = int(np.searchsorted(self.s, low, side="right")) - 1
+        last = max(int(np.searchsorted(self.s, high)) - 1, 0)
+        step = np.minimum(np.maximum(step, first), last)
+        share = (s - self.s[step]) / self._ds[step]
+        poses = np.empty((len(s), 3))
+        poses[:, 0] = self._x[step] + share * self._dx[step]
+        poses[:, 1] = self._y[step] + share * self._dy[step]
+        poses[:, 2] = wrap(self._heading_start[step] + share * self._turn[step])
+        return poses
+
+    def nearest(self, x: float, y: float, low: float, high: float) -> tuple[float, float]:
+        """Arc length in [low, high] of the place nearest to (x, y), and its distance [m]."""
+        first = int(np.searchsorted(self.s, low, side="right")) - 1
+        last = int(np.searchsorted(self.s, high))
+        if last <= first:
+            first = last - 1
+        step = slice(max(first, 0), max(last, 1))
+        s, squared = self._project(x, y, step)
+        best = int(np.argmin(squared))
+        return min(max(float(s[best]), low), high), math.sqrt(squared[best])
+
+    def first_near(self, x: float, y: float, high: float, search: float) -> tuple[float, float]:
+        """As :meth:`nearest` on all up to ``high``, but the first of several places about as near.
+
+        A path that crosses itself, or ends where it starts, is so begun at its beginning.
+        """
+        last = max(int(np.searchsorted(self.s, high)), 1)
+        s, squared = self._project(x, y, slice(0, last))
+        within = (math.sqrt(squared.min()) + _EARLIEST_WITHIN) ** 2
+        low = float(s[np.argmax(squared <= within)])
+        return self.nearest(x, y, low, min(low + search, high))
+
+    def _project(self, x, y, step: slice):
+        ox, oy = x - self._x[step], y - self._y[step]
+        dx, dy = self._dx[step], self._dy[step]
+        share = np.minimum(np.maximum((ox * dx + oy * dy) / self._squared[step], 0.0), 1.0)
+        squared = (ox - share * dx) ** 2 + (oy - share * dy) ** 2
+        return self.s[step] + share * self._ds[step], squared
+
+
+def _validated(poses) -> np.ndarray:
+    try:
+        poses = np.array(poses, dtype=float)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise InvalidPathError(f"path holds something that is not a number: {error}") from None
+    if poses.size == 0:
+        raise InvalidPathError("path is empty")
+    if poses.ndim != 2 or poses.shape[1] != 3:
+        raise InvalidPathError(f"path must have the shape (M, 3), got {poses.shape}")
+    finite = np.isfinite(poses)
+    if not finite.all():
+        bad = int(np.flatnonzero(~finite.all(axis=1))[0])
+        raise InvalidPathError(f"path holds a NaN or an infinity at pose {bad} of {len(poses)}")
+    if not max(np.abs(poses[:, 0]).max(), np.abs(poses[:, 1]).max()) <= _MAX_COORDINATE:
+        raise InvalidPathError(f"path leaves the range of {_MAX_COORDINATE:g} m")
+    return poses
+
+
+def _thinned(poses: np.ndarray, resolution: float) -> tuple[np.ndarray, np.ndarray]:
+    """Poses about ``resolution`` apart, the first and the last kept, and their arc lengths [m].
+
+    One pose and the length 0 when there is only one place.
+    """
+    if max(np.ptp(poses[:, 0]), np.ptp(poses[:, 1])) < _MIN_LENGTH:
+        return poses[-1:], np.zeros(1)
+    # Thinning shortens a path that trembles, so what is left may be thinned again.
+    for _ in range(_THINNINGS):
+        arc = _arc_lengths(_steps(poses))
+        # The small share keeps poses at just this spacing from falling into one bin.
+        bins = (arc * (1.0 / resolution) + 1e-3).astype(np.int64)
+        keep = np.empty(len(poses), dtype=bool)
+        keep[0] = True
+        np.not_equal(bins[1:], bins[:-1], out=keep[1:])
+        if not keep[-1]:
+            newest = len(keep) - 1 - int(np.argmax(keep[::-1]))
+            keep[newest] = newest == 0
+            keep[-1] = True
+        if keep.all():
+            break
+        poses = poses[keep]
+    steps = _steps(poses)
+    arc = _arc_lengths(np.maximum(steps, _MIN_STEP, out=steps))
+    if not arc[-1] <= _MAX_COORDINATE:
+        raise InvalidPathError(f"path is longer than {_MAX_COORDINATE:g} m")
+    return poses, arc
+
+
+def _steps(poses: np.ndarray) -> np.ndarray:
+    dx, dy = np.diff(poses[:, 0]), np.diff(poses[:, 1])
+    dx *= dx
+    dy *= dy
+    dx += dy
+    return np.sqrt(dx, out=dx)
+
+
+def _arc_lengths(steps: np.ndarray) -> np.ndarray:
+    arc = np.zeros(len(steps) + 1)
+    np.cumsum(steps, out=arc[1:])
+    return arc
+
+
+def _without_short_runs(gear: np.ndarray, ds: np.ndarray) -> np.ndarray:
+    """Gears (1 or -1) in which unclear steps and short flips take the gear of the run before them."""
+    starts = np.concatenate([[0], np.flatnonzero(gear[:-1] != gear[1:]) + 1])
+    lengths = np.add.reduceat(ds, starts)
+    clear = gear[starts] != 0
+    solid = clear & (lengths >= _SHORT_RUN)
+    if not solid.any():
+        solid = clear
+    if not solid.any():
+        return np.ones_like(gear)
+    index = np.where(solid, np.arange(len(starts)), -1)
+    index = np.maximum.accumulate(index)
+    index[index < 0] = np.argmax(solid)
+    runs = gear[starts][index]
+    return np.repeat(runs, np.diff(np.append(starts, len(gear))))
+
+
+def _yaws_are_headings(yaws, gear, flips, corners, profile) -> bool:
+    """Whether the yaws, which mostly lie along the path, can be meant as headings of the robot.
+
+    Several planners leave every yaw but the last at zero. On a way back that looks like reverse
+    driving, but a robot changes gear only where its direction of travel flips.
+    """
+    if (gear < 0).any() and profile.reverse_speed == 0.0:
+        return False
+    if len(flips):
+        return bool(np.isin(flips, np.concatenate([corners - 1, corners, corners + 1])).all())
+    return not (gear[0] < 0 and not yaws.any())

@@ -1,0 +1,143 @@
+"""Listens to a running system and records it.
+
+The executor spins in a thread of its own; callbacks append under a lock, everything else reads
+copies, so a caller may look at any time.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import rclpy
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.qos import QoSProfile, ReliabilityPolicy
+
+from ..core.angles import yaw_from_quaternion
+from ..experiments.recording import AdaptationReport, ControlStep, Recording, Truth
+from ..msg import AdaptationStatus, ControllerStatus, WorldState
+
+if TYPE_CHECKING:
+    from typing import Self
+
+# Hears reliable and best-effort publishers alike.
+QOS = QoSProfile(depth=200, reliability=ReliabilityPolicy.BEST_EFFORT)
+
+
+def _seconds(stamp) -> float:
+    return stamp.sec + 1e-9 * stamp.nanosec
+
+
+class DemoMonitor:
+    """A node that records ``world_state`` and both ``status`` topics.
+
+    Args:
+        domain: ROS domain to listen in.
+    """
+
+    def __init__(self, domain: int):
+        self._lock = threading.Lock()
+        self._recording = Recording()
+        self._context = rclpy.Context()
+        rclpy.init(context=self._context, domain_id=domain, args=[])
+        self._node = rclpy.create_node("demo_monitor", context=self._context, enable_rosout=False)
+        for kind, topic, callback in (
+            (WorldState, "dynamic_world/world_state", self._on_world_state),
+            (ControllerStatus, "mppi_controller/status", self._on_controller),
+            (AdaptationStatus, "adaptation/status", self._on_adaptation),
+        ):
+            self._node.create_subscription(kind, topic, callback, QOS)
+        self._executor = SingleThreadedExecutor(context=self._context)
+        self._executor.add_node(self._node)
+        self._thread = threading.Thread(target=self._spin, name="demo_monitor", daemon=True)
+        self._thread.start()
+
+    def _spin(self) -> None:
+        try:
+            self._executor.spin()
+        except ExternalShutdownException:
+            pass
+
+    def _on_world_state(self, message: WorldState) -> None:
+        pose, twist = message.pose, message.twist
+        q = pose.orientation
+        truth = Truth(
+            stamp=_seconds(message.header.stamp),
+            x=pose.position.x,
+            y=pose.position.y,
+            yaw=yaw_from_quaternion(q.x, q.y, q.z, q.w),
+            v=twist.linear.x,
+            omega=twist.angular.z,
+        )
+        with self._lock:
+            self._recording.truth.append(truth)
+            if not self._recording.world:
+                self._recording.world = dict(zip(message.names, message.values, strict=False))
+
+    def _on_controller(self, message: ControllerStatus) -> None:
+        step = ControlStep(
+            stamp=_seconds(message.header.stamp),
+            state=message.state,
+            reference_x=message.reference.position.x,
+            reference_y=message.reference.position.y,
+            command_v=message.command.linear.x,
+            command_omega=message.command.angular.z,
+            tracking_error=message.tracking_error,
+            weights_version=message.weights_version,
+            step_ms=message.step_ms,
+            period_ms=message.period_ms,
+            cycles=message.cycles,
+            late_cycles=message.late_cycles,
+        )
+        with self._lock:
+            self._recording.steps.append(step)
+
+    def _on_adaptation(self, message: AdaptationStatus) -> None:
+        report = AdaptationReport(
+            stamp=_seconds(message.header.stamp),
+            decision=message.decision,
+            reason=message.reason,
+            adapt_ms=message.adapt_ms,
+            swap_ms=message.swap_ms,
+            swaps_accepted=message.swaps_accepted,
+            swaps_rejected=message.swaps_rejected,
+            changes_detected=message.changes_detected,
+        )
+        with self._lock:
+            self._recording.reports.append(report)
+
+    def recording(self) -> Recording:
+        """A copy of everything heard so far."""
+        with self._lock:
+            r = self._recording
+            return Recording(list(r.truth), list(r.steps), list(r.reports), dict(r.world))
+
+    def latest(self) -> tuple[Truth | None, ControlStep | None, AdaptationReport | None]:
+        """The newest of each kind, None where nothing came yet."""
+        with self._lock:
+            r = self._recording
+            return tuple(items[-1] if items else None for items in (r.truth, r.steps, r.reports))
+
+    def wait_until(self, condition: Callable[[DemoMonitor], bool], timeout: float) -> bool:
+        """Poll ``condition`` until it holds; False after ``timeout`` [s]."""
+        deadline = time.monotonic() + timeout
+        while not condition(self):
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(0.05)
+        return True
+
+    def close(self) -> None:
+        """Leave the domain and end the thread."""
+        self._executor.shutdown()
+        self._thread.join(timeout=5.0)
+        self._node.destroy_node()
+        rclpy.try_shutdown(context=self._context)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_) -> None:
+        self.close()

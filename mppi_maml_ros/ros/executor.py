@@ -1,0 +1,263 @@
+"""One main loop for every node: parameters refused with a sentence, signals heard once, zero at the end.
+
+The process handles SIGINT and SIGTERM itself: rclpy's own handlers would end the context before a
+node could publish its last command. A signal that arrives while the node is being made ends it at
+once; later ones ask for an orderly end, and repeated ones change nothing unless it hangs.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import gc
+import os
+import signal
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+
+import rclpy
+from rclpy.exceptions import InvalidHandle
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.node import Node
+from rclpy.service import Service
+from rclpy.signals import SignalHandlerOptions
+from rclpy.task import Future
+
+from ..core.errors import MppiMamlError
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_HANGS_AFTER = 5.0  # [s] a second signal later than this after the first ends the process at once
+_SPIN_FOR = 3600.0  # [s] EventsExecutor without a timeout does not wake up on every system
+
+
+class _Signals:
+    """Turns signals into calls from a thread of its own, whatever the main thread is doing.
+
+    Signals are written to a pipe by the C-level handler of Python, hence it does not matter which
+    thread the kernel interrupts or whether the main thread runs Python code.
+    """
+
+    def __init__(self):
+        self.received: int | None = None
+        self._making = True
+        self._on_signal: Callable[[], None] = lambda: None
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> _Signals:
+        self._read, self._write = os.pipe()
+        os.set_blocking(self._write, False)
+        self._handlers = {number: signal.signal(number, self._handle) for number in _SIGNALS}
+        self._old_fd = signal.set_wakeup_fd(self._write, warn_on_full_buffer=False)
+        self._thread = threading.Thread(target=self._watch, name="signals", daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_) -> None:
+        self._making = False
+        signal.set_wakeup_fd(self._old_fd)
+        for number, handler in self._handlers.items():
+            signal.signal(number, handler)
+        os.write(self._write, b"\0")
+        self._thread.join()
+        os.close(self._read)
+        os.close(self._write)
+
+    def _handle(self, number, frame) -> None:
+        if self._making:
+            raise KeyboardInterrupt
+
+    def made(self, on_signal: Callable[[], None]) -> None:
+        """From now on signals call ``on_signal``; at once when one came already."""
+        with self._lock:
+            self._making = False
+            self._on_signal = on_signal
+            pending = self.received is not None
+        if pending:
+            on_signal()
+
+    def _watch(self) -> None:
+        first = 0.0
+        while True:
+            number = os.read(self._read, 1)[0]
+            if number == 0:
+                return
+            if number not in _SIGNALS:
+                continue
+            with self._lock:
+                if self.received is None:
+                    self.received, first = number, time.monotonic()
+                    call = self._on_signal
+                elif time.monotonic() - first > _HANGS_AFTER:
+                    os._exit(1)
+                else:
+                    continue
+            call()
+
+
+class CallbackGuard:
+    """Keeps an exception in a callback from ending the node: it is logged, throttled, and counted.
+
+    Args:
+        node: that logs.
+    """
+
+    def __init__(self, node: Node):
+        self._node = node
+        self.errors: Counter[str] = Counter()
+        self.last = ""
+
+    def __call__(self, callback: Callable) -> Callable:
+        """``callback`` that returns its last argument, a service's response, where it would raise."""
+
+        @functools.wraps(callback)
+        def guarded(*args):
+            try:
+                return callback(*args)
+            except Exception as error:  # noqa: BLE001 - see the class
+                self.note(getattr(callback, "__name__", "callback"), error)
+                return args[-1] if args else None
+
+        return guarded
+
+    def note(self, where: str, error: BaseException) -> None:
+        """Count and log an exception."""
+        self.errors[where] += 1
+        self.last = f"{where}: {type(error).__name__}: {error}"
+        self._node.get_logger().error(f"exception in {self.last}", throttle_duration_sec=1.0)
+
+
+class Deferred:
+    """A response that is sent later; see :func:`deferrable`."""
+
+    def __init__(self):
+        self._send: Callable | None = None
+
+    def send(self, response) -> None:
+        """Answer the request, once, from the thread of the executor."""
+        send, self._send = self._send, None
+        if send is not None:
+            with contextlib.suppress(InvalidHandle):
+                send(response)
+
+
+def deferrable(service: Service) -> Service:
+    """Let the callback of ``service`` return a :class:`Deferred` in place of a response.
+
+    Coroutines would do the same, but not every executor runs them, and others poll them in a busy
+    loop until they end.
+    """
+    send_response = service.send_response
+
+    def send(response, header) -> None:
+        if isinstance(response, Deferred):
+            response._send = lambda answer: send_response(answer, header)
+        else:
+            send_response(response, header)
+
+    service.send_response = send
+    return service
+
+
+def make_executor(context, events: bool = True):
+    """The events executor where there is one, as it is quicker and steadier; else the single-threaded one."""
+    if events:
+        with contextlib.suppress(ImportError):
+            from rclpy.experimental import EventsExecutor
+
+            return EventsExecutor(context=context)
+    return SingleThreadedExecutor(context=context)
+
+
+def spin(executor, context, stop: Future, on_error: Callable[[Exception], None]) -> None:
+    """Run callbacks until ``stop`` is done or the context ends; an exception in one ends nothing."""
+    single = isinstance(executor, SingleThreadedExecutor)
+    while context.ok() and not stop.done():
+        try:
+            if single:
+                executor.spin_once()
+            else:
+                executor.spin_until_future_complete(stop, _SPIN_FOR)
+        except ExternalShutdownException:
+            return
+        except Exception as error:  # noqa: BLE001 - see above
+            on_error(error)
+
+
+def run(make_node: Callable[[], Node], args: list[str] | None = None, events: bool = True) -> int:
+    """Make a node, spin it until a signal, and end it in order.
+
+    The node may have ``shutdown()``, called while it can still publish, and ``is_stopped()``: after
+    ``begin_shutdown()`` it keeps spinning until that says so, or for a second at most.
+
+    Args:
+        make_node: called after rclpy is initialised; raises MppiMamlError to refuse to start.
+        args: command line, None for sys.argv.
+        events: use the events executor where there is one.
+
+    Returns:
+        Exit code: 0 after a signal, 2 when the node refused to start.
+    """
+    with _Signals() as signals:
+        try:
+            rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
+        except KeyboardInterrupt:
+            return 0
+        except Exception as error:  # noqa: BLE001 - a bad argument or parameter file
+            print(f"cannot start: {error}", file=sys.stderr)
+            return 2
+        node = executor = None
+        try:
+            node = make_node()
+            executor = make_executor(node.context, events)
+            executor.add_node(node)
+            gc.collect()
+            gc.freeze()  # what lives as long as the process need not be looked through again
+            stop = Future()
+
+            def finish() -> None:
+                if not stop.done():
+                    stop.set_result(None)
+                    with contextlib.suppress(Exception):
+                        executor.wake()
+
+            signals.made(finish)
+            on_error = getattr(node, "on_spin_error", lambda error: _log_error(node, error))
+            spin(executor, node.context, stop, on_error)
+            _end(node, executor, on_error)
+            return 0
+        except KeyboardInterrupt:
+            return 0
+        except MppiMamlError as error:
+            rclpy.logging.get_logger(getattr(make_node, "NAME", "mppi_maml_ros")).fatal(f"cannot start: {error}")
+            return 2
+        finally:
+            signals._making = False
+            if executor is not None:
+                with contextlib.suppress(Exception):
+                    executor.shutdown()
+            if node is not None:
+                with contextlib.suppress(Exception):
+                    node.destroy_node()
+            rclpy.try_shutdown()
+
+
+def _log_error(node: Node, error: Exception) -> None:
+    node.get_logger().error(f"exception while spinning: {error!r}", throttle_duration_sec=1.0)
+
+
+def _end(node: Node, executor, on_error) -> None:
+    """Let the node come to rest, then let it say its last word."""
+    begin, stopped = getattr(node, "begin_shutdown", None), getattr(node, "is_stopped", None)
+    try:
+        if begin is not None and node.context.ok():
+            begin()
+            deadline = time.monotonic() + 1.0
+            while not stopped() and time.monotonic() < deadline and node.context.ok():
+                executor.spin_once(timeout_sec=0.05)
+    except Exception as error:  # noqa: BLE001 - the last word has to be said in any case
+        on_error(error)
+    if hasattr(node, "shutdown") and node.context.ok():
+        node.shutdown()

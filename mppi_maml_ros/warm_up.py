@@ -1,0 +1,62 @@
+"""Compiles every numerical kernel into the cache on disk: ``python -m mppi_maml_ros.warm_up``.
+
+A node that starts afterwards loads machine code instead of compiling for half a minute.
+"""
+
+from __future__ import annotations
+
+import time
+from itertools import pairwise
+
+import numpy as np
+
+
+def controller() -> None:
+    """The control step with the prior and with every depth of network that weights can have."""
+    from .core.types import VelocityLimits
+    from .dynamics.features import feature_size, input_size
+    from .dynamics.residual import OUTPUTS, ResidualWeights
+    from .mppi.config import MPPIConfig
+    from .mppi.controller import MPPIController
+
+    taps = 2
+    for hidden in ((), (4,), (4, 4)):
+        sizes = [input_size(taps), *hidden, OUTPUTS]
+        layers = [(np.full((n, m), 0.01), np.zeros(n)) for m, n in pairwise(sizes)]
+        weights = ResidualWeights(
+            linear=np.full((OUTPUTS, feature_size(taps)), 0.01),
+            layers=tuple(layers) if hidden else (),
+            input_scale=np.ones(input_size(taps)),
+            displacement_blend=1.0,
+            activation="tanh",
+            delay_taps=taps,
+            model_dt=0.05,
+        )
+        for knots in (0, 4):
+            config = MPPIConfig(batch_size=8, time_steps=8, noise_knots=knots)
+            MPPIController(config, VelocityLimits(), seed=0).warm_up(weights)
+
+
+def simulation() -> None:
+    """Every named world, and many worlds at once."""
+    from .simulation.world import WorldParameters, simulate_batch
+    from .simulation.worlds import WORLD_NAMES, make_world
+
+    for name in WORLD_NAMES:
+        world = make_world(name, seed=0)
+        for _ in range(2):
+            world.step((0.1, 0.1), 0.05)
+    vector = WorldParameters(command_delay=0.02, odometry_delay=0.02).as_vector()
+    simulate_batch(vector[None], np.zeros((1, 4, 2)), 0.05, np.zeros(1, dtype=np.int64))
+
+
+def main() -> None:
+    """Compile everything and say how long it took."""
+    started = time.perf_counter()
+    controller()
+    simulation()
+    print(f"kernels ready after {time.perf_counter() - started:.1f} s")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,155 @@
+"""What meta-training leaves behind and adaptation starts from."""
+
+from __future__ import annotations
+
+import os
+
+import attrs
+import numpy as np
+
+from ..core.errors import ArtifactError, InvalidValueError
+from ..dynamics.features import feature_size, input_size
+from ..dynamics.physics import PhysicsPrior
+from ..dynamics.residual import OUTPUTS, ResidualWeights
+from . import artifact
+
+KIND = "mppi_maml_ros/meta_model"
+
+
+def _frozen(value):
+    value = np.array(value, dtype=np.float32)
+    value.setflags(write=False)
+    return value
+
+
+@attrs.frozen(eq=False)
+class MetaModel:
+    """Meta-learned starting point of the adapters.
+
+    Attributes:
+        networks: theta* of each adapter that has a network: name -> (W, b) pairs. The network
+            sees z * input_scale and its output is multiplied by its output_scale.
+        input_scale: shape (4 + 2 delay_taps,).
+        output_scale: name -> typical size of what that network has to learn, shape (3,).
+        noise: typical measurement noise variance of the residuals, shape (3,).
+        physics: empirical prior of the physics layer.
+        activation: of the hidden layers.
+        delay_taps: past commands among the inputs.
+        model_dt: step [s].
+        inner_lr, inner_steps: of the inner loop that theta* was trained for.
+        provenance: everything needed to train it again (settings, seed, versions).
+    """
+
+    networks: dict[str, tuple]
+    input_scale: np.ndarray = attrs.field(converter=_frozen)
+    output_scale: dict[str, np.ndarray]
+    noise: np.ndarray = attrs.field(converter=_frozen)
+    physics: PhysicsPrior
+    activation: str
+    delay_taps: int
+    model_dt: float
+    inner_lr: float
+    inner_steps: int
+    provenance: dict = attrs.field(factory=dict)
+
+    def weights(self, adapter: str, linear=None, layers=None, blend: float = 1.0) -> ResidualWeights:
+        """Serving weights from normalised layers (None: no network) and a linear map (None: zero)."""
+        scaled = ()
+        if layers:
+            weight, bias = layers[-1]
+            scale = self.output_scale[adapter]
+            last = (weight * scale[:, None], bias * scale)
+            scaled = (*layers[:-1], last)
+        return ResidualWeights(
+            linear=np.zeros((OUTPUTS, feature_size(self.delay_taps))) if linear is None else linear,
+            layers=scaled,
+            input_scale=self.input_scale,
+            displacement_blend=blend,
+            activation=self.activation,
+            delay_taps=self.delay_taps,
+            model_dt=self.model_dt,
+            adapter=adapter,
+        )
+
+    def save(self, path: str | os.PathLike):
+        """Write the artifact atomically; see :func:`weights.artifact.save`."""
+        tensors = {"input_scale": self.input_scale, "noise": self.noise}
+        for field in ("mean", "covariance", "weight", "delay", "noise"):
+            tensors[f"physics.{field}"] = getattr(self.physics, field)
+        for name, layers in self.networks.items():
+            tensors[f"network.{name}.output_scale"] = self.output_scale[name]
+            for i, (weight, bias) in enumerate(layers):
+                tensors[f"network.{name}.layer{i}.weight"] = weight
+                tensors[f"network.{name}.layer{i}.bias"] = bias
+        manifest = {
+            "kind": KIND,
+            "activation": self.activation,
+            "delay_taps": self.delay_taps,
+            "model_dt": self.model_dt,
+            "inner_lr": self.inner_lr,
+            "inner_steps": self.inner_steps,
+            "provenance": self.provenance,
+        }
+        return artifact.save(path, tensors, manifest)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike) -> MetaModel:
+        """Read and check an artifact.
+
+        Raises:
+            ArtifactError: unreadable, damaged, of another kind, or a tensor has the wrong shape.
+        """
+        tensors, manifest = artifact.load(path)
+        if manifest.get("kind") != KIND:
+            raise ArtifactError(f"artifact kind must be {KIND!r}, got {manifest.get('kind')!r}")
+        try:
+            return cls._from(tensors, manifest)
+        except KeyError as error:
+            raise ArtifactError(f"artifact lacks {error}") from error
+        except (InvalidValueError, TypeError, ValueError, np.linalg.LinAlgError) as error:
+            raise ArtifactError(f"artifact is not usable: {error}") from error
+
+    @classmethod
+    def _from(cls, tensors, manifest) -> MetaModel:
+        taps = int(manifest["delay_taps"])
+        size, inputs = feature_size(taps), input_size(taps)
+        components, levels = len(tensors["physics.weight"]), len(tensors["physics.noise"])
+        shapes = {
+            "input_scale": (inputs,),
+            "noise": (OUTPUTS,),
+            "physics.mean": (components, OUTPUTS, size),
+            "physics.covariance": (components, OUTPUTS, size, size),
+            "physics.weight": (components,),
+            "physics.delay": (components,),
+            "physics.noise": (levels, OUTPUTS),
+        }
+        for name, shape in shapes.items():
+            if tensors[name].shape != shape:
+                raise InvalidValueError(f"tensor {name!r} must have shape {shape}, got {tensors[name].shape}")
+        networks: dict[str, list] = {}
+        names = {name.split(".")[1] for name in tensors if name.startswith("network.")}
+        for name in names:
+            if tensors[f"network.{name}.output_scale"].shape != (OUTPUTS,):
+                raise InvalidValueError(f"tensor 'network.{name}.output_scale' must have shape ({OUTPUTS},)")
+        for name in sorted(names):
+            depth = sum(key.startswith(f"network.{name}.") and key.endswith(".weight") for key in tensors)
+            networks[name] = tuple(
+                (tensors[f"network.{name}.layer{i}.weight"], tensors[f"network.{name}.layer{i}.bias"])
+                for i in range(depth)
+            )
+        model = cls(
+            networks=networks,
+            input_scale=tensors["input_scale"],
+            output_scale={name: tensors[f"network.{name}.output_scale"] for name in names},
+            noise=tensors["noise"],
+            physics=PhysicsPrior(**{f: tensors[f"physics.{f}"] for f in ("mean", "covariance", "weight", "delay", "noise")}),
+            activation=str(manifest["activation"]),
+            delay_taps=taps,
+            model_dt=float(manifest["model_dt"]),
+            inner_lr=float(manifest["inner_lr"]),
+            inner_steps=int(manifest["inner_steps"]),
+            provenance=dict(manifest.get("provenance", {})),
+        )
+        for name, layers in networks.items():
+            model.weights(name, layers=layers)  # checks every shape
+        return model

@@ -1,0 +1,61 @@
+"""The slot: where the newest weights wait for the next control step.
+
+A control step takes one :class:`Snapshot` and uses nothing else until it ends. Installing
+replaces the reference under a lock; readers never wait.
+"""
+
+from __future__ import annotations
+
+import threading
+
+import attrs
+
+from ..core.errors import InvalidValueError
+from ..dynamics.residual import ResidualWeights
+
+
+@attrs.frozen(eq=False)
+class Snapshot:
+    """Weights and their version; version 0 with ``weights=None`` is the kinematic prior."""
+
+    weights: ResidualWeights | None
+    version: int
+
+
+class WeightsSlot:
+    """Holds the serving snapshot and the one before it.
+
+    Args:
+        model_dt: step that installed weights must predict over [s].
+        initial: weights to start with; None for the kinematic prior.
+    """
+
+    def __init__(self, model_dt: float, initial: ResidualWeights | None = None):
+        self._model_dt = model_dt
+        self._lock = threading.Lock()
+        self._current = Snapshot(initial, 0)
+        self._previous = self._current
+        self._last_version = 0
+
+    @property
+    def current(self) -> Snapshot:
+        """The serving snapshot; one atomic read."""
+        return self._current
+
+    def install(self, weights: ResidualWeights | None) -> Snapshot:
+        """Make ``weights`` serve from the next step on; versions only grow.
+
+        Raises:
+            InvalidValueError: model_dt differs; the serving snapshot is unchanged.
+        """
+        if weights is not None and abs(weights.model_dt - self._model_dt) > 1e-6:
+            raise InvalidValueError(f"model_dt of the weights must be {self._model_dt} s, got {weights.model_dt}")
+        with self._lock:
+            self._last_version += 1
+            self._previous = self._current
+            self._current = Snapshot(weights, self._last_version)
+            return self._current
+
+    def roll_back(self) -> Snapshot:
+        """Install the snapshot before the present one again, under a new version."""
+        return self.install(self._previous.weights)

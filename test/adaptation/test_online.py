@@ -1,0 +1,150 @@
+import attrs
+import numpy as np
+import pytest
+
+from mppi_maml_ros.adaptation.adapters import ADAPTERS, make_adapter
+from mppi_maml_ros.adaptation.change import ChangeDetector
+from mppi_maml_ros.adaptation.guard import GuardConfig, judge, prediction_error, split
+from mppi_maml_ros.adaptation.online import Decision, OnlineAdaptation, OnlineConfig
+from mppi_maml_ros.adaptation.sgd import SGDConfig
+from mppi_maml_ros.core.errors import InvalidValueError
+from mppi_maml_ros.dynamics.residual import ResidualWeights
+
+SLOW = ResidualWeights.first_order((0.35, 0.25), gain=(0.7, 0.8), delay=0.05)
+BRAKED = ResidualWeights.first_order((0.12, 0.12), gain=(0.3, 0.4), delay=0.05)
+
+
+def online(meta, **settings) -> OnlineAdaptation:
+    return OnlineAdaptation(meta, OnlineConfig(**settings))
+
+
+@pytest.mark.parametrize("adapter", ADAPTERS)
+def test_every_adapter_predicts_a_slow_robot_far_better_than_the_prior(meta, drive, adapter):
+    loop = online(meta, adapter=adapter, sgd=SGDConfig(inner_lr=0.1, inner_steps=200))
+    drive(loop.add_odometry, loop.add_command, SLOW)
+    attempt = loop.attempt()
+    assert attempt.decision == Decision.ACCEPTED, attempt.reason
+    error, _ = prediction_error(attempt.weights, loop.buffer.latest())
+    prior, _ = prediction_error(ResidualWeights.prior(2), loop.buffer.latest())
+    assert error < (0.02 if "physics" in adapter else 0.5) * prior
+
+
+def test_physics_reports_gain_lag_and_delay(meta, drive):
+    loop = online(meta, adapter="physics")
+    drive(loop.add_odometry, loop.add_command, SLOW)
+    adaptation = loop.attempt().adaptation
+    assert adaptation.gain == pytest.approx([0.7, 0.8], abs=0.03)
+    assert adaptation.time_constant == pytest.approx([0.35, 0.25], rel=0.1)
+
+
+def test_before_the_warm_up_nothing_is_tried(meta, drive):
+    loop = online(meta, warmup_samples=60)
+    drive(loop.add_odometry, loop.add_command, SLOW, seconds=2.0)
+    attempt = loop.attempt()
+    assert attempt.decision == Decision.SKIPPED_TOO_FEW_SAMPLES and attempt.weights is None
+    assert "60" in attempt.reason
+
+
+@pytest.mark.fault(38)
+def test_without_new_data_nothing_is_tried_again(meta, drive):
+    loop = online(meta)
+    drive(loop.add_odometry, loop.add_command, SLOW)
+    loop.attempt()
+    loop.installed()
+    again = loop.attempt()
+    assert again.decision == Decision.SKIPPED_NO_EXCITATION and again.weights is None
+
+
+def test_an_attempt_starts_from_theta_each_time(meta, drive):
+    results = []
+    for warm in (False, True):
+        loop = online(meta)
+        drive(loop.add_odometry, loop.add_command, SLOW, seconds=6.0)
+        if warm:
+            loop.attempt()
+            loop.installed()
+        drive(loop.add_odometry, loop.add_command, SLOW, seconds=12.0, start=6.0, seed=1)
+        results.append(loop.adapter.adapt(loop.buffer.latest()).weights.digest())
+    assert results[0] == results[1]
+
+
+@pytest.mark.fault(37)
+def test_a_candidate_worse_than_the_prior_is_rejected_with_its_error(meta, drive):
+    loop = online(meta)
+    drive(loop.add_odometry, loop.add_command, ResidualWeights.prior(), noise=0.01)
+    bad = ResidualWeights.first_order((1.0, 1.0), gain=(0.2, 0.2))
+    _, held = split(loop.buffer.latest(), GuardConfig())
+    verdict = judge(bad, bad, None, held, GuardConfig())
+    assert not verdict.accepted and "prior" in verdict.reason
+    assert verdict.candidate > verdict.prior
+
+
+def test_weights_that_turned_bad_are_rolled_back(meta, drive):
+    loop = online(meta, adapter="maml", sgd=SGDConfig(inner_lr=1e-6, inner_steps=1), guard=GuardConfig(margin=0.5))
+    drive(loop.add_odometry, loop.add_command, SLOW)
+    loop._offered = ResidualWeights.first_order((0.3, 0.3), gain=(2.5, -2.0))
+    loop.installed()
+    drive(loop.add_odometry, loop.add_command, SLOW, start=8.0)
+    attempt = loop.attempt()
+    assert attempt.decision == Decision.ROLLED_BACK
+    assert attempt.weights.is_prior
+
+
+def test_a_refused_offer_leaves_what_serves(meta, drive):
+    loop = online(meta)
+    drive(loop.add_odometry, loop.add_command, SLOW)
+    loop.attempt()
+    loop.refused()
+    loop.installed()
+    assert loop.serving is None
+
+
+def test_a_change_of_the_robot_is_detected_and_flushes_the_old_data(meta, drive):
+    loop = online(meta)
+    drive(loop.add_odometry, loop.add_command, SLOW, noise=0.003)
+    loop.attempt()
+    loop.installed()
+    quiet = drive(loop.add_odometry, loop.add_command, SLOW, noise=0.003, start=8.0, seed=2, seconds=10.0)
+    assert not any(quiet[5:])
+    changed = drive(loop.add_odometry, loop.add_command, BRAKED, noise=0.003, start=18.0, seconds=3.0)
+    assert any(changed[:30])
+    assert loop.samples < 100 and loop.changes_detected >= 1
+
+
+def test_change_detector_stays_quiet_on_steady_noise_and_fires_on_a_jump():
+    rng = np.random.default_rng(0)
+    detector = ChangeDetector()
+    assert not any(detector.update(0.02 * rng.normal(size=2)) for _ in range(500))
+    assert any(detector.update([0.15, 0.0]) for _ in range(8))
+
+
+def test_held_out_data_are_the_newest_and_are_not_trained_on(meta, drive):
+    loop = online(meta)
+    drive(loop.add_odometry, loop.add_command, SLOW)
+    data = loop.buffer.latest()
+    train, held = split(data, GuardConfig(held_out_share=0.25))
+    assert len(train) + len(held) == len(data)
+    assert train.stamps.max() < held.stamps.min()
+    assert len(held) == round(0.25 * len(data))
+
+
+def test_too_few_held_out_starts_give_no_verdict(meta, drive):
+    loop = online(meta)
+    drive(loop.add_odometry, loop.add_command, SLOW)
+    held = loop.buffer.latest(3)
+    held = attrs.evolve(held, segments=np.array([1, 2, 3]))
+    verdict = judge(SLOW, SLOW, None, held, GuardConfig())
+    assert not verdict.accepted and "4 are needed" in verdict.reason
+
+
+def test_an_unknown_adapter_is_refused_with_the_known_ones(meta):
+    with pytest.raises(InvalidValueError, match="physics"):
+        make_adapter("magic", meta, SGDConfig())
+    with pytest.raises(InvalidValueError, match="no network"):
+        make_adapter("maml", attrs.evolve(meta, networks={}), SGDConfig())
+
+
+@pytest.mark.parametrize("field, value", [("warmup_samples", 4), ("warmup_samples", 900), ("min_samples", 60)])
+def test_settings_out_of_range_are_refused_by_name(field, value):
+    with pytest.raises(InvalidValueError, match=field):
+        OnlineConfig(**{field: value})

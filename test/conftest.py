@@ -1,0 +1,84 @@
+"""Isolation of the test session, and where its pieces are found.
+
+Set before anything imports rclpy, for this process and for those that tests start: a DDS domain that
+no other session on this machine uses, discovery on this machine only, logs in a folder that vanishes.
+What the caller has set already stays.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import socket
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+
+NAME = "mppi_maml_ros"
+ROOT = Path(__file__).resolve().parent.parent
+DOMAINS = range(1, 102)  # above 101, DDS ports meet those that Linux hands out to anyone
+
+HAS_ROS = importlib.util.find_spec("rclpy") is not None
+
+# Folders whose modules import rclpy. Everything else is tested without a ROS installation as well.
+collect_ignore = [] if HAS_ROS else ["nodes", "ros", "system"]
+
+
+def reserve_domain() -> tuple[int, socket.socket | None]:
+    """A domain id that no other test session on this machine holds, and what holds it.
+
+    The name of an abstract socket is the lock: the kernel frees it with the process, whatever ends it.
+    """
+    for offset in range(len(DOMAINS)):
+        domain = DOMAINS[(os.getpid() + offset) % len(DOMAINS)]
+        lock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        try:
+            lock.bind(f"\0{NAME}_test_domain_{domain}")
+        except OSError:
+            lock.close()
+            continue
+        return domain, lock
+    return DOMAINS[os.getpid() % len(DOMAINS)], None
+
+
+if "ROS_DOMAIN_ID" not in os.environ:
+    _domain, _domain_lock = reserve_domain()
+    os.environ["ROS_DOMAIN_ID"] = str(_domain)
+os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
+# Killed processes leave their shared memory behind, and containers have little of it.
+os.environ.setdefault("FASTDDS_BUILTIN_TRANSPORTS", "UDPv4")
+if "AMENT_PREFIX_PATH" not in os.environ and (Path(sys.prefix) / "share" / "ament_index").is_dir():
+    os.environ["AMENT_PREFIX_PATH"] = sys.prefix
+if "ROS_LOG_DIR" not in os.environ:
+    _log_folder = tempfile.TemporaryDirectory(prefix=f"{NAME}_log_", ignore_cleanup_errors=True)
+    os.environ["ROS_LOG_DIR"] = _log_folder.name
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "fault(number): proves what is promised for a row of docs/safety.md")
+    config.addinivalue_line("markers", "slow: takes more than some seconds; leave out with -m 'not slow'")
+    config.addinivalue_line("markers", "end_to_end: starts the four nodes as processes")
+
+
+def pytest_report_header() -> str:
+    if not HAS_ROS:
+        return "ROS 2: none here, its tests are left out"
+    return f"ROS 2: domain {os.environ['ROS_DOMAIN_ID']}, {os.environ['ROS_AUTOMATIC_DISCOVERY_RANGE']}"
+
+
+@pytest.fixture(scope="session")
+def root() -> Path:
+    """The checkout."""
+    return ROOT
+
+
+@pytest.fixture(scope="session")
+def prefix() -> Path:
+    """The prefix that the package is installed in: ``prefix/lib/mppi_maml_ros/<executable>``."""
+    folders = os.environ.get("AMENT_PREFIX_PATH", "").split(os.pathsep)
+    for folder in (Path(folder) for folder in folders if folder):
+        if (folder / "share" / "ament_index" / "resource_index" / "packages" / NAME).exists():
+            return folder
+    pytest.fail(f"{NAME} is in none of AMENT_PREFIX_PATH={folders}: run `make setup`, or source the workspace")

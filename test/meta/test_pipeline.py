@@ -1,0 +1,77 @@
+import threading
+
+import numpy as np
+import pytest
+
+pytest.importorskip("torch")
+
+from mppi_maml_ros.meta import pipeline  # noqa: E402 - after the check for torch
+from mppi_maml_ros.meta.fomaml import FOMAMLConfig  # noqa: E402
+from mppi_maml_ros.meta.tasks import WorldTasks, transitions_of  # noqa: E402
+from mppi_maml_ros.weights.meta_model import MetaModel  # noqa: E402
+
+SMALL = FOMAMLConfig(iterations=30, hidden=(8,), task_batch_size=4, inner_steps=3, seed=7)
+
+
+@pytest.fixture
+def quick(monkeypatch):
+    monkeypatch.setattr(pipeline, "PHYSICS_TASKS", 300)
+    monkeypatch.setattr(pipeline, "POOL_TASKS", 60)
+    monkeypatch.setattr(pipeline, "HELD_OUT_TASKS", 20)
+
+
+def test_the_same_seed_gives_the_same_artifact_and_another_seed_another(quick, tmp_path):
+    digests = []
+    for i, seed in enumerate((7, 7, 8)):
+        config = FOMAMLConfig(iterations=5, hidden=(8,), task_batch_size=4, inner_steps=3, seed=seed)
+        path = pipeline.meta_train(config).meta.save(tmp_path / f"{i}.safetensors")
+        digests.append(path.read_bytes())
+    assert digests[0] == digests[1]
+    assert digests[0] != digests[2]
+
+
+def test_the_artifact_can_be_used_by_every_adapter_and_says_how_it_was_made(quick, tmp_path):
+    from mppi_maml_ros.adaptation.adapters import ADAPTERS, make_adapter
+    from mppi_maml_ros.adaptation.sgd import SGDConfig
+
+    meta = MetaModel.load(pipeline.meta_train(SMALL).meta.save(tmp_path / "m.safetensors"))
+    assert meta.provenance["config"]["seed"] == 7
+    assert meta.provenance["trainer"] == "fomaml"
+    for name in ADAPTERS:
+        assert np.isfinite(make_adapter(name, meta, SGDConfig()).start().linear).all()
+
+
+def test_progress_is_reported_to_the_end_of_each_part(quick):
+    reports = []
+    pipeline.meta_train(SMALL, on_progress=reports.append)
+    assert {r.phase for r in reports} == set(pipeline.NETWORKS)
+    assert max(r.iteration for r in reports) == 30
+    assert all(np.isfinite(r.loss) and r.rate > 0 for r in reports)
+
+
+def test_a_cancelled_run_ends_at_once(quick):
+    cancel = threading.Event()
+    cancel.set()
+    with pytest.raises(pipeline.Cancelled):
+        pipeline.meta_train(SMALL, cancel=cancel)
+
+
+def test_pool_inputs_hold_the_command_history_and_residuals_follow_the_states():
+    rng = np.random.default_rng(0)
+    states, commands = rng.normal(size=(2, 7, 5)), rng.normal(size=(2, 6, 2))
+    inputs, residuals = transitions_of(states, commands, 2, 0.05)
+    assert inputs.shape == (2, 4, 8) and residuals.shape == (2, 4, 3)
+    assert np.array_equal(inputs[1, 0, 2:], commands[1, [2, 1, 0]].ravel())
+    assert np.array_equal(inputs[1, 0, :2], states[1, 2, 3:5])
+    assert residuals[1, 0, :2] == pytest.approx(states[1, 3, 3:5] - commands[1, 2])
+
+
+def test_the_physics_prior_knows_the_average_robot_better_than_the_kinematics_does():
+    tasks = WorldTasks(steps=120)
+    prior = pipeline._physics_prior(tasks.pool(1, 400), 0.05, 4)
+    held = tasks.pool(2, 40)
+    from mppi_maml_ros.dynamics.features import features
+
+    mean = np.einsum("c,cop->op", prior.weight, prior.mean)
+    left = held.clean_residuals - features(held.clean_inputs) @ mean.T
+    assert np.mean(left[..., 0] ** 2) < 0.6 * np.mean(held.clean_residuals[..., 0] ** 2)

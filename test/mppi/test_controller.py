@@ -1,0 +1,182 @@
+import attrs
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mppi_maml_ros.core.errors import InvalidValueError, NoValidControlError
+from mppi_maml_ros.core.types import VelocityLimits
+from mppi_maml_ros.dynamics.residual import ResidualWeights, open_loop, step
+from mppi_maml_ros.mppi import MPPIConfig, MPPIController
+from mppi_maml_ros.mppi.sampling import Sampler
+
+LIMITS = VelocityLimits(vx_max=1.0, vx_min=-0.3, wz_max=1.5, ax_max=3.0, ax_min=-3.0, az_max=5.0)
+CONFIG = MPPIConfig(batch_size=256, time_steps=20)
+HISTORY = np.zeros((8, 2))
+
+
+def straight(speed, steps=20, dt=0.05):
+    return np.column_stack([speed * dt * np.arange(steps + 1), np.zeros((steps + 1, 2))])
+
+
+def drive(weights, controller, seconds, speed=0.5, plant=None):
+    plant = plant or ResidualWeights.prior()
+    state, history, commands = np.zeros(5), HISTORY.copy(), []
+    for k in range(int(seconds / 0.05)):
+        reference = straight(speed)
+        reference[:, 0] += speed * 0.05 * k
+        command = controller.compute_control(state, reference, history, history[0], weights).command
+        state = step(plant, state, command, history)
+        history = np.concatenate([command[None], history[:-1]])
+        commands.append(command)
+    return state, np.array(commands)
+
+
+def test_tracks_a_straight_line_with_the_true_model():
+    state, _ = drive(None, MPPIController(CONFIG, LIMITS, 0), 5.0)
+    assert state[0] == pytest.approx(2.5, abs=0.05)
+    assert abs(state[1]) < 0.03
+
+
+def test_a_true_residual_beats_the_kinematic_prior_on_a_weak_and_slow_robot():
+    plant = ResidualWeights.first_order((0.4, 0.4), gain=(0.7, 0.7), delay=0.05)
+    with_prior, _ = drive(None, MPPIController(CONFIG, LIMITS, 0), 5.0, plant=plant)
+    with_model, _ = drive(plant, MPPIController(CONFIG, LIMITS, 0), 5.0, plant=plant)
+    assert abs(with_model[0] - 2.5) < 0.5 * abs(with_prior[0] - 2.5)
+
+
+def test_the_same_seed_gives_the_same_commands_and_another_seed_others():
+    runs = [drive(None, MPPIController(CONFIG, LIMITS, seed), 0.5)[1] for seed in (1, 1, 2)]
+    assert np.array_equal(runs[0], runs[1])
+    assert not np.array_equal(runs[0], runs[2])
+
+
+def test_the_first_element_of_the_sequence_is_what_is_returned_before_any_shift():
+    controller = MPPIController(CONFIG, LIMITS, 0)
+    result = controller.compute_control(np.zeros(5), straight(0.5), HISTORY, np.zeros(2), None)
+    assert np.array_equal(result.command, result.sequence[0])
+    assert result.command[0] <= LIMITS.ax_max * CONFIG.model_dt + 1e-6
+
+
+@given(
+    st.lists(st.floats(-1e3, 1e3), min_size=5, max_size=5),
+    st.floats(-5, 5),
+    st.tuples(st.floats(-2, 2), st.floats(-3, 3)),
+)
+@settings(max_examples=40, deadline=None)
+def test_every_command_is_finite_and_within_the_limits(state, speed, last):
+    controller = MPPIController(attrs.evolve(CONFIG, batch_size=32), LIMITS, 0)
+    command = controller.compute_control(np.array(state), straight(speed), HISTORY, np.array(last), None).command
+    assert np.isfinite(command).all()
+    assert (command >= LIMITS.low - 1e-6).all() and (command <= LIMITS.high + 1e-6).all()
+
+
+def test_commands_respect_the_acceleration_limits():
+    _, commands = drive(None, MPPIController(CONFIG, LIMITS, 0), 2.0, speed=0.9)
+    change = np.diff(np.vstack([np.zeros(2), commands]), axis=0) / 0.05
+    assert np.abs(change[:, 0]).max() <= 3.0 + 1e-4
+    assert np.abs(change[:, 1]).max() <= 5.0 + 1e-4
+
+
+@pytest.mark.parametrize("name", ["state", "reference", "last_command", "history"])
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_arguments_that_are_not_finite_are_refused_by_name(name, value):
+    arguments = {
+        "state": np.zeros(5),
+        "reference": straight(0.5),
+        "history": HISTORY.copy(),
+        "last_command": np.zeros(2),
+    }
+    arguments[name].flat[0] = value
+    with pytest.raises(InvalidValueError, match=name):
+        MPPIController(CONFIG, LIMITS, 0).compute_control(**arguments, weights=None)
+
+
+def test_weights_for_another_step_are_refused():
+    with pytest.raises(InvalidValueError, match="model_dt"):
+        MPPIController(CONFIG, LIMITS, 0).compute_control(
+            np.zeros(5), straight(0.5), HISTORY, np.zeros(2), ResidualWeights.prior(model_dt=0.1)
+        )
+
+
+class _Broken:
+    def rollout(self, state, history, commands, model_dt, out):
+        out.x[:] = np.nan
+
+
+def test_costs_that_are_all_nan_are_an_error_and_a_reset_recovers():
+    controller = MPPIController(CONFIG, LIMITS, 0)
+    with pytest.raises(NoValidControlError):
+        controller.compute_control(np.zeros(5), straight(0.5), HISTORY, np.zeros(2), _Broken())
+    controller.reset()
+    result = controller.compute_control(np.zeros(5), straight(0.5), HISTORY, np.zeros(2), None)
+    assert np.isfinite(result.command).all()
+
+
+def test_a_swap_between_two_steps_keeps_the_warm_start():
+    weights = ResidualWeights.first_order((0.2, 0.2))
+    controller, other = MPPIController(CONFIG, LIMITS, 0), MPPIController(CONFIG, LIMITS, 0)
+    for c in (controller, other):
+        c.compute_control(np.zeros(5), straight(0.5), HISTORY, np.zeros(2), None)
+    a = controller.compute_control(np.zeros(5), straight(0.5), HISTORY, np.zeros(2), weights)
+    b = other.compute_control(np.zeros(5), straight(0.5), HISTORY, np.zeros(2), None)
+    assert not np.array_equal(a.command, b.command)
+    assert np.abs(a.command - b.command).max() < 0.3
+
+
+def test_prediction_ahead_follows_the_model_under_the_newest_commands():
+    plant = ResidualWeights.first_order((0.3, 0.3), delay=0.05)
+    controller = MPPIController(CONFIG, LIMITS, 0)
+    history = np.array([[0.8, 0.2], [0.4, 0.0], [0.0, 0.0]])
+    ahead = controller.predict(np.zeros(5), history, 0.10, plant)
+    expected = open_loop(plant, np.zeros(5), np.tile(history[0], (2, 1)), history[1:])[-1]
+    assert ahead == pytest.approx(expected)
+
+
+def test_prediction_by_the_prior_moves_the_pose_and_keeps_the_measured_twist():
+    ahead = MPPIController(CONFIG, LIMITS, 0).predict(
+        np.array([0, 0, 0, 0.2, 0.0]), np.array([[0.5, 0.0]]), 0.04, None
+    )
+    assert ahead == pytest.approx([0.02, 0, 0, 0.2, 0.0])
+
+
+def test_candidates_are_rollouts_in_the_frame_of_the_state():
+    controller = MPPIController(CONFIG, LIMITS, 0)
+    state = np.array([3.0, -2.0, 1.0, 0.0, 0.0])
+    controller.compute_control(state, np.tile(state[:3], (21, 1)), HISTORY, np.zeros(2), None)
+    poses, costs = controller.candidates(state, 10)
+    assert poses.shape == (10, 20, 3) and costs.shape == (10,)
+    assert np.abs(poses[:, 0, :2] - state[:2]).max() < 0.1
+
+
+@pytest.mark.parametrize("knots", [0, 2, 8])
+def test_noise_is_antithetic_of_the_right_size_and_keeps_the_nominal(knots):
+    config = MPPIConfig(batch_size=4001, time_steps=20, noise_knots=knots, vx_std=0.4, wz_std=0.8)
+    noise = Sampler(config, 0).sample()
+    half = 2001
+    assert np.array_equal(noise[:, :, 1:2000], -noise[:, :, half + 1 :])
+    assert not noise[:, :, 0].any()
+    assert noise.std(axis=2).mean(axis=0) == pytest.approx([0.4, 0.8], rel=0.05)
+
+
+@pytest.mark.parametrize(
+    "field, value",
+    [("batch_size", 1), ("time_steps", 1), ("temperature", 0.0), ("vx_std", np.nan), ("noise_knots", 1), ("model_dt", 9)],
+)
+def test_tunables_out_of_range_are_refused_by_name(field, value):
+    with pytest.raises(InvalidValueError, match=field):
+        MPPIConfig(**{field: value})
+
+
+def test_a_step_allocates_next_to_nothing():
+    import tracemalloc
+
+    controller = MPPIController(MPPIConfig(batch_size=1000, time_steps=56), LIMITS, 0)
+    reference = straight(0.5, 56)
+    controller.compute_control(np.zeros(5), reference, HISTORY, np.zeros(2), None)
+    tracemalloc.start()
+    controller.compute_control(np.zeros(5), reference, HISTORY, np.zeros(2), None)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    # One array of the batch is 1000 * 56 * 2 * 4 bytes = 448 kB.
+    assert peak < 100_000

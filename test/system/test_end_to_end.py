@@ -1,0 +1,136 @@
+"""The whole system over DDS: each node a process of its own, as installed."""
+
+import math
+import signal
+import statistics
+import sys
+from pathlib import Path
+
+import attrs
+import pytest
+
+pytest.importorskip("rclpy", reason="ROS 2 is not installed")
+
+from mppi_maml_ros.experiments.demo import FIGURES, draw_world
+from mppi_maml_ros.msg import AdaptationStatus, ControllerStatus
+from mppi_maml_ros.srv import MetaTrain
+from mppi_maml_ros.weights.meta_model import MetaModel
+
+START_TIMEOUT = 60.0  # [s]
+STOP_WITHIN = 0.6  # [s] from the last odometry to an exact zero
+
+pytestmark = pytest.mark.timeout(300)
+
+
+def speed(message):
+    return math.hypot(message.linear.x, message.angular.z)
+
+
+def is_zero(message):
+    return all(getattr(vector, axis) == 0.0 for vector in (message.linear, message.angular) for axis in "xyz")
+
+
+def running(status):
+    return status.state == ControllerStatus.RUNNING
+
+
+def assert_safe(messages, limits):
+    assert messages
+    for message in messages:
+        v, omega = message.linear.x, message.angular.z
+        assert math.isfinite(v) and math.isfinite(omega)
+        assert limits["vx_min"] <= v <= limits["vx_max"], v
+        assert abs(omega) <= limits["wz_max"], omega
+
+
+def error_between(statuses, begin, end):
+    """Median tracking error [m] over control periods stamped from ``begin`` to ``end`` [s]."""
+    errors = [s.tracking_error for s in statuses if running(s) and begin <= stamp(s) <= end]
+    assert len(errors) >= 10, "too few control periods to compare"
+    return statistics.median(errors)
+
+
+def stamp(message):
+    return message.header.stamp.sec + 1e-9 * message.header.stamp.nanosec
+
+
+def test_four_processes_drive_adapt_and_stop(system, controller_limits):
+    listener, group = system.listener, system.group
+    figure = FIGURES["circle"]
+    system.start("mppi_controller", reference="circle", seed=1, **figure)
+    system.start("adaptation")
+    system.start("meta_trainer", artifact_dir=str(system.folder / "artifacts"))
+
+    # Without odometry the robot is told to stand still.
+    listener.wait_for(
+        lambda: len(listener.heard("cmd_vel")) >= 10, START_TIMEOUT, "commands before any odometry", group
+    )
+    assert not any(map(running, listener.messages("mppi_controller/status")))
+    assert all(map(is_zero, listener.messages("cmd_vel")))
+
+    world = {f"world.{name}": value for name, value in attrs.asdict(draw_world(1)).items()}
+    system.start("dynamic_world", seed=1, **world)
+    listener.wait_for_message("mppi_controller/status", running, START_TIMEOUT, "the reference is tracked", group)
+
+    accepted = listener.wait_for_message(
+        "adaptation/status", lambda status: status.swaps_accepted >= 1, 30.0, "a swap is accepted", group
+    )
+    assert accepted.decision == AdaptationStatus.ACCEPTED
+    adapted = listener.wait_for_message(
+        "mppi_controller/status", lambda status: status.weights_version >= 1, 5.0, "the weights serve", group
+    )
+    swapped = stamp(adapted)
+    listener.wait_for_message(
+        "mppi_controller/status", lambda status: stamp(status) > swapped + 6.0, 15.0, "6 s with weights", group
+    )
+    statuses = listener.messages("mppi_controller/status")
+    before = error_between(statuses, swapped - 1.0, swapped)
+    after = error_between(statuses, swapped + 4.0, swapped + 6.0)
+    assert after < 0.5 * before, f"{before:.3f} m before the first swap, {after:.3f} m after it"
+
+    # The robot falls silent.
+    assert speed(listener.messages("cmd_vel")[-1]) > 0.1
+    group.members["dynamic_world"].send(signal.SIGKILL)
+    group.members["dynamic_world"].wait(5.0)
+    del group.members["dynamic_world"]
+    listener.wait_for(lambda: is_zero(listener.messages("cmd_vel")[-1]), 5.0, "cmd_vel is zero", group)
+    last_odometry = listener.heard("odom")[-1][0]
+    moving = [sent for sent, message in listener.heard("cmd_vel") if not is_zero(message)]
+    stopped = min(sent for sent, message in listener.heard("cmd_vel") if sent > moving[-1])
+    assert stopped - last_odometry < STOP_WITHIN
+
+    # The trainer has been beside all this; now it works.
+    request = MetaTrain.Request(name="tiny", iterations=2, task_batch_size=2, inner_steps=1)
+    answer = listener.call(MetaTrain, "meta_trainer/meta_train", request, 120.0)
+    assert answer.success, answer.message
+    MetaModel.load(answer.path)
+
+    assert_safe(listener.messages("cmd_vel"), controller_limits)
+    assert group.stop() == dict.fromkeys(("mppi_controller", "adaptation", "meta_trainer"), 0)
+
+
+def test_robot_of_another_maker_is_driven_and_learned(system, controller_limits):
+    listener, group = system.listener, system.group
+    group.start("robot", [sys.executable, Path(__file__).with_name("foreign_robot.py")])
+    system.start("mppi_controller", reference="circle", **FIGURES["circle"])
+    system.start("adaptation")
+
+    started = stamp(
+        listener.wait_for_message("mppi_controller/status", running, START_TIMEOUT, "the reference is tracked", group)
+    )
+    listener.wait_for_message(
+        "adaptation/status", lambda status: status.swaps_accepted >= 1, 30.0, "a swap is accepted", group
+    )
+    swapped = stamp(
+        listener.wait_for_message(
+            "mppi_controller/status", lambda status: status.weights_version >= 1, 5.0, "the weights serve", group
+        )
+    )
+    listener.wait_for_message(
+        "mppi_controller/status", lambda status: stamp(status) > swapped + 5.0, 15.0, "5 s with weights", group
+    )
+    statuses = [s for s in listener.messages("mppi_controller/status") if stamp(s) >= started]
+    assert all(map(running, statuses)), [s.reason for s in statuses if not running(s)][:3]
+    assert error_between(statuses, swapped + 3.0, swapped + 5.0) < 0.05
+    assert_safe(listener.messages("cmd_vel"), controller_limits)
+    assert group.stop() == dict.fromkeys(("robot", "mppi_controller", "adaptation"), 0)

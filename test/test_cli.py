@@ -1,0 +1,127 @@
+"""The command line: quick, helpful, and clean when it is interrupted."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import attrs
+import pytest
+from click.testing import CliRunner
+
+from mppi_maml_ros import cli
+from mppi_maml_ros.experiments.processes import default_interrupt
+from mppi_maml_ros.weights.meta_model import MetaModel
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def invoke(*arguments):
+    return CliRunner().invoke(cli.cli, arguments)
+
+
+def test_help_names_the_commands():
+    result = invoke("--help")
+    assert result.exit_code == 0
+    assert "demo" in result.output and "meta-train" in result.output
+
+
+def test_help_imports_nothing_heavy():
+    code = (
+        "import sys; from mppi_maml_ros.cli import main; main(['--help']); "
+        "print([m for m in ('torch', 'numba', 'rclpy', 'matplotlib') if m in sys.modules])"
+    )
+    out = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert out.stdout.splitlines()[-1] == "[]"
+
+
+def test_every_setting_of_the_training_is_an_option():
+    from mppi_maml_ros.meta.fomaml import FOMAMLConfig
+
+    output = invoke("meta-train", "--help").output
+    for field in attrs.fields(FOMAMLConfig):
+        assert f"--{field.name.replace('_', '-')}" in output
+        assert field.name in cli._TRAINING_HELP
+
+
+def test_references_of_the_demo_are_those_it_knows():
+    from mppi_maml_ros.experiments.demo import FIGURES
+
+    assert tuple(FIGURES) == cli._REFERENCES
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "named"),
+    [
+        (["meta-train", "--iterations", "0"], 1, "iterations"),
+        (["meta-train", "--hidden", "8,x"], 2, "--hidden"),
+        (["demo", "--duration", "1"], 2, "--duration"),
+        (["demo", "--reference", "square"], 2, "--reference"),
+        (["no-such-command"], 2, "no-such-command"),
+    ],
+)
+def test_wrong_usage_is_named(arguments, code, named, capsys):
+    assert cli.main(arguments) == code
+    assert named in capsys.readouterr().err
+
+
+def small(folder):
+    return [
+        "meta-train", "--iterations", "2", "--task-batch-size", "2", "--inner-steps", "1", "--hidden", "4",
+        "--out", str(folder / "a.safetensors"), "--plot", str(folder / "a.png"),
+    ]  # fmt: skip
+
+
+@pytest.fixture
+def few_worlds(monkeypatch):
+    from mppi_maml_ros.meta import pipeline
+
+    for name, count in (("PHYSICS_TASKS", 200), ("POOL_TASKS", 20), ("HELD_OUT_TASKS", 5)):
+        monkeypatch.setattr(pipeline, name, count)
+
+
+def test_meta_train_writes_an_artifact_that_loads_and_its_curve(tmp_path, few_worlds):
+    assert cli.main(small(tmp_path)) == 0
+    assert MetaModel.load(tmp_path / "a.safetensors").inner_steps == 1
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.png", "a.safetensors"]
+
+
+def test_meta_train_that_cannot_write_says_so(tmp_path, few_worlds, capsys):
+    (tmp_path / "a.safetensors").mkdir()
+    arguments = small(tmp_path)
+    assert cli.main(arguments) != 0
+    (tmp_path / "file").write_text("")
+    arguments[arguments.index("--out") + 1] = str(tmp_path / "file" / "a.safetensors")
+    assert cli.main(arguments) == 1
+    assert "cannot be saved" in capsys.readouterr().err
+
+
+def test_interrupted_meta_train_leaves_nothing(tmp_path):
+    command = [sys.executable, "-c", "import sys; from mppi_maml_ros.cli import main; sys.exit(main(sys.argv[1:]))"]
+    arguments = small(tmp_path)
+    arguments[arguments.index("--iterations") + 1] = "1000000"
+    with default_interrupt():
+        process = subprocess.Popen(
+            [*command, *arguments],
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "PYTHONPATH": str(ROOT), "FORCE_COLOR": "1"},
+            start_new_session=True,
+        )
+    try:
+        deadline = time.monotonic() + 90.0
+        seen = ""
+        while "physics" not in seen and time.monotonic() < deadline and process.poll() is None:
+            seen += process.stdout.readline()
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=30)
+    finally:
+        process.kill()
+        process.wait()
+    assert process.returncode == 130, errors
+    assert "interrupted" in errors
+    assert list(tmp_path.iterdir()) == []
