@@ -84,6 +84,20 @@ def synchronise(source: Path, target: Path) -> list[Path]:
     return different
 
 
+@contextlib.contextmanager
+def times_kept(folder: Path) -> Iterator[None]:
+    """Gives files whose contents the body rewrote unchanged the time that they had before.
+
+    The cache of compiled numerical code goes by the time of its source.
+    """
+    before = {path: (folder / path).read_bytes() for path in files_below(folder)}
+    times = {path: (folder / path).stat().st_mtime_ns for path in before}
+    yield
+    for path in files_below(folder):
+        if path in before and (folder / path).read_bytes() == before[path]:
+            os.utime(folder / path, ns=(times[path], times[path]))
+
+
 def pip_install() -> None:
     """Builds and installs the checkout with its dependencies."""
     print(f"building {NAME} and installing it into {PREFIX}", flush=True)
@@ -109,7 +123,8 @@ def main() -> None:
         built_from = [path for pattern in (*BUILT_FROM, *INTERFACES) for path in sorted(ROOT.glob(pattern))]
         with changed("built", digest(built_from)) as differs:
             if differs or not (MODULE / "msg").is_dir():
-                pip_install()
+                with times_kept(MODULE):
+                    pip_install()
 
         copied = synchronise(ROOT / NAME, MODULE)
         for folder in ("launch", "config"):

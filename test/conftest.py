@@ -81,4 +81,6 @@ def prefix() -> Path:
     for folder in (Path(folder) for folder in folders if folder):
         if (folder / "share" / "ament_index" / "resource_index" / "packages" / NAME).exists():
             return folder
-    pytest.fail(f"{NAME} is in none of AMENT_PREFIX_PATH={folders}: run `make setup`, or source the workspace")
+    pytest.fail(
+        f"{NAME} is in none of AMENT_PREFIX_PATH={folders}: run `make setup`, or source the workspace"
+    )

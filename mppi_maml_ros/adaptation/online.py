@@ -123,6 +123,11 @@ class OnlineAdaptation:
         return sum(self.buffer.excluded.values())
 
     @property
+    def due_for_first_attempt(self) -> bool:
+        """The warm-up has just been completed: the first attempt need not wait for the timer."""
+        return not self._warm and len(self.buffer) >= self.config.warmup_samples
+
+    @property
     def serving(self) -> ResidualWeights | None:
         """What the controller is known to run; None for the kinematic prior."""
         return self._serving
@@ -149,6 +154,11 @@ class OnlineAdaptation:
     def reset(self) -> None:
         """Forget the data, as after a jump of the clock; what serves goes on serving."""
         self.buffer.reset()
+        self._detector.restart()
+
+    def forget_serving(self) -> None:
+        """Something else serves than was installed, as after a restart: take it for the prior."""
+        self._serving = self._previous = self._offered = None
         self._detector.restart()
 
     def attempt(self) -> Attempt:

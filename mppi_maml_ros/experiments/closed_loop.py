@@ -96,9 +96,9 @@ def run(
         now = k * dt
         if adaptation is not None:
             changed = adaptation.add_odometry(Odometry(now, observed[:3].copy(), observed[3:].copy()))
-            if changed or now >= due - 1e-9:
+            if changed or adaptation.due_for_first_attempt or now >= due - 1e-9:
                 attempt = adaptation.attempt()
-                due = now + adapt_interval if not changed else due
+                due = now + adapt_interval
                 decisions.append((now, attempt.decision, attempt.reason))
                 if attempt.adaptation is not None:
                     adapt_ms.append(attempt.adapt_ms)

@@ -42,9 +42,9 @@ WORLD_RANGES: dict[str, tuple[float, float]] = {
     "lag_v": (0.3, 0.5),
     "lag_omega": (0.2, 0.4),
     "motor_gain": (0.65, 0.8),
-    "friction_v": (0.3, 1.0),
-    "friction_omega": (0.2, 0.8),
-    "coulomb": (0.05, 0.2),
+    "friction_v": (0.1, 0.5),
+    "friction_omega": (0.1, 0.5),
+    "coulomb": (0.05, 0.15),
     "command_delay": (0.05, 0.12),
     "slip": (0.02, 0.1),
 }
@@ -57,12 +57,12 @@ WORLD_BASE = (
 )
 
 FIGURES: dict[str, dict[str, float]] = {
-    "circle": {"circle.radius": 2.0, "circle.speed": 0.6},
-    "figure8": {"figure8.size": 2.5, "figure8.period": 20.0},
-    "sine": {"sine.speed": 0.5, "sine.amplitude": 1.0, "sine.period": 10.0},
-    "straight": {"straight.speed": 0.6},
+    "circle": {"circle.radius": 1.5, "circle.speed": 0.4},
+    "figure8": {"figure8.size": 1.5, "figure8.period": 20.0},
+    "sine": {"sine.speed": 0.3, "sine.amplitude": 0.6, "sine.period": 12.0},
+    "straight": {"straight.speed": 0.4},
 }
-"""References that fit into a room, within the speed that the demo's worlds can reach."""
+"""References that fit into a room; under the default limits the slowest of the demo's worlds can keep up."""
 
 VARIANTS = {
     "kinematic": ({"model": "kinematic"}, {"enabled": False}),
@@ -221,6 +221,7 @@ def node_parameters(variant: str, settings: DemoSettings, world: WorldParameters
     return {
         "dynamic_world": {
             "seed": settings.seed,
+            "randomize_on_start": False,
             **{f"world.{name}": value for name, value in attrs.asdict(world).items()},
         },
         "adaptation": dict(adaptation),

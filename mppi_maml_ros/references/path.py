@@ -71,7 +71,7 @@ class PathProfile:
     deceleration: float = attrs.field(default=1.0, converter=float, validator=_above_zero)
     resolution: float = attrs.field(default=0.02, converter=float, validator=_resolution)
     search_distance: float = attrs.field(default=1.0, converter=float, validator=_above_zero)
-    turn_tolerance: float = attrs.field(default=0.2, converter=float, validator=_above_zero)
+    turn_tolerance: float = attrs.field(default=0.1, converter=float, validator=_above_zero)
 
 
 class PathReference:
@@ -264,38 +264,49 @@ class _Section:
         self.stop_places = np.column_stack([np.append(x[cuts], x[-1]), np.append(y[cuts], y[-1])])
 
         middle = 0.5 * (s[:-1] + s[1:])
-        gear = gear[np.clip(np.searchsorted(arc, middle) - 1, 0, len(gear) - 1)]
-        tangent_start, tangent_end = self._tangents(cuts, middle)
-        self._heading_start = self._headings(tangent_start, gear, s[:-1], arc, vertices[:, 2])
-        self._turn = wrap(self._headings(tangent_end, gear, s[1:], arc, vertices[:, 2]) - self._heading_start)
-        curvature = np.abs(wrap(tangent_end - tangent_start)) / self._ds
-        self.time = self._times(gear, curvature, cuts, profile)
-
-    def _tangents(self, cuts, middle):
-        """Directions of travel at the start and the end of each step between samples [rad]."""
-        bounds = np.concatenate([self.s[:1], self.stops])
+        vertex = np.clip(np.searchsorted(arc, middle) - 1, 0, len(gear) - 1)
+        bounds = np.concatenate([s[:1], self.stops])
         run = np.searchsorted(self.stops[:-1], middle)
         low, high = bounds[run], bounds[run + 1]
-        start = self._chord(self.s[:-1], low, high, np.arange(len(middle)))
-        end = np.append(start[1:], 0.0)
-        last = np.append(cuts - 1, len(middle) - 1)
-        end[last] = self._chord(self.s[last + 1], low[last], high[last], last)
-        return start, end
+        tangent_start, tangent_end = _at_both_ends(self._chord, s, low, high, cuts)
+        if use_yaw:
+            direction = np.arctan2(unit[:, 1], unit[:, 0]) + np.where(gear > 0, 0.0, np.pi)
+            mean = self._mean_heading(_agreeing(vertices[:, 2], direction), arc, vertex)
+            self._heading_start, heading_end = _at_both_ends(mean, s, low, high, cuts)
+        else:
+            self._heading_start, heading_end = tangent_start, tangent_end
+        gear = gear[vertex]
+        self._turn = wrap(heading_end - self._heading_start)
 
-    def _chord(self, s, low, high, step):
-        """Direction of the chord around ``s`` within [low, high]; of the step itself if it closes on itself."""
-        a, b = np.maximum(s - _SMOOTHING, low), np.minimum(s + _SMOOTHING, high)
+        curvature = np.maximum(np.abs(wrap(tangent_end - tangent_start)), np.abs(self._turn)) / self._ds
+        # Near the ends of a run there is too little to smooth over, so the curvature further in is
+        # taken; and that ahead counts already here, for a robot does not turn in at once.
+        here = np.clip(middle, low + _SMOOTHING, np.maximum(high - _SMOOTHING, low))
+        ahead = np.clip(middle + _SMOOTHING, low, np.maximum(high - _SMOOTHING, low))
+        curvature = np.maximum(np.interp(here, middle, curvature), np.interp(ahead, middle, curvature))
+        self.time = self._times(gear, curvature, cuts, profile)
+
+    def _chord(self, a, b, step):
+        """Direction of travel over [a, b]; that of the step itself where the chord closes on itself."""
         dx = np.interp(b, self.s, self._x) - np.interp(a, self.s, self._x)
         dy = np.interp(b, self.s, self._y) - np.interp(a, self.s, self._y)
         closed = dx * dx + dy * dy < 1e-12
         return np.arctan2(np.where(closed, self._dy[step], dy), np.where(closed, self._dx[step], dx))
 
-    def _headings(self, tangent, gear, s, arc, yaw):
-        heading = np.where(gear > 0, tangent, tangent + np.pi)
-        if not self.use_yaw:
-            return heading
-        given = np.interp(s, arc, np.unwrap(yaw))
-        return np.where(np.cos(given - heading) > _ALONG_COSINE, given, heading)
+    def _mean_heading(self, heading, arc, vertex):
+        """A function (a, b, step): the mean over [a, b] of ``heading`` (n, 2), at both ends of path steps."""
+        share = (np.stack([self.s[:-1], self.s[1:]], axis=1) - arc[vertex, None]) / np.diff(arc)[vertex, None]
+        value = heading[vertex, :1] + share * (heading[vertex, 1:] - heading[vertex, :1])
+        integral = np.concatenate([[0.0], np.cumsum(value.mean(axis=1) * self._ds)])
+
+        def mean(a, b, step):
+            width = b - a
+            narrow = width < 1e-6
+            total = np.interp(b, self.s, integral) - np.interp(a, self.s, integral)
+            at_end = np.abs(a - self.s[step]) > 0.5 * self._ds[step]
+            return np.where(narrow, value[step, at_end.astype(int)], total / np.where(narrow, 1.0, width))
+
+        return mean
 
     def _times(self, gear, curvature, cuts, profile):
         fastest = np.where(gear > 0, profile.desired_speed, min(profile.desired_speed, profile.reverse_speed))
@@ -311,7 +322,7 @@ class _Section:
         return np.concatenate([[0.0], np.cumsum(2.0 * self._ds / (speed[:-1] + speed[1:]))])
 
     def at(self, s, low: float, high: float) -> np.ndarray:
-        """Poses at arc lengths ``s`` in [low, high], on the steps after ``low`` and before ``high``; (n, 3)."""
+        """Poses (n, 3) at arc lengths ``s`` in [low, high], on the steps after low and before high."""
         step = np.searchsorted(self.s, s) - 1
         first = int(np.searchsorted(self.s, low, side="right")) - 1
         last = max(int(np.searchsorted(self.s, high)) - 1, 0)
@@ -351,6 +362,30 @@ class _Section:
         share = np.minimum(np.maximum((ox * dx + oy * dy) / self._squared[step], 0.0), 1.0)
         squared = (ox - share * dx) ** 2 + (oy - share * dy) ** 2
         return self.s[step] + share * self._ds[step], squared
+
+
+def _at_both_ends(smooth, s, low, high, cuts):
+    """``smooth(a, b, step)`` around the start and the end of each step between samples ``s``.
+
+    The interval is centred, so that it keeps what is linear, and within the run [low, high] of the step.
+    """
+
+    def around(centre, step):
+        half = np.minimum(np.minimum(centre - low[step], high[step] - centre), _SMOOTHING)
+        return smooth(centre - half, centre + half, step)
+
+    start = around(s[:-1], np.arange(len(s) - 1))
+    end = np.append(start[1:], 0.0)
+    last = np.append(cuts - 1, len(s) - 2)
+    end[last] = around(s[last + 1], last)
+    return start, end
+
+
+def _agreeing(yaw, direction):
+    """Yaws at both ends of each step, shape (n, 2), continuous; ``direction`` where they contradict it."""
+    both = np.stack([yaw[:-1], yaw[1:]], axis=1)
+    both = np.where(np.cos(both - direction[:, None]) > _ALONG_COSINE, both, direction[:, None])
+    return np.unwrap(both.ravel()).reshape(-1, 2)
 
 
 def _validated(poses) -> np.ndarray:

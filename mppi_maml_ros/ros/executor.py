@@ -130,17 +130,25 @@ class CallbackGuard:
 
 
 class Deferred:
-    """A response that is sent later; see :func:`deferrable`."""
+    """A response that is sent later; see :func:`deferrable`. To be used in the executor's thread."""
 
     def __init__(self):
-        self._send: Callable | None = None
+        self._transmit: Callable | None = None
+        self._response = None
+
+    def bind(self, transmit: Callable) -> None:
+        """How to send; what is to be sent already goes out."""
+        self._transmit = transmit
+        if self._response is not None:
+            self.send(self._response)
 
     def send(self, response) -> None:
-        """Answer the request, once, from the thread of the executor."""
-        send, self._send = self._send, None
-        if send is not None:
+        """Answer the request; a second answer goes nowhere."""
+        self._response = response
+        if self._transmit is not None:
+            transmit, self._transmit = self._transmit, lambda _: None
             with contextlib.suppress(InvalidHandle):
-                send(response)
+                transmit(response)
 
 
 def deferrable(service: Service) -> Service:
@@ -153,7 +161,7 @@ def deferrable(service: Service) -> Service:
 
     def send(response, header) -> None:
         if isinstance(response, Deferred):
-            response._send = lambda answer: send_response(answer, header)
+            response.bind(lambda answer: send_response(answer, header))
         else:
             send_response(response, header)
 
@@ -186,13 +194,14 @@ def spin(executor, context, stop: Future, on_error: Callable[[Exception], None])
             on_error(error)
 
 
-def run(make_node: Callable[[], Node], args: list[str] | None = None, events: bool = True) -> int:
+def run(name: str, make_node: Callable[[], Node], args: list[str] | None = None, events: bool = True) -> int:
     """Make a node, spin it until a signal, and end it in order.
 
     The node may have ``shutdown()``, called while it can still publish, and ``is_stopped()``: after
     ``begin_shutdown()`` it keeps spinning until that says so, or for a second at most.
 
     Args:
+        name: in the message of a node that refuses to start.
         make_node: called after rclpy is initialised; raises MppiMamlError to refuse to start.
         args: command line, None for sys.argv.
         events: use the events executor where there is one.
@@ -206,7 +215,7 @@ def run(make_node: Callable[[], Node], args: list[str] | None = None, events: bo
         except KeyboardInterrupt:
             return 0
         except Exception as error:  # noqa: BLE001 - a bad argument or parameter file
-            print(f"cannot start: {error}", file=sys.stderr)
+            print(f"{name} cannot start: {error}", file=sys.stderr)
             return 2
         node = executor = None
         try:
@@ -231,7 +240,7 @@ def run(make_node: Callable[[], Node], args: list[str] | None = None, events: bo
         except KeyboardInterrupt:
             return 0
         except MppiMamlError as error:
-            rclpy.logging.get_logger(getattr(make_node, "NAME", "mppi_maml_ros")).fatal(f"cannot start: {error}")
+            rclpy.logging.get_logger(name).fatal(f"cannot start: {error}")
             return 2
         finally:
             signals._making = False

@@ -150,11 +150,6 @@ class Declared:
                 raise InvalidValueError(f"{self.name} must be one of {', '.join(self.choices)}, got {single!r}")
 
 
-def scaled_range(low: float, high: float) -> dict[str, float]:
-    """Keyword arguments of a range, for tables."""
-    return {"low": low, "high": high}
-
-
 class Parameters(Mapping[str, Value]):
     """The parameters of one node and their present values.
 

@@ -25,6 +25,7 @@ from ..core.errors import ArtifactError
 
 FORMAT_VERSION = 1
 SUFFIX = ".safetensors"
+_KEY = "mppi_maml_ros"
 MAX_FILE_BYTES = 64 * 1024 * 1024
 MAX_HEADER_BYTES = 1024 * 1024
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
@@ -65,8 +66,10 @@ def dumps(tensors: dict[str, np.ndarray], manifest: dict) -> bytes:
         if not np.isfinite(tensor).all():
             raise ArtifactError(f"tensor {name!r} is not finite and is not saved")
     text = json.dumps(manifest, sort_keys=True)
-    metadata = {"format_version": str(FORMAT_VERSION), "manifest": text, "sha256": _checksum(tensors, text)}
-    return save_bytes(tensors, metadata=metadata)
+    envelope = {"format_version": FORMAT_VERSION, "manifest": text, "sha256": _checksum(tensors, text)}
+    # One metadata key only: safetensors writes several in no fixed order, and the same
+    # training run must give the same bytes.
+    return save_bytes(tensors, metadata={_KEY: json.dumps(envelope, sort_keys=True)})
 
 
 def loads(data: bytes) -> tuple[dict[str, np.ndarray], dict]:
@@ -85,20 +88,34 @@ def loads(data: bytes) -> tuple[dict[str, np.ndarray], dict]:
         tensors = load_bytes(data)
     except (SafetensorError, ValueError, KeyError, RecursionError) as error:
         raise ArtifactError(f"artifact is not a safetensors file: {error}") from error
-    metadata = header.get("__metadata__") or {}
-    if metadata.get("format_version") != str(FORMAT_VERSION):
-        found = metadata.get("format_version")
+    envelope = _envelope(header)
+    if envelope.get("format_version") != FORMAT_VERSION:
+        found = envelope.get("format_version")
         raise ArtifactError(f"artifact format_version must be {FORMAT_VERSION}, got {found!r}")
     for name, tensor in tensors.items():
         if tensor.dtype != np.float32:
             raise ArtifactError(f"tensor {name!r} must be float32, got {tensor.dtype}")
-    text = metadata.get("manifest", "")
-    if metadata.get("sha256") != _checksum(tensors, text):
+    text = envelope.get("manifest")
+    if not isinstance(text, str) or envelope.get("sha256") != _checksum(tensors, text):
         raise ArtifactError("artifact checksum does not match: the file was damaged or changed")
     for name, tensor in tensors.items():
         if not np.isfinite(tensor).all():
             raise ArtifactError(f"tensor {name!r} must be finite")
     return tensors, json.loads(text)
+
+
+def _envelope(header) -> dict:
+    metadata = header.get("__metadata__") if isinstance(header, dict) else None
+    text = metadata.get(_KEY) if isinstance(metadata, dict) else None
+    if not isinstance(text, str):
+        raise ArtifactError(f"artifact lacks the {_KEY!r} metadata: not written by this package")
+    try:
+        envelope = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise ArtifactError(f"artifact metadata is damaged: {error}") from error
+    if not isinstance(envelope, dict):
+        raise ArtifactError("artifact metadata is damaged: not an object")
+    return envelope
 
 
 def save(path: str | os.PathLike, tensors: dict[str, np.ndarray], manifest: dict) -> Path:

@@ -73,7 +73,11 @@ class Drive:
     """
 
     def __init__(self, pose=(0.0, 0.0, 0.0), figure=None, **config):
-        config = {"limits": VelocityLimits(vx_max=1.0), "reference": "circle", "controller_frequency": 20.0} | config
+        config = {
+            "limits": VelocityLimits(vx_max=1.0),
+            "reference": "circle",
+            "controller_frequency": 20.0,
+        } | config
         if config["reference"] != "plan" and figure is None:
             figure = circle(radius=5.0, speed=0.5)
         self.config = ControlConfig(**config)
@@ -122,7 +126,12 @@ class Drive:
         if not self.jumps_allowed:
             dt = 2.0 * self.config.period
             assert (abs(out.command - before) <= np.array([limits.ax_max, limits.az_max]) * dt + 1e-9).all()
-        if out.state in (State.STOPPED, State.GOAL_REACHED, State.WAITING_FOR_ODOMETRY, State.WAITING_FOR_PLAN):
+        if out.state in (
+            State.STOPPED,
+            State.GOAL_REACHED,
+            State.WAITING_FOR_ODOMETRY,
+            State.WAITING_FOR_PLAN,
+        ):
             assert (out.command == 0.0).all(), f"{out.state.name} must mean an exact zero"
         if out.state is State.STOPPING:
             assert (abs(out.command) <= abs(before)).all() and (out.command != 0.0).any()

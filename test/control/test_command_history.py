@@ -89,7 +89,9 @@ def test_times_must_be_finite_and_in_order(t0, t1):
         CommandHistory().mean_over(t0, t1)
 
 
-@pytest.mark.parametrize("t, taps, dt", [(math.nan, 1, 0.05), (0.0, -1, 0.05), (0.0, 1, 0.0), (0.0, 1, math.inf)])
+@pytest.mark.parametrize(
+    "t, taps, dt", [(math.nan, 1, 0.05), (0.0, -1, 0.05), (0.0, 1, 0.0), (0.0, 1, math.inf)]
+)
 def test_a_history_of_nothing_is_refused(t, taps, dt):
     with pytest.raises(InvalidValueError):
         CommandHistory().history(t, taps, dt)

@@ -155,7 +155,7 @@ def test_the_output_tells_ages_periods_and_counts(drive):
     ready.message(frame_id="map")
     assert ready.step().odometry_rejected == 1
     assert ready.loop.counters["odometry_frame"] == 1
-    assert ready.loop.counters["odometry_accepted"] == 23
+    assert ready.loop.counters["odometry_accepted"] == 24
     assert ready.loop.counters["watchdog_transitions"] == 1
 
 
@@ -183,9 +183,9 @@ def test_what_the_loop_adds_to_a_step_is_small(drive):
     for _ in range(200):
         ready.advance(0.05)
         ready.message()
-        started = time.perf_counter()
+        started = time.process_time()
         ready.tick()
-        costs.append(time.perf_counter() - started)
+        costs.append(time.process_time() - started)
     assert ready.outputs[-1].state is State.RUNNING
     assert np.median(costs) < 1e-3, "ten times what it takes on an idle machine"
 

@@ -93,7 +93,10 @@ def test_time_never_runs_backwards():
 @pytest.mark.parametrize(
     "checker, field",
     [(GoalChecker, "xy_goal_tolerance"), (GoalChecker, "yaw_goal_tolerance")]
-    + [(ProgressChecker, name) for name in ("movement_time_allowance", "required_movement", "required_rotation")],
+    + [
+        (ProgressChecker, name)
+        for name in ("movement_time_allowance", "required_movement", "required_rotation")
+    ],
 )
 @pytest.mark.parametrize("bad", [0.0, -1.0, math.nan, math.inf])
 def test_thresholds_out_of_range_are_refused_by_name(checker, field, bad):

@@ -25,7 +25,16 @@ LEVELS = (
 LEVEL = {package: level for level, packages in enumerate(LEVELS) for package in packages}
 
 KNOWS_ROS = {"ros", "nodes"}
-ROS = {"rclpy", "launch", "launch_ros", "std_srvs", "builtin_interfaces", "tf2_ros", f"{NAME}.msg", f"{NAME}.srv"}
+ROS = {
+    "rclpy",
+    "launch",
+    "launch_ros",
+    "std_srvs",
+    "builtin_interfaces",
+    "tf2_ros",
+    f"{NAME}.msg",
+    f"{NAME}.srv",
+}
 ROS_PREFIXES = ("rosidl_", "ament_", "rcl_", "rmw_", "tf2_", "unique_identifier_msgs")
 
 PICKLES = {"pickle", "cPickle", "_pickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"}
@@ -113,15 +122,25 @@ def test_no_packages_import_each_other_in_a_circle() -> None:
 
 
 def test_the_controller_does_not_know_who_adapts() -> None:
-    assert [str(found) for found in IMPORTS if found.package == "mppi" and found.target in ("adaptation", "meta")] == []
+    assert [
+        str(found) for found in IMPORTS if found.package == "mppi" and found.target in ("adaptation", "meta")
+    ] == []
 
 
 def test_the_simulation_knows_no_learned_model() -> None:
-    learned = ("dynamics.residual", "dynamics.neural", "dynamics.maml", "dynamics.gaussian_process", "weights", "meta")
+    learned = (
+        "dynamics.residual",
+        "dynamics.neural",
+        "dynamics.maml",
+        "dynamics.gaussian_process",
+        "weights",
+        "meta",
+    )
     wrong = [
         str(found)
         for found in IMPORTS
-        if found.package == "simulation" and found.module.startswith(tuple(f"{NAME}.{name}" for name in learned))
+        if found.package == "simulation"
+        and found.module.startswith(tuple(f"{NAME}.{name}" for name in learned))
     ]
     assert wrong == []
 
@@ -134,7 +153,9 @@ def test_only_ros_and_nodes_import_ros() -> None:
 def test_the_core_needs_numpy_and_attrs_alone() -> None:
     allowed = {"numpy", "attrs", "attr", NAME, "__future__", *sys.stdlib_module_names}
     wrong = [
-        str(found) for found in IMPORTS if found.package == "core" and found.module.split(".")[0] not in allowed
+        str(found)
+        for found in IMPORTS
+        if found.package == "core" and found.module.split(".")[0] not in allowed
     ]
     assert wrong == []
 

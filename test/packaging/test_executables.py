@@ -21,7 +21,8 @@ MODULES = {
 # Stands for python: tells how it was called.
 FAKE_PYTHON = """\
 #!/bin/sh
-printf '%s\\n' "$0" "$1" "$2" "${AMENT_PREFIX_PATH-}" "${LD_LIBRARY_PATH-}" "${_ROS_WHEELS_BOOTSTRAP_COMPLETE-}"
+printf '%s\\n' "$0" "$1" "$2"
+printf '%s\\n' "${AMENT_PREFIX_PATH-}" "${LD_LIBRARY_PATH-}" "${_ROS_WHEELS_BOOTSTRAP_COMPLETE-}"
 """
 
 
@@ -41,10 +42,14 @@ def new_prefix(root: Path, tmp_path: Path) -> Path:
     return prefix
 
 
-def call(prefix: Path, *, cwd: Path | None = None, name: str | None = None, **environment: str) -> dict[str, str]:
+def call(
+    prefix: Path, *, cwd: Path | None = None, name: str | None = None, **environment: str
+) -> dict[str, str]:
     command = name or str(prefix / "lib" / NAME / "node")
     env = {"PATH": os.environ["PATH"], **environment}
-    result = subprocess.run([command, "an argument"], cwd=cwd, env=env, capture_output=True, text=True, timeout=20)
+    result = subprocess.run(
+        [command, "an argument"], cwd=cwd, env=env, capture_output=True, text=True, timeout=20
+    )
     assert result.returncode == 0, result.stderr
     names = ("python", "script", "argument", "ament_prefix_path", "library_path", "guard")
     return dict(zip(names, result.stdout.split("\n"), strict=False))
@@ -58,7 +63,9 @@ def test_executable_is_installed_and_may_be_run(prefix: Path, executable: str) -
 
 
 @pytest.mark.parametrize(("executable", "module"), MODULES.items())
-def test_executable_names_a_module_that_has_a_main(prefix: Path, root: Path, executable: str, module: str) -> None:
+def test_executable_names_a_module_that_has_a_main(
+    prefix: Path, root: Path, executable: str, module: str
+) -> None:
     dotted = module.removesuffix(".py").replace("/", ".")
     assert f"from {NAME}.{dotted} import main" in (prefix / "lib" / NAME / executable).read_text()
     tree = ast.parse((root / NAME / module).read_text())

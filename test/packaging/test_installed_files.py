@@ -57,7 +57,9 @@ def test_package_is_in_the_ament_index(prefix: Path) -> None:
 def test_installed_package_imports_without_the_checkout(root: Path, tmp_path: Path) -> None:
     pytest.importorskip("rclpy")
     code = f"import {NAME}, {NAME}.msg; print({NAME}.__file__)"
-    paths = [path for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path and Path(path) != root]
+    paths = [
+        path for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path and Path(path) != root
+    ]
     env = dict(os.environ, PYTHONPATH=os.pathsep.join(paths))
     result = subprocess.run(
         [sys.executable, "-c", code], cwd=tmp_path, env=env, capture_output=True, text=True, timeout=30

@@ -54,6 +54,13 @@ def imported(folder: Path) -> set[str]:
     return found
 
 
+def is_ros(name: str) -> bool:
+    """Whether a top-level import comes with ROS, and so from package.xml rather than from pip."""
+    return name.endswith(("_msgs", "_srvs", "_interfaces")) or name.startswith(
+        ("rclpy", "launch", "ament_", "tf2_")
+    )
+
+
 def test_package_xml_and_module_have_one_version(package_xml: ElementTree.Element) -> None:
     assert package_xml.findtext("version") == mppi_maml_ros.__version__
 
@@ -77,12 +84,10 @@ def test_resource_marker_is_there(root: Path) -> None:
     assert (root / "resource" / NAME).is_file()
 
 
-def test_ros_packages_in_use_are_declared(root: Path, package_xml: ElementTree.Element, pyproject: dict) -> None:
+def test_ros_packages_in_use_are_declared(root: Path, package_xml: ElementTree.Element) -> None:
     declared = {element.text for element in package_xml if element.tag.endswith("depend")}
     used = imported(root / NAME) | imported(root / "launch")
-    ros = {name for name in used if name.endswith(("_msgs", "_srvs")) or name in ("rclpy", "launch", "launch_ros")}
-    ros |= {name for name in used if name.startswith("ament_")}
-    assert ros - declared == set()
+    assert {name for name in used if is_ros(name)} - declared == set()
 
 
 def test_python_packages_in_use_are_declared(root: Path, pyproject: dict) -> None:
@@ -91,9 +96,7 @@ def test_python_packages_in_use_are_declared(root: Path, pyproject: dict) -> Non
     for extra in project["optional-dependencies"].values():
         declared |= names(extra)
     used = imported(root / NAME) - set(sys.stdlib_module_names) - {NAME}
-    ros = {name for name in used if name.endswith(("_msgs", "_srvs"))}
-    ros |= {"rclpy", "launch", "launch_ros", "builtin_interfaces", "ament_index_python"}
-    assert {DISTRIBUTIONS.get(name, name).lower() for name in used - ros} - declared == set()
+    assert {DISTRIBUTIONS.get(name, name).lower() for name in used if not is_ros(name)} - declared == set()
 
 
 def test_requirement_files_cover_what_an_isolated_build_needs(root: Path, pyproject: dict) -> None:

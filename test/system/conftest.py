@@ -5,18 +5,15 @@ import time
 from collections import defaultdict
 
 import pytest
-import yaml
-
-pytest.importorskip("rclpy", reason="ROS 2 is not installed")
-
 import rclpy
+import yaml
 from geometry_msgs.msg import Twist
+from mppi_maml_ros.msg import AdaptationStatus, ControllerStatus
 from nav_msgs.msg import Odometry
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 
 from mppi_maml_ros.experiments.processes import ProcessGroup, config_file, private_domain, ros_environment
-from mppi_maml_ros.msg import AdaptationStatus, ControllerStatus
 
 TOPICS = {
     "cmd_vel": Twist,

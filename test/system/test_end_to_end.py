@@ -8,18 +8,16 @@ from pathlib import Path
 
 import attrs
 import pytest
-
-pytest.importorskip("rclpy", reason="ROS 2 is not installed")
-
-from mppi_maml_ros.experiments.demo import FIGURES, draw_world
 from mppi_maml_ros.msg import AdaptationStatus, ControllerStatus
 from mppi_maml_ros.srv import MetaTrain
+
+from mppi_maml_ros.experiments.demo import FIGURES, draw_world
 from mppi_maml_ros.weights.meta_model import MetaModel
 
 START_TIMEOUT = 60.0  # [s]
 STOP_WITHIN = 0.6  # [s] from the last odometry to an exact zero
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = [pytest.mark.end_to_end, pytest.mark.slow, pytest.mark.timeout(300)]
 
 
 def speed(message):
@@ -69,7 +67,7 @@ def test_four_processes_drive_adapt_and_stop(system, controller_limits):
     assert all(map(is_zero, listener.messages("cmd_vel")))
 
     world = {f"world.{name}": value for name, value in attrs.asdict(draw_world(1)).items()}
-    system.start("dynamic_world", seed=1, **world)
+    system.start("dynamic_world", seed=1, randomize_on_start=False, **world)
     listener.wait_for_message("mppi_controller/status", running, START_TIMEOUT, "the reference is tracked", group)
 
     accepted = listener.wait_for_message(

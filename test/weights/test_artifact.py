@@ -66,10 +66,24 @@ def test_another_format_version_is_refused():
     data = artifact.dumps(TENSORS, MANIFEST)
     (length,) = struct.unpack("<Q", data[:8])
     header = json.loads(data[8 : 8 + length])
-    header["__metadata__"]["format_version"] = "99"
+    envelope = json.loads(header["__metadata__"]["mppi_maml_ros"])
+    header["__metadata__"]["mppi_maml_ros"] = json.dumps({**envelope, "format_version": 99})
     text = json.dumps(header).encode()
     with pytest.raises(ArtifactError, match="format_version"):
         artifact.loads(struct.pack("<Q", len(text)) + text + data[8 + length :])
+
+
+def test_a_safetensors_file_of_someone_else_is_refused(tmp_path):
+    from safetensors.numpy import save_file
+
+    save_file(TENSORS, tmp_path / "w.safetensors")
+    with pytest.raises(ArtifactError, match="not written by this package"):
+        artifact.load(tmp_path / "w.safetensors")
+
+
+def test_the_same_content_gives_the_same_bytes():
+    reordered = dict(reversed(TENSORS.items()))
+    assert artifact.dumps(TENSORS, MANIFEST) == artifact.dumps(reordered, MANIFEST)
 
 
 def test_a_pickle_under_our_name_is_refused_and_never_run(tmp_path):

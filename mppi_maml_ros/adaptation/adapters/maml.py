@@ -10,12 +10,33 @@ import numpy as np
 
 from ...core.errors import InvalidValueError
 from ...dynamics.features import features
-from ...dynamics.residual import ResidualWeights
+from ...dynamics.residual import ResidualWeights, network
 from ...weights.meta_model import MetaModel
 from ..sgd import SGDConfig, restore_then_adapt
 from ..transitions import Transitions
 from .base import Adaptation
 from .physics import PhysicsAdapter, response
+
+CONFIDENCE = 1.0  # standard deviations that the network's benefit must stand above noise
+
+
+def trust(prediction: np.ndarray, target: np.ndarray, noise: np.ndarray) -> np.ndarray:
+    """How much of the network's output to use, judged on data that it was not trained on.
+
+    The least-squares factor of the prediction, less CONFIDENCE of its own standard deviations,
+    between 0 (the network explains nothing beyond noise) and 1.
+
+    Args:
+        prediction, target: network output and what the physics layer left, shape (M, 3).
+        noise: noise variance of the target, shape (3,).
+
+    Returns:
+        Factor of each output, shape (3,).
+    """
+    power = np.sum(prediction**2, axis=0) + 1e-12
+    factor = np.sum(prediction * target, axis=0) / power
+    return np.clip(factor - CONFIDENCE * np.sqrt(noise / power), 0.0, 1.0)
+
 
 def output_weight(scale, noise):
     """How much of an output's squared error is signal: scale^2 / (scale^2 + noise variance)."""
@@ -70,8 +91,14 @@ class MAMLAdapter:
             (inputs[watch], targets[watch]) if watch.any() else None,
             output_weight(scale, noise),
         )
+        layers = result.layers
+        if self._physics and watch.any():
+            last, bias = layers[-1]
+            predicted = network(meta.weights(self.name, layers=layers), data.inputs[watch])
+            share = trust(predicted, targets[watch] * scale, noise).astype(np.float32)
+            layers = (*layers[:-1], (last * share[:, None], bias * share))
         return Adaptation(
-            weights=meta.weights(self.name, linear=linear, layers=result.layers),
+            weights=meta.weights(self.name, linear=linear, layers=layers),
             loss_before=result.loss_before,
             loss_after=result.loss_after,
             steps=result.steps,

@@ -1,0 +1,320 @@
+"""``dynamic_world``: a simulated robot that obeys ``cmd_vel`` and publishes ``odom``.
+
+The world is stepped by the time that has really passed. Steps end at multiples of the odometry
+period; a command acts from its arrival on, within a step as well, and none for longer than
+``cmd_vel_timeout``.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Mapping
+
+import attrs
+import numpy as np
+from geometry_msgs.msg import Twist, TwistStamped
+from nav_msgs.msg import Odometry
+from rosgraph_msgs.msg import Clock
+
+from ..core.errors import InvalidValueError
+from ..msg import WorldState
+from ..ros import conversions as to
+from ..ros import qos
+from ..ros.base import BaseNode
+from ..ros.diagnostics import OK, WARN, Diagnostics, Report
+from ..ros.executor import run
+from ..ros.parameters import Declared, Parameters
+from ..simulation.parameters import (
+    DEFAULT_RANGES,
+    MOTOR_GAIN,
+    ODOMETRY_NOISE,
+    PARAMETER_BOUNDS,
+    PARAMETER_NAMES,
+    PARAMETER_UNITS,
+    WorldParameters,
+    randomize,
+    validate_ranges,
+)
+from ..simulation.world import DynamicWorld
+from ..srv import RandomizeWorld
+
+NAME = "dynamic_world"
+
+_CLOCK_START = 1.0  # [s] of /clock: 0 means that no time is known
+_LONGEST_CATCH_UP = 0.5  # [s] of simulated time in one go; what is beyond is lost
+
+_NOMINAL = WorldParameters()
+_MEANING = {
+    "lag_v": "Time constant of the forward velocity at nominal mass",
+    "lag_omega": "Time constant of the yaw rate at nominal inertia",
+    "mass": "Mass, as a factor on the nominal robot's",
+    "inertia": "Inertia, as a factor on the nominal robot's",
+    "motor_gain": "Speed reached per commanded speed, one draw for both wheels",
+    "motor_gain_left": "Speed that the left wheel reaches per commanded speed",
+    "motor_gain_right": "Speed that the right wheel reaches per commanded speed",
+    "friction_v": "Viscous friction of the forward motion",
+    "friction_omega": "Viscous friction of the yaw motion",
+    "coulomb": "Dry friction at each wheel",
+    "dead_zone": "Part of a wheel's command that is lost",
+    "command_delay": "Time from a command to the motors",
+    "slip": "Outward lateral velocity per lateral acceleration",
+    "radius_asymmetry": "(right - left) / mean wheel radius; above 0 the robot drifts to the left",
+    "acceleration_limit": "Traction limit of each wheel",
+    "track": "Distance between the wheels",
+    "battery": "Motor gain at the start, as a fraction",
+    "battery_sag": "Fraction of the motor gain that is lost every second",
+    "odometry_delay": "Age of the state that odometry reports",
+}
+_AXES = {"x": "x", "y": "y", "yaw": "the heading", "v": "the forward velocity", "omega": "the yaw rate"}
+
+
+def _meaning(name: str) -> str:
+    if name in _MEANING:
+        return _MEANING[name]
+    kind, axis = name.rsplit("_", 1)
+    if kind == "process_noise":
+        return f"Standard deviation of what is added to {_AXES[axis]} in 0.05 s"
+    return f"Standard deviation of measurements of {_AXES[axis]}"
+
+
+def _world_parameter(name: str) -> Declared:
+    low, high = PARAMETER_BOUNDS[name]
+    return Declared(f"world.{name}", getattr(_NOMINAL, name), _meaning(name), PARAMETER_UNITS[name], low, high)
+
+
+def _world_range(name: str) -> Declared:
+    source = "motor_gain_left" if name == MOTOR_GAIN else name
+    low, high = PARAMETER_BOUNDS[source]
+    description = f"Range to draw from: {_meaning(name)[0].lower()}{_meaning(name)[1:]}"
+    return Declared(
+        f"ranges.{name}", DEFAULT_RANGES[name], description, PARAMETER_UNITS[source], low, high, lengths=(2,)
+    )
+
+
+TABLE = (
+    Declared("seed", 0, "Seed of the world that is drawn at the start, and of its noise", "", 0, 2**63 - 1),
+    Declared("randomize_on_start", True, "Draw the world at the start"),
+    Declared("randomize_period", 0.0, "Draw another world every so often; 0: never", "s", 0.0, 1e6),
+    Declared("odom_rate", 50.0, "Odometry messages a second", "Hz", 1.0, 500.0),
+    Declared("cmd_vel_timeout", 0.5, "The motors are held at zero when cmd_vel is older", "s", 0.05, 10.0),
+    Declared("enable_stamped_cmd_vel", False, "Subscribe to TwistStamped in place of Twist"),
+    Declared("publish_clock", False, "Publish the world's time on /clock, for nodes with use_sim_time"),
+    Declared("odom_frame", "odom", "Frame of the odometry's poses"),
+    Declared("base_frame", "base_link", "Frame of the odometry's twists"),
+    Declared("start_pose", (0.0, 0.0, 0.0), "Pose (x, y, yaw) at the start", "m, m, rad", -1e6, 1e6, lengths=(3,)),
+    *(_world_parameter(name) for name in PARAMETER_NAMES),
+    *(_world_range(name) for name in DEFAULT_RANGES),
+)
+
+
+def _check(values: Mapping) -> None:
+    _exact(values)
+    validate_ranges(_ranges(values))
+
+
+def _exact(values: Mapping) -> WorldParameters:
+    return WorldParameters(**{name: values[f"world.{name}"] for name in PARAMETER_NAMES})
+
+
+def _ranges(values: Mapping) -> dict[str, tuple[float, float]]:
+    """Ranges of what is drawn: a parameter with another value than the nominal one keeps that value."""
+    ranges = {}
+    for name in DEFAULT_RANGES:
+        exact = ("motor_gain_left", "motor_gain_right") if name == MOTOR_GAIN else (name,)
+        if all(values[f"world.{part}"] == getattr(_NOMINAL, part) for part in exact):
+            ranges[name] = tuple(values[f"ranges.{name}"])
+    return ranges
+
+
+class DynamicWorldNode(BaseNode):
+    """See the module."""
+
+    def __init__(self, **options):
+        super().__init__(NAME, **options)
+        values = self._values = Parameters(self, TABLE, _check)
+        self._base, self._ranges = _exact(values), _ranges(values)
+        self._draws = np.random.default_rng([values["seed"], 1])
+        self._seed = values["seed"]
+        parameters = self._base
+        if values["randomize_on_start"]:
+            parameters = randomize(np.random.default_rng(self._seed), self._ranges, self._base)
+        self._world = DynamicWorld(parameters, seed=self._seed, start=values["start_pose"])
+        self._warm_up(parameters)
+        self._period = 1.0 / values["odom_rate"]
+
+        self._command = (0.0, 0.0)
+        self._command_until = -math.inf  # world time at which the command is too old
+        self._ignored = 0
+        self._lost = 0.0
+        self._steps = 0  # multiples of the period that were reached
+        self._begin = self.steady_now()  # steady time at world time 0
+
+        self._odometry_publisher = self.advertise(Odometry, "odom", qos.ODOMETRY)
+        self._state_publisher = self.advertise(WorldState, "~/world_state", qos.STATE)
+        self._clock_publisher = None
+        if values["publish_clock"]:
+            self._clock_publisher = self.advertise(Clock, "/clock", qos.STATE)
+        kind = TwistStamped if values["enable_stamped_cmd_vel"] else Twist
+        self.subscribe(kind, "cmd_vel", self._on_command, qos.COMMAND)
+        self.serve(RandomizeWorld, "~/randomize", self._on_randomize)
+        self._diagnostics = Diagnostics(
+            self, {"world": self._report_world, "topics": self.report_topics, "callbacks": self.report_callbacks}
+        )
+        self._begin = self.steady_now()
+        self.every(self._period, self._tick)
+        if values["randomize_period"] > 0.0:
+            self.every(values["randomize_period"], self._draw_another)
+        self._tell("drawn" if values["randomize_on_start"] else "given")
+
+    @staticmethod
+    def _warm_up(parameters: WorldParameters) -> None:
+        world = DynamicWorld(parameters)
+        for _ in range(3):
+            world.step((0.1, 0.1), 0.02)
+
+    # Time
+
+    def _advance(self, until: float) -> None:
+        """Bring the world to ``until`` [s, world time]; the command ends when it is too old."""
+        world = self._world
+        while until - world.time > 1e-9:
+            alive = world.time < self._command_until
+            end = min(until, self._command_until) if alive else until
+            # A rest below the world's own resolution is no step.
+            if end - world.time > 1e-9:
+                world.step(self._command if alive else (0.0, 0.0), min(end - world.time, 0.1))
+            else:
+                self._command_until = -math.inf
+
+    def _world_now(self) -> float:
+        return self.steady_now() - self._begin
+
+    def _tick(self) -> None:
+        behind = self._world_now() - self._world.time
+        if behind > _LONGEST_CATCH_UP:
+            # The machine was suspended, or is far too slow: that time did not pass in the world.
+            self._begin += behind - self._period
+            self._lost += behind - self._period
+        while (self._steps + 1) * self._period <= self._world_now() + 1e-3 * self._period:
+            self._steps += 1
+            self._advance(self._steps * self._period)
+            self._publish()
+
+    def _stamp(self):
+        if self._clock_publisher is not None:
+            return to.to_stamp(_CLOCK_START + self._world.time)
+        return to.to_stamp(self.now() - (self._world_now() - self._world.time))
+
+    # What goes out
+
+    def _publish(self) -> None:
+        values, world = self._values, self._world
+        stamp = self._stamp()
+        if self._clock_publisher is not None:
+            self._clock_publisher.publish(Clock(clock=stamp))
+        variances = world.parameters.as_vector()[ODOMETRY_NOISE : ODOMETRY_NOISE + 5] ** 2
+        self._odometry_publisher.publish(
+            to.odometry_message(stamp, values["odom_frame"], values["base_frame"], world.odometry(), variances)
+        )
+        self._state_publisher.publish(self._state(stamp))
+
+    def _state(self, stamp) -> WorldState:
+        world = self._world
+        state = world.state
+        twist = to.twist_message(state[3:5])
+        twist.linear.y = world.lateral_velocity
+        parameters = world.current_parameters()
+        message = WorldState(
+            pose=to.pose_message(state[:3]),
+            twist=twist,
+            command=to.twist_message(world.acting_command),
+            command_timed_out=bool(world.time >= self._command_until),
+            seed=self._seed,
+            names=list(PARAMETER_NAMES),
+            values=parameters.as_vector().tolist(),
+        )
+        message.header.stamp = stamp
+        message.header.frame_id = self._values["odom_frame"]
+        return message
+
+    # What comes in
+
+    def _on_command(self, message: Twist | TwistStamped) -> None:
+        command = to.command_of(message)
+        if not all(map(math.isfinite, command)):
+            self._ignored += 1
+            self.get_logger().error("cmd_vel holds a NaN or an infinity and is ignored", throttle_duration_sec=1.0)
+            return
+        now = self._world_now()
+        if now - self._world.time <= _LONGEST_CATCH_UP:
+            self._advance(now)
+        self._command = command
+        self._command_until = self._world.time + self._values["cmd_vel_timeout"]
+
+    def _on_randomize(
+        self, request: RandomizeWorld.Request, response: RandomizeWorld.Response
+    ) -> RandomizeWorld.Response:
+        response.success = False
+        try:
+            ranges = self._ranges
+            if request.names:
+                if not len(request.names) == len(request.low) == len(request.high):
+                    raise InvalidValueError(
+                        f"names, low and high must have one length, got {len(request.names)}, "
+                        f"{len(request.low)} and {len(request.high)}"
+                    )
+                ranges = dict(zip(request.names, zip(request.low, request.high, strict=True), strict=True))
+                validate_ranges(ranges)
+            base = self._world.parameters if request.names else self._base
+            self._draw(request.seed or self._next_seed(), ranges, base)
+            if request.reset_pose:
+                self._world.place(self._values["start_pose"])
+            response.success = True
+        except InvalidValueError as error:
+            response.message = str(error)
+        response.seed = self._seed
+        response.names = list(PARAMETER_NAMES)
+        response.values = self._world.parameters.as_vector().tolist()
+        return response
+
+    def _next_seed(self) -> int:
+        return int(self._draws.integers(1, 2**63))
+
+    def _draw_another(self) -> None:
+        self._draw(self._next_seed(), self._ranges, self._base)
+
+    def _draw(self, seed: int, ranges: Mapping, base: WorldParameters) -> None:
+        self._world.set_parameters(randomize(np.random.default_rng(seed), ranges, base))
+        self._seed = seed
+        self._tell("drawn")
+
+    def _tell(self, how: str) -> None:
+        names = {name: value for name, value in attrs.asdict(self._world.parameters).items() if name in self._shown()}
+        text = ", ".join(f"{name} {value:.3g}" for name, value in names.items())
+        self.get_logger().info(f"world {how}, seed {self._seed}: {text}")
+
+    @staticmethod
+    def _shown() -> set[str]:
+        return (set(DEFAULT_RANGES) - {MOTOR_GAIN}) | {"motor_gain_left", "motor_gain_right"}
+
+    def _report_world(self) -> Report:
+        world = self._world
+        timed_out = world.time >= self._command_until
+        values = {
+            "seed": self._seed,
+            "time": world.time,
+            "time_lost": self._lost,
+            "commands_ignored": self._ignored,
+            **attrs.asdict(world.parameters),
+        }
+        return Report(WARN if timed_out else OK, "no command, motors held at zero" if timed_out else "driving", values)
+
+
+def main(args: list[str] | None = None) -> int:
+    """Run the node until a signal; returns the exit code."""
+    return run(NAME, DynamicWorldNode, args)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,258 @@
+"""``meta_trainer``: meta-trains residuals offline, one run at a time.
+
+A run works in a thread of its own, at the lowest priority. Everything that speaks ROS happens in the
+executor's thread: a timer looks at how far the run has come, publishes it, and answers the caller.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from std_srvs.srv import Trigger
+
+from ..adaptation.adapters import ADAPTERS
+from ..core.errors import ArtifactError, InvalidValueError
+from ..msg import MetaTrainProgress
+from ..ros import conversions as to
+from ..ros import qos
+from ..ros.base import BaseNode
+from ..ros.diagnostics import ERROR, OK, Diagnostics, Report
+from ..ros.executor import Deferred, deferrable, run
+from ..ros.parameters import Declared, Parameters
+from ..srv import MetaTrain
+from ..weights import artifact
+
+NAME = "meta_trainer"
+
+TABLE = (
+    Declared("output_folder", "", "Where artifacts are saved; empty: mppi_maml_ros in ROS_HOME, or in ~/.ros"),
+    Declared("name", "meta_model", "File name of the artifact, without folder and suffix"),
+    Declared("iterations", 2000, "Outer iterations", "", 1, 1_000_000),
+    Declared("task_batch_size", 16, "Tasks an iteration", "", 1, 1024),
+    Declared("support_size", 200, "Transitions to adapt on", "", 2, 10_000),
+    Declared("query_size", 100, "Transitions to judge by", "", 2, 10_000),
+    Declared("inner_steps", 30, "SGD steps in the inner loop", "", 1, 1000),
+    Declared("inner_lr", 0.05, "Learning rate of the inner loop", "", 1e-9, 1.0),
+    Declared("meta_lr", 1e-3, "Learning rate of the outer loop (Adam)", "", 1e-9, 1.0),
+    Declared("hidden", (32,), "Widths of the hidden layers", "", 1, 1024, lengths=(1, 2)),
+    Declared("activation", "tanh", "Of the hidden layers", choices=("tanh", "relu")),
+    Declared("max_gradient_norm", 10.0, "Gradients of the inner loop are scaled down to this", "", 1e-9, 1e9),
+    Declared("seed", 0, "Seed of tasks, initial weights and sampling", "", 0, 2**63 - 1),
+)
+
+_REQUESTED = (
+    "iterations",
+    "task_batch_size",
+    "support_size",
+    "query_size",
+    "inner_steps",
+    "inner_lr",
+    "meta_lr",
+    "seed",
+)
+
+
+def output_folder(configured: str) -> Path:
+    """Folder of the artifacts."""
+    if configured:
+        return Path(configured).expanduser()
+    return Path(os.environ.get("ROS_HOME") or Path.home() / ".ros") / "mppi_maml_ros"
+
+
+def train(settings: dict, on_progress: Callable, cancel: threading.Event):
+    """The pipeline with ``settings``, torch being imported only here; see meta.pipeline.meta_train."""
+    from ..meta.fomaml import FOMAMLConfig
+    from ..meta.pipeline import meta_train
+
+    return meta_train(FOMAMLConfig(**settings), on_progress=on_progress, cancel=cancel)
+
+
+class Job:
+    """One run in its thread.
+
+    Attributes:
+        progress: the newest report of the pipeline, None before the first.
+        outcome, error: one of them is set when ``done``.
+        saved: the artifact was written.
+    """
+
+    parts = len(ADAPTERS) - 1  # every adapter but the closed-form one has a network
+
+    def __init__(self, settings: dict, path: Path, work: Callable = train):
+        self.settings, self.path = settings, path
+        self.started = time.monotonic()
+        self.progress = self.outcome = self.error = None
+        self.saved = False
+        self._phases: list[str] = []
+        self.cancel = threading.Event()
+        self._work = work
+        self._thread = threading.Thread(target=self._run, name="meta_train", daemon=True)
+        self._thread.start()
+
+    @property
+    def done(self) -> bool:
+        return not self._thread.is_alive()
+
+    @property
+    def seconds(self) -> float:
+        return time.monotonic() - self.started
+
+    def join(self, timeout: float) -> None:
+        """Wait for the end of the thread."""
+        self._thread.join(timeout)
+
+    def _run(self) -> None:
+        with contextlib.suppress(OSError, AttributeError):
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 19)
+        try:
+            self.outcome = self._work(self.settings, self._on_progress, self.cancel)
+            if not self.cancel.is_set():
+                self.outcome.meta.save(self.path)
+                self.saved = True
+        except Exception as error:  # noqa: BLE001 - it is reported to the caller
+            self.error = error
+
+    @property
+    def parts_done(self) -> int:
+        """Networks that are ready."""
+        return max(len(self._phases) - 1, 0)
+
+    def _on_progress(self, progress) -> None:
+        if progress.phase not in self._phases:
+            self._phases.append(progress.phase)
+        self.progress = progress
+
+
+class MetaTrainerNode(BaseNode):
+    """See the module."""
+
+    def __init__(self, work: Callable = train, **options):
+        super().__init__(NAME, **options)
+        self._values = Parameters(self, TABLE)
+        self._work = work
+        self._job: Job | None = None
+        self._answer: Deferred | None = None
+        self._state = MetaTrainProgress.IDLE
+        self._last = "nothing was trained so far"
+        self._progress_publisher = self.advertise(MetaTrainProgress, "~/progress", qos.STATE)
+        deferrable(self.serve(MetaTrain, "~/meta_train", self._on_meta_train))
+        self.serve(Trigger, "~/cancel", self._on_cancel)
+        self._diagnostics = Diagnostics(
+            self, {"meta_train": self._report, "topics": self.report_topics, "callbacks": self.report_callbacks}
+        )
+        self.every(0.2, self._look)
+        self.get_logger().info(f"artifacts go to {output_folder(self._values['output_folder'])}")
+
+    def _on_meta_train(self, request: MetaTrain.Request, response: MetaTrain.Response):
+        if self._job is not None:
+            response.code = response.BUSY
+            response.message = f"a run is under way since {self._job.seconds:.0f} s; ~/cancel ends it"
+            return response
+        try:
+            settings = self._settings(request)
+            path = artifact.resolve(output_folder(self._values["output_folder"]), request.name or self._values["name"])
+        except (InvalidValueError, ArtifactError) as error:
+            response.code, response.message = response.INVALID_ARGUMENT, str(error)
+            return response
+        self.get_logger().info(f"meta-training {path.name}: {settings}")
+        self._job, self._answer = Job(settings, path, self._work), Deferred()
+        self._state = MetaTrainProgress.RUNNING
+        self._publish()
+        return self._answer
+
+    def _settings(self, request: MetaTrain.Request) -> dict:
+        settings = {name: getattr(request, name) or self._values[name] for name in _REQUESTED}
+        for declared in TABLE:
+            if declared.name in settings:
+                declared.check(settings[declared.name])
+        settings |= {name: self._values[name] for name in ("hidden", "activation", "max_gradient_norm")}
+        return settings
+
+    def _on_cancel(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        response.success = self._job is not None
+        response.message = "the run ends after its present iteration" if self._job else "there is no run"
+        if self._job is not None:
+            self._job.cancel.set()
+        return response
+
+    def _look(self) -> None:
+        """Publish how far the run has come; when it has ended, answer."""
+        if self._job is None:
+            return
+        if not self._job.done:
+            self._publish()
+            return
+        job, self._job = self._job, None
+        response = MetaTrain.Response(seconds=job.seconds, loss_before=math.nan, loss_after=math.nan)
+        if job.saved:
+            self._state, response.success, response.code = MetaTrainProgress.DONE, True, response.OK
+            response.path = str(job.path)
+            response.loss_before, response.loss_after = float(job.outcome.loss_before), float(job.outcome.loss_after)
+            self._last = f"{job.path.name}: loss {response.loss_before:.3g} -> {response.loss_after:.3g}"
+        elif job.cancel.is_set():
+            self._state, response.code = MetaTrainProgress.CANCELLED, response.CANCELLED
+            response.message = self._last = "the run was cancelled"
+        else:
+            self._state = MetaTrainProgress.FAILED
+            response.code, response.message = self._failure(job.error), str(job.error) or type(job.error).__name__
+            self._last = response.message
+        (self.get_logger().info if response.success else self.get_logger().error)(
+            f"{self._last} ({response.seconds:.1f} s)"
+        )
+        self._publish(job)
+        answer, self._answer = self._answer, None
+        answer.send(response)
+
+    @staticmethod
+    def _failure(error: Exception) -> int:
+        if isinstance(error, (ArtifactError, OSError)):
+            return MetaTrain.Response.SAVE_FAILED
+        if isinstance(error, InvalidValueError):
+            return MetaTrain.Response.INVALID_ARGUMENT
+        return MetaTrain.Response.INTERNAL_ERROR
+
+    def _publish(self, job: Job | None = None) -> None:
+        job = job or self._job
+        progress = job.progress if job is not None else None
+        message = MetaTrainProgress(state=self._state, meta_loss=math.nan, rate=0.0, eta=math.nan)
+        message.header.stamp = to.to_stamp(self.now())
+        if job is not None:
+            message.iterations = job.settings["iterations"]
+        if progress is not None:
+            # One network is trained after the other; an iteration counts when all have done it.
+            share = 1.0 / job.parts
+            done = job.parts_done * progress.iterations + progress.iteration
+            left = job.parts * progress.iterations - done
+            message.iteration, message.meta_loss = int(share * done), float(progress.loss)
+            message.rate = share * float(progress.rate)
+            message.eta = left / progress.rate if progress.rate > 0.0 else math.nan
+        self._progress_publisher.publish(message)
+
+    def shutdown(self) -> None:
+        """A run that is under way ends without an artifact."""
+        if self._job is not None:
+            self._job.cancel.set()
+            self._job.join(10.0)
+            self._look()
+
+    def _report(self) -> Report:
+        names = ("IDLE", "RUNNING", "DONE", "CANCELLED", "FAILED")
+        failed = self._state == MetaTrainProgress.FAILED
+        values = {"state": names[self._state], "seconds": self._job.seconds if self._job else 0.0}
+        return Report(ERROR if failed else OK, "under way" if self._job else self._last, values)
+
+
+def main(args: list[str] | None = None) -> int:
+    """Run the node until a signal; returns the exit code."""
+    return run(NAME, MetaTrainerNode, args)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

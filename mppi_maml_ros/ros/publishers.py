@@ -1,0 +1,55 @@
+"""How many publishers of a topic are alive, as far as discovery and silence tell."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+
+class LivePublishers:
+    """Counts publishers without those that were killed.
+
+    A killed process stays in the discovered graph until its lease ends, beside the one that takes
+    its place. Whoever was known when the topic fell silent is taken for dead, unless it is still
+    known after the lease.
+
+    Args:
+        silence: a longer time without a message is a silence [s].
+        lease: after this time the graph has forgotten the dead [s].
+    """
+
+    def __init__(self, silence: float, lease: float = 25.0):
+        self._silence, self._lease = silence, lease
+        self._heard: float | None = None
+        self._was_silent = False
+        self._known: frozenset = frozenset()
+        self._suspected: dict = {}
+
+    def heard(self, steady_now: float) -> None:
+        """A message came at ``steady_now`` [s]."""
+        self._look(steady_now)
+        self._heard = steady_now
+
+    def _look(self, steady_now: float) -> None:
+        if self._heard is not None and steady_now - self._heard > self._silence:
+            self._was_silent = True
+
+    def count(self, discovered: Collection, steady_now: float) -> int:
+        """Publishers alive.
+
+        Args:
+            discovered: identities of the publishers in the graph.
+            steady_now: present time [s].
+        """
+        self._look(steady_now)
+        discovered = frozenset(discovered)
+        if self._was_silent:
+            self._was_silent = False
+            for identity in self._known:
+                self._suspected.setdefault(identity, steady_now)
+        self._suspected = {
+            identity: since
+            for identity, since in self._suspected.items()
+            if identity in discovered and steady_now - since <= self._lease
+        }
+        self._known = discovered
+        return len(discovered - self._suspected.keys())
