@@ -74,7 +74,7 @@ def generate_launch_description() -> LaunchDescription:
             DeclareLaunchArgument(
                 "plan_topic",
                 default_value="plan",
-                description="nav_msgs/Path to follow, in the frame of the odometry; relative to the namespace.",
+                description="nav_msgs/Path to follow, in the odometry's frame; relative to the namespace.",
             ),
             DeclareLaunchArgument(
                 "reference",

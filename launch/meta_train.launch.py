@@ -14,7 +14,7 @@ NODE = "meta_trainer"
 def nodes(context: LaunchContext) -> list[Node]:
     """The meta-trainer, configured by file, then ``params_file``, then argument."""
     params_file = LaunchConfiguration("params_file").perform(context)
-    artifact_dir = LaunchConfiguration("artifact_dir").perform(context)
+    output_folder = LaunchConfiguration("output_folder").perform(context)
     return [
         Node(
             package=PACKAGE,
@@ -24,7 +24,7 @@ def nodes(context: LaunchContext) -> list[Node]:
             parameters=[
                 PathJoinSubstitution([FindPackageShare(PACKAGE), "config", f"{NODE}.yaml"]),
                 *([params_file] if params_file else []),
-                *([{"artifact_dir": artifact_dir}] if artifact_dir else []),
+                *([{"output_folder": output_folder}] if output_folder else []),
             ],
             ros_arguments=["--log-level", LaunchConfiguration("log_level")],
             output="screen",
@@ -43,7 +43,7 @@ def generate_launch_description() -> LaunchDescription:
                 description="YAML file laid over the packaged configuration of the node; empty: none.",
             ),
             DeclareLaunchArgument(
-                "artifact_dir",
+                "output_folder",
                 default_value="",
                 description="Folder that artifacts are saved in; empty: as configured.",
             ),

@@ -70,9 +70,15 @@ def cli() -> None:
 
 
 @cli.command(short_help="Drive a robot that is unlike its model, without and with adaptation.")
-@click.option("--seed", type=click.IntRange(0, 2**31 - 1), default=0, show_default=True, help="Of world and noise.")
 @click.option(
-    "--duration", type=click.FloatRange(5.0, 3600.0), default=30.0, show_default=True, help="Of each of the runs [s]."
+    "--seed", type=click.IntRange(0, 2**31 - 1), default=0, show_default=True, help="Of world and noise."
+)
+@click.option(
+    "--duration",
+    type=click.FloatRange(5.0, 3600.0),
+    default=30.0,
+    show_default=True,
+    help="Of each of the runs [s].",
 )
 @click.option(
     "--out",
@@ -101,7 +107,7 @@ def demo(**options) -> None:
     try:
         from .ros.demo_monitor import DemoMonitor
     except ImportError as error:
-        raise click.ClickException(f"ROS 2 or this package's messages cannot be imported ({error}): run `make setup`")
+        raise click.ClickException(f"ROS 2 cannot be imported ({error}): run `make setup`") from error
     run_demo(DemoSettings(**options), DemoMonitor, Console())
 
 

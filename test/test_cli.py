@@ -99,7 +99,11 @@ def test_meta_train_that_cannot_write_says_so(tmp_path, few_worlds, capsys):
 
 
 def test_interrupted_meta_train_leaves_nothing(tmp_path):
-    command = [sys.executable, "-c", "import sys; from mppi_maml_ros.cli import main; sys.exit(main(sys.argv[1:]))"]
+    command = [
+        sys.executable,
+        "-c",
+        "import sys; from mppi_maml_ros.cli import main; sys.exit(main(sys.argv[1:]))",
+    ]
     arguments = small(tmp_path)
     arguments[arguments.index("--iterations") + 1] = "1000000"
     with default_interrupt():

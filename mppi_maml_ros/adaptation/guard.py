@@ -56,13 +56,13 @@ def prediction_error(weights: ResidualWeights, data: Transitions, horizon: int =
     Args:
         weights: the model; delay_taps at most the data's.
         data: time-ordered transitions.
-        horizon: steps to predict; shorter when the data hold no such run.
+        horizon: steps to predict; at most half the data, and shorter when they hold no such run.
 
     Returns:
         Mean squared error [m^2] and the number of starts; (nan, 0) when there is none.
     """
     count = len(data)
-    for steps in range(min(horizon, count), 0, -1):
+    for steps in range(min(horizon, (count + 1) // 2), 0, -1):
         starts = np.arange(count - steps + 1)
         starts = starts[data.segments[starts] == data.segments[starts + steps - 1]]
         if len(starts):

@@ -20,6 +20,9 @@ from .guard import GuardConfig, Verdict, judge, prediction_error, split
 from .sgd import SGDConfig
 
 
+RETRY_SAMPLES = 8  # new transitions between attempts while nothing fits yet
+
+
 class Decision(enum.IntEnum):
     """What became of an attempt; mirrors msg/AdaptationStatus."""
 
@@ -51,7 +54,7 @@ class OnlineConfig:
     """
 
     adapter: str = "physics+maml"
-    warmup_samples: int = 40
+    warmup_samples: int = 20
     min_samples: int = 16
     buffer_size: int = 200
     sgd: SGDConfig = attrs.field(factory=SGDConfig)
@@ -109,6 +112,7 @@ class OnlineAdaptation:
         self._offered: ResidualWeights | None = None
         self._detector = ChangeDetector()
         self._warm = False
+        self._eager = True
         self._last_total = 0
         self.changes_detected = 0
 
@@ -123,9 +127,10 @@ class OnlineAdaptation:
         return sum(self.buffer.excluded.values())
 
     @property
-    def due_for_first_attempt(self) -> bool:
-        """The warm-up has just been completed: the first attempt need not wait for the timer."""
-        return not self._warm and len(self.buffer) >= self.config.warmup_samples
+    def due(self) -> bool:
+        """An attempt need not wait for the timer: nothing fits yet, and enough new data have come."""
+        needed = self.config.min_samples if self._warm else self.config.warmup_samples
+        return self._eager and len(self.buffer) >= needed and self.buffer.total >= self._last_total + RETRY_SAMPLES
 
     @property
     def serving(self) -> ResidualWeights | None:
@@ -148,6 +153,7 @@ class OnlineAdaptation:
             self.changes_detected += 1
             self.buffer.keep_newest(self.config.min_samples)
             self._detector.restart()
+            self._eager = True
             return True
         return False
 
@@ -209,6 +215,7 @@ class OnlineAdaptation:
         """The controller has installed the last offer."""
         if self._offered is not None:
             self._previous, self._serving, self._offered = self._serving, self._offered, None
+            self._eager = False
             self._detector.restart()
 
     def refused(self) -> None:

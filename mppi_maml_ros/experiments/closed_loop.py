@@ -96,7 +96,7 @@ def run(
         now = k * dt
         if adaptation is not None:
             changed = adaptation.add_odometry(Odometry(now, observed[:3].copy(), observed[3:].copy()))
-            if changed or adaptation.due_for_first_attempt or now >= due - 1e-9:
+            if changed or adaptation.due or now >= due - 1e-9:
                 attempt = adaptation.attempt()
                 due = now + adapt_interval
                 decisions.append((now, attempt.decision, attempt.reason))

@@ -253,13 +253,23 @@ def _run_variant(
             _follow(variant, settings.duration, group, monitor, progress)
         codes = group.stop()
         recording = monitor.recording()
+    for name, process in group.members.items():
+        if errors := process.errors():
+            console.print(
+                f"[yellow]{name} logged {len(errors)} errors, the first:[/] {escape(errors[0])}",
+                highlight=False,
+            )
     for name, code in codes.items():
         if code != 0:
             raise MppiMamlError(f"after SIGINT, {group.members[name].complaint()}")
     try:
-        return analyse(recording, settings.duration)
+        run = analyse(recording, settings.duration)
     except ValueError as error:
         raise MppiMamlError(f"run {variant}: {error}") from error
+    if run.interruptions:
+        what = f"[yellow]the robot was not driven for {len(run.interruptions)} periods:[/]"
+        console.print(f"{what} {escape(run.interruptions[0])}", highlight=False)
+    return run
 
 
 def _progress(console: Console) -> Progress:
@@ -326,6 +336,8 @@ def summarise(settings: DemoSettings, world: WorldParameters, kinematic: Run, ad
         "adapt_ms_p50": adaptive.adapt_ms_p50,
         "swaps_accepted": adaptive.swaps_accepted,
         "swaps_rejected": adaptive.swaps_rejected,
+        "interrupted_periods": len(adaptive.interruptions),
+        "interrupted_periods_kinematic": len(kinematic.interruptions),
         "world": attrs.asdict(world),
         "machine": {"system": platform.platform(), "python": platform.python_version(), "cores": _cores()},
         "version": __version__,
@@ -398,7 +410,9 @@ def _without_nan(summary: dict) -> dict:
 
 
 def _write(path: Path, text: str) -> None:
-    with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=".", suffix=".partial", delete=False) as file:
+    with tempfile.NamedTemporaryFile(
+        "w", dir=path.parent, prefix=".", suffix=".partial", delete=False
+    ) as file:
         file.write(text)
     os.chmod(file.name, 0o644)
     os.replace(file.name, path)

@@ -22,7 +22,7 @@ def in_checkout(folder: Path) -> bool:
 
 
 def default_paths(out: Path | None, plot: Path | None) -> tuple[Path, Path]:
-    """Where artifact and learning curve go when they are not given: into a checkout, else beside each other."""
+    """Where artifact and learning curve go when not given: into a checkout, else beside each other."""
     checkout = in_checkout(Path.cwd())
     if plot is None:
         plot = CURVE if out is None and checkout else (out or Path(ARTIFACT.name)).with_suffix(".png")
@@ -64,10 +64,12 @@ def run_meta_train(config: FOMAMLConfig, out: Path, plot: Path, console: Console
 
         outcome = meta_train(config, on_progress=show)
     outcome.meta.save(out)
-    title = f"seed {config.seed}, {config.task_batch_size} tasks an iteration, {config.inner_steps} inner steps"
+    title = (
+        f"seed {config.seed}, {config.task_batch_size} tasks an iteration, {config.inner_steps} inner steps"
+    )
     save(learning_curves(outcome.curves, title), plot)
     console.print(
-        f"held-out query loss {outcome.loss_before:.4f} before and {outcome.loss_after:.4f} after adaptation, "
+        f"held-out query loss {outcome.loss_before:.4f}, after adaptation {outcome.loss_after:.4f}; "
         f"{outcome.seconds:.0f} s; wrote {out} and {plot}",
         highlight=False,
         soft_wrap=True,

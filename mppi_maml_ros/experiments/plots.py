@@ -133,7 +133,9 @@ def _errors(axis, kinematic: Run, adaptive: Run) -> None:
         for time in times:
             axis.axvline(time, color=colour, lw=1.0, alpha=0.35, zorder=1)
         if len(times):
-            axis.plot(times, np.full(len(times), top), "v", color=colour, ms=6, clip_on=False, zorder=4, label=label)
+            axis.plot(
+                times, np.full(len(times), top), "v", color=colour, ms=6, clip_on=False, zorder=4, label=label
+            )
     axis.plot(kinematic.time, kinematic.error, color=KINEMATIC, lw=1.6)
     axis.plot(adaptive.time, adaptive.error, color=ADAPTIVE, lw=1.6)
     axis.set_ylim(0.0, top)
@@ -166,7 +168,9 @@ def learning_curves(curves: dict[str, np.ndarray], title: str):
             kernel = np.ones(width) / width
             x = np.arange(width, len(curve) + 1)
             axis.set_title(name)
-            axis.plot(x, np.convolve(curve[:, 0], kernel, "valid"), color=KINEMATIC, label="before adaptation")
+            axis.plot(
+                x, np.convolve(curve[:, 0], kernel, "valid"), color=KINEMATIC, label="before adaptation"
+            )
             axis.plot(x, np.convolve(curve[:, 1], kernel, "valid"), color=ADAPTIVE, label="after adaptation")
             axis.set_yscale("log")
             axis.grid(True, which="both")

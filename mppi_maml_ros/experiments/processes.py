@@ -146,6 +146,20 @@ def default_interrupt() -> Iterator[None]:
             signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
+@contextlib.contextmanager
+def _undisturbed() -> Iterator[None]:
+    """An impatient second Ctrl-C does not end the cleanup; it is bounded in time anyway."""
+    try:
+        handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    except ValueError:  # not the main thread, which is the one that Ctrl-C interrupts
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, handler)
+
+
 class NodeProcess:
     """One running executable whose output goes to a file.
 
@@ -156,7 +170,9 @@ class NodeProcess:
         log_folder: where ``<name>.log`` is written.
     """
 
-    def __init__(self, name: str, command: Sequence[str | Path], environment: Mapping[str, str], log_folder: Path):
+    def __init__(
+        self, name: str, command: Sequence[str | Path], environment: Mapping[str, str], log_folder: Path
+    ):
         self.name = name
         self.log = log_folder / f"{name}.log"
         with open(self.log, "wb") as log, default_interrupt():
@@ -199,10 +215,16 @@ class NodeProcess:
         except OSError:
             return ""
 
+    def errors(self) -> list[str]:
+        """Lines that a node logged as an error."""
+        return [line for line in self.tail(10_000).splitlines() if line.startswith(("[ERROR]", "[FATAL]"))]
+
     def complaint(self) -> str:
         """How it ended, with the end of its output."""
         code = self.returncode
-        how = f"was killed by {signal.Signals(-code).name}" if code and code < 0 else f"ended with code {code}"
+        how = (
+            f"was killed by {signal.Signals(-code).name}" if code and code < 0 else f"ended with code {code}"
+        )
         return f"{self.name} {how}; the end of its log:\n{self.tail()}"
 
 
@@ -242,6 +264,10 @@ class ProcessGroup:
 
     def stop(self) -> dict[str, int | None]:
         """End all processes that still run and wait for them; exit codes by name."""
+        with _undisturbed():
+            return self._stop()
+
+    def _stop(self) -> dict[str, int | None]:
         stages = (
             (signal.SIGINT, INTERRUPT_TIMEOUT),
             (signal.SIGTERM, TERMINATE_TIMEOUT),

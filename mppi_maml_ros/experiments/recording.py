@@ -37,6 +37,7 @@ class ControlStep:
     period_ms: float
     cycles: int
     late_cycles: int
+    reason: str = ""
 
 
 @attrs.frozen
@@ -82,6 +83,7 @@ class Run:
         adapt_ms: wall time of each adaptation [ms], shape (a,).
         swap_times, rejection_times: when swaps were accepted and rejected [s].
         swaps_accepted, swaps_rejected: counted by the adaptation node.
+        interruptions: reason of each period in between in which the robot was not driven.
         world: parameters of the world by name.
     """
 
@@ -97,6 +99,7 @@ class Run:
     rejection_times: np.ndarray
     swaps_accepted: int
     swaps_rejected: int
+    interruptions: tuple[str, ...]
     world: dict[str, float]
 
     def rmse(self, after: float = 0.0) -> float:
@@ -168,5 +171,8 @@ def analyse(recording: Recording, duration: float) -> Run:
         rejection_times=_changes(reports, "swaps_rejected", start),
         swaps_accepted=reports[-1].swaps_accepted if reports else 0,
         swaps_rejected=reports[-1].swaps_rejected if reports else 0,
+        interruptions=tuple(
+            s.reason for s in recording.steps if s.state != RUNNING and start < s.stamp < kept[-1].stamp
+        ),
         world=dict(recording.world),
     )

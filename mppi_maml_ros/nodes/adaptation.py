@@ -234,7 +234,7 @@ class AdaptationNode(BaseNode):
         if self._online.add_odometry(verdict.odometry) and self._values["enabled"]:
             self.get_logger().info("the robot has changed: adapting at once")
             self._try("change")
-        elif self._values["enabled"] and self._online.due_for_first_attempt:
+        elif self._values["enabled"] and self._online.due:
             self._try("warm-up")
 
     def _on_command(self, message: Twist | TwistStamped, info: dict) -> None:

@@ -110,7 +110,11 @@ TABLE = (
 
 def _check(values: Mapping) -> None:
     _exact(values)
-    validate_ranges(_ranges(values))
+    for name in DEFAULT_RANGES:
+        try:
+            validate_ranges({name: values[f"ranges.{name}"]})
+        except InvalidValueError as error:
+            raise InvalidValueError(f"ranges.{name}: {error}") from error
 
 
 def _exact(values: Mapping) -> WorldParameters:

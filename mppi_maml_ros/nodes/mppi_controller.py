@@ -492,7 +492,7 @@ class MppiControllerNode(BaseNode):
             return
         text = output.state.name + (f" ({output.code.name}): {output.reason}" if output.code else "")
         logger = self.get_logger()
-        if output.state in (State.STOPPING, State.STOPPED) and output.code is not Code.SHUTDOWN:
+        if output.state in (State.STOPPING, State.STOPPED) and output.code not in (Code.NONE, Code.SHUTDOWN):
             logger.warning(text)
         else:
             logger.info(text)

@@ -6,6 +6,7 @@ copies, so a caller may look at any time.
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections.abc import Callable
@@ -55,10 +56,8 @@ class DemoMonitor:
         self._thread.start()
 
     def _spin(self) -> None:
-        try:
+        with contextlib.suppress(ExternalShutdownException):
             self._executor.spin()
-        except ExternalShutdownException:
-            pass
 
     def _on_world_state(self, message: WorldState) -> None:
         pose, twist = message.pose, message.twist
@@ -90,6 +89,7 @@ class DemoMonitor:
             period_ms=message.period_ms,
             cycles=message.cycles,
             late_cycles=message.late_cycles,
+            reason=message.reason,
         )
         with self._lock:
             self._recording.steps.append(step)

@@ -45,6 +45,16 @@ def test_before_the_warm_up_nothing_is_tried(meta, drive):
     assert "60" in attempt.reason
 
 
+def test_until_something_fits_attempts_come_faster_than_the_timer(meta, drive):
+    loop, due = online(meta, warmup_samples=20), []
+    drive(lambda s: (loop.add_odometry(s), due.append(loop.due and loop.attempt().decision))[0], loop.add_command, SLOW)
+    attempts = [d for d in due if d is not False]
+    assert attempts.count(Decision.ACCEPTED) >= 2  # nobody installed the first, so it goes on trying
+    loop.attempt()
+    loop.installed()
+    assert not loop.due
+
+
 @pytest.mark.fault(38)
 def test_without_new_data_nothing_is_tried_again(meta, drive):
     loop = online(meta)

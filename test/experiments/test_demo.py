@@ -45,6 +45,7 @@ def made_up_run(offset, swaps=()):
         rejection_times=np.array([]),
         swaps_accepted=len(swaps),
         swaps_rejected=0,
+        interruptions=(),
         world={},
     )
 
@@ -114,7 +115,10 @@ def test_picture_is_drawn_with_and_without_swaps(tmp_path, swaps):
 def test_learning_curves_are_drawn_for_short_and_long_runs(tmp_path):
     for steps in (1, 5, 300):
         curve = np.stack([np.full(steps, 2.0), np.linspace(2.0, 1.0, steps)], axis=-1)
-        assert save(learning_curves({"a": curve, "b": curve}, "title"), tmp_path / f"{steps}.png").stat().st_size > 1000
+        assert (
+            save(learning_curves({"a": curve, "b": curve}, "title"), tmp_path / f"{steps}.png").stat().st_size
+            > 1000
+        )
 
 
 def test_failed_drawing_leaves_no_file(tmp_path):

@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+import threading
 import time
 
 import pytest
@@ -63,7 +64,11 @@ def test_stubborn_process_is_killed_in_the_end(group, monkeypatch):
 def test_interrupt_is_not_inherited_as_ignored(group):
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
-        start(group, "import signal, time; assert signal.getsignal(signal.SIGINT) is signal.default_int_handler" + LIVE)
+        start(
+            group,
+            "import signal, time; assert signal.getsignal(signal.SIGINT) is signal.default_int_handler"
+            + LIVE,
+        )
         assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
     finally:
         signal.signal(signal.SIGINT, before)
@@ -81,6 +86,12 @@ def test_death_is_reported_with_the_end_of_the_log(group):
         group.check()
 
 
+def test_errors_in_a_log_are_found(group):
+    process = group.start("child", [sys.executable, "-c", "print('[INFO] [1] a'); print('[ERROR] [2] b')"])
+    process.wait(20.0)
+    assert process.errors() == ["[ERROR] [2] b"]
+
+
 def test_death_by_a_signal_is_named(group):
     process = start(group, POLITE + LIVE)
     process.send(signal.SIGKILL)
@@ -94,6 +105,17 @@ def test_leaving_the_group_by_an_exception_ends_every_process(tmp_path):
         pids = [start(group, POLITE + LIVE, name).pid for name in ("one", "two")]
         raise RuntimeError
     assert all(map(gone, pids))
+
+
+def test_second_interrupt_does_not_end_the_cleanup(group):
+    code = "import signal, sys, time; signal.signal(signal.SIGINT, lambda *_: (time.sleep(0.3), sys.exit(0)))"
+    process = start(group, code + LIVE)
+    timer = threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGINT))
+    timer.start()
+    assert group.stop() == {"child": 0}
+    timer.join()
+    assert gone(process.pid)
+    assert signal.getsignal(signal.SIGINT) is not signal.SIG_IGN
 
 
 def test_two_private_domains_differ():

@@ -83,7 +83,9 @@ def test_truth_in_disorder_is_put_in_order():
 
 def test_late_fraction_counts_only_the_tracked_periods():
     recording = moving_robot(steps=101)
-    recording.steps = [attrs.evolve(s, cycles=500 + i, late_cycles=7 + (i >= 50)) for i, s in enumerate(recording.steps)]
+    recording.steps = [
+        attrs.evolve(s, cycles=500 + i, late_cycles=7 + (i >= 50)) for i, s in enumerate(recording.steps)
+    ]
     assert analyse(recording, duration=100.0).late_fraction == pytest.approx(0.01)
 
 
@@ -108,6 +110,15 @@ def test_run_without_adaptation_has_no_swaps():
     assert run.swaps_accepted == 0
     assert len(run.swap_times) == 0
     assert np.isnan(run.adapt_ms_p50)
+
+
+def test_periods_in_which_the_robot_was_not_driven_are_told():
+    recording = moving_robot()
+    recording.steps[0] = attrs.evolve(recording.steps[0], state=0, reason="waiting")
+    recording.steps[50] = attrs.evolve(recording.steps[50], state=3, reason="odometry is 0.3 s old")
+    run = analyse(recording, duration=100.0)
+    assert run.interruptions == ("odometry is 0.3 s old",)
+    assert len(run.time) == 198
 
 
 @pytest.mark.parametrize("spoil", ["steps", "truth"])

@@ -1,5 +1,6 @@
 """A private domain, processes in it, and a listener that hears what they say."""
 
+import contextlib
 import threading
 import time
 from collections import defaultdict
@@ -41,10 +42,8 @@ class Listener:
         self._thread.start()
 
     def _spin(self):
-        try:
+        with contextlib.suppress(ExternalShutdownException):
             self._executor.spin()
-        except ExternalShutdownException:
-            pass
 
     def _recorder(self, topic):
         def record(message, info):

@@ -57,7 +57,7 @@ def test_four_processes_drive_adapt_and_stop(system, controller_limits):
     figure = FIGURES["circle"]
     system.start("mppi_controller", reference="circle", seed=1, **figure)
     system.start("adaptation")
-    system.start("meta_trainer", artifact_dir=str(system.folder / "artifacts"))
+    system.start("meta_trainer", output_folder=str(system.folder / "artifacts"))
 
     # Without odometry the robot is told to stand still.
     listener.wait_for(
@@ -68,7 +68,9 @@ def test_four_processes_drive_adapt_and_stop(system, controller_limits):
 
     world = {f"world.{name}": value for name, value in attrs.asdict(draw_world(1)).items()}
     system.start("dynamic_world", seed=1, randomize_on_start=False, **world)
-    listener.wait_for_message("mppi_controller/status", running, START_TIMEOUT, "the reference is tracked", group)
+    listener.wait_for_message(
+        "mppi_controller/status", running, START_TIMEOUT, "the reference is tracked", group
+    )
 
     accepted = listener.wait_for_message(
         "adaptation/status", lambda status: status.swaps_accepted >= 1, 30.0, "a swap is accepted", group
@@ -79,7 +81,11 @@ def test_four_processes_drive_adapt_and_stop(system, controller_limits):
     )
     swapped = stamp(adapted)
     listener.wait_for_message(
-        "mppi_controller/status", lambda status: stamp(status) > swapped + 6.0, 15.0, "6 s with weights", group
+        "mppi_controller/status",
+        lambda status: stamp(status) > swapped + 6.0,
+        15.0,
+        "6 s with weights",
+        group,
     )
     statuses = listener.messages("mppi_controller/status")
     before = error_between(statuses, swapped - 1.0, swapped)
@@ -114,18 +120,28 @@ def test_robot_of_another_maker_is_driven_and_learned(system, controller_limits)
     system.start("adaptation")
 
     started = stamp(
-        listener.wait_for_message("mppi_controller/status", running, START_TIMEOUT, "the reference is tracked", group)
+        listener.wait_for_message(
+            "mppi_controller/status", running, START_TIMEOUT, "the reference is tracked", group
+        )
     )
     listener.wait_for_message(
         "adaptation/status", lambda status: status.swaps_accepted >= 1, 30.0, "a swap is accepted", group
     )
     swapped = stamp(
         listener.wait_for_message(
-            "mppi_controller/status", lambda status: status.weights_version >= 1, 5.0, "the weights serve", group
+            "mppi_controller/status",
+            lambda status: status.weights_version >= 1,
+            5.0,
+            "the weights serve",
+            group,
         )
     )
     listener.wait_for_message(
-        "mppi_controller/status", lambda status: stamp(status) > swapped + 5.0, 15.0, "5 s with weights", group
+        "mppi_controller/status",
+        lambda status: stamp(status) > swapped + 5.0,
+        15.0,
+        "5 s with weights",
+        group,
     )
     statuses = [s for s in listener.messages("mppi_controller/status") if stamp(s) >= started]
     assert all(map(running, statuses)), [s.reason for s in statuses if not running(s)][:3]
