@@ -19,6 +19,7 @@ from pathlib import Path
 from setuptools import Distribution, setup
 from setuptools.command.build import build
 from setuptools.command.build_py import build_py
+from setuptools.command.editable_wheel import editable_wheel
 from setuptools.command.egg_info import egg_info
 from setuptools.errors import SetupError
 
@@ -50,9 +51,8 @@ def prepended(path: str | Path, variable: str) -> str:
 
 
 def build_folder() -> Path:
-    """Build folder of this python and ROS, so that two environments do not share a CMake cache."""
-    key = hashlib.sha256(f"{sys.prefix}\n{ament_prefix()}".encode()).hexdigest()[:10]
-    return Path("build") / f"pip-{key}"
+    """Build folder of this environment, so that two of them do not share a CMake cache."""
+    return Path("build") / f"pip-{hashlib.sha256(sys.prefix.encode()).hexdigest()[:10]}"
 
 
 class CMakeDistribution(Distribution):
@@ -83,11 +83,6 @@ class CMakeBuild(build_py):
     """Runs CMake, then takes package and data files from what it installed."""
 
     def run(self) -> None:
-        if getattr(self, "editable_mode", False):
-            raise SetupError(
-                "an editable installation would lack the interfaces' shared libraries: use "
-                "`pip install .`, or `colcon build --symlink-install`"
-            )
         base = Path(self.get_finalized_command("build").build_base).resolve()
         stage = base / "stage"
         package = Path(self.build_lib).resolve() / NAME
@@ -145,6 +140,16 @@ class CMakeBuild(build_py):
                 stamp.write_text(environment)
 
 
+class Editable(editable_wheel):
+    """Refuses: such an installation has no shared libraries, and fails where a message is first used."""
+
+    def run(self) -> None:
+        raise SetupError(
+            "an editable installation would lack the interfaces' shared libraries: use "
+            "`pip install .`, or `colcon build --symlink-install`"
+        )
+
+
 def data_files(stage: Path, leave_out: Path) -> list[tuple[str, list[str]]]:
     """Installed files as (folder below the prefix, files), without those below ``leave_out``."""
     folders: dict[str, list[str]] = {}
@@ -158,5 +163,5 @@ def data_files(stage: Path, leave_out: Path) -> list[tuple[str, list[str]]]:
 
 setup(
     distclass=CMakeDistribution,
-    cmdclass={"build": Build, "build_py": CMakeBuild, "egg_info": EggInfo},
+    cmdclass={"build": Build, "build_py": CMakeBuild, "editable_wheel": Editable, "egg_info": EggInfo},
 )

@@ -79,7 +79,7 @@ def generate_launch_description() -> LaunchDescription:
                 description="Whether the model is adapted while driving.",
             ),
             DeclareLaunchArgument(
-                "seed", default_value="1", description="Of the world's parameters and noise, at least 1."
+                "seed", default_value="0", description="Of the world's parameters and noise, at least 0."
             ),
             DeclareLaunchArgument(
                 "use_sim_time",

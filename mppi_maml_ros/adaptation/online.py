@@ -165,6 +165,7 @@ class OnlineAdaptation:
     def forget_serving(self) -> None:
         """Something else serves than was installed, as after a restart: take it for the prior."""
         self._serving = self._previous = self._offered = None
+        self._eager = True
         self._detector.restart()
 
     def attempt(self) -> Attempt:

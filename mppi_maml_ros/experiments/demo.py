@@ -41,8 +41,8 @@ SILENCE_TIMEOUT = 5.0  # [s] without a control report before the run is given up
 WORLD_RANGES: dict[str, tuple[float, float]] = {
     "lag_v": (0.3, 0.5),
     "lag_omega": (0.2, 0.4),
-    "motor_gain": (0.65, 0.8),
-    "friction_v": (0.1, 0.5),
+    "motor_gain": (0.6, 0.75),
+    "friction_v": (0.1, 0.4),
     "friction_omega": (0.1, 0.5),
     "coulomb": (0.05, 0.15),
     "command_delay": (0.05, 0.12),
@@ -219,17 +219,17 @@ def node_parameters(variant: str, settings: DemoSettings, world: WorldParameters
     """What each node is told beyond its configuration file."""
     controller, adaptation = VARIANTS[variant]
     return {
-        "dynamic_world": {
-            "seed": settings.seed,
-            "randomize_on_start": False,
-            **{f"world.{name}": value for name, value in attrs.asdict(world).items()},
-        },
-        "adaptation": dict(adaptation),
         "mppi_controller": {
             **controller,
             "seed": settings.seed,
             "reference": settings.reference,
             **FIGURES[settings.reference],
+        },
+        "adaptation": dict(adaptation),
+        "dynamic_world": {
+            "seed": settings.seed,
+            "randomize_on_start": False,
+            **{f"world.{name}": value for name, value in attrs.asdict(world).items()},
         },
     }
 
@@ -245,12 +245,16 @@ def _run_variant(
     console: Console,
 ) -> Run:
     with ProcessGroup(environment, logs) as group, open_monitor(domain) as monitor:
-        for node, parameters in node_parameters(variant, settings, world).items():
-            file = logs / f"{node}.yaml"
-            file.write_text(yaml.safe_dump({f"/{node}": {"ros__parameters": parameters}}))
-            group.start_node(node, [config_file(f"{node}.yaml"), file])
         with _progress(console) as progress:
-            _follow(variant, settings.duration, group, monitor, progress)
+            watch = _Watch(variant, settings.duration, group, monitor, progress)
+            for node, parameters in node_parameters(variant, settings, world).items():
+                if node == "dynamic_world":
+                    # The robot comes last: from its first odometry on everything is heard.
+                    watch.until_heard()
+                file = logs / f"{node}.yaml"
+                file.write_text(yaml.safe_dump({f"/{node}": {"ros__parameters": parameters}}))
+                group.start_node(node, [config_file(f"{node}.yaml"), file])
+            watch.until_driven()
         codes = group.stop()
         recording = monitor.recording()
     for name, process in group.members.items():
@@ -283,35 +287,66 @@ def _progress(console: Console) -> Progress:
     )
 
 
-def _follow(variant: str, duration: float, group: ProcessGroup, monitor: Monitor, progress: Progress) -> None:
-    """Watch until ``duration`` seconds were tracked; the start of the clock is the first such period."""
-    task = progress.add_task(variant, total=duration, line="starting")
-    begun = time.monotonic()
-    first = None
-    heard, heard_at = None, begun
-    while True:
-        group.check()
-        truth, step, report = monitor.latest()
-        now = time.monotonic()
-        if step is not None and step.stamp != heard:
-            heard, heard_at = step.stamp, now
-        if first is None:
-            if step is not None and step.state == RUNNING:
-                first = next(s.stamp for s in monitor.recording().steps if s.state == RUNNING)
-            elif now - begun > START_TIMEOUT:
-                state = "said nothing" if step is None else f"stays in state {step.state}"
-                raise MppiMamlError(f"run {variant}: after {START_TIMEOUT:g} s the controller {state}")
-        else:
-            if now - heard_at > SILENCE_TIMEOUT:
-                raise MppiMamlError(f"run {variant}: no word from the controller for {SILENCE_TIMEOUT:g} s")
-            elapsed = step.stamp - first
-            line = f"{min(elapsed, duration):4.1f}/{duration:g} s   error {step.tracking_error:.3f} m"
-            if VARIANTS[variant][1]["enabled"]:
-                line += f"   swaps {report.swaps_accepted if report else 0}"
-            progress.update(task, completed=min(elapsed, duration), line=line)
-            if elapsed >= duration and truth is not None and truth.stamp >= first + duration:
+class _Watch:
+    """Waits for a run to get on; raises when it does not."""
+
+    def __init__(
+        self, variant: str, duration: float, group: ProcessGroup, monitor: Monitor, progress: Progress
+    ):
+        self._variant, self._duration = variant, duration
+        self._group, self._monitor, self._progress = group, monitor, progress
+        self._task = progress.add_task(variant, total=duration, line="starting")
+        self._begun = time.monotonic()
+        self._adapts = VARIANTS[variant][1]["enabled"]
+
+    def until_heard(self) -> None:
+        """Until controller and adaptation node have reported."""
+        while any(newest is None for newest in self._monitor.latest()[1:]):
+            self._check_start("a node said nothing")
+            time.sleep(0.05)
+
+    def until_driven(self) -> None:
+        """Until ``duration`` seconds have passed since the first tracked period, and the truth is known."""
+        first = self._first_tracked()
+        heard, heard_at = None, time.monotonic()
+        while True:
+            self._group.check()
+            truth, step, report = self._monitor.latest()
+            now = time.monotonic()
+            if step.stamp != heard:
+                heard, heard_at = step.stamp, now
+            elif now - heard_at > SILENCE_TIMEOUT:
+                self._fail(f"no word from the controller for {SILENCE_TIMEOUT:g} s")
+            elapsed = min(step.stamp - first, self._duration)
+            self._progress.update(self._task, completed=elapsed, line=self._line(elapsed, step, report))
+            if truth is not None and truth.stamp >= first + self._duration <= step.stamp:
                 return
-        time.sleep(0.1)
+            if step.stamp > first + self._duration + SILENCE_TIMEOUT:
+                self._fail("no word from the world")
+            time.sleep(0.1)
+
+    def _first_tracked(self) -> float:
+        while True:
+            step = self._monitor.latest()[1]
+            if step.state == RUNNING:
+                return next(s.stamp for s in self._monitor.recording().steps if s.state == RUNNING)
+            self._check_start(
+                f"the controller stays in state {step.state}, {step.reason or 'without a reason'}"
+            )
+            time.sleep(0.05)
+
+    def _line(self, elapsed: float, step: ControlStep, report: AdaptationReport | None) -> str:
+        doing = f"error {step.tracking_error:.3f} m" if step.state == RUNNING else f"stopped: {step.reason}"
+        swaps = f"   swaps {report.swaps_accepted}" if self._adapts and report is not None else ""
+        return escape(f"{elapsed:4.1f}/{self._duration:g} s   {doing}{swaps}")
+
+    def _check_start(self, problem: str) -> None:
+        self._group.check()
+        if time.monotonic() - self._begun > START_TIMEOUT:
+            self._fail(f"{problem} for {START_TIMEOUT:g} s")
+
+    def _fail(self, problem: str) -> None:
+        raise MppiMamlError(f"run {self._variant}: {problem}")
 
 
 def summarise(settings: DemoSettings, world: WorldParameters, kinematic: Run, adaptive: Run) -> dict:

@@ -7,6 +7,7 @@ import numpy as np
 
 RUNNING = 2  # msg/ControllerStatus
 ACCEPTED = 1  # msg/AdaptationStatus
+LATEST_TRUTH = 1.0  # [s] from the first tracked period to the first known state
 
 
 @attrs.frozen
@@ -130,7 +131,8 @@ def _changes(reports: list[AdaptationReport], counter: str, start: float) -> np.
 def analyse(recording: Recording, duration: float) -> Run:
     """Put a recording on one time axis.
 
-    The true position at a control period is interpolated between the two states around it.
+    The true position at a control period is interpolated between the two states around it. A
+    figure starts at the robot's pose, so that is where it was when the first period was tracked.
 
     Args:
         recording: of one run.
@@ -143,7 +145,10 @@ def analyse(recording: Recording, duration: float) -> Run:
     if not running or len(recording.truth) < 2:
         raise ValueError("the controller never tracked the reference while the truth was recorded")
     start = running[0].stamp
-    truth = np.array(sorted((s.stamp, s.x, s.y) for s in recording.truth))
+    states = sorted((s.stamp, s.x, s.y) for s in recording.truth)
+    if start < states[0][0] <= start + LATEST_TRUTH:
+        states.insert(0, (start, running[0].reference_x, running[0].reference_y))
+    truth = np.array(states)
     kept = [s for s in running if truth[0, 0] <= s.stamp <= truth[-1, 0] and s.stamp - start <= duration]
     if not kept:
         raise ValueError("the controller never tracked the reference while the truth was recorded")

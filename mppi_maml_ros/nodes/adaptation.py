@@ -54,10 +54,24 @@ _REJECTED = (
 
 SGD_TABLE = (
     Declared("inner_lr", _SGD.inner_lr, "Learning rate of the SGD steps", "", 1e-6, 10.0, dynamic=True),
-    Declared("inner_steps", _SGD.inner_steps, "SGD steps from the meta-learned weights", "", 1, 10_000, dynamic=True),
+    Declared(
+        "inner_steps",
+        _SGD.inner_steps,
+        "SGD steps from the meta-learned weights",
+        "",
+        1,
+        10_000,
+        dynamic=True,
+    ),
     Declared("optimiser", _SGD.optimiser, "Of the inner steps", choices=OPTIMISERS, dynamic=True),
     Declared(
-        "max_gradient_norm", _SGD.max_gradient_norm, "Gradients are scaled down to this", "", 1e-6, 1e9, dynamic=True
+        "max_gradient_norm",
+        _SGD.max_gradient_norm,
+        "Gradients are scaled down to this",
+        "",
+        1e-6,
+        1e9,
+        dynamic=True,
     ),
     Declared(
         "patience",
@@ -72,11 +86,31 @@ SGD_TABLE = (
 
 GUARD_TABLE = (
     Declared(
-        "guard.held_out_share", _GUARD.held_out_share, "Newest part of the data to judge by", "", 0.05, 0.9, dynamic=True
+        "guard.held_out_share",
+        _GUARD.held_out_share,
+        "Newest part of the data to judge by",
+        "",
+        0.05,
+        0.9,
+        dynamic=True,
     ),
-    Declared("guard.min_held_out", _GUARD.min_held_out, "Fewest predictions to judge by", "", 1, 10_000, dynamic=True),
     Declared(
-        "guard.margin", _GUARD.margin, "A candidate must beat the prior by this share", "", 0.0, 0.9, dynamic=True
+        "guard.min_held_out",
+        _GUARD.min_held_out,
+        "Fewest predictions to judge by",
+        "",
+        1,
+        10_000,
+        dynamic=True,
+    ),
+    Declared(
+        "guard.margin",
+        _GUARD.margin,
+        "A candidate must beat the prior by this share",
+        "",
+        0.0,
+        0.9,
+        dynamic=True,
     ),
     Declared(
         "guard.tolerance",
@@ -103,8 +137,12 @@ TABLE = (
     Declared("adapter", _ONLINE.adapter, "How weights are made from data", choices=ADAPTERS),
     Declared("weights_file", "", "Meta-learned artifact to start from; empty: the packaged one"),
     Declared("adapt_interval", 2.0, "Time between two attempts", "s", 0.1, 3600.0),
-    Declared("warmup_samples", _ONLINE.warmup_samples, "Transitions before the first attempt", "", 8, 100_000),
-    Declared("min_samples", _ONLINE.min_samples, "Transitions kept, and enough, after a change", "", 8, 100_000),
+    Declared(
+        "warmup_samples", _ONLINE.warmup_samples, "Transitions before the first attempt", "", 8, 100_000
+    ),
+    Declared(
+        "min_samples", _ONLINE.min_samples, "Transitions kept, and enough, after a change", "", 8, 100_000
+    ),
     Declared("buffer_size", _ONLINE.buffer_size, "Transitions kept; older ones fall out", "", 8, 100_000),
     *SGD_TABLE,
     *GUARD_TABLE,
@@ -249,7 +287,9 @@ class AdaptationNode(BaseNode):
     def _look_at_clock(self, now: float) -> None:
         event = self._clock_check.look(now, self.steady_now())
         if event is not ClockEvent.NONE:
-            self.get_logger().warning(f"the clock jumped by {self._clock_check.jump:.3f} s: the data are forgotten")
+            self.get_logger().warning(
+                f"the clock jumped by {self._clock_check.jump:.3f} s: the data are forgotten"
+            )
             self._online.reset()
             self._checks.reset()
 
@@ -300,7 +340,9 @@ class AdaptationNode(BaseNode):
         status = self._status
         if attempt.adaptation is not None:
             adaptation = attempt.adaptation
-            status.loss_before, status.loss_after = map(float, (adaptation.loss_before, adaptation.loss_after))
+            status.loss_before, status.loss_after = map(
+                float, (adaptation.loss_before, adaptation.loss_after)
+            )
             status.adapt_ms, status.delay = float(attempt.adapt_ms), float(adaptation.delay)
             status.gain = np.array(adaptation.gain, dtype=float)
             status.time_constant = np.array(adaptation.time_constant, dtype=float)
@@ -336,7 +378,9 @@ class AdaptationNode(BaseNode):
         self._client.remove_pending_request(self._swap)
         self._end_swap()
         self._online.refused()
-        self._decide(Decision.SWAP_UNAVAILABLE, f"{self._client.srv_name} did not answer within {timeout:g} s")
+        self._decide(
+            Decision.SWAP_UNAVAILABLE, f"{self._client.srv_name} did not answer within {timeout:g} s"
+        )
         self._publish_status()
 
     def _end_swap(self) -> Attempt:

@@ -80,7 +80,9 @@ def _meaning(name: str) -> str:
 
 def _world_parameter(name: str) -> Declared:
     low, high = PARAMETER_BOUNDS[name]
-    return Declared(f"world.{name}", getattr(_NOMINAL, name), _meaning(name), PARAMETER_UNITS[name], low, high)
+    return Declared(
+        f"world.{name}", getattr(_NOMINAL, name), _meaning(name), PARAMETER_UNITS[name], low, high
+    )
 
 
 def _world_range(name: str) -> Declared:
@@ -102,7 +104,9 @@ TABLE = (
     Declared("publish_clock", False, "Publish the world's time on /clock, for nodes with use_sim_time"),
     Declared("odom_frame", "odom", "Frame of the odometry's poses"),
     Declared("base_frame", "base_link", "Frame of the odometry's twists"),
-    Declared("start_pose", (0.0, 0.0, 0.0), "Pose (x, y, yaw) at the start", "m, m, rad", -1e6, 1e6, lengths=(3,)),
+    Declared(
+        "start_pose", (0.0, 0.0, 0.0), "Pose (x, y, yaw) at the start", "m, m, rad", -1e6, 1e6, lengths=(3,)
+    ),
     *(_world_parameter(name) for name in PARAMETER_NAMES),
     *(_world_range(name) for name in DEFAULT_RANGES),
 )
@@ -163,7 +167,8 @@ class DynamicWorldNode(BaseNode):
         self.subscribe(kind, "cmd_vel", self._on_command, qos.COMMAND)
         self.serve(RandomizeWorld, "~/randomize", self._on_randomize)
         self._diagnostics = Diagnostics(
-            self, {"world": self._report_world, "topics": self.report_topics, "callbacks": self.report_callbacks}
+            self,
+            {"world": self._report_world, "topics": self.report_topics, "callbacks": self.report_callbacks},
         )
         self._begin = self.steady_now()
         self.every(self._period, self._tick)
@@ -219,7 +224,9 @@ class DynamicWorldNode(BaseNode):
             self._clock_publisher.publish(Clock(clock=stamp))
         variances = world.parameters.as_vector()[ODOMETRY_NOISE : ODOMETRY_NOISE + 5] ** 2
         self._odometry_publisher.publish(
-            to.odometry_message(stamp, values["odom_frame"], values["base_frame"], world.odometry(), variances)
+            to.odometry_message(
+                stamp, values["odom_frame"], values["base_frame"], world.odometry(), variances
+            )
         )
         self._state_publisher.publish(self._state(stamp))
 
@@ -248,7 +255,9 @@ class DynamicWorldNode(BaseNode):
         command = to.command_of(message)
         if not all(map(math.isfinite, command)):
             self._ignored += 1
-            self.get_logger().error("cmd_vel holds a NaN or an infinity and is ignored", throttle_duration_sec=1.0)
+            self.get_logger().error(
+                "cmd_vel holds a NaN or an infinity and is ignored", throttle_duration_sec=1.0
+            )
             return
         now = self._world_now()
         if now - self._world.time <= _LONGEST_CATCH_UP:
@@ -294,7 +303,11 @@ class DynamicWorldNode(BaseNode):
         self._tell("drawn")
 
     def _tell(self, how: str) -> None:
-        names = {name: value for name, value in attrs.asdict(self._world.parameters).items() if name in self._shown()}
+        names = {
+            name: value
+            for name, value in attrs.asdict(self._world.parameters).items()
+            if name in self._shown()
+        }
         text = ", ".join(f"{name} {value:.3g}" for name, value in names.items())
         self.get_logger().info(f"world {how}, seed {self._seed}: {text}")
 
@@ -312,7 +325,9 @@ class DynamicWorldNode(BaseNode):
             "commands_ignored": self._ignored,
             **attrs.asdict(world.parameters),
         }
-        return Report(WARN if timed_out else OK, "no command, motors held at zero" if timed_out else "driving", values)
+        return Report(
+            WARN if timed_out else OK, "no command, motors held at zero" if timed_out else "driving", values
+        )
 
 
 def main(args: list[str] | None = None) -> int:

@@ -32,7 +32,9 @@ from ..weights import artifact
 NAME = "meta_trainer"
 
 TABLE = (
-    Declared("output_folder", "", "Where artifacts are saved; empty: mppi_maml_ros in ROS_HOME, or in ~/.ros"),
+    Declared(
+        "output_folder", "", "Where artifacts are saved; empty: mppi_maml_ros in ROS_HOME, or in ~/.ros"
+    ),
     Declared("name", "meta_model", "File name of the artifact, without folder and suffix"),
     Declared("iterations", 2000, "Outer iterations", "", 1, 1_000_000),
     Declared("task_batch_size", 16, "Tasks an iteration", "", 1, 1024),
@@ -145,7 +147,8 @@ class MetaTrainerNode(BaseNode):
         deferrable(self.serve(MetaTrain, "~/meta_train", self._on_meta_train))
         self.serve(Trigger, "~/cancel", self._on_cancel)
         self._diagnostics = Diagnostics(
-            self, {"meta_train": self._report, "topics": self.report_topics, "callbacks": self.report_callbacks}
+            self,
+            {"meta_train": self._report, "topics": self.report_topics, "callbacks": self.report_callbacks},
         )
         self.every(0.2, self._look)
         self.get_logger().info(f"artifacts go to {output_folder(self._values['output_folder'])}")
@@ -157,7 +160,9 @@ class MetaTrainerNode(BaseNode):
             return response
         try:
             settings = self._settings(request)
-            path = artifact.resolve(output_folder(self._values["output_folder"]), request.name or self._values["name"])
+            path = artifact.resolve(
+                output_folder(self._values["output_folder"]), request.name or self._values["name"]
+            )
         except (InvalidValueError, ArtifactError) as error:
             response.code, response.message = response.INVALID_ARGUMENT, str(error)
             return response
@@ -194,18 +199,25 @@ class MetaTrainerNode(BaseNode):
         if job.saved:
             self._state, response.success, response.code = MetaTrainProgress.DONE, True, response.OK
             response.path = str(job.path)
-            response.loss_before, response.loss_after = float(job.outcome.loss_before), float(job.outcome.loss_after)
+            response.loss_before, response.loss_after = (
+                float(job.outcome.loss_before),
+                float(job.outcome.loss_after),
+            )
             self._last = f"{job.path.name}: loss {response.loss_before:.3g} -> {response.loss_after:.3g}"
         elif job.cancel.is_set():
             self._state, response.code = MetaTrainProgress.CANCELLED, response.CANCELLED
             response.message = self._last = "the run was cancelled"
         else:
             self._state = MetaTrainProgress.FAILED
-            response.code, response.message = self._failure(job.error), str(job.error) or type(job.error).__name__
+            response.code, response.message = (
+                self._failure(job.error),
+                str(job.error) or type(job.error).__name__,
+            )
             self._last = response.message
-        (self.get_logger().info if response.success else self.get_logger().error)(
-            f"{self._last} ({response.seconds:.1f} s)"
-        )
+        if response.success:
+            self.get_logger().info(f"{self._last} ({response.seconds:.1f} s)")
+        else:
+            self.get_logger().error(f"{self._last} ({response.seconds:.1f} s)")
         self._publish(job)
         answer, self._answer = self._answer, None
         answer.send(response)

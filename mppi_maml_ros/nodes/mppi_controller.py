@@ -35,7 +35,7 @@ from ..ros.diagnostics import ERROR, OK, WARN, Diagnostics, Report
 from ..ros.executor import run
 from ..ros.frames import FrameLatch
 from ..ros.parameters import Declared, Parameters
-from ..ros.publishers import LivePublishers
+from ..ros.publishers import Allowance, LivePublishers
 from ..ros.weights import SwapError, check_corrections, read_weights
 from ..safety.codes import Code, State
 from ..srv import SwapWeights
@@ -44,6 +44,7 @@ from ..weights.slot import WeightsSlot
 NAME = "mppi_controller"
 
 _MPPI, _CONTROL, _LIMITS = MPPIConfig(), ControlConfig(), VelocityLimits()
+_ODOMETRY_RATE, _ODOMETRY_BURST = 250.0, 10  # messages a second, and at once, that are looked at
 _WAITING = (State.WAITING_FOR_ODOMETRY, State.WAITING_FOR_PLAN)
 
 
@@ -90,7 +91,9 @@ LIMITS_TABLE = (
 CONTROL_TABLE = (
     _control("controller_frequency", "Control periods a second; at least 1 / model_dt", 2.0, 200.0, "Hz"),
     Declared("model", "residual", "Model to predict with; only residual takes weights", choices=MODELS),
-    _control("delay_taps", "Past commands handed to the model, and most that weights may use", 1, MAX_DELAY_TAPS),
+    _control(
+        "delay_taps", "Past commands handed to the model, and most that weights may use", 1, MAX_DELAY_TAPS
+    ),
     _control("odom_timeout", "A stop begins within this time after the last good odometry", 0.05, 5.0, "s"),
     _control("max_odometry_age", "Oldest stamp of odometry at its arrival", 0.01, 5.0, "s"),
     _control("resume_after", "Good odometry messages in a row that end such a stop", 1, 100),
@@ -100,7 +103,9 @@ CONTROL_TABLE = (
     _control("clock_jump", "The clock may run ahead by this at once", 0.05, 60.0, "s"),
     _control("clock_pause", "The clock may stand still for this long", 0.1, 60.0, "s"),
     _control("retry_attempt_limit", "Further tries in a period when no rollout is valid", 0, 10),
-    _control("exception_limit", "Control steps that may fail in a row before the robot stops for good", 1, 1000),
+    _control(
+        "exception_limit", "Control steps that may fail in a row before the robot stops for good", 1, 1000
+    ),
     _control("overrun_limit", "Periods that may be missed in a row before the robot stops", 1, 1000),
     _control("overrun_recovery", "Periods on time in a row that end such a stop", 1, 10_000),
 )
@@ -140,7 +145,9 @@ REFERENCE_TABLE = (
 )
 
 DYNAMIC_TABLE = (
-    Declared("dynamic.time_constant_v", 0.2, "Lag of the forward velocity in the dynamic model", "s", 1e-2, 10.0),
+    Declared(
+        "dynamic.time_constant_v", 0.2, "Lag of the forward velocity in the dynamic model", "s", 1e-2, 10.0
+    ),
     Declared("dynamic.time_constant_omega", 0.2, "Lag of the yaw rate in the dynamic model", "s", 1e-2, 10.0),
     Declared("dynamic.gain_v", 1.0, "Forward velocity reached per commanded one", "", 0.05, 5.0),
     Declared("dynamic.gain_omega", 1.0, "Yaw rate reached per commanded one", "", 0.05, 5.0),
@@ -160,7 +167,15 @@ INTERFACE_TABLE = (
         1e6,
         dynamic=True,
     ),
-    Declared("candidate_count", 50, "Rollouts shown to subscribers of candidate_trajectories", "", 1, 1000, dynamic=True),
+    Declared(
+        "candidate_count",
+        50,
+        "Rollouts shown to subscribers of candidate_trajectories",
+        "",
+        1,
+        1000,
+        dynamic=True,
+    ),
     Declared("seed", 0, "Seed of the sampler", "", 0, 2**63 - 1),
 )
 
@@ -288,8 +303,11 @@ class MppiControllerNode(BaseNode):
         self._status_publisher = self.advertise(ControllerStatus, "~/status", qos.STATE)
         self._path_publisher = self.advertise(Path, "~/optimal_path", qos.STATE)
         self._candidates_publisher = self.advertise(MarkerArray, "~/candidate_trajectories", qos.STATE)
-        self._odometry_subscription = self.subscribe(Odometry, "odom", self._on_odometry, qos.SENSOR)
+        self._odometry_subscription = self.subscribe(
+            Odometry, "odom", self._on_odometry, qos.SENSOR, raw=True
+        )
         self._sources = LivePublishers(silence=control.odom_timeout)
+        self._allowance = Allowance(_ODOMETRY_RATE, _ODOMETRY_BURST)
         self._live = 0
         self.subscribe(Path, "plan", self._on_path, qos.STATE, raw=True)
         self.serve(SwapWeights, "~/swap_weights", self._on_swap)
@@ -340,13 +358,17 @@ class MppiControllerNode(BaseNode):
 
     # What comes in
 
-    def _on_odometry(self, message: Odometry) -> None:
-        fields = to.odometry_fields(message)
+    def _on_odometry(self, data: bytes) -> None:
         steady = self.steady_now()
+        if not self._allowance.take(steady):
+            self._window.odometry("beyond_rate")
+            return
+        fields = to.odometry_fields(to.read(data, Odometry))
         self._sources.heard(steady)
         if self._frames.offer(fields["frame_id"], fields["child_frame_id"]):
             self.get_logger().info(
-                f"odometry is in {self._frames.odom_frame!r} of {self._frames.base_frame!r}, as expected from now on"
+                f"odometry is in {self._frames.odom_frame!r} of {self._frames.base_frame!r}, "
+                "which is expected from now on"
             )
             self._loop = self._make_loop()
             self._loop.set_publisher_count(self._live)
@@ -395,12 +417,16 @@ class MppiControllerNode(BaseNode):
         config = self._settings.control
         wrong = SwapWeights.Response.WRONG_MODEL
         if config.model != "residual":
-            raise SwapError(wrong, f"the controller runs the {config.model} model, only residual takes weights")
+            raise SwapError(
+                wrong, f"the controller runs the {config.model} model, only residual takes weights"
+            )
         weights = read_weights(message)
         if abs(weights.model_dt - config.model_dt) > 1e-6:
             raise SwapError(wrong, f"model_dt must be {config.model_dt:g} s, got {weights.model_dt:g}")
         if weights.delay_taps > config.delay_taps:
-            raise SwapError(wrong, f"delay_taps must be at most {config.delay_taps}, got {weights.delay_taps}")
+            raise SwapError(
+                wrong, f"delay_taps must be at most {config.delay_taps}, got {weights.delay_taps}"
+            )
         check_corrections(weights, config.limits)
         snapshot = self._slot.install(weights)
         self._adapter, self._installed_at, self._expired = weights.adapter, self.steady_now(), False
@@ -543,11 +569,17 @@ class MppiControllerNode(BaseNode):
             "base_frame": self._frames.base_frame,
             **self._loop.counters,
         }
+        unread = counts.pop("beyond_rate", 0)
+        values["unread"] = unread
         rejected = sum(counts.values()) - counts["accepted"]
         if self._live > 1:
             return Report(ERROR, f"{self._live} publishers, expected one", values)
         if not counts["accepted"]:
             return Report(ERROR, "nothing usable in the last second", values)
+        if unread:
+            return Report(
+                WARN, f"{unread} messages in the last second were beyond {_ODOMETRY_RATE:g} Hz", values
+            )
         if rejected:
             return Report(WARN, f"{rejected} messages rejected in the last second", values)
         return Report(OK, f"{rate:.0f} Hz", values)
@@ -560,7 +592,9 @@ class MppiControllerNode(BaseNode):
         values["cycles"], values["late_cycles"] = output.cycles, output.late_cycles
         wanted = self._settings.control.controller_frequency
         if late:
-            return Report(WARN, f"control runs at {values['frequency']:.1f} Hz, {wanted:g} Hz are wanted", values)
+            return Report(
+                WARN, f"control runs at {values['frequency']:.1f} Hz, {wanted:g} Hz are wanted", values
+            )
         return Report(OK, f"{values['frequency']:.1f} Hz", values)
 
     def _report_weights(self) -> Report:

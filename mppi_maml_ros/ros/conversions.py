@@ -49,6 +49,11 @@ def arrival(now_: float, info: dict | None) -> float:
     return now_ - waited if 0.0 < waited < 1.0 else now_
 
 
+def read(data: bytes, kind: type):
+    """The message of a raw subscription."""
+    return deserialize_message(bytes(data), kind)
+
+
 def odometry_fields(message: Odometry) -> dict:
     """The fields of an odometry message under the names that the checks take."""
     p, q = message.pose.pose.position, message.pose.pose.orientation
@@ -174,7 +179,7 @@ def _read_message(data: bytes) -> tuple[str, np.ndarray]:
         )
     try:
         message = deserialize_message(bytes(data), Path)
-    except Exception as error:  # noqa: BLE001 - the middleware raises several
+    except Exception as error:
         raise InvalidPathError(f"path cannot be read: {error}") from error
     values = np.zeros((len(message.poses), 7))
     for row, stamped in zip(values, message.poses, strict=True):

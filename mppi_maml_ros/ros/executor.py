@@ -69,10 +69,13 @@ class _Signals:
         if self._making:
             raise KeyboardInterrupt
 
-    def made(self, on_signal: Callable[[], None]) -> None:
+    def made(self) -> None:
+        """The node exists: from now on nothing is interrupted."""
+        self._making = False
+
+    def call(self, on_signal: Callable[[], None]) -> None:
         """From now on signals call ``on_signal``; at once when one came already."""
         with self._lock:
-            self._making = False
             self._on_signal = on_signal
             pending = self.received is not None
         if pending:
@@ -220,6 +223,7 @@ def run(name: str, make_node: Callable[[], Node], args: list[str] | None = None,
         node = executor = None
         try:
             node = make_node()
+            signals.made()
             executor = make_executor(node.context, events)
             executor.add_node(node)
             gc.collect()
@@ -232,7 +236,7 @@ def run(name: str, make_node: Callable[[], Node], args: list[str] | None = None,
                     with contextlib.suppress(Exception):
                         executor.wake()
 
-            signals.made(finish)
+            signals.call(finish)
             on_error = getattr(node, "on_spin_error", lambda error: _log_error(node, error))
             spin(executor, node.context, stop, on_error)
             _end(node, executor, on_error)
@@ -243,7 +247,7 @@ def run(name: str, make_node: Callable[[], Node], args: list[str] | None = None,
             rclpy.logging.get_logger(name).fatal(f"cannot start: {error}")
             return 2
         finally:
-            signals._making = False
+            signals.made()
             if executor is not None:
                 with contextlib.suppress(Exception):
                     executor.shutdown()

@@ -144,10 +144,17 @@ class Declared:
         for single in values:
             if isinstance(single, float) and not math.isfinite(single):
                 raise InvalidValueError(f"{self.name} must be finite and in {self._range()}, got {single}")
-            if self.low is not None and not single >= self.low or self.high is not None and not single <= self.high:
+            if (
+                self.low is not None
+                and not single >= self.low
+                or self.high is not None
+                and not single <= self.high
+            ):
                 raise InvalidValueError(f"{self.name} must be in {self._range()}, got {single}")
             if self.choices and single not in self.choices:
-                raise InvalidValueError(f"{self.name} must be one of {', '.join(self.choices)}, got {single!r}")
+                raise InvalidValueError(
+                    f"{self.name} must be one of {', '.join(self.choices)}, got {single!r}"
+                )
 
 
 class Parameters(Mapping[str, Value]):
@@ -196,7 +203,9 @@ class Parameters(Mapping[str, Value]):
 
     def group(self, prefix: str) -> dict[str, Value]:
         """Values of the parameters below ``prefix``, by the rest of their names."""
-        return {name[len(prefix) + 1 :]: value for name, value in self.items() if name.startswith(prefix + ".")}
+        return {
+            name[len(prefix) + 1 :]: value for name, value in self.items() if name.startswith(prefix + ".")
+        }
 
     def select(self, names: Iterable[str]) -> dict[str, Value]:
         """Values by name."""
@@ -214,7 +223,9 @@ class Parameters(Mapping[str, Value]):
             declared.check(value)
         except InvalidParameterTypeException as error:
             given = error.args[0] if error.args else ""
-            raise ParameterError(f"parameter {name} must be {_TYPE_NAMES[declared.type]} ({given})") from error
+            raise ParameterError(
+                f"parameter {name} must be {_TYPE_NAMES[declared.type]} ({given})"
+            ) from error
         except InvalidParameterValueException as error:
             try:
                 declared.check(self._given(name))

@@ -1,4 +1,4 @@
-"""How many publishers of a topic are alive, as far as discovery and silence tell."""
+"""Of the other side of a topic: how many publishers are alive, and how much of a flood is looked at."""
 
 from __future__ import annotations
 
@@ -53,3 +53,25 @@ class LivePublishers:
         }
         self._known = discovered
         return len(discovered - self._suspected.keys())
+
+
+class Allowance:
+    """Lets so many messages a second pass, and so many at once.
+
+    Args:
+        rate: [1/s].
+        burst: after a pause.
+    """
+
+    def __init__(self, rate: float, burst: int):
+        self._rate, self._burst = rate, float(burst)
+        self._left, self._at = float(burst), -float("inf")
+
+    def take(self, steady_now: float) -> bool:
+        """Whether a message at ``steady_now`` [s] may pass."""
+        self._left = min(self._burst, self._left + (steady_now - self._at) * self._rate)
+        self._at = steady_now
+        if self._left < 1.0:
+            return False
+        self._left -= 1.0
+        return True

@@ -129,5 +129,5 @@ def check_corrections(weights: ResidualWeights, limits: VelocityLimits) -> None:
         if not largest <= allowed:
             raise SwapError(
                 SwapWeights.Response.TOO_LARGE,
-                f"a correction of {largest:.3g} is predicted for the {name}, at most {allowed:.3g} is allowed",
+                f"a correction of {largest:.3g} is predicted for the {name}, allowed are {allowed:.3g}",
             )

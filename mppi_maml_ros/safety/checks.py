@@ -312,8 +312,6 @@ class ClockCheck:
                 raise InvalidValueError(f"{name} must be finite and above 0, got {value}")
         self._jump_forward, self._jump_back, self._pause = jump_forward, jump_back, pause
         self._now: float | None = None
-        self._steady = 0.0
-        self._moved_at = 0.0
         self._paused = False
         self._jump = 0.0
 

@@ -75,6 +75,15 @@ def test_rmse_after_a_time_leaves_out_what_was_before():
     assert np.isnan(run.rmse(after=1e3))
 
 
+def test_start_is_known_when_the_truth_comes_late():
+    recording = moving_robot(offset=0.0)
+    recording.truth = recording.truth[6:]
+    run = analyse(recording, duration=100.0)
+    assert run.time[0] == 0.0
+    assert run.error[0] == 0.0
+    np.testing.assert_allclose(run.error, 0.0, atol=0.02)
+
+
 def test_truth_in_disorder_is_put_in_order():
     recording = moving_robot(offset=0.1)
     recording.truth.reverse()

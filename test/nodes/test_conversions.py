@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import array
+import contextlib
 import hashlib
 import math
 
 import numpy as np
 import pytest
 from geometry_msgs.msg import PoseStamped, Twist
+from mppi_maml_ros.srv import SwapWeights
 from nav_msgs.msg import Path
 from rclpy.serialization import serialize_message
 from std_msgs.msg import Header
@@ -21,7 +23,6 @@ from mppi_maml_ros.ros import conversions as to
 from mppi_maml_ros.ros.frames import FrameLatch
 from mppi_maml_ros.ros.publishers import LivePublishers
 from mppi_maml_ros.ros.weights import SwapError, check_corrections, read_weights, weights_message
-from mppi_maml_ros.srv import SwapWeights
 
 CODE = SwapWeights.Response
 TAPS = 3
@@ -33,7 +34,10 @@ def weights() -> ResidualWeights:
     size = input_size(TAPS)
     return ResidualWeights(
         linear=0.05 * rng.normal(size=(3, feature_size(TAPS))),
-        layers=((0.1 * rng.normal(size=(8, size)), np.zeros(8)), (0.1 * rng.normal(size=(3, 8)), np.zeros(3))),
+        layers=(
+            (0.1 * rng.normal(size=(8, size)), np.zeros(8)),
+            (0.1 * rng.normal(size=(3, 8)), np.zeros(3)),
+        ),
         input_scale=np.ones(size),
         displacement_blend=1.0,
         activation="tanh",
@@ -67,7 +71,9 @@ def test_a_stamp_survives_the_way_to_seconds_and_back():
 
 def test_odometry_survives_the_way_to_a_message_and_back():
     state = (1.0, -2.0, 2.5, 0.4, -0.3)
-    fields = to.odometry_fields(to.odometry_message(stamp(), "odom", "base", state, (1.0, 2.0, 3.0, 4.0, 5.0)))
+    fields = to.odometry_fields(
+        to.odometry_message(stamp(), "odom", "base", state, (1.0, 2.0, 3.0, 4.0, 5.0))
+    )
     assert (fields["frame_id"], fields["child_frame_id"], fields["stamp"]) == ("odom", "base", 12.5)
     assert fields["position"] == (1.0, -2.0, 0.0)
     assert math.isclose(math.hypot(*fields["orientation"]), 1.0)
@@ -103,7 +109,9 @@ def path(poses, frame="odom", frames=None) -> bytes:
     )
 
 
-@pytest.mark.parametrize("frame", ["", "o", "od", "odo", "odom", "fleet/odom", "a_rather_long_name_of_a_frame"])
+@pytest.mark.parametrize(
+    "frame", ["", "o", "od", "odo", "odom", "fleet/odom", "a_rather_long_name_of_a_frame"]
+)
 @pytest.mark.parametrize("count", [0, 1, 2, 7])
 def test_a_path_is_read_whatever_the_length_of_its_frame_id(frame, count):
     poses = np.random.default_rng(1).uniform(-3.0, 3.0, size=(count, 3))
@@ -148,10 +156,8 @@ def test_no_cut_or_damage_of_a_path_raises_anything_else_than_an_invalid_path():
         for _ in range(rng.integers(0, 4)):
             if damaged:
                 damaged[rng.integers(0, len(damaged))] = rng.integers(0, 256)
-        try:
+        with contextlib.suppress(InvalidPathError):
             to.read_path(bytes(damaged))
-        except InvalidPathError:
-            pass
 
 
 def test_weights_survive_the_way_to_a_message_and_back(weights):

@@ -8,13 +8,13 @@ import threading
 
 import attrs
 import pytest
+from mppi_maml_ros.msg import MetaTrainProgress
+from mppi_maml_ros.srv import MetaTrain
 from rclpy.parameter import Parameter
 from std_srvs.srv import Trigger
 
 from mppi_maml_ros.meta.pipeline import Cancelled, Progress
-from mppi_maml_ros.msg import MetaTrainProgress
 from mppi_maml_ros.nodes.meta_trainer import MetaTrainerNode
-from mppi_maml_ros.srv import MetaTrain
 from mppi_maml_ros.weights import artifact
 
 CODE = MetaTrain.Response

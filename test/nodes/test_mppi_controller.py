@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from geometry_msgs.msg import PoseStamped, Twist, TwistStamped
+from mppi_maml_ros.msg import ControllerStatus
+from mppi_maml_ros.srv import SwapWeights
 from nav_msgs.msg import Odometry, Path
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from std_msgs.msg import Header
@@ -19,11 +21,9 @@ from visualization_msgs.msg import MarkerArray
 
 from mppi_maml_ros.dynamics.features import feature_size, input_size
 from mppi_maml_ros.dynamics.residual import ResidualWeights
-from mppi_maml_ros.msg import ControllerStatus
 from mppi_maml_ros.nodes.mppi_controller import MppiControllerNode
 from mppi_maml_ros.ros import conversions as to
 from mppi_maml_ros.ros.weights import weights_message
-from mppi_maml_ros.srv import SwapWeights
 
 from .conftest import FakeRobot
 
@@ -51,7 +51,9 @@ class Watch:
 
 def within_limits(robot: FakeRobot) -> bool:
     values = np.array(robot.commands)[:, 1:]
-    return bool(np.isfinite(values).all() and (values[:, 0] <= 1.0).all() and (np.abs(values[:, 1]) <= 1.9).all())
+    return bool(
+        np.isfinite(values).all() and (values[:, 0] <= 1.0).all() and (np.abs(values[:, 1]) <= 1.9).all()
+    )
 
 
 @pytest.mark.fault(1)
@@ -65,11 +67,12 @@ def test_without_odometry_zero_is_commanded_every_period(bench):
     bench.until(lambda: watch.all)
     assert {message.state for message in watch.all} == {ControllerStatus.WAITING_FOR_ODOMETRY}
     gaps = np.diff([at for at, _, _ in robot.commands])
-    assert np.median(gaps) == pytest.approx(0.05, abs=0.01)
+    assert np.median(gaps) == pytest.approx(0.05, abs=0.02)
 
 
-@pytest.mark.parametrize("rate", [20.0, 100.0])
-@pytest.mark.parametrize("reliability", [ReliabilityPolicy.RELIABLE, ReliabilityPolicy.BEST_EFFORT])
+@pytest.mark.parametrize(
+    ("rate", "reliability"), [(20.0, ReliabilityPolicy.RELIABLE), (100.0, ReliabilityPolicy.BEST_EFFORT)]
+)
 def test_it_drives_a_robot_that_is_not_ours(bench, rate, reliability):
     robot, watch = FakeRobot(bench, rate, reliability), Watch(bench)
     bench.start(MppiControllerNode, **CIRCLE)
@@ -169,7 +172,9 @@ def test_an_incompatible_subscriber_of_cmd_vel_is_an_error_not_silence(bench):
 
     def told() -> DiagnosticStatus | None:
         statuses = [status for report in reports for status in report.status]
-        return next((s for s in statuses if s.name.endswith("topics") and s.level == DiagnosticStatus.ERROR), None)
+        return next(
+            (s for s in statuses if s.name.endswith("topics") and s.level == DiagnosticStatus.ERROR), None
+        )
 
     assert "cmd_vel" in bench.until(told).message
 
@@ -179,7 +184,9 @@ def plan(robot: FakeRobot, length: float = 2.0, frame: str = "fleet/odom") -> Pa
     along = np.linspace(0.0, length, 40)
     poses = [(x + s * math.cos(yaw), y + s * math.sin(yaw), yaw) for s in along]
     header = Header(frame_id=frame)
-    return Path(header=header, poses=[PoseStamped(header=header, pose=to.pose_message(pose)) for pose in poses])
+    return Path(
+        header=header, poses=[PoseStamped(header=header, pose=to.pose_message(pose)) for pose in poses]
+    )
 
 
 def test_it_waits_for_a_plan_follows_it_and_tells_when_the_goal_is_reached(bench):
@@ -191,7 +198,9 @@ def test_it_waits_for_a_plan_follows_it_and_tells_when_the_goal_is_reached(bench
     message = plan(robot, 1.0)
     goal = message.poses[-1].pose.position
     publisher.publish(message)
-    bench.until(lambda: watch.state() == ControllerStatus.GOAL_REACHED and robot.commands[-1][1:] == (0.0, 0.0))
+    bench.until(
+        lambda: watch.state() == ControllerStatus.GOAL_REACHED and robot.commands[-1][1:] == (0.0, 0.0)
+    )
     assert math.hypot(robot.state[0] - goal.x, robot.state[1] - goal.y) < 0.3
 
 
@@ -260,7 +269,10 @@ def some_weights(delay_taps: int = 3, model_dt: float = 0.05, linear=None) -> Re
     size = input_size(delay_taps)
     return ResidualWeights(
         linear=0.02 * rng.normal(size=(3, feature_size(delay_taps))) if linear is None else linear,
-        layers=((0.1 * rng.normal(size=(16, size)), np.zeros(16)), (0.05 * rng.normal(size=(3, 16)), np.zeros(3))),
+        layers=(
+            (0.1 * rng.normal(size=(16, size)), np.zeros(16)),
+            (0.05 * rng.normal(size=(3, 16)), np.zeros(3)),
+        ),
         input_scale=np.ones(size),
         displacement_blend=1.0,
         activation="tanh",
@@ -383,22 +395,29 @@ def test_an_exception_in_a_callback_ends_nothing(bench, monkeypatch):
 
 
 @pytest.mark.fault(46)
-@pytest.mark.parametrize("signals", [(signal.SIGINT, signal.SIGINT), (signal.SIGTERM,)])
-def test_a_signal_ends_it_with_zero_and_exit_code_0(bench, node_process, signals):
-    robot, watch = FakeRobot(bench), Watch(bench)
-    process = node_process(
-        "mppi_controller", "-p", "reference:=circle", "-p", "circle.radius:=2.0", "-p", "batch_size:=300"
-    )
-    bench.until(lambda: robot.fastest > 0.3, 20.0)
-    for number in signals:
-        process.process.send_signal(number)
-    bench.until(lambda: process.process.poll() is not None)
-    bench.until(lambda: robot.commands[-1][1:] == (0.0, 0.0), 2.0)
-    code, output = process.end()
-    assert code == 0, output
-    assert "Traceback" not in output
-    assert "torch imported: False" in output
-    assert watch.code() == ControllerStatus.SHUTDOWN
-    ended = time.monotonic()
-    last = np.array([v for at, v, _ in robot.commands if at > ended - 2.0])
-    assert np.diff(last).min() >= -3.0 * 0.12  # it ramps, it does not jump
+def test_a_signal_ends_it_with_zero_and_exit_code_0(bench, node_process):
+    signals = {"/a": (signal.SIGINT, signal.SIGINT), "/b": (signal.SIGTERM,)}
+    robots = {name: FakeRobot(bench, topic_prefix=f"{name}/") for name in signals}
+    statuses: dict[str, list[ControllerStatus]] = {name: [] for name in signals}
+    arguments = ("-p", "reference:=circle", "-p", "circle.radius:=2.0", "-p", "batch_size:=300")
+    processes = {}
+    for name in signals:
+        robots[name].node.create_subscription(
+            ControllerStatus, f"{name}/mppi_controller/status", statuses[name].append, 50
+        )
+        processes[name] = node_process("mppi_controller", "-r", f"__ns:={name}", *arguments)
+    bench.until(lambda: all(robot.fastest > 0.3 for robot in robots.values()), 30.0)
+    sent = time.monotonic()
+    for name, numbers in signals.items():
+        for number in numbers:
+            processes[name].process.send_signal(number)
+    bench.until(lambda: all(process.process.poll() is not None for process in processes.values()))
+    for name, robot in robots.items():
+        bench.until(lambda robot=robot: robot.commands[-1][1:] == (0.0, 0.0), 2.0)
+        code, output = processes[name].end()
+        assert code == 0, output
+        assert "Traceback" not in output
+        assert "torch imported: False" in output
+        assert statuses[name][-1].code == ControllerStatus.SHUTDOWN
+        ramp = np.array([v for at, v, _ in robot.commands if at > sent])
+        assert np.diff(ramp).min() >= -3.0 * 0.12  # it ramps, it does not jump

@@ -201,7 +201,9 @@ def test_values_that_do_not_go_together_are_refused(controller):
 
 
 @pytest.mark.fault(49)
-@pytest.mark.parametrize(("name", "value"), [("time_steps", 40), ("seed", 3), ("reference_origin", [0.0, 0.0, 0.0])])
+@pytest.mark.parametrize(
+    ("name", "value"), [("time_steps", 40), ("seed", 3), ("reference_origin", [0.0, 0.0, 0.0])]
+)
 def test_a_read_only_parameter_cannot_be_changed(controller, name, value):
     before = controller.get_parameter(name).value
     (result,) = controller.set_parameters([Parameter(name, value=value)])

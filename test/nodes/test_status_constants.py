@@ -1,9 +1,9 @@
 """The constants of the messages and the enumerations of the core are the same."""
 
 import pytest
+from mppi_maml_ros.msg import AdaptationStatus, ControllerStatus
 
 from mppi_maml_ros.adaptation.online import Decision
-from mppi_maml_ros.msg import AdaptationStatus, ControllerStatus
 from mppi_maml_ros.safety.codes import Code, State
 
 

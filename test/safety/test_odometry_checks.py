@@ -194,7 +194,8 @@ def test_moving_farther_than_the_robot_can_is_a_teleport(checks, dx, dy, distanc
     assert verdict.accepted == passes
     if not passes:
         assert verdict.reason is Reason.TELEPORT and verdict.code is Code.ODOMETRY_TELEPORT
-        assert not verdict.repeated and "0.301 m" in verdict.message
+        assert not verdict.repeated and not verdict.relocated and not verdict.continuous
+        assert "0.301 m" in verdict.message and "0.050 s" in verdict.message
 
 
 @pytest.mark.fault(6)
@@ -244,6 +245,13 @@ def test_positions_that_never_agree_stay_teleports(checks):
     verdicts = [checks.check(**message(100.05 * 1 + 0.05 * k, x=5.0 * (k + 1))) for k in range(20)]
     assert not any(verdict.accepted for verdict in verdicts)
     assert [verdict.repeated for verdict in verdicts] == [False] + [True] * 19
+
+
+@pytest.mark.fault(6)
+def test_every_teleport_is_repeated_if_so_configured():
+    checks = OdometryChecks(OdometryTolerances(teleport_limit=1))
+    checks.check(**message(100.0))
+    assert checks.check(**message(100.05, x=5.0)).repeated
 
 
 @pytest.mark.fault(6)
@@ -359,6 +367,7 @@ def test_whatever_comes_in_what_goes_through_is_finite_and_newer(messages):
 @pytest.mark.parametrize("start", [0.0, 5.0])
 def test_the_first_look_at_a_clock_is_no_event(start):
     clock = ClockCheck()
+    assert not clock.paused and clock.jump == 0.0
     assert clock.look(start, 77.0) is ClockEvent.NONE and not clock.paused
 
 
@@ -448,3 +457,11 @@ def test_a_steady_clock_that_goes_back_does_not_make_up_a_jump():
 def test_clock_thresholds_out_of_range_are_refused_by_name(field, bad):
     with pytest.raises(InvalidValueError, match=field):
         ClockCheck(**{field: bad})
+
+
+@pytest.mark.fault(14)
+def test_a_jump_after_a_long_time_of_peace_is_noticed():
+    clock = ClockCheck()
+    for k in range(200):
+        assert clock.look(100.0 + 0.05 * k, 10.0 + 0.05 * k) is ClockEvent.NONE
+    assert clock.look(111.2, 20.0) is ClockEvent.FORWARD

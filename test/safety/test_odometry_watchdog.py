@@ -271,3 +271,102 @@ def test_a_reset_forgets_rejections(feed):
 def test_thresholds_out_of_range_are_refused_by_name(field, bad):
     with pytest.raises(InvalidValueError, match=field):
         OdometryWatchdog(**{field: bad})
+
+
+# Times that are exact in binary, so that each threshold can be met to the last bit.
+
+EXACT = {"timeout": 0.25, "stamp_timeout": 0.5, "resume_gap": 0.125, "min_stop": 1.0, "min_cycle": 2.0}
+
+
+@pytest.fixture
+def exact():
+    feed = Feed(**EXACT)
+    feed.steady = 16.0
+    assert feed.good(5, gap=0.125).check().alive
+    return feed
+
+
+@pytest.mark.fault(2)
+def test_a_silence_of_just_the_timeout_is_not_too_long(exact):
+    assert exact.wait(0.25).check().alive
+    assert not exact.wait(2.0**-20).check().alive
+
+
+@pytest.mark.fault(12)
+def test_a_stamp_of_just_the_oldest_age_is_not_too_old(exact):
+    exact.dog.accept(exact.now - 0.5, exact.steady)
+    assert exact.check().alive
+    exact.dog.accept(exact.now - 0.5 - 2.0**-20, exact.steady)
+    health = exact.check()
+    assert not health.alive and "0.500 s old" in health.reason
+
+
+@pytest.mark.fault(2)
+def test_it_comes_back_just_when_each_threshold_is_met(exact):
+    exact.wait(0.5).check()
+    tripped = exact.steady
+    while exact.steady + 0.125 < tripped + 1.5:
+        exact.good(1, gap=0.125)
+    assert not exact.check().alive, "two seconds between recoveries are not over"
+    assert exact.good(1, gap=0.125).check().alive
+    assert exact.steady == 16.625 + 2.0
+
+
+@pytest.mark.fault(3)
+def test_after_a_long_life_it_is_tripped_for_at_least_a_second(exact):
+    for _ in range(20):
+        assert exact.good(1, gap=0.125).check().alive
+    exact.dog.trip(Code.ODOMETRY_TELEPORT, "jumped", exact.steady)
+    for _ in range(7):
+        assert not exact.good(1, gap=0.125).check().alive
+    assert exact.good(1, gap=0.125).check().alive
+
+
+@pytest.mark.fault(2)
+def test_it_comes_back_with_messages_just_as_old_as_the_gap_and_the_age_allow():
+    feed = Feed(**EXACT)
+    feed.steady = 16.0
+    feed.good(4, gap=0.125).wait(0.125)
+    feed.dog.accept(feed.now - 0.375, feed.steady)
+    assert feed.wait(0.125).check().alive
+
+
+@pytest.mark.fault(9)
+def test_a_harmless_message_just_within_the_gap_is_no_reason(exact):
+    exact.wait(0.125)
+    exact.dog.reject(Code.ODOMETRY_STALE, "twice", exact.steady, harmless=True)
+    assert exact.wait(0.25).check().code is Code.ODOMETRY_TIMEOUT
+
+
+@pytest.mark.fault(4)
+def test_a_rejection_explains_for_as_long_as_two_seconds(exact):
+    exact.dog.reject(Code.ODOMETRY_FRAME, "frame", exact.steady)
+    assert exact.wait(2.0).check().code is Code.ODOMETRY_FRAME
+    assert exact.wait(2.0**-20).check().code is Code.ODOMETRY_TIMEOUT
+
+
+@pytest.mark.fault(4)
+def test_a_rejection_before_the_last_good_message_explains_nothing(exact):
+    exact.dog.reject(Code.ODOMETRY_FRAME, "frame", exact.steady)
+    assert exact.good(1, gap=0.125).wait(0.3).check().code is Code.ODOMETRY_TIMEOUT
+
+
+@pytest.mark.fault(17)
+def test_as_long_as_it_is_tripped_from_outside_good_messages_do_not_add_up(exact):
+    for _ in range(40):
+        exact.dog.trip(Code.MULTIPLE_ODOMETRY_PUBLISHERS, "two", exact.steady)
+        assert not exact.good(1, gap=0.125).check().alive
+    exact.dog.trip(Code.MULTIPLE_ODOMETRY_PUBLISHERS, "two", exact.steady)
+    assert not exact.good(4, gap=0.125).check().alive
+    assert exact.good(1, gap=0.125).check().alive
+
+
+def test_one_good_message_may_be_enough_if_so_configured():
+    feed = Feed(resume_count=1)
+    assert feed.good(1).check().alive
+
+
+@pytest.mark.parametrize("field", ["timeout", "stamp_timeout", "resume_gap", "min_stop", "min_cycle"])
+def test_infinite_times_are_refused_by_name(field):
+    with pytest.raises(InvalidValueError, match=field):
+        OdometryWatchdog(**{"resume_gap": 0.1, field: math.inf})

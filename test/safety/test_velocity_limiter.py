@@ -119,6 +119,10 @@ def test_a_late_period_allows_no_larger_change_than_max_dt(limiter, late):
     assert limiter.limit((1.0, 0.0), late)[0] == pytest.approx(0.2)
 
 
+def test_a_tenth_of_a_second_is_the_longest_time_by_default():
+    assert VelocityLimiter(LIMITS).limit((1.0, 0.0), 10.0)[0] == pytest.approx(0.2)
+
+
 @pytest.mark.parametrize("dt", [0.0, -1.0, math.nan, -math.inf])
 def test_without_time_nothing_changes(limiter, dt):
     run(limiter, (0.5, 0.5), 100)
