@@ -13,9 +13,6 @@ SHELL := /bin/bash
 MAKEFLAGS += --no-print-directory
 
 DISTROS := jazzy kilted
-ifeq ($(filter $(ROS_DISTRO),$(DISTROS)),)
-  $(error ROS_DISTRO=$(ROS_DISTRO) has no wheels on PyPI; one of: $(DISTROS), e.g. `make $(MAKECMDGOALS) ROS_DISTRO=jazzy`)
-endif
 
 # Relative on purpose: the checkout may lie in a path with spaces.
 VENV := .venv$(if $(filter-out jazzy,$(ROS_DISTRO)),-$(ROS_DISTRO))
@@ -53,7 +50,7 @@ lint: setup  ## check the sources with ruff
 demo: setup  ## run 30 s of the whole system, report into demo_report/
 	$(BIN)/mppi-maml demo $(ARGS)
 
-bench: setup  ## run every benchmark
+bench: bench-mppi  ## run every benchmark
 	$(BIN)/mppi-maml compare $(ARGS)
 
 bench-mppi: setup  ## time the control step (JSON=FILE: write the numbers there)
@@ -69,6 +66,8 @@ distclean: clean  ## remove the environments too
 # -- what `make setup` is made of ----------------------------------------------------------------
 
 $(STAMPS)/venv:
+	@case " $(DISTROS) " in *" $(ROS_DISTRO) "*) ;; *) \
+	  echo "error: ROS_DISTRO=$(ROS_DISTRO) has no wheels on PyPI: make ROS_DISTRO=jazzy (or: $(DISTROS))" >&2; exit 1;; esac
 	@command -v "$(PYTHON)" >/dev/null || { echo "error: '$(PYTHON)' not found: make PYTHON=/path/to/python3" >&2; exit 1; }
 	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { \
 	  echo "error: $(PYTHON) is $$("$(PYTHON)" -V 2>&1), but Python 3.10 or newer is needed: make PYTHON=/path/to/python3" >&2; exit 1; }

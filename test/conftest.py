@@ -35,7 +35,7 @@ def reserve_domain() -> tuple[int, socket.socket | None]:
         domain = DOMAINS[(os.getpid() + offset) % len(DOMAINS)]
         lock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         try:
-            lock.bind(f"\0{NAME}_test_domain_{domain}")
+            lock.bind(f"\0{NAME}/domain/{domain}")
         except OSError:
             lock.close()
             continue

@@ -117,7 +117,9 @@ class TransitionBuffer:
 
     def add_odometry(self, sample: Odometry) -> int:
         """A checked odometry sample; returns how many transitions it completed."""
-        if not (np.isfinite(sample.pose).all() and np.isfinite(sample.twist).all() and np.isfinite(sample.stamp)):
+        if not (
+            np.isfinite(sample.pose).all() and np.isfinite(sample.twist).all() and np.isfinite(sample.stamp)
+        ):
             self.excluded["odometry not finite"] += 1
             return 0
         before = self._newest

@@ -28,7 +28,9 @@ class ChangeDetector:
 
     def __init__(self, window: int = 8, thresholds=(8.0, 25.0), reference: int = 30, floor=(0.005, 0.008)):
         if not (window >= 2 and reference >= window and min(thresholds) > 1.0):
-            raise InvalidValueError("window must be at least 2, reference at least window, thresholds above 1")
+            raise InvalidValueError(
+                "window must be at least 2, reference at least window, thresholds above 1"
+            )
         self._window, self._reference = window, reference
         self._thresholds = np.array(thresholds)[:, None]
         square = np.square(np.asarray(floor, dtype=float))

@@ -50,7 +50,9 @@ class GuardConfig:
                 raise InvalidValueError(f"{name} must be in [{low:g}, {high:g}], got {getattr(self, name)}")
 
 
-def prediction_error(weights: ResidualWeights, data: Transitions, horizon: int = HORIZON) -> tuple[float, int]:
+def prediction_error(
+    weights: ResidualWeights, data: Transitions, horizon: int = HORIZON
+) -> tuple[float, int]:
     """Open-loop error of a model on recorded transitions.
 
     Args:
@@ -116,7 +118,11 @@ def judge(
     if not np.isfinite(error):
         return verdict(False, "the candidate's held-out prediction is not finite")
     if error > (1.0 - config.margin) * base:
-        return verdict(False, f"held-out error {error:.3g} m^2 is not {config.margin:.0%} below the prior's {base:.3g}")
+        return verdict(
+            False, f"held-out error {error:.3g} m^2 is not {config.margin:.0%} below the prior's {base:.3g}"
+        )
     if error > (1.0 + config.tolerance) * serving:
-        return verdict(False, f"held-out error {error:.3g} m^2 is above that of what serves now, {serving:.3g}")
+        return verdict(
+            False, f"held-out error {error:.3g} m^2 is above that of what serves now, {serving:.3g}"
+        )
     return verdict(True, f"held-out error {error:.3g} m^2, prior {base:.3g}, serving {serving:.3g}")

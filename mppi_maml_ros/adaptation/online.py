@@ -19,7 +19,6 @@ from .change import ChangeDetector
 from .guard import GuardConfig, Verdict, judge, prediction_error, split
 from .sgd import SGDConfig
 
-
 RETRY_SAMPLES = 8  # new transitions between attempts while nothing fits yet
 
 
@@ -102,7 +101,10 @@ class OnlineAdaptation:
         self.adapter = make_adapter(config.adapter, meta, config.sgd)
         self.buffer = TransitionBuffer(
             BufferConfig(
-                delay_taps=meta.delay_taps, model_dt=meta.model_dt, size=config.buffer_size, limits=config.limits
+                delay_taps=meta.delay_taps,
+                model_dt=meta.model_dt,
+                size=config.buffer_size,
+                limits=config.limits,
             )
         )
         self._meta_weights = self.adapter.start()
@@ -130,7 +132,11 @@ class OnlineAdaptation:
     def due(self) -> bool:
         """An attempt need not wait for the timer: nothing fits yet, and enough new data have come."""
         needed = self.config.min_samples if self._warm else self.config.warmup_samples
-        return self._eager and len(self.buffer) >= needed and self.buffer.total >= self._last_total + RETRY_SAMPLES
+        return (
+            self._eager
+            and len(self.buffer) >= needed
+            and self.buffer.total >= self._last_total + RETRY_SAMPLES
+        )
 
     @property
     def serving(self) -> ResidualWeights | None:
@@ -149,7 +155,8 @@ class OnlineAdaptation:
         newest = self.buffer.latest(done)
         inputs = newest.inputs[:, : input_size(self._serving.delay_taps)]
         errors = newest.residuals[:, :2] - correction(self._serving, inputs)[:, :2]
-        if any([self._detector.update(error) for error in errors]):
+        changed = [self._detector.update(error) for error in errors]  # every one has to be counted
+        if any(changed):
             self.changes_detected += 1
             self.buffer.keep_newest(self.config.min_samples)
             self._detector.restart()
@@ -174,7 +181,9 @@ class OnlineAdaptation:
         c, count = self.config, len(self.buffer)
         needed = c.min_samples if self._warm else c.warmup_samples
         if count < needed:
-            return Attempt(Decision.SKIPPED_TOO_FEW_SAMPLES, f"{count} usable transitions, {needed} are needed")
+            return Attempt(
+                Decision.SKIPPED_TOO_FEW_SAMPLES, f"{count} usable transitions, {needed} are needed"
+            )
         if self.buffer.total == self._last_total:
             return Attempt(Decision.SKIPPED_NO_EXCITATION, "no usable transition since the last attempt")
         self._last_total = self.buffer.total
@@ -209,7 +218,8 @@ class OnlineAdaptation:
         best = min(options, key=lambda weights: prediction_error(weights, held)[0])
         self._offered = best
         name = "the prior" if best is self._prior else "the earlier weights"
-        reason = f"what serves errs by {verdict.current:.3g} m^2 on fresh data, the prior by {verdict.prior:.3g}: back to {name}"
+        errors = f"what serves errs by {verdict.current:.3g} m^2 on fresh data, the prior by {verdict.prior:.3g}"
+        reason = f"{errors}: back to {name}"
         return outcome(Decision.ROLLED_BACK, reason, best)
 
     def installed(self) -> None:

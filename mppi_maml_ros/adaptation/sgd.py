@@ -39,7 +39,9 @@ class SGDConfig:
         if not 1 <= self.inner_steps <= 10_000:
             raise InvalidValueError(f"inner_steps must be in [1, 10000], got {self.inner_steps}")
         if self.optimiser not in OPTIMISERS:
-            raise InvalidValueError(f"optimiser must be one of {', '.join(OPTIMISERS)}, got {self.optimiser!r}")
+            raise InvalidValueError(
+                f"optimiser must be one of {', '.join(OPTIMISERS)}, got {self.optimiser!r}"
+            )
         if not 0.0 < self.max_gradient_norm <= 1e9:
             raise InvalidValueError(f"max_gradient_norm must be in (0, 1e9], got {self.max_gradient_norm}")
         if self.patience < 0:

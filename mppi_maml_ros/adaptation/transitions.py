@@ -49,7 +49,9 @@ class Transitions:
     def inputs(self) -> np.ndarray:
         """Residual inputs z (see dynamics.features), shape (M, 4 + 2 D)."""
         taps = self.history.shape[1]
-        return np.concatenate([self.states[:, 3:5], self.commands, self.history.reshape(-1, 2 * taps)], axis=1)
+        return np.concatenate(
+            [self.states[:, 3:5], self.commands, self.history.reshape(-1, 2 * taps)], axis=1
+        )
 
     @property
     def residuals(self) -> np.ndarray:

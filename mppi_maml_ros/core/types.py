@@ -50,7 +50,8 @@ class VelocityLimits:
         wz_max: yaw rate, either way [rad/s].
         ax_max: forward acceleration [m/s^2], above 0.
         ax_min: braking deceleration, as a negative acceleration [m/s^2].
-        az_max: yaw acceleration, either way [rad/s^2].
+        az_max: yaw acceleration, either way [rad/s^2]. The default stops a turn at wz_max as soon
+            as a drive at vx_max, so that a stop takes a third of a second at most.
 
     Raises:
         InvalidValueError: a bound is not finite or has the wrong sign.
@@ -61,7 +62,7 @@ class VelocityLimits:
     wz_max: float = attrs.field(default=1.9, converter=float, validator=_positive)
     ax_max: float = attrs.field(default=3.0, converter=float, validator=_positive)
     ax_min: float = attrs.field(default=-3.0, converter=float, validator=_finite)
-    az_max: float = attrs.field(default=3.5, converter=float, validator=_positive)
+    az_max: float = attrs.field(default=6.0, converter=float, validator=_positive)
 
     def __attrs_post_init__(self):
         if self.vx_min > 0.0:

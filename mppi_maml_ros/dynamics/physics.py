@@ -151,5 +151,9 @@ def empirical_prior(
         values.append(float(np.mean(np.asarray(delays)[steps == bin_])))
     counts = np.array(counts, dtype=float)
     return PhysicsPrior(
-        mean=np.stack(means), covariance=np.stack(covariances), weight=counts / counts.sum(), delay=values, noise=noise
+        mean=np.stack(means),
+        covariance=np.stack(covariances),
+        weight=counts / counts.sum(),
+        delay=values,
+        noise=noise,
     )

@@ -66,11 +66,15 @@ class ResidualWeights:
 
     def __attrs_post_init__(self):
         if not (isinstance(self.delay_taps, int) and 0 <= self.delay_taps <= MAX_DELAY_TAPS):
-            raise InvalidValueError(f"delay_taps must be an integer in [0, {MAX_DELAY_TAPS}], got {self.delay_taps}")
+            raise InvalidValueError(
+                f"delay_taps must be an integer in [0, {MAX_DELAY_TAPS}], got {self.delay_taps}"
+            )
         if not 0.001 <= self.model_dt <= 1.0:
             raise InvalidValueError(f"model_dt must be in [0.001, 1] s, got {self.model_dt}")
         if self.activation not in ACTIVATIONS:
-            raise InvalidValueError(f"activation must be one of {', '.join(ACTIVATIONS)}, got {self.activation!r}")
+            raise InvalidValueError(
+                f"activation must be one of {', '.join(ACTIVATIONS)}, got {self.activation!r}"
+            )
         if not 0.0 <= self.displacement_blend <= 1.0:
             raise InvalidValueError(f"displacement_blend must be in [0, 1], got {self.displacement_blend}")
         self._check_shapes()
@@ -91,17 +95,25 @@ class ResidualWeights:
             if getattr(self, name).shape != shape:
                 raise InvalidValueError(f"{name} must have shape {shape}, got {getattr(self, name).shape}")
         if self.layers and len(self.layers) not in (2, 3):
-            raise InvalidValueError(f"the network must have one or two hidden layers, got {len(self.layers) - 1}")
+            raise InvalidValueError(
+                f"the network must have one or two hidden layers, got {len(self.layers) - 1}"
+            )
         width = input_size(self.delay_taps)
         for i, (weight, bias) in enumerate(self.layers):
             last = i == len(self.layers) - 1
             if weight.ndim != 2 or weight.shape[1] != width or (last and weight.shape[0] != OUTPUTS):
                 rows = OUTPUTS if last else "n"
-                raise InvalidValueError(f"layer{i}.weight must have shape ({rows}, {width}), got {weight.shape}")
+                raise InvalidValueError(
+                    f"layer{i}.weight must have shape ({rows}, {width}), got {weight.shape}"
+                )
             if not 1 <= weight.shape[0] <= MAX_HIDDEN:
-                raise InvalidValueError(f"layer{i}.weight must have 1 to {MAX_HIDDEN} rows, got {weight.shape[0]}")
+                raise InvalidValueError(
+                    f"layer{i}.weight must have 1 to {MAX_HIDDEN} rows, got {weight.shape[0]}"
+                )
             if bias.shape != (weight.shape[0],):
-                raise InvalidValueError(f"layer{i}.bias must have shape ({weight.shape[0]},), got {bias.shape}")
+                raise InvalidValueError(
+                    f"layer{i}.bias must have shape ({weight.shape[0]},), got {bias.shape}"
+                )
             width = weight.shape[0]
 
     @classmethod

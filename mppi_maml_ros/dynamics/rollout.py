@@ -36,8 +36,7 @@ def _tanh(x):
         + q * (np.float32(4729725.0) + q * (np.float32(135135.0) + q * (np.float32(990.0) + q)))
     )
     bottom = np.float32(34459425.0) + q * (
-        np.float32(16216200.0)
-        + q * (np.float32(945945.0) + q * (np.float32(13860.0) + q * np.float32(45.0)))
+        np.float32(16216200.0) + q * (np.float32(945945.0) + q * (np.float32(13860.0) + q * np.float32(45.0)))
     )
     return top / bottom
 
@@ -51,7 +50,9 @@ def _advance_pose(n, forward, lateral, rate, dt, x, y, yaw, cos, sin, out_x, out
         a = rate[j] * half_dt
         q = a * a
         sa = a * (np.float32(1.0) + q * (np.float32(-1.0 / 6.0) + q * np.float32(1.0 / 120.0)))
-        ca = np.float32(1.0) + q * (np.float32(-0.5) + q * (np.float32(1.0 / 24.0) - q * np.float32(1.0 / 720.0)))
+        ca = np.float32(1.0) + q * (
+            np.float32(-0.5) + q * (np.float32(1.0 / 24.0) - q * np.float32(1.0 / 720.0))
+        )
         cm = cos[j] * ca - sin[j] * sa
         sm = sin[j] * ca + cos[j] * sa
         x[j] += (cm * forward[j] - sm * lateral[j]) * dt
@@ -179,7 +180,10 @@ def _rollout_residual(
                     p = v[j] * inv_v
                     q = omega[j] * inv_w
                     row[j] += (
-                        c0 + c1 * v[j] * omega[j] + c2 * p / np.sqrt(one + p * p) + c3 * q / np.sqrt(one + q * q)
+                        c0
+                        + c1 * v[j] * omega[j]
+                        + c2 * p / np.sqrt(one + p * p)
+                        + c3 * q / np.sqrt(one + q * q)
                     )
             ov = out_v[t, start : start + n]
             ow = out_omega[t, start : start + n]

@@ -55,7 +55,9 @@ class Oracle:
         self._world, self._frozen = world, frozen
         self._equations = None
 
-    def rollout(self, state, history: np.ndarray, commands: np.ndarray, model_dt: float, out: Trajectories) -> None:
+    def rollout(
+        self, state, history: np.ndarray, commands: np.ndarray, model_dt: float, out: Trajectories
+    ) -> None:
         """See :class:`mppi.controller.RolloutModel`."""
         if self._equations is None or not self._frozen:
             self._equations = self._world.equations()

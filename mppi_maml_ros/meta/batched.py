@@ -52,13 +52,14 @@ def clip(gradients, max_norm: float):
     return [(gw * factor, gb * factor) for gw, gb in gradients]
 
 
-def inner_sgd(layers, activation: str, inputs, targets, weights, inner_lr: float, steps: int, max_norm: float):
+def inner_sgd(
+    layers, activation: str, inputs, targets, weights, inner_lr: float, steps: int, max_norm: float
+):
     """Full-batch SGD of every task; returns the adapted layers (MAML, eq. 1)."""
     for _ in range(steps):
         _, gradients = loss_and_gradient(layers, activation, inputs, targets, weights)
         gradients = clip(gradients, max_norm)
         layers = [
-            (w - inner_lr * gw, b - inner_lr * gb)
-            for (w, b), (gw, gb) in zip(layers, gradients, strict=True)
+            (w - inner_lr * gw, b - inner_lr * gb) for (w, b), (gw, gb) in zip(layers, gradients, strict=True)
         ]
     return layers

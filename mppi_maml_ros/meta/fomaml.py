@@ -108,7 +108,9 @@ class FOMAML:
         with torch.no_grad():
             start = batched.repeat([(w.detach(), b.detach()) for w, b in self.layers], len(support[0]))
             before, _ = batched.loss_and_gradient(start, c.activation, *query)
-            adapted = batched.inner_sgd(start, c.activation, *support, c.inner_lr, c.inner_steps, c.max_gradient_norm)
+            adapted = batched.inner_sgd(
+                start, c.activation, *support, c.inner_lr, c.inner_steps, c.max_gradient_norm
+            )
             after, gradients = batched.loss_and_gradient(adapted, c.activation, *query)
             gradients = batched.clip(gradients, c.max_gradient_norm)
             for (w, b), (gw, gb) in zip(self.layers, gradients, strict=True):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from typing import Callable
+from collections.abc import Callable
 
 import attrs
 import numpy as np
@@ -106,7 +106,9 @@ class _Targets:
         )
 
 
-def _target_scale(pool: TaskPool, prior: physics.PhysicsPrior | None, noise, config: FOMAMLConfig) -> np.ndarray:
+def _target_scale(
+    pool: TaskPool, prior: physics.PhysicsPrior | None, noise, config: FOMAMLConfig
+) -> np.ndarray:
     """Root mean square of what a network has to learn, over tasks and clean queries, shape (3,)."""
     rng = np.random.default_rng(config.seed + 5)
     tasks = np.arange(min(len(pool), 300))
@@ -211,6 +213,8 @@ def _judge(trainer, targets, pool, config) -> tuple[float, float]:
         start = batched.repeat([(w.detach(), b.detach()) for w, b in trainer.layers], len(pool))
         before, _ = batched.loss_and_gradient(start, config.activation, *query)
         c = config
-        adapted = batched.inner_sgd(start, c.activation, *support, c.inner_lr, c.inner_steps, c.max_gradient_norm)
+        adapted = batched.inner_sgd(
+            start, c.activation, *support, c.inner_lr, c.inner_steps, c.max_gradient_norm
+        )
         after, _ = batched.loss_and_gradient(adapted, config.activation, *query)
     return float(before.mean()), float(after.mean())

@@ -90,7 +90,8 @@ class WorldTasks:
         noise = rng.uniform(0.0, 1.0, size=(tasks, 1)) * np.asarray(self.odometry_noise)
         names = [f"odometry_noise_{axis}" for axis in ("x", "y", "yaw", "v", "omega")]
         worlds = [
-            attrs.evolve(world, **dict(zip(names, row, strict=True))) for world, row in zip(worlds, noise, strict=True)
+            attrs.evolve(world, **dict(zip(names, row, strict=True)))
+            for world, row in zip(worlds, noise, strict=True)
         ]
         commands = tracking_commands(rng, tasks, self.steps, self.model_dt, self.limits)
         commands = commands * rng.uniform(0.3, 1.0, size=(tasks, 1, 1))

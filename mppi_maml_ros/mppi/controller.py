@@ -21,7 +21,9 @@ from .sampling import Sampler
 class RolloutModel(Protocol):
     """Any model that rolls out a batch; what a residual snapshot does in compiled code."""
 
-    def rollout(self, state, history: np.ndarray, commands: np.ndarray, model_dt: float, out: Trajectories) -> None:
+    def rollout(
+        self, state, history: np.ndarray, commands: np.ndarray, model_dt: float, out: Trajectories
+    ) -> None:
         """Fill ``out`` (poses relative to ``state``) for commands (N, 2, K) float32."""
 
 
@@ -170,7 +172,7 @@ class MPPIController:
         steps = min(max(elapsed / self.config.model_dt, 0.0), float(self.config.time_steps))
         whole = int(steps)
         if whole:
-            self._sequence[:-whole or None] = self._sequence[whole:]
+            self._sequence[: -whole or None] = self._sequence[whole:]
             self._sequence[-whole:] = self._sequence[-whole - 1] if whole < len(self._sequence) else 0.0
         share = np.float32(steps - whole)
         if share > 1e-3:

@@ -20,10 +20,11 @@ class Sampler:
         self._half = (config.batch_size + 1) // 2
         self.noise = np.zeros((config.time_steps, 2, config.batch_size), dtype=np.float32)
         self._scale = np.array([config.vx_std, config.wz_std], dtype=np.float32)[None, :, None]
-        knots = config.noise_knots or config.time_steps
+        smooth = 0 < config.noise_knots < config.time_steps
+        knots = config.noise_knots if smooth else config.time_steps
         self._draw = np.zeros((knots, 2, self._half), dtype=np.float32)
         self._basis = None
-        if config.noise_knots:
+        if smooth:
             self._basis = _interpolation(config.time_steps, knots)
             self._smooth = np.zeros((config.time_steps, 2 * self._half), dtype=np.float32)
 

@@ -108,12 +108,12 @@ class WorldParameters:
 
     def with_process_noise(self, stds) -> WorldParameters:
         """A copy with the five process noise deviations (x, y, yaw, v, omega)."""
-        return attrs.evolve(self, **dict(zip(PARAMETER_NAMES[PROCESS_NOISE : PROCESS_NOISE + 5], stds)))
+        return attrs.evolve(self, **dict(zip(PARAMETER_NAMES[PROCESS_NOISE : PROCESS_NOISE + 5], stds, strict=True)))
 
     def with_odometry_noise(self, stds, delay: float = 0.0) -> WorldParameters:
         """A copy with the five odometry noise deviations (x, y, yaw, v, omega) and its delay [s]."""
         names = PARAMETER_NAMES[ODOMETRY_NOISE : ODOMETRY_NOISE + 5]
-        return attrs.evolve(self, odometry_delay=delay, **dict(zip(names, stds)))
+        return attrs.evolve(self, odometry_delay=delay, **dict(zip(names, stds, strict=True)))
 
 
 PARAMETER_NAMES: tuple[str, ...] = tuple(field.name for field in attrs.fields(WorldParameters))

@@ -267,7 +267,7 @@ class World(ABC):
     def _move(self, state, command, dt, vector, acceleration) -> tuple[float, float, float, float, float]:
         """The state after ``dt`` under one acting command, without noise."""
 
-    def _check(self, parameters: WorldParameters) -> None:
+    def _check(self, parameters: WorldParameters) -> None:  # noqa: B027 - optional to override
         """Refuse parameters that these equations do not have."""
 
     def _current(self) -> tuple[np.ndarray, np.ndarray]:
@@ -320,7 +320,7 @@ class World(ABC):
         for earlier_time, earlier in reversed(self._past):
             if earlier_time <= time:
                 part = (time - earlier_time) / max(later_time - earlier_time, _TIME_TOLERANCE)
-                x, y, yaw, v, omega = (a + part * (b - a) for a, b in zip(earlier, later))
+                x, y, yaw, v, omega = (a + part * (b - a) for a, b in zip(earlier, later, strict=True))
                 yaw = wrap(earlier[2] + part * wrap(later[2] - earlier[2]))
                 return x, y, yaw, v, omega
             later_time, later = earlier_time, earlier

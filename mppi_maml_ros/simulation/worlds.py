@@ -271,7 +271,7 @@ def _battery_sag(rng, noise_seed, duration):
 
 @_named("friction_patches")
 def _friction_patches(rng, noise_seed, duration):
-    """A floor of patches of U(1, 2) m, 60 % of them with friction factors of 0.3 to 5, over 0.15 m/s^2 dry."""
+    """A floor of patches of U(1, 2) m, 60 % of them with friction factors 0.3 to 5, over 0.15 m/s^2 dry."""
     patches = FrictionPatches(_drawn_seed(rng), size=rng.uniform(1.0, 2.0))
     return _wheels(noise_seed, (patches,), coulomb=0.15)
 

@@ -43,7 +43,9 @@ def resolve(folder: str | os.PathLike, name: str) -> Path:
     """
     stem = name[: -len(SUFFIX)] if name.endswith(SUFFIX) else name
     if not _NAME.fullmatch(stem) or ".." in stem:
-        raise ArtifactError(f"artifact name must be letters, digits, '_', '-' or '.' without folders, got {name!r}")
+        raise ArtifactError(
+            f"artifact name must be letters, digits, '_', '-' or '.' without folders, got {name!r}"
+        )
     path = Path(folder) / (stem + SUFFIX)
     if path.is_symlink():
         raise ArtifactError(f"artifact {stem!r} is a symbolic link, which is refused")
@@ -82,7 +84,9 @@ def loads(data: bytes) -> tuple[dict[str, np.ndarray], dict]:
         raise ArtifactError("artifact is truncated: no header")
     (length,) = struct.unpack("<Q", data[:8])
     if length > min(MAX_HEADER_BYTES, len(data) - 8):
-        raise ArtifactError(f"artifact header must be at most {MAX_HEADER_BYTES} bytes and inside the file, got {length}")
+        raise ArtifactError(
+            f"artifact header must be at most {MAX_HEADER_BYTES} bytes and inside the file, got {length}"
+        )
     try:
         header = json.loads(data[8 : 8 + length])
         tensors = load_bytes(data)
@@ -130,7 +134,9 @@ def save(path: str | os.PathLike, tensors: dict[str, np.ndarray], manifest: dict
     temporary = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".", suffix=".partial", delete=False) as file:
+        with tempfile.NamedTemporaryFile(
+            dir=path.parent, prefix=".", suffix=".partial", delete=False
+        ) as file:
             temporary = file.name
             file.write(data)
             file.flush()
@@ -164,7 +170,9 @@ def load(path: str | os.PathLike) -> tuple[dict[str, np.ndarray], dict]:
             if not stat.S_ISREG(info.st_mode):
                 raise ArtifactError(f"artifact {path.name} is not a regular file")
             if info.st_size > MAX_FILE_BYTES:
-                raise ArtifactError(f"artifact {path.name} must be at most {MAX_FILE_BYTES} bytes, got {info.st_size}")
+                raise ArtifactError(
+                    f"artifact {path.name} must be at most {MAX_FILE_BYTES} bytes, got {info.st_size}"
+                )
             data = file.read(MAX_FILE_BYTES + 1)
     except OSError as error:
         raise ArtifactError(f"artifact {path.name} cannot be read: {error.strerror or error}") from error

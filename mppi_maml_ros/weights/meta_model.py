@@ -142,7 +142,9 @@ class MetaModel:
             input_scale=tensors["input_scale"],
             output_scale={name: tensors[f"network.{name}.output_scale"] for name in names},
             noise=tensors["noise"],
-            physics=PhysicsPrior(**{f: tensors[f"physics.{f}"] for f in ("mean", "covariance", "weight", "delay", "noise")}),
+            physics=PhysicsPrior(
+                **{f: tensors[f"physics.{f}"] for f in ("mean", "covariance", "weight", "delay", "noise")}
+            ),
             activation=str(manifest["activation"]),
             delay_taps=taps,
             model_dt=float(manifest["model_dt"]),

@@ -49,7 +49,9 @@ class WeightsSlot:
             InvalidValueError: model_dt differs; the serving snapshot is unchanged.
         """
         if weights is not None and abs(weights.model_dt - self._model_dt) > 1e-6:
-            raise InvalidValueError(f"model_dt of the weights must be {self._model_dt} s, got {weights.model_dt}")
+            raise InvalidValueError(
+                f"model_dt of the weights must be {self._model_dt} s, got {weights.model_dt}"
+            )
         with self._lock:
             self._last_version += 1
             self._previous = self._current

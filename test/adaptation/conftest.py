@@ -52,7 +52,9 @@ def drive():
             t = start + k * DT
             measured = state + noise * rng.normal(size=5)
             results.append(add_odometry(Odometry(t, measured[:3], measured[3:])))
-            command = np.array([0.5 + 0.3 * np.sin(1.3 * t), 0.6 * np.sin(0.7 * t)]) + 0.05 * rng.normal(size=2)
+            command = np.array([0.5 + 0.3 * np.sin(1.3 * t), 0.6 * np.sin(0.7 * t)]) + 0.05 * rng.normal(
+                size=2
+            )
             add_command(t, command)
             state = step(plant, state, command, history)
             history = np.concatenate([command[None], history[:-1]])

@@ -12,10 +12,15 @@ def test_a_meta_model_survives_the_disk(meta, tmp_path):
     assert again.delay_taps == meta.delay_taps and again.inner_steps == meta.inner_steps
     assert np.array_equal(again.physics.mean, meta.physics.mean)
     for name, layers in meta.networks.items():
-        assert again.weights(name, layers=again.networks[name]).digest() == meta.weights(name, layers=layers).digest()
+        assert (
+            again.weights(name, layers=again.networks[name]).digest()
+            == meta.weights(name, layers=layers).digest()
+        )
 
 
-@pytest.mark.parametrize("name", ["input_scale", "physics.mean", "network.maml.layer0.weight", "network.maml.output_scale"])
+@pytest.mark.parametrize(
+    "name", ["input_scale", "physics.mean", "network.maml.layer0.weight", "network.maml.output_scale"]
+)
 @pytest.mark.parametrize("damage", ["shape", "missing"])
 def test_a_damaged_tensor_is_refused(meta, tmp_path, name, damage):
     tensors, manifest = artifact.load(meta.save(tmp_path / "m.safetensors"))

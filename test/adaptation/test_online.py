@@ -47,7 +47,11 @@ def test_before_the_warm_up_nothing_is_tried(meta, drive):
 
 def test_until_something_fits_attempts_come_faster_than_the_timer(meta, drive):
     loop, due = online(meta, warmup_samples=20), []
-    drive(lambda s: (loop.add_odometry(s), due.append(loop.due and loop.attempt().decision))[0], loop.add_command, SLOW)
+    drive(
+        lambda s: (loop.add_odometry(s), due.append(loop.due and loop.attempt().decision))[0],
+        loop.add_command,
+        SLOW,
+    )
     attempts = [d for d in due if d is not False]
     assert attempts.count(Decision.ACCEPTED) >= 2  # nobody installed the first, so it goes on trying
     loop.attempt()
@@ -90,7 +94,9 @@ def test_a_candidate_worse_than_the_prior_is_rejected_with_its_error(meta, drive
 
 
 def test_weights_that_turned_bad_are_rolled_back(meta, drive):
-    loop = online(meta, adapter="maml", sgd=SGDConfig(inner_lr=1e-6, inner_steps=1), guard=GuardConfig(margin=0.5))
+    loop = online(
+        meta, adapter="maml", sgd=SGDConfig(inner_lr=1e-6, inner_steps=1), guard=GuardConfig(margin=0.5)
+    )
     drive(loop.add_odometry, loop.add_command, SLOW)
     loop._offered = ResidualWeights.first_order((0.3, 0.3), gain=(2.5, -2.0))
     loop.installed()
@@ -154,7 +160,9 @@ def test_an_unknown_adapter_is_refused_with_the_known_ones(meta):
         make_adapter("maml", attrs.evolve(meta, networks={}), SGDConfig())
 
 
-@pytest.mark.parametrize("field, value", [("warmup_samples", 4), ("warmup_samples", 900), ("min_samples", 60)])
+@pytest.mark.parametrize(
+    "field, value", [("warmup_samples", 4), ("warmup_samples", 900), ("min_samples", 60)]
+)
 def test_settings_out_of_range_are_refused_by_name(field, value):
     with pytest.raises(InvalidValueError, match=field):
         OnlineConfig(**{field: value})

@@ -10,7 +10,10 @@ from mppi_maml_ros.core.errors import InvalidValueError
 def layers(widths, seed=0):
     rng = np.random.default_rng(seed)
     return tuple(
-        ((rng.normal(size=(b, a)) / np.sqrt(a)).astype(np.float32), 0.1 * rng.normal(size=b).astype(np.float32))
+        (
+            (rng.normal(size=(b, a)) / np.sqrt(a)).astype(np.float32),
+            0.1 * rng.normal(size=b).astype(np.float32),
+        )
         for a, b in zip(widths, widths[1:])
     )
 
@@ -100,7 +103,9 @@ def test_a_learning_rate_that_diverges_stays_finite_by_clipping():
 
 
 def test_adam_lowers_the_loss_too():
-    result = restore_then_adapt(layers((4, 16, 3)), "tanh", *task(), SGDConfig(optimiser="adam", inner_lr=0.01))
+    result = restore_then_adapt(
+        layers((4, 16, 3)), "tanh", *task(), SGDConfig(optimiser="adam", inner_lr=0.01)
+    )
     assert result.loss_after < 0.5 * result.loss_before
 
 

@@ -26,7 +26,9 @@ def test_compose_undoes_to_body(a, b):
     assert angles.difference(back[2], a[2]) == pytest.approx(0.0, abs=1e-9)
 
 
-@given(pose, st.tuples(st.floats(-3, 3), st.floats(-1, 1), st.floats(-5, 5)).map(np.array), st.floats(0.01, 0.2))
+@given(
+    pose, st.tuples(st.floats(-3, 3), st.floats(-1, 1), st.floats(-5, 5)).map(np.array), st.floats(0.01, 0.2)
+)
 def test_displacement_twist_undoes_integrate(start, twist, dt):
     end = se2.integrate(start, twist, dt)
     assert se2.displacement_twist(start, end, dt) == pytest.approx(twist, abs=1e-5)
@@ -40,7 +42,8 @@ def test_yaw_survives_the_quaternion(yaw):
 
 
 @pytest.mark.parametrize(
-    "field, value", [("vx_max", 0.0), ("vx_max", np.nan), ("vx_min", 0.1), ("ax_min", 0.0), ("wz_max", np.inf)]
+    "field, value",
+    [("vx_max", 0.0), ("vx_max", np.nan), ("vx_min", 0.1), ("ax_min", 0.0), ("wz_max", np.inf)],
 )
 def test_limits_that_make_no_sense_are_refused_by_name(field, value):
     with pytest.raises(InvalidValueError, match=field):

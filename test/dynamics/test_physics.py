@@ -41,7 +41,9 @@ def test_one_component_and_known_noise_give_the_textbook_posterior():
     posterior = physics.fit(prior, inputs, residuals)
     for o in range(3):
         precision = prior.precision[0, o] + phi.T @ phi / 1e-4
-        mean = np.linalg.solve(precision, prior.precision[0, o] @ prior.mean[0, o] + phi.T @ residuals[:, o] / 1e-4)
+        mean = np.linalg.solve(
+            precision, prior.precision[0, o] @ prior.mean[0, o] + phi.T @ residuals[:, o] / 1e-4
+        )
         assert posterior.mean[o] == pytest.approx(mean, abs=1e-8)
 
 

@@ -15,7 +15,9 @@ DT = 0.05
 def random_weights(seed=0, taps=2, hidden=(16,), activation="tanh", size=0.05):
     rng = np.random.default_rng(seed)
     widths = [input_size(taps), *hidden, 3]
-    layers = [(rng.normal(size=(b, a)) / np.sqrt(a), 0.1 * rng.normal(size=b)) for a, b in zip(widths, widths[1:])]
+    layers = [
+        (rng.normal(size=(b, a)) / np.sqrt(a), 0.1 * rng.normal(size=b)) for a, b in zip(widths, widths[1:])
+    ]
     layers[-1] = (size * layers[-1][0], size * layers[-1][1])
     return ResidualWeights(
         linear=size * rng.normal(size=(3, feature_size(taps))),
@@ -143,7 +145,13 @@ def test_damaged_tensors_are_refused_by_name(name, damage):
 
 @pytest.mark.parametrize(
     "field, value",
-    [("delay_taps", 9), ("model_dt", 0.0), ("model_dt", np.nan), ("activation", "sine"), ("displacement_blend", 1.5)],
+    [
+        ("delay_taps", 9),
+        ("model_dt", 0.0),
+        ("model_dt", np.nan),
+        ("activation", "sine"),
+        ("displacement_blend", 1.5),
+    ],
 )
 def test_settings_out_of_range_are_refused_by_name(field, value):
     with pytest.raises(InvalidValueError, match=field):

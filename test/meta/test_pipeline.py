@@ -5,10 +5,10 @@ import pytest
 
 pytest.importorskip("torch")
 
-from mppi_maml_ros.meta import pipeline  # noqa: E402 - after the check for torch
-from mppi_maml_ros.meta.fomaml import FOMAMLConfig  # noqa: E402
-from mppi_maml_ros.meta.tasks import WorldTasks, transitions_of  # noqa: E402
-from mppi_maml_ros.weights.meta_model import MetaModel  # noqa: E402
+from mppi_maml_ros.meta import pipeline
+from mppi_maml_ros.meta.fomaml import FOMAMLConfig
+from mppi_maml_ros.meta.tasks import WorldTasks, transitions_of
+from mppi_maml_ros.weights.meta_model import MetaModel
 
 SMALL = FOMAMLConfig(iterations=30, hidden=(8,), task_batch_size=4, inner_steps=3, seed=7)
 

@@ -66,7 +66,9 @@ def test_the_first_element_of_the_sequence_is_what_is_returned_before_any_shift(
 @settings(max_examples=40, deadline=None)
 def test_every_command_is_finite_and_within_the_limits(state, speed, last):
     controller = MPPIController(attrs.evolve(CONFIG, batch_size=32), LIMITS, 0)
-    command = controller.compute_control(np.array(state), straight(speed), HISTORY, np.array(last), None).command
+    command = controller.compute_control(
+        np.array(state), straight(speed), HISTORY, np.array(last), None
+    ).command
     assert np.isfinite(command).all()
     assert (command >= LIMITS.low - 1e-6).all() and (command <= LIMITS.high + 1e-6).all()
 
@@ -161,7 +163,14 @@ def test_noise_is_antithetic_of_the_right_size_and_keeps_the_nominal(knots):
 
 @pytest.mark.parametrize(
     "field, value",
-    [("batch_size", 1), ("time_steps", 1), ("temperature", 0.0), ("vx_std", np.nan), ("noise_knots", 1), ("model_dt", 9)],
+    [
+        ("batch_size", 1),
+        ("time_steps", 1),
+        ("temperature", 0.0),
+        ("vx_std", np.nan),
+        ("noise_knots", 1),
+        ("model_dt", 9),
+    ],
 )
 def test_tunables_out_of_range_are_refused_by_name(field, value):
     with pytest.raises(InvalidValueError, match=field):

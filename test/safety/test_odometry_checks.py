@@ -465,3 +465,93 @@ def test_a_jump_after_a_long_time_of_peace_is_noticed():
     for k in range(200):
         assert clock.look(100.0 + 0.05 * k, 10.0 + 0.05 * k) is ClockEvent.NONE
     assert clock.look(111.2, 20.0) is ClockEvent.FORWARD
+
+
+# Thresholds that are exact in binary, so that each can be met to the last bit.
+
+EXACT = {
+    "max_speed": 1.0,
+    "max_yaw_rate": 1.0,
+    "teleport_margin": 0.25,
+    "teleport_yaw_margin": 0.25,
+    "future_tolerance": 0.125,
+    "quaternion_tolerance": 0.25,
+}
+BIT = 2.0**-20
+
+
+@pytest.mark.parametrize(
+    "changes, reason",
+    [
+        ({"now": 99.875}, Reason.FUTURE),
+        ({"now": 100.25}, Reason.STALE),
+        ({"orientation": (0.0, 0.0, 0.0, 1.25)}, Reason.QUATERNION),
+        ({"orientation": (0.0, 0.0, 0.0, 0.75)}, Reason.QUATERNION),
+    ],
+)
+def test_a_tolerance_that_is_just_met_passes_and_a_bit_more_does_not(changes, reason):
+    checks = OdometryChecks(OdometryTolerances(**EXACT))
+    assert checks.check(**message(100.0) | changes).accepted
+    name, value = next(iter(changes.items()))
+    outward = {
+        "now": lambda t: t + math.copysign(BIT, t - 100.0),
+        "orientation": lambda q: (0, 0, 0, q[3] + math.copysign(BIT, q[3] - 1.0)),
+    }
+    checks.reset()
+    assert checks.check(**message(100.0) | {name: outward[name](value)}).reason is reason
+
+
+@pytest.mark.fault(6)
+@pytest.mark.parametrize("field, size", [("position", 0.5), ("yaw", 0.5)])
+def test_a_motion_that_is_just_possible_passes_and_a_bit_more_does_not(field, size):
+    for extra, accepted in ((0.0, True), (1e-9, False)):
+        checks = OdometryChecks(OdometryTolerances(**EXACT))
+        checks.check(**message(100.0))
+        moved = {"x": size + extra} if field == "position" else {"yaw": size - 1e-12 + extra}
+        assert checks.check(**message(100.25, **moved)).accepted == accepted
+
+
+@pytest.mark.fault(6)
+def test_teleports_just_a_second_apart_are_repeated():
+    checks = OdometryChecks(OdometryTolerances(**EXACT))
+    checks.check(**message(100.0))
+    checks.check(**message(100.25, x=50.0))
+    checks.check(**message(100.5, x=50.0))
+    assert checks.check(**message(101.25, x=99.0)).repeated
+
+
+@pytest.mark.parametrize("stamp", [0.0, 2.0**-30, 0.5])
+def test_time_may_begin_at_zero(checks, stamp):
+    assert checks.check(**message(stamp, now=stamp)).accepted
+
+
+@pytest.mark.fault(8)
+def test_the_message_tells_how_late_a_message_came(checks):
+    checks.check(**message(100.0))
+    assert "0.050 s" in checks.check(**message(99.95, now=100.0)).message
+
+
+def test_the_defaults_are_those_of_the_limits():
+    tolerances = OdometryTolerances()
+    assert (tolerances.max_speed, tolerances.max_yaw_rate, tolerances.max_coordinate) == (1.0, 1.9, 1e7)
+
+
+@pytest.mark.parametrize(
+    "now, steady, event",
+    [
+        (99.75, 10.0, ClockEvent.NONE),
+        (99.75 - BIT, 10.0, ClockEvent.BACK),
+        (101.5, 10.5, ClockEvent.NONE),
+        (101.5 + BIT, 10.5, ClockEvent.FORWARD),
+    ],
+)
+def test_a_clock_that_just_meets_a_threshold_has_not_jumped(now, steady, event):
+    clock = ClockCheck(jump_forward=1.0, jump_back=0.25)
+    clock.look(100.0, 10.0)
+    assert clock.look(now, steady) is event
+
+
+def test_a_clock_that_reads_little_can_jump():
+    clock = ClockCheck()
+    clock.look(0.5, 10.0)
+    assert clock.look(3.0, 10.0) is ClockEvent.FORWARD

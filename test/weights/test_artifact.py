@@ -18,7 +18,9 @@ def test_what_is_saved_is_what_is_loaded(tmp_path):
     path = artifact.save(tmp_path / "w.safetensors", TENSORS, MANIFEST)
     tensors, manifest = artifact.load(path)
     assert manifest == MANIFEST
-    assert {name: t.tolist() for name, t in tensors.items()} == {name: t.tolist() for name, t in TENSORS.items()}
+    assert {name: t.tolist() for name, t in tensors.items()} == {
+        name: t.tolist() for name, t in TENSORS.items()
+    }
 
 
 @given(st.data())

@@ -1,5 +1,5 @@
 """Adapters: from transitions to residual weights, one file each, behind one interface."""
 
-from .base import Adapter, Adaptation, make_adapter, ADAPTERS
+from .base import ADAPTERS, Adaptation, Adapter, make_adapter
 
 __all__ = ["ADAPTERS", "Adaptation", "Adapter", "make_adapter"]

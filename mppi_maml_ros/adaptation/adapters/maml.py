@@ -58,7 +58,9 @@ class MAMLAdapter:
     def __init__(self, meta: MetaModel, sgd: SGDConfig, physics: bool):
         self.name = "physics+maml" if physics else "maml"
         if self.name not in meta.networks:
-            raise InvalidValueError(f"the meta-model has no network for {self.name!r}, only {sorted(meta.networks)}")
+            raise InvalidValueError(
+                f"the meta-model has no network for {self.name!r}, only {sorted(meta.networks)}"
+            )
         self._meta, self._sgd = meta, sgd
         self._theta = meta.networks[self.name]
         self._physics = PhysicsAdapter(meta) if physics else None
@@ -96,7 +98,8 @@ class MAMLAdapter:
             last, bias = layers[-1]
             predicted = network(meta.weights(self.name, layers=layers), data.inputs[watch])
             share = trust(predicted, targets[watch] * scale, noise).astype(np.float32)
-            layers = (*layers[:-1], (last * share[:, None], bias * share))
+            # A network that is not trusted at all need not be evaluated in every rollout.
+            layers = (*layers[:-1], (last * share[:, None], bias * share)) if share.any() else ()
         return Adaptation(
             weights=meta.weights(self.name, linear=linear, layers=layers),
             loss_before=result.loss_before,
