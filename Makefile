@@ -36,7 +36,7 @@ export ROS_AUTOMATIC_DISCOVERY_RANGE := LOCALHOST
 
 help:  ## show this text
 	@echo "usage: make TARGET [ROS_DISTRO=jazzy|kilted] [PYTHON=python3] [ARGS='...']"; echo
-	@sed -nE 's/^([a-z-]+):.*## (.*)$$/  \1|\2/p' $(firstword $(MAKEFILE_LIST)) | column -t -s '|'
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-11s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 setup: $(STAMPS)/requirements  ## create or update the environment and install the package into it
 	@$(BIN)/python scripts/dev_install.py
@@ -53,7 +53,7 @@ demo: setup  ## run 30 s of the whole system, report into demo_report/
 bench: bench-mppi  ## run every benchmark
 	$(BIN)/mppi-maml compare $(ARGS)
 
-bench-mppi: setup  ## time the control step (JSON=FILE: write the numbers there)
+bench-mppi: setup $(STAMPS)/bench  ## time the control step (JSON=FILE: write the numbers there)
 	$(BIN)/python benchmarks/mppi.py $(if $(JSON),--json "$(JSON)") $(ARGS)
 
 clean:  ## remove builds, caches and reports, keep the environment
@@ -90,4 +90,9 @@ $(STAMPS)/requirements: requirements/build.txt $(ROS_REQUIREMENTS) $(STAMPS)/tor
 	@echo "installing ROS 2 $(ROS_DISTRO) and the build requirements"
 	@$(PIP) -qq -r requirements/build.txt \
 	  $$(sed -nE 's/^([a-z].*)$$/ros-$(ROS_DISTRO)-\1/p' $(ROS_REQUIREMENTS))
+	@touch $@
+
+# What the benchmarks compare with.
+$(STAMPS)/bench: $(STAMPS)/requirements
+	@$(PIP) -qq pytorch_mppi
 	@touch $@

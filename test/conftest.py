@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import socket
+import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -66,6 +67,22 @@ def pytest_report_header() -> str:
     if not HAS_ROS:
         return "ROS 2: none here, its tests are left out"
     return f"ROS 2: domain {os.environ['ROS_DOMAIN_ID']}, {os.environ['ROS_AUTOMATIC_DISCOVERY_RANGE']}"
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Compile the installed package's kernels before a test times nodes that would compile them at start.
+
+    `make setup` did so; `colcon build` does not. Takes a second where they are compiled already.
+    """
+    started = ROOT / "test" / "system"
+    if (
+        HAS_ROS
+        and not session.config.option.collectonly
+        and any(started in item.path.parents for item in session.items)
+    ):
+        # from a folder that does not hold the sources: these would be imported instead
+        command = [sys.executable, "-m", f"{NAME}.warm_up"]
+        subprocess.run(command, cwd=tempfile.gettempdir(), check=True, stdout=subprocess.DEVNULL)
 
 
 @pytest.fixture(scope="session")

@@ -218,8 +218,8 @@ class OnlineAdaptation:
         best = min(options, key=lambda weights: prediction_error(weights, held)[0])
         self._offered = best
         name = "the prior" if best is self._prior else "the earlier weights"
-        errors = f"what serves errs by {verdict.current:.3g} m^2 on fresh data, the prior by {verdict.prior:.3g}"
-        reason = f"{errors}: back to {name}"
+        errors = f"{verdict.current:.3g} m^2 on fresh data, the prior by {verdict.prior:.3g}"
+        reason = f"what serves errs by {errors}: back to {name}"
         return outcome(Decision.ROLLED_BACK, reason, best)
 
     def installed(self) -> None:

@@ -108,7 +108,8 @@ class WorldParameters:
 
     def with_process_noise(self, stds) -> WorldParameters:
         """A copy with the five process noise deviations (x, y, yaw, v, omega)."""
-        return attrs.evolve(self, **dict(zip(PARAMETER_NAMES[PROCESS_NOISE : PROCESS_NOISE + 5], stds, strict=True)))
+        names = PARAMETER_NAMES[PROCESS_NOISE : PROCESS_NOISE + 5]
+        return attrs.evolve(self, **dict(zip(names, stds, strict=True)))
 
     def with_odometry_noise(self, stds, delay: float = 0.0) -> WorldParameters:
         """A copy with the five odometry noise deviations (x, y, yaw, v, omega) and its delay [s]."""

@@ -418,6 +418,6 @@ def test_a_signal_ends_it_with_zero_and_exit_code_0(bench, node_process):
         assert code == 0, output
         assert "Traceback" not in output
         assert "torch imported: False" in output
-        assert statuses[name][-1].code == ControllerStatus.SHUTDOWN
+        bench.until(lambda heard=statuses[name]: heard[-1].code == ControllerStatus.SHUTDOWN, 2.0)
         ramp = np.array([v for at, v, _ in robot.commands if at > sent])
         assert np.diff(ramp).min() >= -3.0 * 0.12  # it ramps, it does not jump

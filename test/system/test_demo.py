@@ -35,7 +35,8 @@ def start_demo(root, tmp_path, *arguments):
         "import sys; from mppi_maml_ros.cli import main; sys.exit(main())",
         "demo",
     ]
-    environment = {**os.environ, "PYTHONPATH": str(root), "TMPDIR": str(temporary), "FORCE_COLOR": "1"}
+    search = os.pathsep.join([str(root), os.environ.get("PYTHONPATH", "")])
+    environment = {**os.environ, "PYTHONPATH": search, "TMPDIR": str(temporary), "FORCE_COLOR": "1"}
     environment.pop("_ROS_WHEELS_BOOTSTRAP_COMPLETE", None)
     with default_interrupt():
         return subprocess.Popen(
