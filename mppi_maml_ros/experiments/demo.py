@@ -64,6 +64,10 @@ FIGURES: dict[str, dict[str, float]] = {
 }
 """References that fit into a room; under the default limits the slowest of the demo's worlds can keep up."""
 
+RAMP_TIME = 2.0
+"""Time over which the reference gains speed [s]. A reference that starts at full speed leaves any
+robot with lag behind, whatever it knows, and that would hide in both runs what is compared."""
+
 VARIANTS = {
     "kinematic": ({"model": "kinematic"}, {"enabled": False}),
     "adaptive": ({"model": "residual"}, {"enabled": True}),
@@ -223,6 +227,7 @@ def node_parameters(variant: str, settings: DemoSettings, world: WorldParameters
             **controller,
             "seed": settings.seed,
             "reference": settings.reference,
+            "reference_ramp_time": RAMP_TIME,
             **FIGURES[settings.reference],
         },
         "adaptation": dict(adaptation),

@@ -134,6 +134,9 @@ REFERENCE_TABLE = (
         lengths=(0, 3),
         element=float,
     ),
+    Declared(
+        "reference_ramp_time", 0.0, "A figure gains speed from standstill over this time", "s", 0.0, 60.0
+    ),
     Declared("circle.radius", 5.0, "Radius of the circle", "m", 1e-2, 1000.0),
     Declared("circle.speed", 0.5, "Speed along the circle", "m/s", 1e-3, 20.0),
     Declared("figure8.size", 2.5, "Half the width of the figure of eight", "m", 1e-2, 1000.0),
@@ -231,7 +234,7 @@ class Settings:
             prefix = control.reference + "."
             figure = FIGURES[control.reference](
                 **{name.removeprefix(prefix): v for name, v in values.items() if name.startswith(prefix)}
-            )
+            ).eased(values["reference_ramp_time"])
         initial = None
         if control.model == "dynamic":
             d = {name.removeprefix("dynamic."): values[name] for name in _names(DYNAMIC_TABLE)}

@@ -93,6 +93,18 @@ class Figure(ABC):
         """
         return _Anchored(self, origin)
 
+    def eased(self, ramp_time: float) -> Figure:
+        """The same path from standstill: its clock gains speed evenly over ``ramp_time`` [s].
+
+        From then on the figure runs at its own speed, ``ramp_time / 2`` late. 0 changes nothing.
+
+        Raises:
+            InvalidValueError: a ramp time below 0 or not finite.
+        """
+        if not (0.0 <= ramp_time < math.inf):
+            raise InvalidValueError(f"ramp_time must be finite and at least 0 s, got {ramp_time}")
+        return _Eased(self, float(ramp_time)) if ramp_time > 0.0 else self
+
 
 def _finite_time(t) -> np.ndarray:
     t = np.asarray(t, dtype=float)
@@ -232,3 +244,21 @@ class _Anchored(Figure):
         x, y, yaw, v, omega = self._mirrored(t)
         moved = compose(self._frame, np.stack([x, y, yaw], axis=-1))
         return moved[..., 0], moved[..., 1], moved[..., 2], v, omega
+
+
+@attrs.frozen(eq=False)
+class _Eased(Figure):
+    figure: Figure
+    ramp_time: float
+
+    @property
+    def turns_right_first(self) -> bool:
+        return self.figure.turns_right_first
+
+    def _path(self, t):
+        ramp = np.clip(t, 0.0, self.ramp_time)
+        rate = ramp / self.ramp_time
+        clock = 0.5 * rate * ramp + (t - ramp)
+        rate = np.where(t < 0.0, 1.0, rate)
+        x, y, yaw, v, omega = self.figure._path(clock)
+        return x, y, yaw, v * rate, omega * rate

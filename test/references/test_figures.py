@@ -147,3 +147,38 @@ def test_bad_times_and_origins_are_refused():
 def test_figures_are_found_by_name():
     assert set(FIGURES) == {"circle", "figure8", "sine", "straight"}
     assert FIGURES["circle"]() == circle()
+
+
+@pytest.mark.parametrize("name", sorted(FIGURES))
+def test_an_eased_figure_starts_at_rest_and_is_then_late_by_half_the_ramp(name):
+    figure = FIGURES[name]()
+    eased = figure.eased(2.0)
+    assert eased.pose_at(0.0) == pytest.approx(figure.pose_at(0.0))
+    assert eased.twist_at(0.0) == pytest.approx([0.0, 0.0])
+    later = np.array([2.0, 3.0, 7.5])
+    assert eased.pose_at(later) == pytest.approx(figure.pose_at(later - 1.0))
+    assert eased.twist_at(later) == pytest.approx(figure.twist_at(later - 1.0))
+
+
+@pytest.mark.parametrize("name", sorted(FIGURES))
+def test_an_eased_figures_twist_is_the_derivative_of_its_pose(name):
+    eased = FIGURES[name]().eased(3.0)
+    t, h = np.linspace(0.1, 5.0, 40), 1e-5
+    before, after = eased.pose_at(t - h), eased.pose_at(t + h)
+    speed = np.hypot(*(after - before)[:, :2].T) / (2 * h)
+    assert speed == pytest.approx(eased.twist_at(t)[:, 0], abs=1e-4)
+
+
+def test_an_eased_figure_can_be_anchored_and_a_ramp_of_zero_changes_nothing():
+    figure = FIGURES["sine"]()
+    assert figure.eased(0.0) is figure
+    origin = np.array([1.0, 2.0, 0.5])
+    anchored = figure.eased(2.0).anchored(origin)
+    assert anchored.pose_at(0.0) == pytest.approx(origin)
+    assert anchored.pose_at(4.0) == pytest.approx(figure.anchored(origin).pose_at(3.0))
+
+
+@pytest.mark.parametrize("ramp_time", [-1.0, np.nan, np.inf])
+def test_a_ramp_time_out_of_range_is_refused(ramp_time):
+    with pytest.raises(InvalidValueError, match="ramp_time"):
+        FIGURES["circle"]().eased(ramp_time)
