@@ -10,19 +10,19 @@ from ..core.errors import InvalidValueError
 
 
 class ChangeDetector:
-    """Tells when the newest predictions are far worse than those since the last swap.
+    """Tells when the newest predictions are far worse than those before.
 
     The innovation of a transition is the one-step error of the serving model in (v, omega).
     Two statistics of the newest ``window`` innovations are watched on each axis: their mean
     square, which a blow shows in, and the square of their mean, in which the small but steady
     bias of a changed gain or lag stands out of the noise. A change is declared when one exceeds
-    its threshold times its own average since the last swap.
+    its threshold times its own average before.
 
     Args:
         window: newest innovations looked at.
         thresholds: ratios of (mean square, squared mean) that declare a change, above 1; noise
             alone reaches 25 in the second as rarely as five standard deviations.
-        reference: innovations after a swap during which nothing is declared.
+        reference: innovations after a restart during which nothing is declared.
         floor: smallest deviation of one innovation taken for normal (v [m/s], omega [rad/s]).
     """
 
@@ -37,10 +37,18 @@ class ChangeDetector:
         self._floor = np.stack([square, square / window])
         self.restart()
 
-    def restart(self) -> None:
-        """Begin a new reference period, as after a swap."""
+    def new_model(self) -> None:
+        """Another model serves: its innovations are not mixed with those of the one before.
+
+        What is normal stays: it is mostly noise, and starting over at every swap would leave the
+        detector blind most of the time.
+        """
         self._recent: deque[np.ndarray] = deque(maxlen=self._window)
         self._delayed: deque[np.ndarray] = deque()
+
+    def restart(self) -> None:
+        """Begin a new reference period, as after a change or a gap in the data."""
+        self.new_model()
         self._normal = np.zeros((2, 2))
         self._count = 0
         self._seen = 0
@@ -57,7 +65,7 @@ class ChangeDetector:
         self._delayed.append(statistic)
         if len(self._delayed) > self._window:
             self._count += 1
-            share = max(1.0 / self._count, 0.01)
+            share = max(1.0 / self._count, 0.02)
             self._normal += share * (self._delayed.popleft() - self._normal)
         if self._seen <= self._reference:
             return False

@@ -80,7 +80,9 @@ def prediction_error(
 
 def split(data: Transitions, config: GuardConfig) -> tuple[Transitions, Transitions]:
     """Older part to train on and newest part to judge by."""
-    held = max(int(round(config.held_out_share * len(data))), min(config.min_held_out, len(data)))
+    # A run of 2 n - 1 transitions holds n starts of n-step predictions.
+    fewest = min(2 * config.min_held_out - 1, len(data) // 2)
+    held = max(int(round(config.held_out_share * len(data))), fewest)
     return data[: len(data) - held], data[len(data) - held :]
 
 

@@ -19,7 +19,8 @@ from .change import ChangeDetector
 from .guard import GuardConfig, Verdict, judge, prediction_error, split
 from .sgd import SGDConfig
 
-RETRY_SAMPLES = 8  # new transitions between attempts while nothing fits yet
+KEPT_AFTER_CHANGE = 6  # transitions; a blow is noticed within about as many
+RETRY_SAMPLES = 4  # new transitions between attempts while nothing fits yet
 
 
 class Decision(enum.IntEnum):
@@ -158,7 +159,7 @@ class OnlineAdaptation:
         changed = [self._detector.update(error) for error in errors]  # every one has to be counted
         if any(changed):
             self.changes_detected += 1
-            self.buffer.keep_newest(self.config.min_samples)
+            self.buffer.keep_newest(KEPT_AFTER_CHANGE)
             self._detector.restart()
             self._eager = True
             return True
@@ -227,7 +228,7 @@ class OnlineAdaptation:
         if self._offered is not None:
             self._previous, self._serving, self._offered = self._serving, self._offered, None
             self._eager = False
-            self._detector.restart()
+            self._detector.new_model()
 
     def refused(self) -> None:
         """The controller has refused the last offer, or could not be asked."""
