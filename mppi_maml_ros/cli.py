@@ -11,6 +11,7 @@ from pathlib import Path
 import click
 
 from . import __version__
+from .experiments.compare_command import compare
 
 _REFERENCES = ("circle", "figure8", "sine", "straight")
 _TRAINING_HELP = {
@@ -130,6 +131,9 @@ def meta_train(out: Path | None, plot: Path | None, **settings) -> None:
     from .meta.fomaml import FOMAMLConfig
 
     run_meta_train(FOMAMLConfig(**settings), *default_paths(out, plot), Console())
+
+
+cli.add_command(compare)
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -44,7 +44,7 @@ class OnlineConfig:
     """Settings of the adaptation loop.
 
     Attributes:
-        adapter: ``physics+maml``, ``maml`` or ``physics``.
+        adapter: one of adaptation.adapters.ADAPTERS.
         warmup_samples: usable transitions before the first attempt.
         min_samples: usable transitions that an attempt needs after a change emptied the buffer.
         buffer_size: transitions kept.

@@ -7,8 +7,9 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from ..adaptation.adapters import META_TRAINED
 from ..meta.fomaml import FOMAMLConfig
-from ..meta.pipeline import NETWORKS, Outcome, meta_train
+from ..meta.pipeline import Outcome, meta_train
 from ..meta.pipeline import Progress as Report
 from .plots import learning_curves, save
 
@@ -53,7 +54,7 @@ def run_meta_train(config: FOMAMLConfig, out: Path, plot: Path, console: Console
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=console, refresh_per_second=4) as progress:
-        tasks = {name: progress.add_task(name, total=config.iterations, line="") for name in NETWORKS}
+        tasks = {name: progress.add_task(name, total=config.iterations, line="") for name in META_TRAINED}
 
         def show(report: Report) -> None:
             progress.update(

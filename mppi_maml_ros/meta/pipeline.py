@@ -10,6 +10,7 @@ import attrs
 import numpy as np
 import torch
 
+from ..adaptation.adapters import META_TRAINED
 from ..adaptation.adapters.maml import output_weight
 from ..core.errors import MppiMamlError
 from ..dynamics import physics
@@ -21,7 +22,6 @@ from .tasks import TaskPool, WorldTasks
 PHYSICS_TASKS = 3000  # worlds for the physics prior
 POOL_TASKS = 1500  # worlds for meta-training
 HELD_OUT_TASKS = 200
-NETWORKS = ("physics+maml", "maml")
 
 
 class Cancelled(MppiMamlError):
@@ -147,7 +147,7 @@ def meta_train(
         input_scale = 1.0 / np.maximum(pool.clean_inputs.std(axis=(0, 1)), 1e-3)
         noise = np.mean((pool.residuals - pool.clean_residuals) ** 2, axis=(0, 1))
         networks, scales, curves, losses = {}, {}, {}, {}
-        for name in NETWORKS:
+        for name in META_TRAINED:
             layer = prior if "physics" in name else None
             scales[name] = _target_scale(pool, layer, noise, config)
             targets = _Targets(pool, layer, noise, input_scale, scales[name])
@@ -179,7 +179,7 @@ def meta_train(
         inner_steps=config.inner_steps,
         provenance=provenance,
     )
-    before, after = losses[NETWORKS[0]]
+    before, after = losses[META_TRAINED[0]]
     return Outcome(meta, before, after, time.monotonic() - started, curves)
 
 

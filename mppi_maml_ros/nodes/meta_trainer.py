@@ -17,7 +17,7 @@ from pathlib import Path
 
 from std_srvs.srv import Trigger
 
-from ..adaptation.adapters import ADAPTERS
+from ..adaptation.adapters import META_TRAINED
 from ..core.errors import ArtifactError, InvalidValueError
 from ..msg import MetaTrainProgress
 from ..ros import conversions as to
@@ -85,7 +85,7 @@ class Job:
         saved: the artifact was written.
     """
 
-    parts = len(ADAPTERS) - 1  # every adapter but the closed-form one has a network
+    parts = len(META_TRAINED)
 
     def __init__(self, settings: dict, path: Path, work: Callable = train):
         self.settings, self.path = settings, path

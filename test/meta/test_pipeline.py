@@ -44,7 +44,7 @@ def test_the_artifact_can_be_used_by_every_adapter_and_says_how_it_was_made(quic
 def test_progress_is_reported_to_the_end_of_each_part(quick):
     reports = []
     pipeline.meta_train(SMALL, on_progress=reports.append)
-    assert {r.phase for r in reports} == set(pipeline.NETWORKS)
+    assert {r.phase for r in reports} == set(pipeline.META_TRAINED)
     assert max(r.iteration for r in reports) == 30
     assert all(np.isfinite(r.loss) and r.rate > 0 for r in reports)
 

@@ -1,4 +1,4 @@
-"""The adapter interface and the registry of names."""
+"""The adapter interface."""
 
 from __future__ import annotations
 
@@ -7,10 +7,7 @@ from typing import Protocol
 import attrs
 import numpy as np
 
-from ...core.errors import InvalidValueError
 from ...dynamics.residual import ResidualWeights
-from ...weights.meta_model import MetaModel
-from ..sgd import SGDConfig
 from ..transitions import Transitions
 
 
@@ -37,7 +34,7 @@ class Adaptation:
 
 
 class Adapter(Protocol):
-    """Restores its starting point and adapts it; never changes the meta-model."""
+    """Makes candidates from data; never changes the meta-model."""
 
     name: str
 
@@ -45,23 +42,4 @@ class Adapter(Protocol):
         """The weights before any data: theta*."""
 
     def adapt(self, data: Transitions) -> Adaptation:
-        """A candidate from ``data`` (at least one transition); deterministic."""
-
-
-def make_adapter(name: str, meta: MetaModel, sgd: SGDConfig) -> Adapter:
-    """The adapter called ``name``.
-
-    Raises:
-        InvalidValueError: unknown, or the meta-model has no network for it.
-    """
-    if name not in ADAPTERS:
-        raise InvalidValueError(f"adapter must be one of {', '.join(ADAPTERS)}, got {name!r}")
-    from .maml import MAMLAdapter
-    from .physics import PhysicsAdapter
-
-    if name == "physics":
-        return PhysicsAdapter(meta)
-    return MAMLAdapter(meta, sgd, physics=name == "physics+maml")
-
-
-ADAPTERS = ("physics+maml", "maml", "physics")
+        """A candidate from ``data``, at least one transition; the same after the same calls."""

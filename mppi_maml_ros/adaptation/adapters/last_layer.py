@@ -1,0 +1,168 @@
+"""``last_layer``: a Bayesian linear head on physics features and meta-learned features.
+
+Each output is a_o . psi(z) + noise with psi = [phi(z), h(z)]: the features of the physics layer, whose
+coefficients have the empirical mixture prior over command delays, and the last hidden layer h of the
+network of ``physics+maml``, whose head has a zero-mean Gaussian prior. Older transitions count less
+(exponential forgetting). The posterior is closed-form, a mixture over delay components and noise levels.
+
+Source: Harrison et al., ALPaCA (WAFR 2018); O'Connell et al., Neural-Fly (Science Robotics 2022) for
+features learned offline under a head that forgets; Bishop, PRML, 3.3 and 3.4.
+"""
+
+from __future__ import annotations
+
+import attrs
+import numpy as np
+
+from ...core.errors import InvalidValueError
+from ...dynamics.features import feature_size, features
+from ...dynamics.residual import OUTPUTS, ResidualWeights
+from ...weights.meta_model import MetaModel
+from ..transitions import Transitions
+from .base import Adaptation
+from .first_order import training_loss
+from .physics import response
+
+NETWORK = "physics+maml"  # whose hidden layers are the features
+FORGETTING = 0.99  # weight of a transition relative to one that is a step newer
+HEAD_SPREAD = 1.5  # prior deviation of the head's output, in units of what the network has to learn
+
+
+@attrs.frozen(eq=False)
+class HeadPosterior:
+    """Gaussian mixture over coefficients; axes: component c, noise level g, output o, feature q.
+
+    Attributes:
+        mean: shape (C, G, 3, Q).
+        precision: shape (C, G, 3, Q, Q).
+        share: probability of (c, g) for each output, shape (C, G, 3); sums to 1 over c and g.
+        component: probability of each component, shape (C,).
+    """
+
+    mean: np.ndarray
+    precision: np.ndarray
+    share: np.ndarray
+    component: np.ndarray
+
+
+class LastLayerAdapter:
+    """Fits the head anew each time.
+
+    Args:
+        meta: meta-model; must hold the network ``physics+maml``.
+        forgetting: weight of a transition relative to one that is a step newer, in (0, 1].
+        spread: prior standard deviation of the head's output, in units of the network's output scale.
+    """
+
+    name = "last_layer"
+
+    def __init__(self, meta: MetaModel, forgetting: float = FORGETTING, spread: float = HEAD_SPREAD):
+        if NETWORK not in meta.networks:
+            raise InvalidValueError(
+                f"the meta-model has no network for {NETWORK!r}, only {sorted(meta.networks)}"
+            )
+        if not 0.0 < forgetting <= 1.0:
+            raise InvalidValueError(f"forgetting must be in (0, 1], got {forgetting}")
+        if not 0.0 < spread <= 1000.0:
+            raise InvalidValueError(f"spread must be in (0, 1000], got {spread}")
+        self._meta, self._forgetting = meta, float(forgetting)
+        self._hidden = meta.networks[NETWORK][:-1]
+        width, size, prior = len(self._hidden[-1][1]), feature_size(meta.delay_taps), meta.physics
+        variance = np.square(spread * np.asarray(meta.output_scale[NETWORK], dtype=float)) / width
+        components = len(prior.weight)
+        self._mean = np.zeros((components, OUTPUTS, size + width))
+        self._mean[..., :size] = prior.mean
+        self._precision = np.zeros((components, OUTPUTS, size + width, size + width))
+        self._precision[..., :size, :size] = prior.precision
+        diagonal = np.arange(size, size + width)
+        self._precision[..., diagonal, diagonal] = 1.0 / variance[:, None]
+        self._log_det = prior.log_det + width * np.log(variance)
+        self._posterior = self.fit(np.zeros((0, 4 + 2 * meta.delay_taps)), np.zeros((0, OUTPUTS)))
+
+    def features(self, inputs: np.ndarray) -> np.ndarray:
+        """psi(z), shape (..., Q), for inputs z of shape (..., Z)."""
+        inputs = np.asarray(inputs, dtype=float)
+        hidden = inputs * self._meta.input_scale
+        for weight, bias in self._hidden:
+            hidden = hidden @ weight.T + bias
+            hidden = np.tanh(hidden) if self._meta.activation == "tanh" else np.maximum(hidden, 0.0)
+        return np.concatenate([features(inputs), hidden], axis=-1)
+
+    def fit(self, inputs: np.ndarray, residuals: np.ndarray, weights=None) -> HeadPosterior:
+        """Posterior of the coefficients.
+
+        Args:
+            inputs: z, shape (M, Z); residuals: shape (M, 3).
+            weights: of each transition in [0, 1], shape (M,); None for ones.
+        """
+        prior, psi = self._meta.physics, self.features(inputs)
+        weights = np.ones(len(psi)) if weights is None else np.asarray(weights, dtype=float)
+        weighted = psi * weights[:, None]
+        gram, moment = weighted.T @ psi, weighted.T @ residuals  # (Q, Q), (Q, 3)
+        power = weights @ np.square(residuals)  # (3,)
+        inverse = 1.0 / prior.noise  # (G, 3)
+        precision = self._precision[:, None] + inverse[None, :, :, None, None] * gram
+        pull = np.einsum("copq,coq->cop", self._precision, self._mean)
+        right = pull[:, None] + inverse[None, :, :, None] * moment.T
+        mean = np.linalg.solve(precision, right[..., None])[..., 0]
+        evidence = 0.5 * (
+            -weights.sum() * np.log(2.0 * np.pi * prior.noise)[None]
+            - self._log_det[:, None]
+            - np.linalg.slogdet(precision)[1]
+            - power * inverse[None]
+            - np.einsum("cop,cop->co", self._mean, pull)[:, None]
+            + np.einsum("cgop,cgop->cgo", right, mean)
+        )
+        # The delay is one for all outputs; the noise level is each output's own.
+        over_levels = np.logaddexp.reduce(evidence, axis=1)  # (C, 3)
+        component = np.log(prior.weight) + over_levels.sum(axis=1)
+        component = np.exp(component - component.max())
+        component /= component.sum()
+        share = component[:, None, None] * np.exp(evidence - over_levels[:, None])
+        return HeadPosterior(mean, precision, share, component)
+
+    def variance(self, inputs: np.ndarray) -> np.ndarray:
+        """Predictive variance of the residual under the last fit, noise included.
+
+        Args:
+            inputs: z, shape (M, Z).
+
+        Returns:
+            Shape (M, 3) [(m/s)^2, (rad/s)^2, (m/s)^2]; before any data, that of the prior.
+        """
+        fit, psi = self._posterior, self.features(inputs)
+        spread = np.linalg.solve(fit.precision, psi.T)  # (C, G, 3, Q, M)
+        own = np.einsum("mq,cgoqm->cgom", psi, spread) + self._meta.physics.noise[None, :, :, None]
+        predicted = np.einsum("cgoq,mq->cgom", fit.mean, psi)
+        average = np.einsum("cgo,cgom->om", fit.share, predicted)
+        # Total variance: within the parts of the mixture and between them.
+        return np.einsum("cgo,cgom->om", fit.share, own + (predicted - average) ** 2).T
+
+    def _weights(self, posterior: HeadPosterior) -> ResidualWeights:
+        mean = np.einsum("cgo,cgoq->oq", posterior.share, posterior.mean)
+        size = feature_size(self._meta.delay_taps)
+        base = self._meta.weights(self.name, linear=mean[:, :size])
+        head = mean[:, size:].astype(np.float32)
+        if not head.any():
+            return base
+        return attrs.evolve(base, layers=(*self._hidden, (head, np.zeros(OUTPUTS, np.float32))))
+
+    def start(self) -> ResidualWeights:
+        """The prior mean: the average robot of the training distribution."""
+        return self._weights(self.fit(np.zeros((0, 4 + 2 * self._meta.delay_taps)), np.zeros((0, OUTPUTS))))
+
+    def adapt(self, data: Transitions) -> Adaptation:
+        meta = self._meta
+        age = (data.stamps[-1] - data.stamps) / data.model_dt
+        start = self.start()
+        self._posterior = self.fit(data.inputs, data.residuals, self._forgetting**age)
+        weights = self._weights(self._posterior)
+        gain, time_constant = response(weights.linear, meta.model_dt)
+        return Adaptation(
+            weights=weights,
+            loss_before=training_loss(meta, start, data),
+            loss_after=training_loss(meta, weights, data),
+            delay=float(self._posterior.component @ meta.physics.delay),
+            gain=gain,
+            time_constant=time_constant,
+        )

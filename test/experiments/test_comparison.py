@@ -1,0 +1,353 @@
+"""The comparison: its measures, its folder of results, and the command."""
+
+import csv
+import json
+import math
+
+import attrs
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from mppi_maml_ros.adaptation.adapters import ADAPTERS
+from mppi_maml_ros.adaptation.online import OnlineConfig
+from mppi_maml_ros.core.errors import InvalidValueError, MppiMamlError
+from mppi_maml_ros.dynamics.residual import ResidualWeights
+from mppi_maml_ros.experiments import comparison, metrics
+from mppi_maml_ros.experiments.compare_command import compare as command
+from mppi_maml_ros.experiments.comparison import COLUMNS, Job, Outcome, Results, Settings, jobs_of
+from mppi_maml_ros.experiments.report import Table, write_report
+from mppi_maml_ros.mppi.config import MPPIConfig
+from mppi_maml_ros.simulation.worlds import make_world
+
+REQUIRED = [
+    "model", "world", "trajectory", "seed", "rmse", "rmse_after_2s", "max_error", "gap_closed", "recovery_s",
+    "step_ms_p50", "step_ms_p99", "adapt_ms_p50",
+]  # fmt: skip
+
+# -- measures
+
+
+def test_rmse_after_leaves_the_start_out():
+    error = [10.0] * 4 + [3.0, 4.0]
+    assert metrics.rmse_after(error, dt=0.5, after=2.0) == pytest.approx(math.sqrt(12.5))
+    assert math.isnan(metrics.rms([]))
+
+
+def test_gap_closed_is_one_at_the_oracle_and_zero_at_the_kinematic_model():
+    assert metrics.gap_closed(0.05, 0.01, 0.01) == pytest.approx(1.0)
+    assert metrics.gap_closed(0.05, 0.01, 0.05) == pytest.approx(0.0)
+    assert metrics.gap_closed(0.05, 0.01, 0.02) == pytest.approx(0.75)
+    assert metrics.gap_closed(0.05, 0.01, 0.07) == pytest.approx(-0.5)
+    assert math.isnan(metrics.gap_closed(0.05, 0.05, 0.04))
+
+
+def test_recovery_is_when_the_error_stays_low_for_a_window():
+    oracle = np.ones(40)
+    error = np.concatenate([np.ones(10), np.full(6, 5.0), np.full(24, 1.15)])
+    assert metrics.recovery_time(error, oracle, dt=0.5, change=5.0) == pytest.approx(3.0)
+    assert metrics.recovery_time(oracle, oracle, dt=0.5, change=5.0) == 0.0
+    assert metrics.recovery_time(5.0 * oracle, oracle, dt=0.5, change=5.0) == math.inf
+    assert math.isnan(metrics.recovery_time(error, oracle, dt=0.5, change=19.0))
+
+
+def test_of_several_changes_the_slowest_recovery_counts_each_until_the_next():
+    oracle = np.ones(60)
+    error = np.ones(60)
+    error[10:14] = 9.0  # 2 s after the first change
+    error[30:32] = 9.0  # 1 s after the second
+    assert metrics.longest_recovery(error, oracle, 0.5, [5.0, 15.0]) == pytest.approx(2.0)
+    error[10:30] = 9.0
+    assert metrics.longest_recovery(error, oracle, 0.5, [5.0, 15.0]) == math.inf
+    assert math.isnan(metrics.longest_recovery(error, oracle, 0.5, []))
+
+
+def test_smoothness_is_the_mean_change_of_the_command():
+    assert metrics.smoothness([[0.0, 0.0], [3.0, 4.0], [3.0, 5.0]]) == pytest.approx(3.0)
+
+
+def test_confidence_interval_is_that_of_student():
+    mean, margin = metrics.mean_and_margin([1.0, 2.0, 3.0])
+    assert mean == 2.0
+    assert margin == pytest.approx(4.303 / math.sqrt(3.0))
+    assert metrics.mean_and_margin([4.0, math.nan])[0] == 4.0
+    assert math.isnan(metrics.mean_and_margin([4.0])[1])
+
+
+def test_prediction_error_uses_the_model_that_served_at_the_time():
+    """A robot at twice the commanded speed: the prior is late by 0.05 m a step, the right model by none."""
+    dt, commands = 0.05, np.tile([1.0, 0.0], (20, 1))
+    states = np.zeros((21, 5))
+    states[:, 0], states[:, 3] = 2.0 * dt * np.arange(21), 2.0
+    prior = ResidualWeights.prior(0, dt)
+    right = ResidualWeights.first_order((1e-3, 1e-3), gain=(2.0, 1.0), model_dt=dt)
+    assert metrics.prediction_error(states, commands, [(0, prior)], 3) == pytest.approx(0.15)
+    assert metrics.prediction_error(states, commands, [(0, right)], 3) == pytest.approx(0.0, abs=1e-6)
+    half = metrics.prediction_error(states, commands, [(0, prior), (9, right)], 3)
+    assert half == pytest.approx(0.15 * math.sqrt(0.5))
+    assert math.isnan(metrics.prediction_error(states, commands, [(0, prior)], 21))
+
+
+# -- what is run
+
+
+def test_every_adapter_can_be_compared():
+    names = comparison.model_names()
+    assert set(ADAPTERS) <= set(names)
+    assert {"kinematic", "dynamic", "oracle", "adaptive"} <= set(names)
+    assert len(set(names)) == len(names)
+    assert set(comparison.BASELINES) <= set(names)
+    assert set(names) - set(comparison.usual_models()) == {"oracle_nominal", OnlineConfig().adapter}
+
+
+@pytest.mark.parametrize(
+    ("kind", "arguments"),
+    [
+        ("model", (["kinematic", "best"], ["seed"], ["circle"])),
+        ("world", (["kinematic"], ["mars"], ["circle"])),
+        ("trajectory", (["kinematic"], ["seed"], ["square"])),
+    ],
+)
+def test_unknown_names_are_refused_with_the_known_ones(kind, arguments):
+    with pytest.raises(InvalidValueError, match=f"unknown {kind} .*; known: .*(oracle|everything|figure8)"):
+        jobs_of(*arguments, [0])
+
+
+def test_jobs_have_no_repeats_and_keep_groups_together():
+    jobs = jobs_of(["kinematic", "oracle", "kinematic"], ["seed", "delay"], ["circle"], [0, 1])
+    assert len(jobs) == len(set(jobs)) == 8
+    assert jobs[0].group == jobs[1].group
+
+
+def test_changes_are_those_that_last():
+    assert comparison.changes_of(make_world("friction_step"), 20.0) == [10.0]
+    assert comparison.changes_of(make_world("friction_step"), 5.0) == []
+    assert len(comparison.changes_of(make_world("terrain_change"), 20.0)) == 3
+    (load,) = comparison.changes_of(make_world("payload", 3), 20.0)
+    assert 8.0 <= load <= 12.0
+    assert comparison.changes_of(make_world("wind_gust"), 20.0) == []
+
+
+# -- the folder of results
+
+
+def outcome(model, rmse, error=0.01, changes=(), **values):
+    row = dict.fromkeys(COLUMNS, math.nan) | {"swaps": 0, "rejected": 0, "rmse": rmse, "rmse_after_2s": rmse}
+    row |= {"model": model, "world": "seed", "trajectory": "circle", "seed": 0, **values}
+    return Outcome(row, {"error": np.full(400, error, dtype=np.float32), "changes": np.array(changes)})
+
+
+def test_columns_start_with_the_agreed_ones(tmp_path):
+    results = Results(tmp_path, Settings())
+    results.add(outcome("kinematic", 0.05))
+    results.write()
+    with open(results.path, newline="") as file:
+        header, row = csv.reader(file)
+    assert header[: len(REQUIRED)] == REQUIRED
+    assert row[:5] == ["kinematic", "seed", "circle", "0", "0.05"]
+
+
+def test_gap_and_recovery_follow_when_the_yardsticks_arrive(tmp_path):
+    results = Results(tmp_path, Settings())
+    job = Job("adaptive", "seed", "circle", 0)
+    results.add(outcome("adaptive", 0.02, error=0.011, changes=[10.0]))
+    assert math.isnan(results.rows[job]["gap_closed"]) and math.isnan(results.rows[job]["recovery_s"])
+    results.add(outcome("kinematic", 0.05, error=0.05, changes=[10.0]))
+    results.add(outcome("oracle", 0.01, error=0.01, changes=[10.0]))
+    assert results.rows[job]["gap_closed"] == pytest.approx(0.75)
+    assert results.rows[job]["recovery_s"] == 0.0
+    assert results.rows[attrs.evolve(job, model="kinematic")]["recovery_s"] == math.inf
+    results.write()
+    again = Results(tmp_path, Settings()).rows
+    assert {j: repr(row) for j, row in again.items()} == {j: repr(row) for j, row in results.rows.items()}
+
+
+def test_a_model_that_fails_has_its_row(tmp_path):
+    results = Results(tmp_path, Settings())
+    for model, rmse in (("kinematic", 0.05), ("oracle", 0.01)):
+        results.add(outcome(model, rmse, changes=[10.0]))
+    job = Job("maml", "seed", "circle", 0)
+    results.add(Outcome(comparison._failed(job), {"changes": np.array([10.0])}))
+    assert results.rows[job]["rmse"] == math.inf
+    assert results.rows[job]["gap_closed"] == -math.inf
+    assert results.rows[job]["recovery_s"] == math.inf
+    results.write()
+    assert write_report(tmp_path).exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"duration": 10.0}, "duration is 20.0, now 10.0"),
+        ({"noise": 0.0}, "noise is 1.0, now 0.0"),
+        ({"mppi": MPPIConfig(batch_size=64, noise_knots=8)}, "mppi.batch_size is 512, now 64"),
+    ],
+)
+def test_results_of_other_settings_are_not_mixed(tmp_path, change, named):
+    Results(tmp_path, Settings())
+    with pytest.raises(MppiMamlError, match=named):
+        Results(tmp_path, Settings(**change))
+    Results(tmp_path, Settings())
+
+
+def test_results_of_another_meta_model_are_not_mixed(tmp_path):
+    Results(tmp_path / "out", Settings())
+    (tmp_path / "other").write_bytes(b"other")
+    with pytest.raises(MppiMamlError, match="meta_model is"):
+        Results(tmp_path / "out", Settings(artifact=tmp_path / "other"))
+
+
+def test_other_code_is_noted(tmp_path, monkeypatch):
+    assert not Results(tmp_path, Settings()).mixed_code
+    assert not Results(tmp_path, Settings()).mixed_code
+    monkeypatch.setattr(comparison, "code_digest", lambda: "changed")
+    assert Results(tmp_path, Settings()).mixed_code
+    assert "changed" in json.loads((tmp_path / "manifest.json").read_text())["code"]
+
+
+@pytest.mark.parametrize("content", ["", "model,world\nkinematic,seed\n"])
+def test_a_damaged_table_is_refused(tmp_path, content):
+    Results(tmp_path, Settings())
+    (tmp_path / "results.csv").write_text(content)
+    with pytest.raises(MppiMamlError, match="other columns"):
+        Results(tmp_path, Settings())
+
+
+def test_results_without_manifest_are_refused(tmp_path):
+    (tmp_path / "results.csv").write_text(",".join(COLUMNS) + "\n")
+    with pytest.raises(MppiMamlError, match="no manifest"):
+        Results(tmp_path, Settings())
+
+
+# -- the loop
+
+
+@pytest.fixture
+def invented(monkeypatch):
+    """Runs that cost nothing; the list of those done."""
+    done = []
+
+    def perform(job, settings, meta):
+        done.append(job)
+        return outcome(job.model, 0.01 * (1 + len(job.model)), world=job.world, seed=job.seed)
+
+    monkeypatch.setattr(comparison, "perform", perform)
+    return done
+
+
+def test_runs_that_are_there_are_not_done_again(tmp_path, invented):
+    settings = Settings()
+    first = jobs_of(["kinematic", "oracle"], ["seed"], ["circle"], [0])
+    assert comparison.compare(settings, first, Results(tmp_path, settings), processes=0) == 2
+    more = jobs_of(["kinematic", "oracle", "adaptive"], ["seed"], ["circle"], [0, 1])
+    results = Results(tmp_path, settings)
+    assert comparison.compare(settings, more, results, processes=0) == 4
+    assert len(invented) == len(set(invented)) == 6
+    assert comparison.compare(settings, more, Results(tmp_path, settings), processes=0) == 0
+    assert set(comparison.read_results(tmp_path / "results.csv")) == set(more)
+
+
+def test_what_is_finished_survives_an_interruption(tmp_path, invented):
+    settings = Settings()
+    jobs = jobs_of(["kinematic", "oracle", "dynamic"], ["seed"], ["circle"], [0])
+
+    def interrupt(job, row):
+        if job.model == "oracle":
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        comparison.compare(settings, jobs, Results(tmp_path, settings), 0, interrupt)
+    assert [job.model for job in comparison.read_results(tmp_path / "results.csv")] == ["kinematic", "oracle"]
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_a_run_that_breaks_is_named(tmp_path, monkeypatch):
+    def perform(*_):
+        raise ZeroDivisionError("float division")
+
+    monkeypatch.setattr(comparison, "perform", perform)
+    settings = Settings()
+    with pytest.raises(MppiMamlError, match="kinematic in seed on circle, seed 0 failed: ZeroDivisionError"):
+        comparison.compare(settings, [Job("kinematic", "seed", "circle", 0)], Results(tmp_path, settings), 0)
+
+
+# -- real runs
+
+
+SMALL = Settings(duration=2.0, mppi=MPPIConfig(batch_size=32, time_steps=10, noise_knots=4))
+
+
+def test_a_real_comparison_with_its_report(tmp_path):
+    jobs = jobs_of(["kinematic", "oracle", "physics", "rls"], ["coulomb"], ["circle"], [0])
+    results = Results(tmp_path, SMALL)
+    assert comparison.compare(SMALL, jobs, results, processes=0) == 4
+    rows = results.rows
+    assert all(0.0 < row["rmse"] < row["max_error"] < 1.0 for row in rows.values())
+    assert all(row["step_ms_p50"] > 0.0 for row in rows.values())
+    assert rows[jobs[2]]["adapt_ms_p50"] > 0.0 and math.isnan(rows[jobs[0]]["adapt_ms_p50"])
+    assert rows[jobs[3]]["swaps"] > 20
+    trace = results.trace(jobs[2])
+    assert trace["commands"].shape == (40, 2) and np.abs(trace["commands"]).max() <= 2.0
+    text = write_report(tmp_path).read_text()
+    images = sorted(path.name for path in (tmp_path / "images").iterdir())
+    assert "bars_circle.png" in images and "worst_runs.png" in images
+    assert all(f"(images/{name})" in text for name in images)
+
+
+def test_a_run_repeats_to_the_bit():
+    from mppi_maml_ros.weights.meta_model import MetaModel
+
+    meta = MetaModel.load(SMALL.artifact)
+    job = Job("physics", "coulomb", "circle", 1)
+    first, second = (comparison.perform(job, SMALL, meta) for _ in range(2))
+    assert first.row["rmse"] == second.row["rmse"]
+    np.testing.assert_array_equal(first.trace["commands"], second.trace["commands"])
+
+
+def test_the_command_runs_in_processes_and_resumes(tmp_path):
+    arguments = [
+        "--models", "kinematic,dynamic", "--duration", "2", "--samples", "32", "--seeds", "0", "--jobs", "1",
+        "--out", str(tmp_path),
+    ]  # fmt: skip
+    first = CliRunner().invoke(command, arguments, catch_exceptions=False)
+    assert first.exit_code == 0 and "2 runs, 0 were there" in first.output
+    assert (tmp_path / "report.md").exists()
+    again = CliRunner().invoke(command, [*arguments, "--evaluate"], catch_exceptions=False)
+    assert "0 runs, 2 were there" in again.output
+
+
+@pytest.mark.parametrize("arguments", [["--seeds", "a"], ["--seeds", "3-1"], ["--world", "seed,,delay"]])
+def test_wrong_options_are_named(arguments):
+    result = CliRunner().invoke(command, arguments)
+    assert result.exit_code == 2 and arguments[0] in result.output
+
+
+def test_a_report_needs_results(tmp_path):
+    with pytest.raises(MppiMamlError, match="no results"):
+        write_report(tmp_path / "nothing")
+
+
+# -- the report
+
+
+def rows_of(table):
+    out = {}
+    for (model, world, seed), rmse in table.items():
+        row = outcome(model, rmse, world=world, seed=seed).row
+        out[Job(model, world, "circle", seed)] = row
+    return out
+
+
+def test_gaps_that_are_not_worth_closing_do_not_count():
+    small = {("kinematic", "seed", 0): 0.030, ("oracle", "seed", 0): 0.029, ("adaptive", "seed", 0): 0.035}
+    large = {("kinematic", "delay", 0): 0.03, ("oracle", "delay", 0): 0.01, ("adaptive", "delay", 0): 0.012}
+    table = Table(rows_of(small | large))
+    assert table.gaps("adaptive") == {("delay", "circle"): pytest.approx(0.9)}
+
+
+def test_ratios_compare_only_seeds_that_both_have():
+    table = Table(
+        rows_of({("kinematic", "seed", 0): 0.02, ("adaptive", "seed", 0): 0.01, ("adaptive", "seed", 1): 9.0})
+    )
+    assert table.ratios("adaptive", "kinematic") == {("seed", "circle"): pytest.approx(0.5)}
+    assert list(table.run_ratios("adaptive", "kinematic").values()) == [pytest.approx(0.5)]
