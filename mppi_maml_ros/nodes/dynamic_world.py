@@ -159,7 +159,7 @@ class DynamicWorldNode(BaseNode):
         self._begin = self.steady_now()  # steady time at world time 0
 
         self._odometry_publisher = self.advertise(Odometry, "odom", qos.ODOMETRY)
-        self._state_publisher = self.advertise(WorldState, "~/world_state", qos.STATE)
+        self._state_publisher = self.advertise(WorldState, "~/world_state", qos.TRUTH)
         self._clock_publisher = None
         if values["publish_clock"]:
             self._clock_publisher = self.advertise(Clock, "/clock", qos.STATE)

@@ -19,6 +19,7 @@ from rclpy.qos import QoSProfile, ReliabilityPolicy
 from ..core.angles import yaw_from_quaternion
 from ..experiments.recording import AdaptationReport, ControlStep, Recording, Truth
 from ..msg import AdaptationStatus, ControllerStatus, WorldState
+from .qos import TRUTH
 
 if TYPE_CHECKING:
     from typing import Self
@@ -44,12 +45,12 @@ class DemoMonitor:
         self._context = rclpy.Context()
         rclpy.init(context=self._context, domain_id=domain, args=[])
         self._node = rclpy.create_node("demo_monitor", context=self._context, enable_rosout=False)
-        for kind, topic, callback in (
-            (WorldState, "dynamic_world/world_state", self._on_world_state),
-            (ControllerStatus, "mppi_controller/status", self._on_controller),
-            (AdaptationStatus, "adaptation/status", self._on_adaptation),
+        for kind, topic, callback, profile in (
+            (WorldState, "dynamic_world/world_state", self._on_world_state, TRUTH),
+            (ControllerStatus, "mppi_controller/status", self._on_controller, QOS),
+            (AdaptationStatus, "adaptation/status", self._on_adaptation, QOS),
         ):
-            self._node.create_subscription(kind, topic, callback, QOS)
+            self._node.create_subscription(kind, topic, callback, profile)
         self._executor = SingleThreadedExecutor(context=self._context)
         self._executor.add_node(self._node)
         self._thread = threading.Thread(target=self._spin, name="demo_monitor", daemon=True)

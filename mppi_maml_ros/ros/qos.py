@@ -17,12 +17,16 @@ from rclpy.qos import (
 from rclpy.subscription import Subscription
 
 
-def _profile(depth: int, reliability: ReliabilityPolicy) -> QoSProfile:
+def _profile(
+    depth: int,
+    reliability: ReliabilityPolicy,
+    durability: DurabilityPolicy = DurabilityPolicy.VOLATILE,
+) -> QoSProfile:
     return QoSProfile(
         history=HistoryPolicy.KEEP_LAST,
         depth=depth,
         reliability=reliability,
-        durability=DurabilityPolicy.VOLATILE,
+        durability=durability,
     )
 
 
@@ -40,6 +44,10 @@ ODOMETRY = _profile(10, ReliabilityPolicy.RELIABLE)
 
 STATE = _profile(10, ReliabilityPolicy.RELIABLE)
 """Status, diagnostics, progress, paths and markers."""
+
+TRUTH = _profile(500, ReliabilityPolicy.RELIABLE, DurabilityPolicy.TRANSIENT_LOCAL)
+"""The simulated truth: who finds the world late still gets its first seconds, by asking for
+transient local durability; nobody has to."""
 
 
 def mismatches(node: Node, endpoints: Iterable[Publisher | Subscription]) -> list[str]:
