@@ -537,9 +537,11 @@ class MppiControllerNode(BaseNode):
         return self._loop.at_rest
 
     def shutdown(self) -> None:
-        """The last command is zero, and it arrives."""
+        """The last command is zero and the last status says why, and both arrive."""
+        self._tick()
         self._publish_command((0.0, 0.0), to.to_stamp(self.now()))
         self._command_publisher.wait_for_all_acked(Duration(seconds=0.2))
+        self._status_publisher.wait_for_all_acked(Duration(seconds=0.2))
 
     # Diagnostics
 
