@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import strategies as st
 
-from mppi_maml_ros.control.command_history import CommandHistory
+from mppi_maml_ros.core.command_history import CommandHistory
 from mppi_maml_ros.core.errors import InvalidValueError
 
 
