@@ -4,6 +4,7 @@ import math
 import signal
 import statistics
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import attrs
@@ -41,11 +42,34 @@ def assert_safe(messages, limits):
         assert abs(omega) <= limits["wz_max"], omega
 
 
-def error_between(statuses, begin, end):
-    """Median tracking error [m] over control periods stamped from ``begin`` to ``end`` [s]."""
-    errors = [s.tracking_error for s in statuses if running(s) and begin <= stamp(s) <= end]
-    assert len(errors) >= 10, "too few control periods to compare"
-    return statistics.median(errors)
+def driven(statuses, with_weights):
+    """Control periods in which the robot tracked the reference, before or after the first swap."""
+    return [s for s in statuses if running(s) and (s.weights_version >= 1) == with_weights]
+
+
+def typical_error(statuses):
+    """Median tracking error [m]."""
+    assert len(statuses) >= 10, "too few control periods to compare"
+    return statistics.median(status.tracking_error for status in statuses)
+
+
+def drive_with_weights(listener, group, periods):
+    """Wait until so many control periods were driven with swapped weights; all statuses so far."""
+
+    def enough():
+        return len(driven(listener.messages("mppi_controller/status"), True)) >= periods
+
+    listener.wait_for(enough, 0.05 * periods + 20.0, f"{periods} control periods with weights", group)
+    return listener.messages("mppi_controller/status")
+
+
+def stalls(listener, longest=0.2):
+    """Times [s] until which nothing was sent for ``longest`` by the robot, or by the controller."""
+    times = []
+    for topic in ("odom", "cmd_vel"):
+        sent = [at for at, _ in listener.heard(topic)]
+        times += [after for before, after in pairwise(sent) if after - before > longest]
+    return times
 
 
 def stamp(message):
@@ -60,9 +84,9 @@ def test_four_processes_drive_adapt_and_stop(system, controller_limits):
     system.start("meta_trainer", output_folder=str(system.folder / "artifacts"))
 
     # Without odometry the robot is told to stand still.
-    listener.wait_for(
-        lambda: len(listener.heard("cmd_vel")) >= 10, START_TIMEOUT, "commands before any odometry", group
-    )
+    for topic in ("cmd_vel", "mppi_controller/status", "adaptation/status"):
+        listener.wait_for(lambda t=topic: listener.heard(t), START_TIMEOUT, f"{topic} before odometry", group)
+    listener.wait_for(lambda: len(listener.heard("cmd_vel")) >= 10, 10.0, "commands", group)
     assert not any(map(running, listener.messages("mppi_controller/status")))
     assert all(map(is_zero, listener.messages("cmd_vel")))
 
@@ -76,20 +100,9 @@ def test_four_processes_drive_adapt_and_stop(system, controller_limits):
         "adaptation/status", lambda status: status.swaps_accepted >= 1, 30.0, "a swap is accepted", group
     )
     assert accepted.decision == AdaptationStatus.ACCEPTED
-    adapted = listener.wait_for_message(
-        "mppi_controller/status", lambda status: status.weights_version >= 1, 5.0, "the weights serve", group
-    )
-    swapped = stamp(adapted)
-    listener.wait_for_message(
-        "mppi_controller/status",
-        lambda status: stamp(status) > swapped + 6.0,
-        15.0,
-        "6 s with weights",
-        group,
-    )
-    statuses = listener.messages("mppi_controller/status")
-    before = error_between(statuses, swapped - 1.0, swapped)
-    after = error_between(statuses, swapped + 4.0, swapped + 6.0)
+    statuses = drive_with_weights(listener, group, periods=120)
+    before = typical_error(driven(statuses, with_weights=False)[-20:])
+    after = typical_error(driven(statuses, with_weights=True)[-40:])
     assert after < 0.5 * before, f"{before:.3f} m before the first swap, {after:.3f} m after it"
 
     # The robot falls silent.
@@ -115,9 +128,11 @@ def test_four_processes_drive_adapt_and_stop(system, controller_limits):
 
 def test_robot_of_another_maker_is_driven_and_learned(system, controller_limits):
     listener, group = system.listener, system.group
-    group.start("robot", [sys.executable, Path(__file__).with_name("foreign_robot.py")])
     system.start("mppi_controller", reference="circle", **FIGURES["circle"])
     system.start("adaptation")
+    for topic in ("mppi_controller/status", "adaptation/status"):
+        listener.wait_for(lambda t=topic: listener.heard(t), START_TIMEOUT, f"{topic} before odometry", group)
+    group.start("robot", [sys.executable, Path(__file__).with_name("foreign_robot.py")])
 
     started = stamp(
         listener.wait_for_message(
@@ -127,24 +142,12 @@ def test_robot_of_another_maker_is_driven_and_learned(system, controller_limits)
     listener.wait_for_message(
         "adaptation/status", lambda status: status.swaps_accepted >= 1, 30.0, "a swap is accepted", group
     )
-    swapped = stamp(
-        listener.wait_for_message(
-            "mppi_controller/status",
-            lambda status: status.weights_version >= 1,
-            5.0,
-            "the weights serve",
-            group,
-        )
-    )
-    listener.wait_for_message(
-        "mppi_controller/status",
-        lambda status: stamp(status) > swapped + 5.0,
-        15.0,
-        "5 s with weights",
-        group,
-    )
-    statuses = [s for s in listener.messages("mppi_controller/status") if stamp(s) >= started]
-    assert all(map(running, statuses)), [s.reason for s in statuses if not running(s)][:3]
-    assert error_between(statuses, swapped + 3.0, swapped + 5.0) < 0.05
+    statuses = drive_with_weights(listener, group, periods=100)
+    # The only reason to stand still is a robot, or a machine, that stood still itself.
+    excused = stalls(listener)
+    for status in statuses:
+        if stamp(status) >= started and not running(status):
+            assert any(-0.5 <= stamp(status) - end <= 1.0 for end in excused), status.reason
+    assert typical_error(driven(statuses, with_weights=True)[-40:]) < 0.05
     assert_safe(listener.messages("cmd_vel"), controller_limits)
     assert group.stop() == dict.fromkeys(("robot", "mppi_controller", "adaptation"), 0)
