@@ -1,1 +1,1 @@
-"""Types, errors, angles, SE(2) and clocks: what every other package builds on."""
+"""Types, errors, angles, SE(2), clocks and the artifact file: what every other package builds on."""

@@ -18,6 +18,7 @@ from pathlib import Path
 from std_srvs.srv import Trigger
 
 from ..adaptation.adapters import META_TRAINED
+from ..core import artifact
 from ..core.errors import ArtifactError, InvalidValueError
 from ..msg import MetaTrainProgress
 from ..ros import conversions as to
@@ -27,7 +28,6 @@ from ..ros.diagnostics import ERROR, OK, Diagnostics, Report
 from ..ros.executor import Deferred, deferrable, run
 from ..ros.parameters import Declared, Parameters
 from ..srv import MetaTrain
-from ..weights import artifact
 
 NAME = "meta_trainer"
 

@@ -1,1 +1,1 @@
-"""Weights at rest and in service: the artifact file and the slot that a control step reads."""
+"""Weights at rest and in service: the meta-model and the slot that a control step reads."""

@@ -7,11 +7,11 @@ import os
 import attrs
 import numpy as np
 
+from ..core import artifact
 from ..core.errors import ArtifactError, InvalidValueError
 from ..dynamics.features import feature_size, input_size
 from ..dynamics.physics import PhysicsPrior
 from ..dynamics.residual import OUTPUTS, ResidualWeights
-from . import artifact
 
 KIND = "mppi_maml_ros/meta_model"
 
@@ -72,7 +72,7 @@ class MetaModel:
         )
 
     def save(self, path: str | os.PathLike):
-        """Write the artifact atomically; see :func:`weights.artifact.save`."""
+        """Write the artifact atomically; see :func:`core.artifact.save`."""
         tensors = {"input_scale": self.input_scale, "noise": self.noise}
         for field in ("mean", "covariance", "weight", "delay", "noise"):
             tensors[f"physics.{field}"] = getattr(self.physics, field)

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
+from mppi_maml_ros.core import artifact
 from mppi_maml_ros.core.errors import ArtifactError
-from mppi_maml_ros.weights import artifact
 from mppi_maml_ros.weights.meta_model import MetaModel
 
 

@@ -13,9 +13,9 @@ from mppi_maml_ros.srv import MetaTrain
 from rclpy.parameter import Parameter
 from std_srvs.srv import Trigger
 
+from mppi_maml_ros.core import artifact
 from mppi_maml_ros.meta.pipeline import Cancelled, Progress
 from mppi_maml_ros.nodes.meta_trainer import MetaTrainerNode
-from mppi_maml_ros.weights import artifact
 
 CODE = MetaTrain.Response
 

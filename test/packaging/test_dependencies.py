@@ -150,8 +150,8 @@ def test_only_ros_and_nodes_import_ros() -> None:
     assert wrong == []
 
 
-def test_the_core_needs_numpy_and_attrs_alone() -> None:
-    allowed = {"numpy", "attrs", "attr", NAME, "__future__", *sys.stdlib_module_names}
+def test_the_core_needs_numpy_attrs_and_safetensors_alone() -> None:
+    allowed = {"numpy", "attrs", "attr", "safetensors", NAME, "__future__", *sys.stdlib_module_names}
     wrong = [
         str(found)
         for found in IMPORTS

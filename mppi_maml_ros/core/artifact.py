@@ -21,7 +21,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load as load_bytes
 from safetensors.numpy import save as save_bytes
 
-from ..core.errors import ArtifactError
+from .errors import ArtifactError
 
 FORMAT_VERSION = 1
 SUFFIX = ".safetensors"

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mppi_maml_ros.core import artifact
 from mppi_maml_ros.core.errors import ArtifactError
-from mppi_maml_ros.weights import artifact
 
 TENSORS = {"a": np.arange(6, dtype=np.float32).reshape(2, 3), "b": np.ones(4, dtype=np.float32)}
 MANIFEST = {"kind": "test", "seed": 3}
