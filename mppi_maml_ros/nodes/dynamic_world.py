@@ -17,14 +17,15 @@ from geometry_msgs.msg import Twist, TwistStamped
 from nav_msgs.msg import Odometry
 from rosgraph_msgs.msg import Clock
 
-from ..core.errors import InvalidValueError
+from ..core.errors import InvalidValueError, MppiMamlError
 from ..msg import WorldState
 from ..ros import conversions as to
 from ..ros import qos
 from ..ros.base import BaseNode
 from ..ros.diagnostics import OK, WARN, Diagnostics, Report
 from ..ros.executor import run
-from ..ros.parameters import Declared, Parameters
+from ..ros.parameters import Declared, ParameterError, Parameters
+from ..simulation.mujoco_world import MuJoCoWorld
 from ..simulation.parameters import (
     DEFAULT_RANGES,
     MOTOR_GAIN,
@@ -40,6 +41,7 @@ from ..simulation.world import DynamicWorld
 from ..srv import RandomizeWorld
 
 NAME = "dynamic_world"
+BACKENDS = {"simulated": DynamicWorld, "mujoco": MuJoCoWorld}
 
 _CLOCK_START = 1.0  # [s] of /clock: 0 means that no time is known
 _LONGEST_CATCH_UP = 0.5  # [s] of simulated time in one go; what is beyond is lost
@@ -65,6 +67,11 @@ _MEANING = {
     "battery": "Motor gain at the start, as a fraction",
     "battery_sag": "Fraction of the motor gain that is lost every second",
     "odometry_delay": "Age of the state that odometry reports",
+    "slope": "Slope of the floor",
+    "slope_direction": "Heading that leads uphill",
+    "patch_grip": "Factor on the traction limit on patches of the floor; 1: there are none",
+    "patch_size": "Edge of such a patch",
+    "patch_coverage": "Share of the floor that is patched",
 }
 _AXES = {"x": "x", "y": "y", "yaw": "the heading", "v": "the forward velocity", "omega": "the yaw rate"}
 
@@ -95,6 +102,12 @@ def _world_range(name: str) -> Declared:
 
 
 TABLE = (
+    Declared(
+        "backend",
+        "simulated",
+        "Equations of a wheeled robot, or rigid bodies with tyres and a caster (needs mujoco)",
+        choices=tuple(BACKENDS),
+    ),
     Declared("seed", 0, "Seed of the world that is drawn at the start, and of its noise", "", 0, 2**63 - 1),
     Declared("randomize_on_start", True, "Draw the world at the start"),
     Declared("randomize_period", 0.0, "Draw another world every so often; 0: never", "s", 0.0, 1e6),
@@ -147,7 +160,12 @@ class DynamicWorldNode(BaseNode):
         parameters = self._base
         if values["randomize_on_start"]:
             parameters = randomize(np.random.default_rng(self._seed), self._ranges, self._base)
-        self._world = DynamicWorld(parameters, seed=self._seed, start=values["start_pose"])
+        try:
+            self._world = BACKENDS[values["backend"]](
+                parameters, seed=self._seed, start=values["start_pose"]
+            )
+        except MppiMamlError as error:
+            raise ParameterError(f"invalid parameter backend: {error}") from error
         self._warm_up(parameters)
         self._period = 1.0 / values["odom_rate"]
 
@@ -176,9 +194,8 @@ class DynamicWorldNode(BaseNode):
             self.every(values["randomize_period"], self._draw_another)
         self._tell("drawn" if values["randomize_on_start"] else "given")
 
-    @staticmethod
-    def _warm_up(parameters: WorldParameters) -> None:
-        world = DynamicWorld(parameters)
+    def _warm_up(self, parameters: WorldParameters) -> None:
+        world = type(self._world)(parameters)
         for _ in range(3):
             world.step((0.1, 0.1), 0.02)
 

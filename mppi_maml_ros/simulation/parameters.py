@@ -54,6 +54,9 @@ class WorldParameters:
             the square root of the step [m, m, rad, m/s, rad/s].
         odometry_noise_*: standard deviation of a measurement [m, m, rad, m/s, rad/s].
         odometry_delay: age of the state that odometry reports [s].
+        slope: of the floor [rad]; slope_direction: heading that leads uphill [rad].
+        patch_grip: factor on the traction limit on patches of the floor; 1: there are none.
+        patch_size: edge of a patch [m]; patch_coverage: share of the floor that is patched.
 
     Raises:
         InvalidValueError: a field is NaN or out of its range; the message gives the range.
@@ -87,6 +90,11 @@ class WorldParameters:
     odometry_noise_v: float = _parameter(0.0, 0.0, 0.5, "m/s")
     odometry_noise_omega: float = _parameter(0.0, 0.0, 0.5, "rad/s")
     odometry_delay: float = _parameter(0.0, 0.0, 0.3, "s")
+    slope: float = _parameter(0.0, 0.0, 0.3, "rad")
+    slope_direction: float = _parameter(0.0, -3.2, 3.2, "rad")
+    patch_grip: float = _parameter(1.0, 0.02, 1.0, "")
+    patch_size: float = _parameter(1.0, 0.1, 100.0, "m")
+    patch_coverage: float = _parameter(0.3, 0.0, 1.0, "")
 
     def as_vector(self) -> np.ndarray:
         """All parameters in the order of ``PARAMETER_NAMES``, shape (P,), float64."""
@@ -148,6 +156,7 @@ PARAMETER_HIGH = np.array([high for _, high in PARAMETER_BOUNDS.values()])
 # The first of five each: x, y, yaw, v, omega.
 ODOMETRY_NOISE = PROCESS_NOISE + 5
 ODOMETRY_DELAY = ODOMETRY_NOISE + 5
+SLOPE, SLOPE_DIRECTION, PATCH_GRIP, PATCH_SIZE, PATCH_COVERAGE = range(ODOMETRY_DELAY + 1, ODOMETRY_DELAY + 6)
 
 NOISE_STEP = 0.05
 """Step to which the process noise deviations refer [s]."""

@@ -18,8 +18,9 @@ import numpy as np
 from ..core.angles import wrap
 from ..core.errors import InvalidValueError
 from .batch import simulate_batch
-from .disturbances import Disturbance
+from .disturbances import Disturbance, friction_at
 from .parameters import (
+    ACCELERATION_LIMIT,
     BATTERY,
     BATTERY_FLOOR,
     BATTERY_SAG,
@@ -32,8 +33,13 @@ from .parameters import (
     PARAMETER_HIGH,
     PARAMETER_LOW,
     PARAMETER_NAMES,
+    PATCH_COVERAGE,
+    PATCH_GRIP,
+    PATCH_SIZE,
     PROCESS_NOISE,
     SLIP,
+    SLOPE,
+    SLOPE_DIRECTION,
     WorldParameters,
     randomize,
 )
@@ -61,6 +67,7 @@ WHEELS, HELD, SCALED = range(3)
 
 _TIME_TOLERANCE = 1e-9  # [s]
 _LONGEST_STEP = 1.0  # [s]
+GRAVITY = 9.81  # [m/s^2]
 _OLDEST_ODOMETRY = PARAMETER_BOUNDS["odometry_delay"][1]  # [s]
 
 
@@ -276,11 +283,28 @@ class World(ABC):
         if vector[BATTERY_SAG] > 0.0:
             left = vector[BATTERY] * (1.0 - vector[BATTERY_SAG] * self._time)
             vector[BATTERY] = max(left, BATTERY_FLOOR)
+        self._lie_of_the_floor(vector, acceleration)
         if self._disturbances:
             for disturbance in self._disturbances:
                 disturbance.apply(self._time, self._state, vector, acceleration)
             np.clip(vector, PARAMETER_LOW, PARAMETER_HIGH, out=vector)
         return vector, acceleration
+
+    def _lie_of_the_floor(self, vector: np.ndarray, acceleration: np.ndarray) -> None:
+        """Add what slope and patches do where the robot stands."""
+        x, y, yaw = self._state[:3]
+        if vector[SLOPE] > 0.0:
+            acceleration[0] -= GRAVITY * np.sin(vector[SLOPE]) * np.cos(vector[SLOPE_DIRECTION] - yaw)
+        if vector[PATCH_GRIP] < 1.0:
+            vector[ACCELERATION_LIMIT] *= self.grip_at(x, y)
+
+    def grip_at(self, x: float, y: float) -> float:
+        """Factor on the traction limit at (x, y) [m] by the patches of the floor."""
+        p = self._vector
+        grip = p[PATCH_GRIP]
+        if grip >= 1.0:
+            return 1.0
+        return friction_at(x, y, self._seed, p[PATCH_SIZE], p[PATCH_COVERAGE], grip, grip)
 
     def _issue(self, v: float, omega: float, delay: float) -> None:
         newest = self._pending[-1] if self._pending else (self._time, *self._acting)

@@ -179,3 +179,16 @@ def test_its_time_can_be_the_clock_of_the_others(bench, pilot):
     times = [to.seconds(message.clock) for message in clocks]
     np.testing.assert_allclose(np.diff(times), 0.02, atol=1e-6)
     assert to.seconds(pilot.odometry[-1].header.stamp) <= times[-1] + 0.1
+
+
+@pytest.mark.parametrize("backend", ["simulated", "mujoco"])
+def test_every_backend_drives_and_is_randomized_by_the_same_service(bench, pilot, backend):
+    if backend == "mujoco":
+        pytest.importorskip("mujoco", reason="the extra mujoco is not installed")
+    bench.start(DynamicWorldNode, backend=backend, randomize_on_start=False)
+    pilot.command(0.5)
+    bench.until(lambda: pilot.speed() > 0.1)
+    answer = pilot.randomize(names=["mass", "slope"], low=[1.5, 0.05], high=[1.5, 0.05])
+    assert answer.success
+    bench.until(lambda: pilot.parameters()["mass"] == 1.5 and pilot.parameters()["slope"] == 0.05)
+    bench.until(lambda: pilot.speed() < 0.0)  # no command any more: it rolls back down
