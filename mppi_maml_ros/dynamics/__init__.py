@@ -1,1 +1,1 @@
-"""Robot models: the kinematic prior, the learned residual on top of it, and their rollouts."""
+"""Robot models, known and learned, and their rollouts."""

@@ -5,9 +5,11 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
+from ..core.angles import wrap
+from ..dynamics.robot_model import RobotModel
 from ..dynamics.rollout import Trajectories
 from ..simulation.world import World
-from ..simulation.worlds import propagate_delayed, split_delay
+from ..simulation.worlds import propagate, propagate_delayed, split_delay
 
 
 @njit(cache=True)
@@ -69,3 +71,42 @@ class Oracle:
             e.kind, np.asarray(state, dtype=float), commands, past, whole, late, model_dt,
             e.vector, e.acceleration_v, e.acceleration_omega, out.x, out.y, out.yaw, out.v, out.omega,
         )  # fmt: skip
+
+
+class OracleModel(RobotModel):
+    """A world's present equations as a robot model: no noise, no command delay.
+
+    Args:
+        world: read anew at every call.
+    """
+
+    def __init__(self, world: World):
+        self._world = world
+
+    @property
+    def state_dim(self) -> int:
+        return 5
+
+    @property
+    def model_type(self) -> str:
+        return "dynamic"
+
+    def step(self, state, control, dt: float) -> np.ndarray:
+        """As the world would move under an acting command, exactly."""
+        state, control = self._checked(state, control)
+        e = self._world.equations()
+        after = np.array(
+            [
+                propagate(e.kind, *s, *u, dt, e.vector, e.acceleration_v, e.acceleration_omega)
+                for s, u in zip(state.reshape(-1, 5), control.reshape(-1, 2), strict=True)
+            ]
+        ).reshape(state.shape)
+        after[..., 2] = wrap(after[..., 2])
+        return after
+
+    def forward_dynamics(self, state, control) -> np.ndarray:
+        """Mean change over the next microsecond: the equations jump where friction changes sign."""
+        state, control = self._checked(state, control)
+        change = self.step(state, control, 1e-6) - state
+        change[..., 2] = wrap(change[..., 2])
+        return change / 1e-6
