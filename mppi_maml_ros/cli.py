@@ -39,6 +39,23 @@ class _Widths(click.ParamType):
             self.fail(f"{value!r} is not a list of integers such as 32 or 64,64", param, ctx)
 
 
+class _Faults(click.ParamType):
+    name = "FAULT"
+
+    def convert(self, value, param, ctx):
+        from .core.errors import InvalidValueError
+        from .simulation.faults import KINDS, parse
+
+        if value == "list":
+            for name, kind in KINDS.items():
+                click.echo(f"{name:<18} {kind.describe()}")
+            ctx.exit()
+        try:
+            return parse(value) if isinstance(value, str) else value
+        except InvalidValueError as error:
+            self.fail(str(error), param, ctx)
+
+
 class _TrainingCommand(click.Command):
     """Takes its options from the fields of the training's settings, which cost a second to import."""
 
@@ -95,6 +112,14 @@ def cli() -> None:
     "--domain", type=click.IntRange(0, 232), help="ROS domain to run in.  [default: one that nobody uses]"
 )
 @click.option("--keep-logs", is_flag=True, help="Keep the logs of the processes in the report.")
+@click.option(
+    "--fault",
+    "faults",
+    type=_Faults(),
+    multiple=True,
+    help="What breaks: KIND@START[+DURATION][=VALUE], such as odom_stop@10+2; may be repeated. "
+    "`--fault list` shows the kinds.",
+)
 def demo(**options) -> None:
     """Drive a robot that is unlike its model, without and with adaptation, and report.
 
@@ -105,6 +130,7 @@ def demo(**options) -> None:
 
     from .experiments.demo import DemoSettings, run_demo
 
+    options["faults"] = tuple(fault for faults in options["faults"] for fault in faults)
     try:
         from .ros.demo_monitor import DemoMonitor
     except ImportError as error:

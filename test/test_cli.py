@@ -59,12 +59,21 @@ def test_references_of_the_demo_are_those_it_knows():
         (["meta-train", "--hidden", "8,x"], 2, "--hidden"),
         (["demo", "--duration", "1"], 2, "--duration"),
         (["demo", "--reference", "square"], 2, "--reference"),
+        (["demo", "--fault", "odom_gone@3"], 2, "odom_stop"),
+        (["demo", "--fault", "clock_back@3"], 1, "clock_back"),
         (["no-such-command"], 2, "no-such-command"),
     ],
 )
 def test_wrong_usage_is_named(arguments, code, named, capsys):
     assert cli.main(arguments) == code
     assert named in capsys.readouterr().err
+
+
+def test_the_faults_of_the_demo_are_listed():
+    from mppi_maml_ros.simulation.faults import KINDS
+
+    result = invoke("demo", "--fault", "list")
+    assert result.exit_code == 0 and all(name in result.output for name in KINDS)
 
 
 def small(folder):

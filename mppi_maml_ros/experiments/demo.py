@@ -30,6 +30,7 @@ from rich.table import Table
 
 from .. import __version__
 from ..core.errors import InvalidValueError, MppiMamlError
+from ..simulation import faults
 from ..simulation.parameters import PARAMETER_UNITS, WorldParameters, randomize
 from .processes import ProcessGroup, config_file, private_domain, ros_environment
 from .recording import RUNNING, AdaptationReport, ControlStep, Recording, Run, Truth, analyse
@@ -37,6 +38,7 @@ from .recording import RUNNING, AdaptationReport, ControlStep, Recording, Run, T
 SETTLED = 5.0  # [s] after which the start from rest no longer counts
 START_TIMEOUT = 120.0  # [s] from the start of the processes to the first tracked period
 SILENCE_TIMEOUT = 5.0  # [s] without a control report before the run is given up
+RESPAWN_TIMEOUT = 30.0  # [s] likewise, when a process is killed on purpose and started again
 
 WORLD_RANGES: dict[str, tuple[float, float]] = {
     "lag_v": (0.3, 0.5),
@@ -74,6 +76,15 @@ VARIANTS = {
 }
 """Parameters of the controller and of the adaptation node in each run."""
 
+_STATES = (
+    "waiting for odometry",
+    "waiting for a plan",
+    "running",
+    "stopping",
+    "stopped",
+    "goal reached",
+)
+
 
 @attrs.frozen
 class DemoSettings:
@@ -86,6 +97,8 @@ class DemoSettings:
         reference: one of ``FIGURES``.
         domain: ROS domain to use; None for one that nobody uses.
         keep_logs: copy the logs of the processes into the report.
+        faults: what breaks, in seconds after the robot is first told to move; on no clock, since the
+            runs are compared by their stamps.
 
     Raises:
         InvalidValueError: a value is out of range.
@@ -97,6 +110,7 @@ class DemoSettings:
     reference: str = "circle"
     domain: int | None = None
     keep_logs: bool = False
+    faults: tuple[faults.Fault, ...] = ()
 
     def __attrs_post_init__(self):
         if not 0 <= self.seed < 2**31:
@@ -107,6 +121,20 @@ class DemoSettings:
             raise InvalidValueError(f"reference must be one of {', '.join(FIGURES)}, got {self.reference!r}")
         if self.domain is not None and not 0 <= self.domain <= 232:
             raise InvalidValueError(f"domain must be in [0, 232], got {self.domain}")
+        for fault in self.faults:
+            if fault.target is faults.Target.CLOCK:
+                raise InvalidValueError(
+                    f"{fault.kind} cannot be shown in the demo, which runs in real time: start dynamic_world "
+                    "with publish_clock and faults"
+                )
+            if not fault.start < self.duration:
+                raise InvalidValueError(
+                    f"{fault.kind} must start before the end at {self.duration:g} s, got {fault.start:g} s"
+                )
+
+    def faults_of(self, *targets: faults.Target) -> tuple[faults.Fault, ...]:
+        """Those that happen to ``targets``."""
+        return tuple(fault for fault in self.faults if fault.target in targets)
 
 
 class Monitor(Protocol):
@@ -234,6 +262,9 @@ def node_parameters(variant: str, settings: DemoSettings, world: WorldParameters
         "dynamic_world": {
             "seed": settings.seed,
             "randomize_on_start": False,
+            "faults": ",".join(
+                fault.spec for fault in settings.faults_of(faults.Target.ODOMETRY, faults.Target.COMMAND)
+            ),
             **{f"world.{name}": value for name, value in attrs.asdict(world).items()},
         },
     }
@@ -251,14 +282,19 @@ def _run_variant(
 ) -> Run:
     with ProcessGroup(environment, logs) as group, open_monitor(domain) as monitor:
         with _progress(console) as progress:
-            watch = _Watch(variant, settings.duration, group, monitor, progress)
+
+            def start(node: str) -> None:
+                group.start_node(node, [config_file(f"{node}.yaml"), logs / f"{node}.yaml"])
+
+            kills = _Kills(settings.faults_of(faults.Target.PROCESS), group, start)
+            watch = _Watch(variant, settings.duration, group, monitor, progress, kills)
             for node, parameters in node_parameters(variant, settings, world).items():
                 if node == "dynamic_world":
                     # The robot comes last: from its first odometry on everything is heard.
                     watch.until_heard()
                 file = logs / f"{node}.yaml"
                 file.write_text(yaml.safe_dump({f"/{node}": {"ros__parameters": parameters}}))
-                group.start_node(node, [config_file(f"{node}.yaml"), file])
+                start(node)
             watch.until_driven()
         codes = group.stop()
         recording = monitor.recording()
@@ -275,7 +311,11 @@ def _run_variant(
         run = analyse(recording, settings.duration)
     except ValueError as error:
         raise MppiMamlError(f"run {variant}: {error}") from error
-    if run.interruptions:
+    if settings.faults:
+        console.print(f"[bold]{variant}[/]", highlight=False)
+        for at, what in transitions(recording):
+            console.print(f"  {at:6.2f} s  {escape(what)}", highlight=False)
+    elif run.interruptions:
         what = f"[yellow]the robot was not driven for {len(run.interruptions)} periods:[/]"
         console.print(f"{what} {escape(run.interruptions[0])}", highlight=False)
     return run
@@ -292,13 +332,60 @@ def _progress(console: Console) -> Progress:
     )
 
 
+def transitions(recording: Recording) -> list[tuple[float, str]]:
+    """When the state of the controller changed [s], from the first tracked period on, and to what."""
+    found: list[tuple[float, str]] = []
+    start = recording.running[0].stamp if recording.running else 0.0
+    before = None
+    for step in recording.steps:
+        text = _STATES[step.state] + (f": {step.reason}" if step.reason else "")
+        if (step.state, bool(step.reason)) != before and step.stamp >= start:
+            found.append((step.stamp - start, text))
+        before = (step.state, bool(step.reason))
+    return found
+
+
+class _Kills:
+    """Kills processes when it is time to, and starts them again.
+
+    Args:
+        wanted: faults on processes.
+        group: that the processes belong to.
+        start: starts a node by its name.
+    """
+
+    def __init__(self, wanted: tuple[faults.Fault, ...], group: ProcessGroup, start: Callable[[str], None]):
+        self._group, self._start = group, start
+        kills = [(fault.start, "kill", fault) for fault in wanted]
+        respawns = [(fault.end, "start", fault) for fault in wanted if math.isfinite(fault.end)]
+        self._due = sorted([*kills, *respawns], key=lambda event: event[0])
+        self.patience = RESPAWN_TIMEOUT if wanted else SILENCE_TIMEOUT
+
+    def act(self, elapsed: float) -> None:
+        """Do what is due at ``elapsed`` [s]."""
+        while self._due and self._due[0][0] <= elapsed:
+            _, what, fault = self._due.pop(0)
+            node = faults.NODES[fault.kind]
+            if what == "start":
+                self._start(node)
+            elif process := self._group.members.pop(node, None):
+                process.send(signal.SIGKILL)
+                process.wait(SILENCE_TIMEOUT)
+
+
 class _Watch:
     """Waits for a run to get on; raises when it does not."""
 
     def __init__(
-        self, variant: str, duration: float, group: ProcessGroup, monitor: Monitor, progress: Progress
+        self,
+        variant: str,
+        duration: float,
+        group: ProcessGroup,
+        monitor: Monitor,
+        progress: Progress,
+        kills: _Kills,
     ):
-        self._variant, self._duration = variant, duration
+        self._variant, self._duration, self._kills = variant, duration, kills
         self._group, self._monitor, self._progress = group, monitor, progress
         self._task = progress.add_task(variant, total=duration, line="starting")
         self._begun = time.monotonic()
@@ -314,19 +401,21 @@ class _Watch:
         """Until ``duration`` seconds have passed since the first tracked period, and the truth is known."""
         first = self._first_tracked()
         heard, heard_at = None, time.monotonic()
+        begun, patience = heard_at, self._kills.patience
         while True:
             self._group.check()
             truth, step, report = self._monitor.latest()
             now = time.monotonic()
+            self._kills.act(now - begun)
             if step.stamp != heard:
                 heard, heard_at = step.stamp, now
-            elif now - heard_at > SILENCE_TIMEOUT:
-                self._fail(f"no word from the controller for {SILENCE_TIMEOUT:g} s")
+            elif now - heard_at > patience:
+                self._fail(f"no word from the controller for {patience:g} s")
             elapsed = min(step.stamp - first, self._duration)
             self._progress.update(self._task, completed=elapsed, line=self._line(elapsed, step, report))
             if truth is not None and truth.stamp >= first + self._duration <= step.stamp:
                 return
-            if step.stamp > first + self._duration + SILENCE_TIMEOUT:
+            if step.stamp > first + self._duration + patience:
                 self._fail("no word from the world")
             time.sleep(0.1)
 
@@ -378,6 +467,7 @@ def summarise(settings: DemoSettings, world: WorldParameters, kinematic: Run, ad
         "swaps_rejected": adaptive.swaps_rejected,
         "interrupted_periods": len(adaptive.interruptions),
         "interrupted_periods_kinematic": len(kinematic.interruptions),
+        "faults": [fault.spec for fault in settings.faults],
         "world": attrs.asdict(world),
         "machine": {"system": platform.platform(), "python": platform.python_version(), "cores": _cores()},
         "version": __version__,

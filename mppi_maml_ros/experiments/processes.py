@@ -175,7 +175,7 @@ class NodeProcess:
     ):
         self.name = name
         self.log = log_folder / f"{name}.log"
-        with open(self.log, "wb") as log, default_interrupt():
+        with open(self.log, "ab") as log, default_interrupt():
             self._process = subprocess.Popen(
                 [str(part) for part in command],
                 stdin=subprocess.DEVNULL,

@@ -25,6 +25,7 @@ from ..ros.base import BaseNode
 from ..ros.diagnostics import OK, WARN, Diagnostics, Report
 from ..ros.executor import run
 from ..ros.parameters import Declared, ParameterError, Parameters
+from ..simulation import faults
 from ..simulation.mujoco_world import MuJoCoWorld
 from ..simulation.parameters import (
     DEFAULT_RANGES,
@@ -115,6 +116,7 @@ TABLE = (
     Declared("cmd_vel_timeout", 0.5, "The motors are held at zero when cmd_vel is older", "s", 0.05, 10.0),
     Declared("enable_stamped_cmd_vel", False, "Subscribe to TwistStamped in place of Twist"),
     Declared("publish_clock", False, "Publish the world's time on /clock, for nodes with use_sim_time"),
+    Declared("faults", "", "Faults on odometry, commands and clock, such as odom_stop@10; empty: none"),
     Declared("odom_frame", "odom", "Frame of the odometry's poses"),
     Declared("base_frame", "base_link", "Frame of the odometry's twists"),
     Declared(
@@ -127,6 +129,11 @@ TABLE = (
 
 def _check(values: Mapping) -> None:
     _exact(values)
+    for fault in faults.parse(values["faults"]):
+        if fault.target is faults.Target.PROCESS:
+            raise InvalidValueError(f"faults: {fault.kind} happens to a process, which a node cannot do")
+        if fault.target is faults.Target.CLOCK and not values["publish_clock"]:
+            raise InvalidValueError(f"faults: {fault.kind} needs publish_clock")
     for name in DEFAULT_RANGES:
         try:
             validate_ranges({name: values[f"ranges.{name}"]})
@@ -161,13 +168,13 @@ class DynamicWorldNode(BaseNode):
         if values["randomize_on_start"]:
             parameters = randomize(np.random.default_rng(self._seed), self._ranges, self._base)
         try:
-            self._world = BACKENDS[values["backend"]](
-                parameters, seed=self._seed, start=values["start_pose"]
-            )
+            self._world = BACKENDS[values["backend"]](parameters, seed=self._seed, start=values["start_pose"])
         except MppiMamlError as error:
             raise ParameterError(f"invalid parameter backend: {error}") from error
         self._warm_up(parameters)
         self._period = 1.0 / values["odom_rate"]
+        self._injector = faults.Injector(faults.parse(values["faults"]), seed=self._seed)
+        self._moved_at: float | None = None  # world time of the first command to move; faults count from it
 
         self._command = (0.0, 0.0)
         self._command_until = -math.inf  # world time at which the command is too old
@@ -227,24 +234,33 @@ class DynamicWorldNode(BaseNode):
             self._advance(self._steps * self._period)
             self._publish()
 
-    def _stamp(self):
+    def _fault_time(self) -> float:
+        return -math.inf if self._moved_at is None else self._world.time - self._moved_at
+
+    def _stamp(self) -> float:
         if self._clock_publisher is not None:
-            return to.to_stamp(_CLOCK_START + self._world.time)
-        return to.to_stamp(self.now() - (self._world_now() - self._world.time))
+            return self._injector.clock(_CLOCK_START + self._world.time, self._fault_time())
+        return self.now() - (self._world_now() - self._world.time)
 
     # What goes out
 
     def _publish(self) -> None:
         values, world = self._values, self._world
-        stamp = self._stamp()
+        now = self._stamp()
+        stamp = to.to_stamp(now)
         if self._clock_publisher is not None:
             self._clock_publisher.publish(Clock(clock=stamp))
         variances = world.parameters.as_vector()[ODOMETRY_NOISE : ODOMETRY_NOISE + 5] ** 2
-        self._odometry_publisher.publish(
-            to.odometry_message(
-                stamp, values["odom_frame"], values["base_frame"], world.odometry(), variances
-            )
+        message = to.odometry_message(
+            stamp, values["odom_frame"], values["base_frame"], world.odometry(), variances
         )
+        if self._injector.faults:
+            fields = faults.OdometryFields(**to.odometry_fields(message))
+            for spoilt in self._injector.odometry(fields, self._fault_time()):
+                to.set_odometry_fields(message, spoilt.asdict())
+                self._odometry_publisher.publish(message)
+        else:
+            self._odometry_publisher.publish(message)
         self._state_publisher.publish(self._state(stamp))
 
     def _state(self, stamp) -> WorldState:
@@ -270,6 +286,12 @@ class DynamicWorldNode(BaseNode):
 
     def _on_command(self, message: Twist | TwistStamped) -> None:
         command = to.command_of(message)
+        if self._moved_at is None and any(command):
+            self._moved_at = self._world.time
+        if self._injector.faults:
+            command = self._injector.command(command, self._fault_time())
+            if command is None:
+                return
         if not all(map(math.isfinite, command)):
             self._ignored += 1
             self.get_logger().error(

@@ -69,6 +69,18 @@ def odometry_fields(message: Odometry) -> dict:
     }
 
 
+def set_odometry_fields(message: Odometry, fields: dict) -> None:
+    """Inverse of :func:`odometry_fields`, into a message that is there."""
+    message.header.frame_id, message.child_frame_id = fields["frame_id"], fields["child_frame_id"]
+    message.header.stamp = to_stamp(fields["stamp"])
+    pose, twist = message.pose.pose, message.twist.twist
+    pose.position.x, pose.position.y, pose.position.z = map(float, fields["position"])
+    q = pose.orientation
+    q.x, q.y, q.z, q.w = map(float, fields["orientation"])
+    for vector, name in ((twist.linear, "linear"), (twist.angular, "angular")):
+        vector.x, vector.y, vector.z = map(float, fields[name])
+
+
 def odometry_message(stamp: Time, odom_frame: str, base_frame: str, state, covariance=None) -> Odometry:
     """Odometry of a planar robot.
 

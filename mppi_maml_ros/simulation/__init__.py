@@ -2,5 +2,6 @@
 
 ``world`` has the wheel-level world, ``seed_world`` the two worlds of the guide, ``disturbances``
 what changes them while they run, ``worlds`` the named and seeded ones, ``batch`` many at once,
-``commands`` command sequences to drive them with. Nothing here knows a learned model.
+``commands`` command sequences to drive them with, ``faults`` what breaks around them. Nothing here
+knows a learned model.
 """

@@ -13,7 +13,8 @@ from mppi_maml_ros.core.errors import InvalidValueError
 from mppi_maml_ros.experiments import demo
 from mppi_maml_ros.experiments.demo import DemoSettings, draw_world, node_parameters
 from mppi_maml_ros.experiments.plots import demo_figure, learning_curves, save
-from mppi_maml_ros.experiments.recording import Run
+from mppi_maml_ros.experiments.recording import ControlStep, Recording, Run
+from mppi_maml_ros.simulation.faults import parse
 from mppi_maml_ros.simulation.parameters import WorldParameters
 
 KEYS = (
@@ -140,3 +141,64 @@ def test_failed_drawing_leaves_no_file(tmp_path):
 def test_settings_out_of_range_are_refused_by_name(bad):
     with pytest.raises(InvalidValueError, match=next(iter(bad))):
         DemoSettings(**bad)
+
+
+@pytest.mark.parametrize("text", ["clock_back@3", "odom_stop@40"])
+def test_faults_that_a_run_cannot_show_are_refused(text):
+    with pytest.raises(InvalidValueError, match=text.partition("@")[0]):
+        DemoSettings(faults=parse(text))
+
+
+def test_faults_of_the_robot_go_to_its_node_and_kills_do_not():
+    settings = DemoSettings(faults=parse("odom_stop@10+2,controller_kill@5,cmd_lost@20"))
+    told = node_parameters("adaptive", settings, draw_world(0))["dynamic_world"]["faults"]
+    assert parse(told) == parse("odom_stop@10+2,cmd_lost@20")
+
+
+class FakeGroup:
+    """Processes that can be killed and started."""
+
+    def __init__(self):
+        self.members, self.log = {}, []
+        self.start("mppi_controller")
+
+    def start(self, name):
+        self.log.append(f"start {name}")
+        self.members[name] = self
+
+    def send(self, number):
+        self.log.append(f"signal {int(number)}")
+
+    def wait(self, timeout):
+        pass
+
+
+def test_processes_are_killed_and_started_again_on_time():
+    group = FakeGroup()
+    kills = demo._Kills(parse("controller_kill@5+2,controller_kill@9+inf"), group, group.start)
+    kills.act(4.9)
+    assert group.log == ["start mppi_controller"]
+    kills.act(5.1)
+    assert group.log[1:] == ["signal 9"] and not group.members
+    kills.act(7.5)
+    assert group.log[2:] == ["start mppi_controller"]
+    kills.act(100.0)
+    assert group.log[3:] == ["signal 9"]
+    assert kills.patience > demo._Kills((), group, group.start).patience
+
+
+def test_what_the_controller_said_is_told_once_a_transition():
+    def step(stamp, state, reason=""):
+        return ControlStep(stamp, state, 0.0, 0.0, 0.0, 0.0, 0.0, 0, 1.0, 50.0, 1, 0, reason)
+
+    recording = Recording(
+        steps=[
+            step(1.0, 0),
+            step(2.0, 2),
+            step(3.0, 2),
+            step(4.0, 3, "a 1"),
+            step(4.1, 3, "a 2"),
+            step(5.0, 2),
+        ]
+    )
+    assert demo.transitions(recording) == [(0.0, "running"), (2.0, "stopping: a 1"), (3.0, "running")]

@@ -14,6 +14,7 @@ from rosgraph_msgs.msg import Clock
 
 from mppi_maml_ros.nodes.dynamic_world import DynamicWorldNode
 from mppi_maml_ros.ros import conversions as to
+from mppi_maml_ros.ros.parameters import ParameterError
 from mppi_maml_ros.simulation.parameters import DEFAULT_RANGES, PARAMETER_NAMES, WorldParameters, randomize
 
 
@@ -192,3 +193,31 @@ def test_every_backend_drives_and_is_randomized_by_the_same_service(bench, pilot
     assert answer.success
     bench.until(lambda: pilot.parameters()["mass"] == 1.5 and pilot.parameters()["slope"] == 0.05)
     bench.until(lambda: pilot.speed() < 0.0)  # no command any more: it rolls back down
+
+
+def test_faults_to_order_count_from_the_first_command_to_move(bench, pilot):
+    node = bench.start(
+        DynamicWorldNode,
+        randomize_on_start=False,
+        publish_clock=True,
+        faults="odom_nan@0.1+0.1,cmd_lost@0.2,odom_stop@0.3+0.3,clock_back@0.6=0.5",
+    )
+    bench.until(lambda: len(pilot.odometry) > 10)
+    assert node._moved_at is None and all(math.isfinite(m.pose.pose.position.x) for m in pilot.odometry)
+    pilot.command(0.5)
+    bench.until(lambda: node._world.time - (node._moved_at or math.inf) > 0.55)
+    assert 3 <= sum(math.isnan(message.pose.pose.position.x) for message in pilot.odometry) <= 6
+    count = len(pilot.odometry)
+    pilot.command(0.7)
+    bench.until(lambda: len(pilot.odometry) > count + 3)
+    assert node._command == (0.5, 0.0)  # the second command is lost
+    stamps = np.array([to.seconds(message.header.stamp) for message in pilot.odometry])
+    assert np.diff(stamps).max() < 0.35 and np.diff(stamps).min() < -0.1
+
+
+@pytest.mark.parametrize(
+    ("text", "named"), [("odom_gone@1", "odom_stop"), ("world_kill@1", "process"), ("clock_back@1", "clock")]
+)
+def test_a_fault_that_it_cannot_make_is_refused(bench, text, named):
+    with pytest.raises(ParameterError, match=named):
+        bench.start(DynamicWorldNode, faults=text)

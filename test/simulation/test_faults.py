@@ -1,0 +1,150 @@
+"""Faults to order: how they are written, and what each does to the messages that pass."""
+
+import math
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mppi_maml_ros.core.errors import InvalidValueError
+from mppi_maml_ros.simulation.faults import (
+    KINDS,
+    NODES,
+    SPACING,
+    Fault,
+    Injector,
+    OdometryFields,
+    Target,
+    parse,
+)
+
+
+def message(stamp=7.0, x=1.0):
+    return OdometryFields(
+        "odom", "base_link", stamp, (x, 2.0, 0.0), (0.0, 0.0, 0.0, 1.0), (0.5, 0.0, 0.0), (0.0, 0.0, 0.1)
+    )
+
+
+def sent(text, count=10, rate=20.0, seed=0):
+    """(time sent, what arrives then) of ``count`` messages."""
+    injector = Injector(parse(text), seed)
+    return [
+        (k / rate, injector.odometry(message(7.0 + k / rate, x=float(k)), k / rate)) for k in range(count)
+    ]
+
+
+def test_a_fault_is_written_with_start_duration_and_value():
+    assert parse("odom_stop@10") == (Fault("odom_stop", 10.0),)
+    assert parse(" odom_future@5+3=0.4 , odom_nan@1+1 ") == (
+        Fault("odom_future", 5.0, 3.0, 0.4),
+        Fault("odom_nan", 1.0, 1.0),
+    )
+    assert parse("odom_stale@1=2")[0].duration == math.inf and parse("") == ()
+    assert parse("clock_pause@1")[0].duration == KINDS["clock_pause"].duration
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("odom_stop", "kind@start"),
+        ("odom_gone@3", "odom_stop, odom_stutter"),
+        ("odom_stop@soon", "needs numbers"),
+        ("odom_stop@-1", "at least 0"),
+        ("odom_stop@nan", "at least 0"),
+        ("odom_stop@inf", "finite"),
+        ("odom_stop@1+0", "above 0"),
+        ("odom_stop@1+nan", "above 0"),
+        ("odom_stop@1=3", "takes no value"),
+        ("odom_drop@1=1.5", r"\[0, 1\]"),
+        ("odom_future@1=nan", r"\[0, 1e\+06\] s"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused_with_what_is_allowed(text, named):
+    with pytest.raises(InvalidValueError, match=named):
+        parse(text)
+    with pytest.raises(InvalidValueError, match="odom_stop"):
+        Fault.of("nothing", 1.0)
+
+
+@settings(max_examples=50, deadline=None)
+@given(
+    kind=st.sampled_from(sorted(KINDS)),
+    start=st.floats(0.0, 1e6),
+    duration=st.one_of(st.none(), st.floats(1e-3, 1e6)),
+)
+def test_what_is_written_is_read_again(kind, start, duration):
+    fault = Fault.of(kind, start, duration)
+    assert parse(fault.spec) == (fault,)
+    assert str(fault).startswith("from ")
+
+
+def test_every_kind_of_process_fault_has_its_node():
+    assert set(NODES) == {name for name, kind in KINDS.items() if kind.target is Target.PROCESS}
+
+
+@pytest.mark.parametrize("kind", [name for name, kind in KINDS.items() if kind.target is Target.ODOMETRY])
+def test_before_and_after_a_fault_messages_pass_unchanged(kind):
+    everything = sent(f"{kind}@0.2+0.2", count=20)
+    for t, arrived in everything:
+        if t < 0.2 or t >= 0.45:
+            assert arrived == [message(7.0 + t, x=round(20 * t))]
+    assert any(arrived != [message(7.0 + t, x=round(20 * t))] for t, arrived in everything if 0.2 <= t < 0.4)
+
+
+def arrivals(text, count=10, **options):
+    return [one for _, arrived in sent(text, count, **options) for one in arrived]
+
+
+def test_what_each_fault_on_odometry_does():
+    assert arrivals("odom_stop@0") == []
+    assert [one.stamp for one in arrivals("odom_stutter@0=0.2", 9)] == pytest.approx([7.0, 7.2, 7.4])
+    assert 20 < len(arrivals("odom_drop@0=0.5", 100)) < 80
+    assert arrivals("odom_drop@0", 50, seed=1) == arrivals("odom_drop@0", 50, seed=1)
+    assert arrivals("odom_drop@0", 50, seed=1) != arrivals("odom_drop@0", 50, seed=2)
+    late = sent("odom_late@0=0.1", 5)
+    assert [[one.stamp for one in arrived] for _, arrived in late] == [[], [], [7.0], [7.05], [7.1]]
+    assert all(math.isnan(one.position[0]) for one in arrivals("odom_nan@0"))
+    assert all(one.linear[0] == math.inf for one in arrivals("odom_inf@0"))
+    assert all(one.orientation == (0.0,) * 4 for one in arrivals("odom_quaternion@0"))
+    assert [one.position[0] for one in arrivals("odom_teleport@0=3", 3)] == [3.0, 4.0, 5.0]
+    assert [one.position[0] for one in arrivals("odom_jumping@0=3", 4)] == [3.0, 1.0, 5.0, 3.0]
+    assert [one.position[0] for one in arrivals("odom_out_of_order@0", 4)] == [1.0, 0.0, 3.0, 2.0]
+    assert [one.position[0] for one in arrivals("odom_duplicate@0", 2)] == [0.0, 0.0, 1.0, 1.0]
+    assert {one.stamp for one in arrivals("odom_frozen@0")} == {7.0}
+    assert {one.stamp for one in arrivals("odom_unstamped@0")} == {0.0}
+    assert arrivals("odom_future@0=0.5")[0].stamp == 7.5 and arrivals("odom_stale@0=2")[0].stamp == 5.0
+    assert arrivals("odom_frame@0")[0].frame_id == "not_odom"
+    assert (arrivals("odom_unframed@0")[0].frame_id, arrivals("odom_unframed@0")[0].child_frame_id) == (
+        "",
+        "",
+    )
+    flood = arrivals("odom_flood@0=100", 1)
+    assert len(flood) == 100 and flood[-1].stamp == pytest.approx(7.0)
+    assert flood[1].stamp - flood[0].stamp == pytest.approx(SPACING, rel=1e-3)
+
+
+def test_faults_act_one_after_the_other():
+    both = arrivals("odom_duplicate@0,odom_future@0=1", 1)
+    assert [one.stamp for one in both] == [8.0, 8.0]
+    assert arrivals("odom_stop@0,odom_duplicate@0") == []
+
+
+def test_what_is_on_its_way_when_a_delay_ends_still_arrives_in_order():
+    stamps = [one.stamp for one in arrivals("odom_late@0+0.2=0.1", 10)]
+    assert stamps == sorted(stamps) and len(stamps) == 10
+
+
+def test_commands_are_lost_or_spoilt():
+    injector = Injector(parse("cmd_lost@1+1,cmd_nan@3"))
+    assert injector.command((0.5, 0.1), 0.5) == (0.5, 0.1)
+    assert injector.command((0.5, 0.1), 1.5) is None
+    assert injector.command((0.5, 0.1), 2.5) == (0.5, 0.1)
+    assert all(map(math.isnan, injector.command((0.5, 0.1), 3.5)))
+
+
+def test_a_clock_jumps_and_stands_still():
+    injector = Injector(parse("clock_back@1=5,clock_pause@2+1,clock_forward@4=7"))
+    times = [0.5, 1.0, 2.0, 2.5, 3.0, 3.5, 4.0]
+    assert [injector.clock(100.0 + t, t) for t in times] == pytest.approx(
+        [100.5, 96.0, 97.0, 97.0, 97.0, 97.5, 105.0]
+    )
