@@ -1,19 +1,40 @@
-"""Batched rollouts of the residual model for MPPI, compiled with numba.
+"""Batched rollouts of the prior and the residual for MPPI, in compiled vector code.
 
-Arrays run (time, sample) with samples contiguous, so that each inner loop is one vector
-operation. Poses are relative to the robot: the rollout starts at (0, 0, 0), which keeps
+Arrays run (time, sample) with samples contiguous, and a vector of samples stays in registers
+for a whole step. Poses are relative to the robot: the rollout starts at (0, 0, 0), which keeps
 single precision exact enough anywhere on the map.
 """
 
 from __future__ import annotations
 
+from weakref import WeakKeyDictionary
+
+import attrs
 import numpy as np
 from numba import njit
 
-from .features import SOFT_SIGN_OMEGA, SOFT_SIGN_V
-from .residual import ResidualWeights
+from .features import EXTRA_FEATURES, SOFT_SIGN_OMEGA, SOFT_SIGN_V, input_size
+from .residual import OUTPUTS, ResidualWeights
+from .simd import (
+    GROUP,
+    LANES,
+    NONE,
+    RELU,
+    ROWS,
+    TANH,
+    dense_tile,
+    load,
+    round_even,
+    splat,
+    square_root,
+    store,
+)
 
-BLOCK = 128  # samples a block; all scratch of a block stays in the first-level cache
+OUTPUT_ROWS = 4  # rows of the output layer's tile; the last one is padding
+BATCH_MULTIPLE = GROUP  # a batch is a whole number of groups
+
+_TWO_PI = 2.0 * np.pi
+_PER_TURN = 1.0 / _TWO_PI
 
 
 class Trajectories:
@@ -26,187 +47,240 @@ class Trajectories:
         self.x, self.y, self.yaw, self.v, self.omega = np.zeros((5, time_steps, batch_size), dtype=np.float32)
 
 
-@njit(inline="always", fastmath=True)
-def _tanh(x):
-    # Lambert's continued fraction, [9/8]; beyond 5.5 the true value is 1 within 4e-5.
-    x = min(max(x, np.float32(-5.5)), np.float32(5.5))
-    q = x * x
-    top = x * (
-        np.float32(34459425.0)
-        + q * (np.float32(4729725.0) + q * (np.float32(135135.0) + q * (np.float32(990.0) + q)))
-    )
-    bottom = np.float32(34459425.0) + q * (
-        np.float32(16216200.0) + q * (np.float32(945945.0) + q * (np.float32(13860.0) + q * np.float32(45.0)))
-    )
-    return top / bottom
+class Tracking:
+    """Cost of the distance to a time-indexed reference, which a rollout adds up on its way.
 
+    Args:
+        position_weight: of the squared distance after each step, shape (time_steps,) [1/m^2].
+        heading_weight: of the squared heading error, shape (time_steps,) [1/rad^2].
 
-@njit(inline="always", fastmath=True)
-def _advance_pose(n, forward, lateral, rate, dt, x, y, yaw, cos, sin, out_x, out_y, out_yaw):
-    # The heading's cosine and sine are carried along and turned by half the step twice; the
-    # series is exact to single precision for the small angles of one step (below 0.5 rad).
-    half_dt = np.float32(0.5) * dt
-    for j in range(n):
-        a = rate[j] * half_dt
-        q = a * a
-        sa = a * (np.float32(1.0) + q * (np.float32(-1.0 / 6.0) + q * np.float32(1.0 / 120.0)))
-        ca = np.float32(1.0) + q * (
-            np.float32(-0.5) + q * (np.float32(1.0 / 24.0) - q * np.float32(1.0 / 720.0))
+    Attributes:
+        target: wanted poses after each step in the robot's start frame, (time_steps, 3) float32.
+    """
+
+    def __init__(self, position_weight, heading_weight):
+        self.weight = np.ascontiguousarray(
+            np.stack([position_weight, heading_weight], axis=1), dtype=np.float32
         )
-        cm = cos[j] * ca - sin[j] * sa
-        sm = sin[j] * ca + cos[j] * sa
-        x[j] += (cm * forward[j] - sm * lateral[j]) * dt
-        y[j] += (sm * forward[j] + cm * lateral[j]) * dt
-        yaw[j] += np.float32(2.0) * a
-        cos[j] = cm * ca - sm * sa
-        sin[j] = sm * ca + cm * sa
-        out_x[j] = x[j]
-        out_y[j] = y[j]
-        out_yaw[j] = yaw[j]
+        self.target = np.zeros((len(self.weight), 3), dtype=np.float32)
 
 
-@njit(cache=True, fastmath=True, error_model="numpy")
-def _rollout_kinematic(commands, dt, out_x, out_y, out_yaw, out_v, out_omega):
+def padded(samples: int) -> int:
+    """The smallest whole number of groups that holds ``samples``."""
+    return -(-samples // BATCH_MULTIPLE) * BATCH_MULTIPLE
+
+
+@njit(inline="always")
+def _turned(cos, sin, angle):
+    """Cosine and sine of a heading that turned by ``angle``; exact to single precision up to 1 rad."""
+    q = angle * angle
+    s = angle * (1.0 + q * (-1.0 / 6.0 + q * (1.0 / 120.0 - q * (1.0 / 5040.0))))
+    c = 1.0 + q * (-0.5 + q * (1.0 / 24.0 + q * (-1.0 / 720.0 + q * (1.0 / 40320.0))))
+    return cos * c - sin * s, sin * c + cos * s
+
+
+@njit(inline="always")
+def _tracking_cost(x, y, yaw, target, weight, t):
+    dx = x - target[t, 0]
+    dy = y - target[t, 1]
+    turn = yaw - target[t, 2]
+    turn -= _TWO_PI * round_even(turn * _PER_TURN)
+    return weight[t, 0] * (dx * dx + dy * dy) + weight[t, 1] * (turn * turn)
+
+
+@njit(cache=True, error_model="numpy")
+def _rollout_kinematic(
+    commands, dt, tracked, target, weight, costs, kept, out_x, out_y, out_yaw, out_v, out_omega
+):
     steps, _, samples = commands.shape
-    x, y, yaw, cos, sin, zero = np.empty((6, BLOCK), dtype=np.float32)
-    zero[:] = 0.0
-    for start in range(0, samples, BLOCK):
-        n = min(BLOCK, samples - start)
-        x[:] = 0.0
-        y[:] = 0.0
-        yaw[:] = 0.0
-        cos[:] = 1.0
-        sin[:] = 0.0
+    half_dt = np.float32(0.5) * dt
+    for j in range(0, samples, LANES):
+        # Cosine and sine belong to the heading in the middle of the step before; `behind` is
+        # what the robot turned from there to the end of that step.
+        cos = splat(1.0)
+        sin = splat(0.0)
+        x = splat(0.0)
+        y = splat(0.0)
+        yaw = splat(0.0)
+        behind = splat(0.0)
+        cost = splat(0.0)
         for t in range(steps):
-            cv = commands[t, 0, start : start + n]
-            cw = commands[t, 1, start : start + n]
-            _advance_pose(
-                n, cv, zero, cw, dt, x, y, yaw, cos, sin,
-                out_x[t, start : start + n], out_y[t, start : start + n], out_yaw[t, start : start + n],
-            )  # fmt: skip
-            ov = out_v[t, start : start + n]
-            ow = out_omega[t, start : start + n]
-            for j in range(n):
-                ov[j] = cv[j]
-                ow[j] = cw[j]
+            v = load(commands, 2 * t * samples + j)
+            omega = load(commands, (2 * t + 1) * samples + j)
+            half = omega * half_dt
+            cos, sin = _turned(cos, sin, behind + half)
+            behind = half
+            distance = v * dt
+            x += cos * distance
+            y += sin * distance
+            yaw += half + half
+            if tracked:
+                cost += _tracking_cost(x, y, yaw, target, weight, t)
+            if kept:
+                at = t * samples + j
+                store(out_x, at, x)
+                store(out_y, at, y)
+                store(out_yaw, at, yaw)
+                store(out_v, at, v)
+                store(out_omega, at, omega)
+        if tracked:
+            store(costs, j, load(costs, j) + cost)
 
 
-@njit(inline="always", fastmath=True)
-def _dense(n, weight, bias, source, target, activation):
-    for h in range(weight.shape[0]):
-        row = target[h]
-        for j in range(n):
-            row[j] = bias[h]
-        for i in range(weight.shape[1]):
-            w = weight[h, i]
-            column = source[i]
-            for j in range(n):
-                row[j] += w * column[j]
-        if activation == 1:
-            for j in range(n):
-                row[j] = _tanh(row[j])
-        elif activation == 2:
-            for j in range(n):
-                row[j] = max(row[j], np.float32(0.0))
+@njit(inline="always")
+def _layer(weights, at, inner, rows, source, target, activation):
+    size = ROWS * (inner + 1)
+    for tile in range(rows // ROWS):
+        if activation == TANH:
+            dense_tile(weights, at + tile * size, inner, source, target, 0, GROUP, tile * ROWS, ROWS, TANH)
+        else:
+            dense_tile(weights, at + tile * size, inner, source, target, 0, GROUP, tile * ROWS, ROWS, RELU)
 
 
-@njit(cache=True, fastmath=True, error_model="numpy")
+@njit(cache=True, error_model="numpy")
 def _rollout_residual(
-    commands, v0, omega0, history, linear, blend, dt, depth, scale, w0, b0, w1, b1, w2, b2, activation,
-    out_x, out_y, out_yaw, out_v, out_omega,
+    commands, v0, omega0, history, weights, inputs, wide0, wide1, activation, blend, dt,
+    tracked, target, weight, costs, kept, out_x, out_y, out_yaw, out_v, out_omega,
 ):  # fmt: skip
+    # `last` holds what the output layer reads: the last hidden layer's rows, then the features.
     steps, _, samples = commands.shape
-    taps = (linear.shape[1] - 8) // 2
-    size = 4 + 2 * taps
-    x, y, yaw, cos, sin, v, omega, mean_v, mean_w, lateral = np.empty((10, BLOCK), dtype=np.float32)
-    z = np.empty((size, BLOCK), dtype=np.float32)
-    zs = np.empty((size if depth > 0 else 1, BLOCK), dtype=np.float32)
-    h0 = np.empty((w0.shape[0], BLOCK), dtype=np.float32)
-    h1 = np.empty((w1.shape[0], BLOCK), dtype=np.float32)
-    delta = np.empty((3, BLOCK), dtype=np.float32)
-    inv_v = np.float32(1.0 / SOFT_SIGN_V)
-    inv_w = np.float32(1.0 / SOFT_SIGN_OMEGA)
-    half = np.float32(0.5)
-    one = np.float32(1.0)
-    for start in range(0, samples, BLOCK):
-        n = min(BLOCK, samples - start)
-        x[:] = 0.0
-        y[:] = 0.0
-        yaw[:] = 0.0
-        cos[:] = 1.0
-        sin[:] = 0.0
-        v[:] = v0
-        omega[:] = omega0
+    half_dt = np.float32(0.5) * dt
+    taps = (inputs - 4) // 2
+    hidden = wide1 if wide1 > 0 else wide0
+    first = np.empty((max(wide0, 1), GROUP), dtype=np.float32)
+    last = np.empty((hidden + inputs + 3, GROUP), dtype=np.float32)
+    delta = np.empty((OUTPUT_ROWS, GROUP), dtype=np.float32)
+    features = last[hidden:]
+    second = (inputs + 1) * wide0
+    output = second + ((wide0 + 1) * wide1 if wide1 > 0 else 0)
+    state = np.empty((7, GROUP), dtype=np.float32)
+    for start in range(0, samples, GROUP):
+        for half in range(0, GROUP, LANES):
+            for i in range(7):
+                store(state, i * GROUP + half, splat(1.0 if i == 0 else 0.0))
+            store(features, half, splat(v0))
+            store(features, GROUP + half, splat(omega0))
         for t in range(steps):
-            for j in range(n):
-                z[0, j] = v[j]
-                z[1, j] = omega[j]
-            for k in range(taps + 1):
-                if t - k >= 0:
-                    for j in range(n):
-                        z[2 + 2 * k, j] = commands[t - k, 0, start + j]
-                        z[3 + 2 * k, j] = commands[t - k, 1, start + j]
-                else:
-                    hv = history[k - t - 1, 0]
-                    hw = history[k - t - 1, 1]
-                    for j in range(n):
-                        z[2 + 2 * k, j] = hv
-                        z[3 + 2 * k, j] = hw
-            if depth > 0:
-                for i in range(size):
-                    s = scale[i]
-                    for j in range(n):
-                        zs[i, j] = z[i, j] * s
-                _dense(n, w0, b0, zs, h0, activation)
-                if depth == 2:
-                    _dense(n, w1, b1, h0, delta, 0)
-                else:
-                    _dense(n, w1, b1, h0, h1, activation)
-                    _dense(n, w2, b2, h1, delta, 0)
-            else:
-                delta[:] = 0.0
-            for o in range(3):
-                row = delta[o]
-                for i in range(size):
-                    a = linear[o, i]
-                    source = z[i]
-                    for j in range(n):
-                        row[j] += a * source[j]
-                c0 = linear[o, size]
-                c1 = linear[o, size + 1]
-                c2 = linear[o, size + 2]
-                c3 = linear[o, size + 3]
-                for j in range(n):
-                    p = v[j] * inv_v
-                    q = omega[j] * inv_w
-                    row[j] += (
-                        c0
-                        + c1 * v[j] * omega[j]
-                        + c2 * p / np.sqrt(one + p * p)
-                        + c3 * q / np.sqrt(one + q * q)
-                    )
-            ov = out_v[t, start : start + n]
-            ow = out_omega[t, start : start + n]
-            for j in range(n):
-                uv = z[2, j]
-                uw = z[3, j]
-                end_v = uv + delta[0, j]
-                end_w = uw + delta[1, j]
-                mean_v[j] = uv + blend * (half * (v[j] + end_v) - uv)
-                mean_w[j] = uw + blend * (half * (omega[j] + end_w) - uw)
-                lateral[j] = delta[2, j]
-                v[j] = end_v
-                omega[j] = end_w
-                ov[j] = end_v
-                ow[j] = end_w
-            _advance_pose(
-                n, mean_v, lateral, mean_w, dt, x, y, yaw, cos, sin,
-                out_x[t, start : start + n], out_y[t, start : start + n], out_yaw[t, start : start + n],
-            )  # fmt: skip
+            for half in range(0, GROUP, LANES):
+                for k in range(taps + 1):
+                    row = (2 + 2 * k) * GROUP + half
+                    if t >= k:
+                        at = 2 * (t - k) * samples + start + half
+                        store(features, row, load(commands, at))
+                        store(features, row + GROUP, load(commands, at + samples))
+                    else:
+                        store(features, row, splat(history[k - t - 1, 0]))
+                        store(features, row + GROUP, splat(history[k - t - 1, 1]))
+                v = load(features, half)
+                omega = load(features, GROUP + half)
+                p = v * (1.0 / SOFT_SIGN_V)
+                q = omega * (1.0 / SOFT_SIGN_OMEGA)
+                store(features, inputs * GROUP + half, v * omega)
+                store(features, (inputs + 1) * GROUP + half, p / square_root(1.0 + p * p))
+                store(features, (inputs + 2) * GROUP + half, q / square_root(1.0 + q * q))
+            if wide1 > 0:
+                _layer(weights, 0, inputs, wide0, features, first, activation)
+                _layer(weights, second, wide0, wide1, first, last, activation)
+            elif wide0 > 0:
+                _layer(weights, 0, inputs, wide0, features, last, activation)
+            dense_tile(weights, output, hidden + inputs + 3, last, delta, 0, GROUP, 0, OUTPUT_ROWS, NONE)
+            for half in range(0, GROUP, LANES):
+                v = load(features, half)
+                omega = load(features, GROUP + half)
+                command_v = load(features, 2 * GROUP + half)
+                command_omega = load(features, 3 * GROUP + half)
+                end_v = command_v + load(delta, half)
+                end_omega = command_omega + load(delta, GROUP + half)
+                lateral = load(delta, 2 * GROUP + half) * dt
+                forward = (command_v + blend * (0.5 * (v + end_v) - command_v)) * dt
+                turn = (command_omega + blend * (0.5 * (omega + end_omega) - command_omega)) * half_dt
+                store(features, half, end_v)
+                store(features, GROUP + half, end_omega)
+                cos, sin = _turned(
+                    load(state, half), load(state, GROUP + half), load(state, 2 * GROUP + half) + turn
+                )
+                x = load(state, 3 * GROUP + half) + (cos * forward - sin * lateral)
+                y = load(state, 4 * GROUP + half) + (sin * forward + cos * lateral)
+                yaw = load(state, 5 * GROUP + half) + (turn + turn)
+                store(state, half, cos)
+                store(state, GROUP + half, sin)
+                store(state, 2 * GROUP + half, turn)
+                store(state, 3 * GROUP + half, x)
+                store(state, 4 * GROUP + half, y)
+                store(state, 5 * GROUP + half, yaw)
+                if tracked:
+                    cost = load(state, 6 * GROUP + half)
+                    store(state, 6 * GROUP + half, cost + _tracking_cost(x, y, yaw, target, weight, t))
+                if kept:
+                    at = t * samples + start + half
+                    store(out_x, at, x)
+                    store(out_y, at, y)
+                    store(out_yaw, at, yaw)
+                    store(out_v, at, end_v)
+                    store(out_omega, at, end_omega)
+        if tracked:
+            for half in range(0, GROUP, LANES):
+                store(costs, start + half, load(costs, start + half) + load(state, 6 * GROUP + half))
 
 
-_EMPTY_W = np.zeros((1, 1), dtype=np.float32)
-_EMPTY_B = np.zeros(1, dtype=np.float32)
+@attrs.frozen(eq=False)
+class _Packed:
+    """A snapshot's numbers in the order in which the kernel reads them.
+
+    The input scale is folded into the first layer, and the linear map into the output layer,
+    which reads [last hidden layer, features without the constant].
+    """
+
+    weights: np.ndarray
+    inputs: int
+    wide0: int
+    wide1: int
+    activation: int
+    blend: np.float32
+
+    @classmethod
+    def of(cls, weights: ResidualWeights) -> _Packed:
+        inputs = input_size(weights.delay_taps)
+        layers = [(w, b) for w, b in weights.layers]
+        wide = [0, 0]
+        parts = []
+        scale = weights.input_scale
+        width = inputs
+        for i, (matrix, bias) in enumerate(layers[:-1]):
+            wide[i] = -(-len(bias) // ROWS) * ROWS
+            parts.append(_tiles(matrix * scale, bias, wide[i], width, ROWS))
+            scale, width = np.float32(1.0), wide[i]
+        hidden = wide[1] or wide[0]
+        matrix = np.zeros((OUTPUTS, hidden + inputs + EXTRA_FEATURES - 1), dtype=np.float32)
+        bias = weights.linear[:, inputs].copy()
+        if layers:
+            matrix[:, : layers[-1][0].shape[1]] = layers[-1][0]
+            bias += layers[-1][1]
+        matrix[:, hidden:] = np.delete(weights.linear, inputs, axis=1)
+        parts.append(_tiles(matrix, bias, OUTPUT_ROWS, matrix.shape[1], OUTPUT_ROWS))
+        return cls(
+            weights=np.concatenate(parts),
+            inputs=inputs,
+            wide0=wide[0],
+            wide1=wide[1],
+            activation=TANH if weights.activation == "tanh" else RELU,
+            blend=np.float32(weights.displacement_blend),
+        )
+
+
+def _tiles(matrix, bias, rows, columns, tile):
+    """(W, b) padded to (rows, columns), as tiles of: biases (tile), then weights (columns, tile)."""
+    full = np.zeros((rows, columns + 1), dtype=np.float32)
+    full[: len(bias), 0] = bias
+    full[: len(bias), 1 : 1 + matrix.shape[1]] = matrix
+    return full.reshape(-1, tile, columns + 1).transpose(0, 2, 1).ravel()
+
+
+_packed: WeakKeyDictionary[ResidualWeights, _Packed] = WeakKeyDictionary()
+_NO_TARGET = np.zeros((1, 3), dtype=np.float32)
+_NO_WEIGHT = np.zeros((1, 2), dtype=np.float32)
+_NO_COSTS = np.zeros(1, dtype=np.float32)
+_NOT_KEPT = np.zeros((1, 1), dtype=np.float32)
 
 
 def rollout(
@@ -215,7 +289,9 @@ def rollout(
     history: np.ndarray,
     commands: np.ndarray,
     model_dt: float,
-    out: Trajectories,
+    out: Trajectories | None,
+    tracking: Tracking | None = None,
+    costs: np.ndarray | None = None,
 ) -> None:
     """Roll out all command sequences from the robot's pose.
 
@@ -225,17 +301,44 @@ def rollout(
         history: past commands, newest first, shape (D, 2) float32, D >= weights.delay_taps.
         commands: shape (time_steps, 2, batch_size) float32.
         model_dt: step [s].
-        out: filled in place.
+        out: filled in place; None when only the costs are wanted.
+        tracking: what to add to ``costs``; None for nothing.
+        costs: shape (batch_size,) float32.
     """
-    dt = np.float32(model_dt)
-    if weights is None or weights.is_prior:
-        _rollout_kinematic(commands, dt, out.x, out.y, out.yaw, out.v, out.omega)
+    samples = commands.shape[2]
+    if samples % BATCH_MULTIPLE:
+        _rollout_padded(weights, twist, history, commands, model_dt, out, tracking, costs)
         return
-    pairs = list(weights.layers) + [(_EMPTY_W, _EMPTY_B)] * (3 - len(weights.layers))
-    (w0, b0), (w1, b1), (w2, b2) = pairs
+    dt = np.float32(model_dt)
+    scored = (False, _NO_TARGET, _NO_WEIGHT, _NO_COSTS)
+    if tracking is not None:
+        scored = (True, tracking.target, tracking.weight, costs)
+    kept = (False, *[_NOT_KEPT] * 5)
+    if out is not None:
+        kept = (True, out.x, out.y, out.yaw, out.v, out.omega)
+    if weights is None or weights.is_prior:
+        _rollout_kinematic(commands, dt, *scored, *kept)
+        return
+    packed = _packed.get(weights)
+    if packed is None:
+        packed = _packed[weights] = _Packed.of(weights)
     _rollout_residual(
-        commands, np.float32(twist[0]), np.float32(twist[1]), history, weights.linear,
-        np.float32(weights.displacement_blend), dt, len(weights.layers), weights.input_scale,
-        w0, b0, w1, b1, w2, b2, 1 if weights.activation == "tanh" else 2,
-        out.x, out.y, out.yaw, out.v, out.omega,
+        commands, np.float32(twist[0]), np.float32(twist[1]), history, packed.weights, packed.inputs,
+        packed.wide0, packed.wide1, packed.activation, packed.blend, dt, *scored, *kept,
     )  # fmt: skip
+
+
+def _rollout_padded(weights, twist, history, commands, model_dt, out, tracking, costs):
+    """Any batch size, at the price of copies."""
+    steps, _, samples = commands.shape
+    size = padded(samples)
+    wide = np.zeros((steps, 2, size), dtype=np.float32)
+    wide[:, :, :samples] = commands
+    inner = None if out is None else Trajectories(steps, size)
+    total = None if costs is None else np.zeros(size, dtype=np.float32)
+    rollout(weights, twist, history, wide, model_dt, inner, tracking, total)
+    if out is not None:
+        for name in ("x", "y", "yaw", "v", "omega"):
+            getattr(out, name)[:] = getattr(inner, name)[:, :samples]
+    if costs is not None:
+        costs += total[:samples]

@@ -12,7 +12,7 @@ from ..core.errors import InvalidValueError, NoValidControlError
 from ..core.types import VelocityLimits
 from ..dynamics.features import MAX_DELAY_TAPS
 from ..dynamics.residual import ResidualWeights, open_loop, step
-from ..dynamics.rollout import Trajectories, rollout
+from ..dynamics.rollout import Tracking, Trajectories, padded, rollout
 from . import kernels
 from .config import MPPIConfig
 from .sampling import Sampler
@@ -60,18 +60,26 @@ class MPPIController:
         self.config = config
         self.limits = limits
         self._sampler = Sampler(config, seed)
-        shape = (config.time_steps, 2, config.batch_size)
-        self._commands = np.zeros(shape, dtype=np.float32)
-        self._trajectories = Trajectories(config.time_steps, config.batch_size)
-        self._costs = np.zeros(config.batch_size, dtype=np.float32)
-        self._weights = np.zeros(config.batch_size, dtype=np.float32)
-        self._sequence = np.zeros((config.time_steps, 2), dtype=np.float32)
+        self._samples = padded(config.batch_size)
+        steps, samples = config.time_steps, self._samples
+        self._commands = np.zeros((steps, 2, samples), dtype=np.float32)
+        self._trajectories: Trajectories | None = None  # taken when a model or a caller needs it
+        self._costs = np.zeros(samples, dtype=np.float32)
+        self._weights = np.zeros(samples, dtype=np.float32)
+        self._sequence = np.zeros((steps, 2), dtype=np.float32)
+        self._feedforward = np.zeros((steps, 2), dtype=np.float32)
         self._low = limits.low.astype(np.float32)
         self._high = limits.high.astype(np.float32)
         self._fall = np.array([limits.ax_min, -limits.az_max], dtype=np.float32) * np.float32(config.model_dt)
         self._rise = np.array([limits.ax_max, limits.az_max], dtype=np.float32) * np.float32(config.model_dt)
+        self._std = np.array([config.vx_std, config.wz_std], dtype=np.float32)
         self._effort = np.array([config.vx_weight, config.wz_weight], dtype=np.float32)
         self._rate = np.array([config.vx_rate_weight, config.wz_rate_weight], dtype=np.float32)
+        self._about = self._feedforward if config.effort_about_reference else np.zeros_like(self._feedforward)
+        scale = np.ones(steps)
+        scale[-1] = config.terminal_scale
+        self._tracking = Tracking(config.position_weight * scale, config.heading_weight * scale)
+        self._rolled = None  # (weights, twist, history) of the last step, when no trajectories were kept
         self._fresh = True
 
     def reset(self) -> None:
@@ -105,48 +113,50 @@ class MPPIController:
             NoValidControlError: every rollout cost is NaN or infinite.
         """
         c = self.config
-        state = _checked("state", state, (5,))
-        reference = _checked("reference", reference, (c.time_steps + 1, 3))
+        state = _shaped("state", state, (5,))
+        reference = _shaped("reference", reference, (c.time_steps + 1, 3))
         last = _checked("last_command", last_command, (2,)).astype(np.float32)
         residual = weights is None or isinstance(weights, ResidualWeights)
         past = self._history(history, weights if residual else None)
         if residual and weights is not None and abs(weights.model_dt - c.model_dt) > 1e-6:
             raise InvalidValueError(f"model_dt of the weights must be {c.model_dt} s, got {weights.model_dt}")
 
-        local = se2.to_body(reference, state[:3])
-        local[:, 2] = np.unwrap(local[:, 2])
-        target = local[1:].astype(np.float32)
-        about = np.zeros((c.time_steps, 2), dtype=np.float32)
-        feedforward = se2.displacement_twist(local[:-1], local[1:], c.model_dt)[:, [0, 2]]
-        if c.effort_about_reference:
-            about[:] = np.clip(feedforward, self.limits.low, self.limits.high)
+        finite = kernels.prepare(
+            state, reference, c.model_dt, self._low, self._high, self._tracking.target, self._feedforward
+        )
+        if not finite:
+            for name, value in (("state", state), ("reference", reference)):
+                if not np.isfinite(value).all():
+                    raise InvalidValueError(f"{name} must be finite")
         if self._fresh:
-            self._sequence[:] = np.clip(feedforward, self.limits.low, self.limits.high)
+            self._sequence[:] = self._feedforward
             self._fresh = False
         else:
-            self._shift(c.model_dt if elapsed is None else elapsed)
+            steps = max((c.model_dt if elapsed is None else elapsed) / c.model_dt, 0.0)
+            kernels.shift(self._sequence, min(steps, float(c.time_steps)))
 
-        t = self._trajectories
         for _ in range(c.iteration_count):
-            noise = self._sampler.sample()
             kernels.perturb_within_limits(
-                self._sequence, noise, last, self._low, self._high, self._fall, self._rise, self._commands
-            )
+                self._sequence, self._sampler.sample(), self._std, True, last, self._low, self._high,
+                self._fall, self._rise, self._about, self._effort, self._rate, self._commands, self._costs,
+            )  # fmt: skip
             if residual:
-                rollout(weights, state[3:5], past, self._commands, c.model_dt, t)
+                rollout(
+                    weights, state[3:5], past, self._commands, c.model_dt, None, self._tracking, self._costs
+                )
+                self._rolled = (weights, state[3:5], past)
             else:
+                t = self._kept()
                 weights.rollout(state, past, self._commands, c.model_dt, t)
-            self._costs[:] = 0.0
-            kernels.tracking_cost(
-                t.x, t.y, t.yaw, target, c.position_weight, c.heading_weight, c.terminal_scale, self._costs
-            )
-            kernels.effort_cost(self._commands, about, self._effort, self._costs)
-            kernels.rate_cost(self._commands, last, self._rate, self._costs)
+                kernels.tracking_cost(
+                    t.x, t.y, t.yaw, self._tracking.target, self._tracking.weight, self._costs
+                )
+                self._rolled = None
             lowest = kernels.softmax_weights(self._costs, c.temperature, self._weights)
             if not np.isfinite(lowest):
                 raise NoValidControlError("every rollout cost is NaN or infinite")
             np.matmul(
-                self._commands.reshape(2 * c.time_steps, c.batch_size),
+                self._commands.reshape(2 * c.time_steps, self._samples),
                 self._weights,
                 out=self._sequence.reshape(2 * c.time_steps),
             )
@@ -167,16 +177,10 @@ class MPPIController:
             history = np.concatenate([history, np.repeat(oldest, MAX_DELAY_TAPS - len(history), axis=0)])
         return np.ascontiguousarray(history)
 
-    def _shift(self, elapsed: float) -> None:
-        """Move the warm start on by ``elapsed`` [s]; the last command is repeated."""
-        steps = min(max(elapsed / self.config.model_dt, 0.0), float(self.config.time_steps))
-        whole = int(steps)
-        if whole:
-            self._sequence[: -whole or None] = self._sequence[whole:]
-            self._sequence[-whole:] = self._sequence[-whole - 1] if whole < len(self._sequence) else 0.0
-        share = np.float32(steps - whole)
-        if share > 1e-3:
-            self._sequence[:-1] += share * (self._sequence[1:] - self._sequence[:-1])
+    def _kept(self) -> Trajectories:
+        if self._trajectories is None:
+            self._trajectories = Trajectories(self.config.time_steps, self._samples)
+        return self._trajectories
 
     def predict(self, state, history, duration: float, weights: ResidualWeights | None) -> np.ndarray:
         """Move a state ahead by ``duration`` under the newest command of ``history``.
@@ -221,9 +225,14 @@ class MPPIController:
         Returns:
             Poses (count, time_steps, 3) in the frame of ``state``, costs (count,).
         """
-        chosen = np.linspace(0, self.config.batch_size - 1, min(count, self.config.batch_size)).astype(int)
-        t = self._trajectories
-        local = np.stack([t.x[:, chosen].T, t.y[:, chosen].T, t.yaw[:, chosen].T], axis=-1).astype(float)
+        chosen = np.linspace(0, self._samples - 1, min(count, self.config.batch_size)).astype(int)
+        t, columns = self._kept(), chosen
+        if self._rolled is not None:
+            weights, twist, past = self._rolled
+            commands = np.ascontiguousarray(self._commands[:, :, chosen])
+            t, columns = Trajectories(self.config.time_steps, len(chosen)), slice(None)
+            rollout(weights, twist, past, commands, self.config.model_dt, t)
+        local = np.stack([a[:, columns].T for a in (t.x, t.y, t.yaw)], axis=-1).astype(float)
         return se2.compose(np.asarray(state, dtype=float)[:3], local), self._costs[chosen].astype(float)
 
     def warm_up(self, weights: ResidualWeights | None = None) -> None:
@@ -234,10 +243,15 @@ class MPPIController:
         self.reset()
 
 
-def _checked(name: str, value, shape: tuple[int, ...]) -> np.ndarray:
-    value = np.asarray(value, dtype=float)
+def _shaped(name: str, value, shape: tuple[int, ...]) -> np.ndarray:
+    value = np.ascontiguousarray(value, dtype=float)
     if value.shape != shape:
         raise InvalidValueError(f"{name} must have shape {shape}, got {value.shape}")
+    return value
+
+
+def _checked(name: str, value, shape: tuple[int, ...]) -> np.ndarray:
+    value = _shaped(name, value, shape)
     if not np.isfinite(value).all():
         raise InvalidValueError(f"{name} must be finite")
     return value

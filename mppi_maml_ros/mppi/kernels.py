@@ -1,101 +1,141 @@
-"""Compiled inner loops of the controller: limits, costs. Samples run contiguously."""
+"""Compiled inner loops of the controller: preparation, limits, costs, weights. Samples run contiguously."""
 
 from __future__ import annotations
 
 import numpy as np
 from numba import njit
 
-TWO_PI = np.float32(2.0 * np.pi)
+from ..dynamics.simd import LANES, load, maximum, minimum, splat, store
+
+TWO_PI = 2.0 * np.pi
+NEGLIGIBLE = 30.0  # temperatures above the lowest cost at which a weight is below 1e-13
 
 
-@njit(cache=True, fastmath=True, error_model="numpy")
-def perturb_within_limits(nominal, noise, last, low, high, fall, rise, out):
-    """Add noise to the nominal sequence, within velocity and acceleration limits.
+@njit(cache=True, error_model="numpy")
+def prepare(state, reference, dt, low, high, target, feedforward):
+    """Express the reference in the robot's frame.
 
     Args:
-        nominal: (N, 2); noise: (N, 2, K); last: command in force (2,).
+        state: the robot's pose leads, (5,); reference: (N + 1, 3), same frame.
+        dt: step [s]; low, high: smallest and largest command (2,).
+        target: (N, 3), filled with the wanted poses after each step; yaw has no jumps.
+        feedforward: (N, 2), filled with the commands that lead along the reference, within limits.
+
+    Returns:
+        Whether every argument is finite.
+    """
+    cos, sin = np.cos(state[2]), np.sin(state[2])
+    before_x = before_y = before_yaw = 0.0
+    total = state[0] + state[1] + state[2] + state[3] + state[4]
+    for t in range(len(reference)):
+        dx, dy = reference[t, 0] - state[0], reference[t, 1] - state[1]
+        x, y = cos * dx + sin * dy, cos * dy - sin * dx
+        turn = reference[t, 2] - state[2] - before_yaw
+        turn -= TWO_PI * np.rint(turn / TWO_PI)
+        yaw = before_yaw + turn
+        total += x + y + yaw
+        if t > 0:
+            middle = before_yaw + 0.5 * turn
+            forward = (np.cos(middle) * (x - before_x) + np.sin(middle) * (y - before_y)) / dt
+            feedforward[t - 1, 0] = min(max(forward, low[0]), high[0])
+            feedforward[t - 1, 1] = min(max(turn / dt, low[1]), high[1])
+            target[t - 1, 0], target[t - 1, 1], target[t - 1, 2] = x, y, yaw
+        before_x, before_y, before_yaw = x, y, yaw
+    return np.isfinite(total)
+
+
+@njit(cache=True, error_model="numpy")
+def shift(sequence, steps):
+    """Move a warm start (N, 2) on by a number of steps, not necessarily whole; the last command is repeated.
+
+    Beyond its end nothing is left of it: zero.
+    """
+    count = len(sequence)
+    whole = int(steps)
+    if whole >= count:
+        sequence[:] = 0.0
+        return
+    share = np.float32(steps - whole)
+    for t in range(count):
+        for axis in range(2):
+            here = sequence[min(t + whole, count - 1), axis]
+            after = sequence[min(t + whole + 1, count - 1), axis]
+            sequence[t, axis] = here + share * (after - here)
+
+
+@njit(cache=True, error_model="numpy")
+def perturb_within_limits(
+    nominal, noise, scale, mirrored, last, low, high, fall, rise, about, effort, rate, out, costs
+):
+    """Add noise to the nominal sequence, within velocity and acceleration limits, and score the commands.
+
+    Args:
+        nominal: (N, 2).
+        noise: (N, 2, K / 2) when mirrored: the second half of the samples takes it with the other
+            sign; else (N, 2, K). The first sample takes none.
+        scale: of the noise (2,); last: command in force (2,).
         low, high: smallest and largest command (2,).
         fall, rise: largest change down (negative) and up in one step (2,).
+        about: (N, 2); effort: cost of a squared deviation from it (2,).
+        rate: cost of a squared change between consecutive commands (2,).
         out: (N, 2, K), filled in place.
+        costs: (K,), filled with the costs of effort and rate.
     """
-    steps, axes, samples = noise.shape
-    for axis in range(axes):
-        for t in range(steps):
-            centre = nominal[t, axis]
+    steps, _, samples = out.shape
+    half = samples // 2
+    width = noise.shape[2]
+    for j in range(0, half, LANES):
+        cost_a = splat(0.0)
+        cost_b = splat(0.0)
+        for axis in range(2):
             lo, hi, down, up = low[axis], high[axis], fall[axis], rise[axis]
-            source = noise[t, axis]
-            target = out[t, axis]
-            if t == 0:
-                before = last[axis]
-                for j in range(samples):
-                    u = min(max(centre + source[j], before + down), before + up)
-                    target[j] = min(max(u, lo), hi)
-            else:
-                previous = out[t - 1, axis]
-                for j in range(samples):
-                    u = min(max(centre + source[j], previous[j] + down), previous[j] + up)
-                    target[j] = min(max(u, lo), hi)
+            a = splat(last[axis])
+            b = splat(last[axis])
+            for t in range(steps):
+                row = 2 * t + axis
+                draw_a = load(noise, row * width + j) * scale[axis]
+                draw_b = -draw_a
+                if not mirrored:
+                    draw_b = load(noise, row * width + half + j) * scale[axis]
+                centre = nominal[t, axis]
+                next_a = maximum(minimum(centre + draw_a, a + up), a + down)
+                next_b = maximum(minimum(centre + draw_b, b + up), b + down)
+                next_a = maximum(minimum(next_a, splat(hi)), splat(lo))
+                next_b = maximum(minimum(next_b, splat(hi)), splat(lo))
+                store(out, row * samples + j, next_a)
+                store(out, row * samples + half + j, next_b)
+                change_a = next_a - a
+                change_b = next_b - b
+                off_a = next_a - about[t, axis]
+                off_b = next_b - about[t, axis]
+                cost_a += effort[axis] * (off_a * off_a) + rate[axis] * (change_a * change_a)
+                cost_b += effort[axis] * (off_b * off_b) + rate[axis] * (change_b * change_b)
+                a = next_a
+                b = next_b
+        store(costs, j, cost_a)
+        store(costs, half + j, cost_b)
 
 
-@njit(cache=True, fastmath=True, error_model="numpy")
-def tracking_cost(x, y, yaw, reference, position_weight, heading_weight, terminal_scale, costs):
+@njit(cache=True, error_model="numpy")
+def tracking_cost(x, y, yaw, target, weight, costs):
     """Add the squared distance and heading error to a time-indexed reference.
 
     Args:
-        x, y, yaw: (N, K) after each step; reference: (N, 3), same frame.
+        x, y, yaw: (N, K) after each step; target: (N, 3), same frame.
+        weight: of squared distance and squared heading error after each step, (N, 2).
         costs: (K,), added to in place.
     """
     steps, samples = x.shape
+    turn = np.float32(TWO_PI)
     for t in range(steps):
-        scale = np.float32(terminal_scale) if t == steps - 1 else np.float32(1.0)
-        wp = np.float32(position_weight) * scale
-        wh = np.float32(heading_weight) * scale
-        rx, ry, ryaw = reference[t, 0], reference[t, 1], reference[t, 2]
-        px, py, pyaw = x[t], y[t], yaw[t]
+        wp, wh = weight[t]
+        rx, ry, ryaw = target[t]
         for j in range(samples):
-            dx = px[j] - rx
-            dy = py[j] - ry
-            da = pyaw[j] - ryaw
-            da -= TWO_PI * np.rint(da / TWO_PI)
+            dx = x[t, j] - rx
+            dy = y[t, j] - ry
+            da = yaw[t, j] - ryaw
+            da -= turn * np.rint(da / turn)
             costs[j] += wp * (dx * dx + dy * dy) + wh * da * da
-
-
-@njit(cache=True, fastmath=True, error_model="numpy")
-def effort_cost(commands, about, weight, costs):
-    """Add the squared deviation of the commands (N, 2, K) from ``about`` (N, 2)."""
-    steps, axes, samples = commands.shape
-    for t in range(steps):
-        for axis in range(axes):
-            w = weight[axis]
-            if w == 0.0:
-                continue
-            centre = about[t, axis]
-            source = commands[t, axis]
-            for j in range(samples):
-                d = source[j] - centre
-                costs[j] += w * d * d
-
-
-@njit(cache=True, fastmath=True, error_model="numpy")
-def rate_cost(commands, last, weight, costs):
-    """Add the squared change between consecutive commands (N, 2, K), the first against ``last`` (2,)."""
-    steps, axes, samples = commands.shape
-    for t in range(steps):
-        for axis in range(axes):
-            w = weight[axis]
-            if w == 0.0:
-                continue
-            source = commands[t, axis]
-            if t == 0:
-                before = last[axis]
-                for j in range(samples):
-                    d = source[j] - before
-                    costs[j] += w * d * d
-            else:
-                previous = commands[t - 1, axis]
-                for j in range(samples):
-                    d = source[j] - previous[j]
-                    costs[j] += w * d * d
 
 
 @njit(cache=True, error_model="numpy")
@@ -110,12 +150,14 @@ def softmax_weights(costs, temperature, out):
         if np.isfinite(costs[j]) and costs[j] < lowest:
             lowest = costs[j]
     total = 0.0
+    limit = lowest + NEGLIGIBLE * temperature
     for j in range(costs.shape[0]):
         out[j] = 0.0
-        if np.isfinite(costs[j]):
+        if costs[j] < limit and np.isfinite(costs[j]):
             out[j] = np.exp((lowest - costs[j]) / temperature)
             total += out[j]
     if total > 0.0:
+        share = np.float32(1.0 / total)
         for j in range(costs.shape[0]):
-            out[j] /= total
+            out[j] *= share
     return lowest

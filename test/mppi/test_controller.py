@@ -4,10 +4,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mppi_maml_ros.core import se2
 from mppi_maml_ros.core.errors import InvalidValueError, NoValidControlError
 from mppi_maml_ros.core.types import VelocityLimits
 from mppi_maml_ros.dynamics.residual import ResidualWeights, open_loop, step
-from mppi_maml_ros.mppi import MPPIConfig, MPPIController
+from mppi_maml_ros.mppi import MPPIConfig, MPPIController, kernels
 from mppi_maml_ros.mppi.sampling import Sampler
 
 LIMITS = VelocityLimits(vx_max=1.0, vx_min=-0.3, wz_max=1.5, ax_max=3.0, ax_min=-3.0, az_max=5.0)
@@ -151,14 +152,107 @@ def test_candidates_are_rollouts_in_the_frame_of_the_state():
     assert np.abs(poses[:, 0, :2] - state[:2]).max() < 0.1
 
 
+def perturbed(nominal, noise, mirrored=True, last=(0.0, 0.0), limits=None, scale=(1.0, 1.0), costs=None):
+    """The kernel's commands (N, 2, K) and costs for wide limits, or those given."""
+    low, high, fall, rise = (
+        np.array(a, dtype=np.float32) for a in (limits or [[-1e6] * 2, [1e6] * 2, [-1e6] * 2, [1e6] * 2])
+    )
+    about, effort, rate = costs or (np.zeros_like(nominal), np.zeros(2), np.zeros(2))
+    out = np.zeros((*noise.shape[:2], noise.shape[2] * (2 if mirrored else 1)), dtype=np.float32)
+    total = np.zeros(out.shape[2], dtype=np.float32)
+    numbers = [np.asarray(a, dtype=np.float32) for a in (scale, last, about, effort, rate)]
+    kernels.perturb_within_limits(
+        nominal, noise, numbers[0], mirrored, numbers[1], low, high, fall, rise, *numbers[2:], out, total
+    )
+    return out, total
+
+
 @pytest.mark.parametrize("knots", [0, 2, 8])
 def test_noise_is_antithetic_of_the_right_size_and_keeps_the_nominal(knots):
-    config = MPPIConfig(batch_size=4001, time_steps=20, noise_knots=knots, vx_std=0.4, wz_std=0.8)
-    noise = Sampler(config, 0).sample()
-    half = 2001
-    assert np.array_equal(noise[:, :, 1:2000], -noise[:, :, half + 1 :])
+    config = MPPIConfig(batch_size=4001, time_steps=20, noise_knots=knots)
+    sampler = Sampler(config, 0)
+    nominal = np.full((20, 2), 0.25, dtype=np.float32)
+    commands, _ = perturbed(nominal, sampler.sample(), scale=(0.4, 0.8))
+    noise = commands - 0.25
+    half = sampler.samples // 2
+    assert noise.shape[2] == sampler.samples >= 4001
+    assert noise[:, :, :half] == pytest.approx(-noise[:, :, half:], abs=1e-6)
     assert not noise[:, :, 0].any()
     assert noise.std(axis=2).mean(axis=0) == pytest.approx([0.4, 0.8], rel=0.05)
+
+
+@pytest.mark.parametrize("mirrored", [True, False])
+def test_limits_and_command_costs_are_those_of_a_plain_computation(mirrored):
+    rng = np.random.default_rng(3)
+    steps, samples = 6, 64
+    nominal, about = rng.normal(size=(2, steps, 2)).astype(np.float32)
+    noise = rng.normal(size=(steps, 2, samples // 2 if mirrored else samples)).astype(np.float32)
+    low, high, fall, rise = (np.array(a) for a in ([-0.9, -1.0], [1.0, 1.1], [-0.4, -0.6], [0.5, 0.6]))
+    effort, rate, last = np.array([0.3, 0.7]), np.array([0.2, 0.4]), np.array([0.3, -0.2])
+    commands, costs = perturbed(
+        nominal, noise, mirrored, last, [low, high, fall, rise], (0.5, 2.0), (about, effort, rate)
+    )
+    full = np.concatenate([noise, -noise], axis=2) if mirrored else noise
+    before, expected = np.tile(last[:, None], samples), np.zeros(samples)
+    for t in range(steps):
+        wanted = nominal[t][:, None] + np.array([[0.5], [2.0]]) * full[t]
+        u = np.clip(wanted, before + fall[:, None], before + rise[:, None])
+        u = np.clip(u, low[:, None], high[:, None])
+        assert commands[t] == pytest.approx(u, abs=1e-5)
+        expected += effort @ (u - about[t][:, None]) ** 2 + rate @ (u - before) ** 2
+        before = u
+    assert costs == pytest.approx(expected, rel=1e-5)
+
+
+def test_weights_follow_the_softmax_and_skip_costs_that_are_not_finite():
+    costs = np.array([3.0, np.nan, 1.0, np.inf, 1.5, 80.0], dtype=np.float32)
+    out = np.ones(6, dtype=np.float32)
+    assert kernels.softmax_weights(costs, 0.5, out) == 1.0
+    expected = np.exp(-2.0 * (np.array([3.0, np.inf, 1.0, np.inf, 1.5, 80.0]) - 1.0))
+    assert out == pytest.approx(expected / expected.sum(), rel=1e-5)
+    assert kernels.softmax_weights(np.full(4, np.nan, np.float32), 1.0, out[:4]) == np.inf
+    assert not out[:4].any()
+
+
+def test_a_model_that_diverges_to_infinity_is_no_valid_control():
+    explosive = ResidualWeights.first_order((0.4, 0.4))
+    linear = explosive.linear.copy()
+    linear[:, 0] = 1e3
+    controller = MPPIController(CONFIG, LIMITS, 0)
+    with pytest.raises(NoValidControlError):
+        controller.compute_control(
+            np.array([0, 0, 0, 1.0, 0]),
+            straight(0.5),
+            HISTORY,
+            np.zeros(2),
+            attrs.evolve(explosive, linear=linear),
+        )
+
+
+@given(st.floats(-3, 3), st.floats(-20, 20), st.floats(-50, 50), st.floats(-50, 50))
+@settings(max_examples=30, deadline=None)
+def test_the_reference_in_the_robots_frame_is_that_of_plain_geometry(turn, yaw, x, y):
+    steps, dt = 12, 0.05
+    state = np.array([x, y, yaw, 0.0, 0.0])
+    t = np.arange(steps + 1)
+    reference = np.stack([x + 0.03 * t, y - 0.02 * t, yaw + turn + 0.1 * t], axis=1)
+    target, feedforward = np.zeros((steps, 3), np.float32), np.zeros((steps, 2), np.float32)
+    wide = np.array([1e3, 1e3], np.float32)
+    assert kernels.prepare(state, reference, dt, -wide, wide, target, feedforward)
+    local = se2.to_body(reference, state[:3])
+    assert target[:, :2] == pytest.approx(local[1:, :2], abs=1e-5)
+    assert np.angle(np.exp(1j * (target[:, 2] - local[1:, 2]))) == pytest.approx(np.zeros(steps), abs=1e-5)
+    assert np.abs(np.diff(target[:, 2])).max() < 0.2
+    twist = se2.displacement_twist(local[:-1], local[1:], dt)
+    assert feedforward == pytest.approx(twist[:, [0, 2]], abs=1e-3)
+
+
+@pytest.mark.parametrize("steps", [0.0, 0.25, 1.0, 2.5, 5.0, 9.0])
+def test_the_warm_start_moves_on_by_fractions_of_a_step_and_repeats_its_end(steps):
+    sequence = np.stack([np.arange(5.0), -np.arange(5.0)], axis=1).astype(np.float32)
+    kernels.shift(sequence, steps)
+    expected = np.minimum(np.arange(5) + steps, 4.0) if steps < 5 else np.zeros(5)
+    assert sequence == pytest.approx(np.stack([expected, -expected], axis=1))
 
 
 @pytest.mark.parametrize(
