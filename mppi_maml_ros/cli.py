@@ -12,8 +12,9 @@ import click
 
 from . import __version__
 from .experiments.compare_command import compare
+from .experiments.options import REFERENCES, duration_option, folder_option, seed_option
+from .experiments.prediction_command import prediction_study
 
-_REFERENCES = ("circle", "figure8", "sine", "straight")
 _TRAINING_HELP = {
     "hidden": "Widths of the hidden layers, one or two, separated by commas.",
     "activation": "Of the hidden layers: tanh or relu.",
@@ -88,25 +89,11 @@ def cli() -> None:
 
 
 @cli.command(short_help="Drive a robot that is unlike its model, without and with adaptation.")
+@seed_option
+@duration_option(30.0, 5.0, "Of each of the runs [s].")
+@folder_option("demo_report", "Folder of the report: summary.json and demo.png.")
 @click.option(
-    "--seed", type=click.IntRange(0, 2**31 - 1), default=0, show_default=True, help="Of world and noise."
-)
-@click.option(
-    "--duration",
-    type=click.FloatRange(5.0, 3600.0),
-    default=30.0,
-    show_default=True,
-    help="Of each of the runs [s].",
-)
-@click.option(
-    "--out",
-    type=click.Path(file_okay=False, path_type=Path),
-    default="demo_report",
-    show_default=True,
-    help="Folder of the report: summary.json and demo.png.",
-)
-@click.option(
-    "--reference", type=click.Choice(_REFERENCES), default="circle", show_default=True, help="What to drive."
+    "--reference", type=click.Choice(REFERENCES), default="circle", show_default=True, help="What to drive."
 )
 @click.option(
     "--domain", type=click.IntRange(0, 232), help="ROS domain to run in.  [default: one that nobody uses]"
@@ -160,6 +147,7 @@ def meta_train(out: Path | None, plot: Path | None, **settings) -> None:
 
 
 cli.add_command(compare)
+cli.add_command(prediction_study)
 
 
 def main(arguments: list[str] | None = None) -> int:

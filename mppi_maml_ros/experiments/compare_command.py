@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from .options import REFERENCES, artifact_option, duration_option, folder_option
+
 
 class _Names(click.ParamType):
     name = "NAME[,NAME]"
@@ -48,9 +50,9 @@ class _Seeds(click.ParamType):
     type=_Names(),
     default="circle",
     show_default=True,
-    help="circle, figure8, sine, straight, or all.",
+    help=f"{', '.join(REFERENCES)}, or all.",
 )
-@click.option("--duration", type=float, default=20.0, show_default=True, help="Of each run [s].")
+@duration_option(20.0, 2.0, "Of each run [s].")
 @click.option(
     "--seeds", type=_Seeds(), default="0,1,2", show_default=True, help="Of worlds, noise and sampler."
 )
@@ -65,17 +67,9 @@ class _Seeds(click.ParamType):
 @click.option(
     "--samples", type=int, default=512, show_default=True, help="Rollouts a control step, for every model."
 )
-@click.option(
-    "--artifact",
-    type=click.Path(dir_okay=False, path_type=Path),
-    help="Meta-model to adapt from.  [default: the packaged one]",
-)
-@click.option(
-    "--out",
-    type=click.Path(file_okay=False, path_type=Path),
-    default="compare_report",
-    show_default=True,
-    help="Folder of results.csv and report.md; runs that it holds are not done again.",
+@artifact_option
+@folder_option(
+    "compare_report", "Folder of results.csv and report.md; runs that it holds are not done again."
 )
 @click.option("--jobs", type=click.IntRange(1, 512), help="Runs at a time.  [default: the number of cores]")
 @click.option("--evaluate", is_flag=True, help="Do the runs. Without --evaluate and --report both are done.")

@@ -180,3 +180,34 @@ def learning_curves(curves: dict[str, np.ndarray], title: str):
         figure.suptitle(title, x=0.01, ha="left", fontsize=10.5, color=MUTED)
         figure.tight_layout()
     return figure
+
+
+def prediction_figure(result: dict):
+    """Residual error over the number of transitions; a panel a condition, a line a row of the study."""
+    table, sizes = result["table"], result["sizes"]
+    names = list(next(iter(table.values())))
+    shades = plt.get_cmap("tab20")(np.linspace(0.0, 1.0, 20))
+    colour = {name: shades[i % 20] for i, name in enumerate(names)}
+    colour |= {"kinematics": KINEMATIC, "no adaptation": MUTED, result["default"]: ADAPTIVE}
+    with plt.rc_context(STYLE):
+        figure, axes = plt.subplots(
+            1, len(table), figsize=(1.0 + 3.3 * len(table), 4.6), sharey=True, squeeze=False,
+            layout="constrained",
+        )  # fmt: skip
+        for axis, (condition, rows) in zip(axes[0], table.items(), strict=True):
+            for name in names:
+                ours = name == result["default"]
+                means = np.array([max(cell["mean"], 1e-4) for cell in rows[name]])
+                axis.plot(
+                    sizes, means, "o-", color=colour[name], lw=2.4 if ours else 1.2, ms=5 if ours else 3,
+                    zorder=5 if ours else 3, label=name,
+                )  # fmt: skip
+            axis.set_xscale("log")
+            axis.set_yscale("log")
+            axis.set_xticks(sizes, [str(size) for size in sizes])
+            axis.minorticks_off()
+            axis.set_title(condition)
+            axis.set_xlabel("transitions")
+        axes[0][0].set_ylabel("residual error, RMS (below 1e-4: drawn there)")
+        figure.legend(*axes[0][0].get_legend_handles_labels(), loc="outside lower center", ncol=6)
+    return figure
