@@ -12,6 +12,7 @@ import click
 
 from . import __version__
 from .experiments.compare_command import compare
+from .experiments.mujoco_study_command import mujoco_study
 from .experiments.options import REFERENCES, duration_option, folder_option, seed_option
 from .experiments.prediction_command import prediction_study
 
@@ -148,6 +149,7 @@ def meta_train(out: Path | None, plot: Path | None, **settings) -> None:
 
 cli.add_command(compare)
 cli.add_command(prediction_study)
+cli.add_command(mujoco_study)
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -19,7 +19,7 @@ class _Names(click.ParamType):
         return names
 
 
-class _Seeds(click.ParamType):
+class Seeds(click.ParamType):
     name = "N[,N]|N-N"
 
     def convert(self, value, param, ctx):
@@ -54,7 +54,7 @@ class _Seeds(click.ParamType):
 )
 @duration_option(20.0, 2.0, "Of each run [s].")
 @click.option(
-    "--seeds", type=_Seeds(), default="0,1,2", show_default=True, help="Of worlds, noise and sampler."
+    "--seeds", type=Seeds(), default="0,1,2", show_default=True, help="Of worlds, noise and sampler."
 )
 @click.option(
     "--models",

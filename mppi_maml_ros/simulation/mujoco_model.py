@@ -14,7 +14,7 @@ WHEEL_WIDTH = 0.03  # [m]
 WHEEL_MASS = 0.8  # [kg]
 CHASSIS_MASS = 14.0  # [kg]
 CHASSIS_SIZE = (0.40, 0.28, 0.12)  # [m]
-CHASSIS_CENTRE = -0.05  # [m] behind the axle, so that the caster bears a fifth of the weight
+CHASSIS_CENTRE = -0.04  # [m] behind the axle, so that the caster bears a fifth of the weight
 CASTER_AT = -0.19  # [m] where it swivels
 CASTER_TRAIL = 0.025  # [m]
 CASTER_RADIUS = 0.035  # [m]
@@ -94,7 +94,7 @@ def mjcf(timestep: float, width: int = 960, height: int = 640) -> str:
                 friction="0.8 0.002 0.0001"/>
         </body>
       </body>
-      <body name="load" pos="-0.06 0 {0.06 + deck + 0.08}">
+      <body name="load" pos="-0.03 0 {0.06 + deck + 0.08}">
         <geom name="load" type="box" size="0.1 0.1 0.08" mass="1" contype="0" conaffinity="0"
               rgba="0.75 0.45 0.25 0"/>
       </body>

@@ -18,6 +18,7 @@ Needs the extra ``mujoco``; pictures also EGL or OSMesa, without which they are 
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -60,6 +61,8 @@ _LEAST_SLIP, _CREEP = 0.0047, 7.6e-4
 
 
 def _import_mujoco():
+    if not os.environ.get("DISPLAY"):
+        os.environ.setdefault("MUJOCO_GL", "egl")  # read when MuJoCo is imported
     try:
         import mujoco
     except ImportError as error:
