@@ -2,9 +2,10 @@
 
 Everything is nominal here; :mod:`.mujoco_world` changes masses, friction, radii and motors. The
 origin of the body ``base`` is the middle of the axle, whose projection on the floor is base_link.
-Tyres are ellipsoids, which touch the floor in one point as a crowned tyre does. Two fixed tendons
-carry the mean speed of the wheels and the yaw rate that they roll, in m/s and rad/s, so that motors
-and viscous friction can be given per axis, as a base controller closes them.
+Tyres are ellipsoids, which touch the floor in one point as a crowned tyre does. A skid in front, 4 mm
+above the floor, bears the robot when it brakes hard. Two fixed tendons carry the mean speed of the
+wheels and the yaw rate that they roll, in m/s and rad/s, so that motors and viscous friction can be
+given per axis, as a base controller closes them.
 """
 
 from __future__ import annotations
@@ -84,6 +85,8 @@ def mjcf(timestep: float, width: int = 960, height: int = 640) -> str:
             rgba="0.20 0.45 0.75 1"/>
       <geom class="visual" type="box" pos="{CHASSIS_CENTRE + CHASSIS_SIZE[0] / 2} 0 0.06"
             size="0.005 0.1 0.03" rgba="0.95 0.75 0.2 1"/>
+      <geom name="skid" type="sphere" size="0.01" pos="0.15 0 {0.004 + 0.01 - WHEEL_RADIUS}" priority="2"
+            friction="0.1 0.002 0.0001" mass="0.02"/>
       {wheels}
       <body name="caster" pos="{CASTER_AT} 0 {clearance}">
         <joint name="swivel" type="hinge" axis="0 0 1" damping="0.002" frictionloss="0.01"/>

@@ -18,7 +18,8 @@ else:
     from pip._vendor import tomli as tomllib
 
 NAME = "mppi_maml_ros"
-DISTRIBUTIONS = {"yaml": "pyyaml", "attr": "attrs"}  # where the import's name is not the package's
+# where the import's name is not the package's
+DISTRIBUTIONS = {"yaml": "pyyaml", "attr": "attrs", "PIL": "pillow"}
 
 
 @pytest.fixture(scope="module")
