@@ -92,12 +92,15 @@ def _rollout(
                     for j in range(n):
                         row[j] += a * z[i, j]
             for m in range(points.shape[0]):
+                h = halves[m]
+                p0, p1, p2, p3 = points[m, 0], points[m, 1], points[m, 2], points[m, 3]
                 for j in range(n):
-                    exponent[j] = -square[j] - halves[m]
-                for i in range(size):
-                    p = points[m, i]
+                    e = p0 * zs[0, j] + p1 * zs[1, j] + p2 * zs[2, j] + p3 * zs[3, j]
+                    exponent[j] = e - square[j] - h
+                for i in range(4, size, 2):
+                    p0, p1 = points[m, i], points[m, i + 1]
                     for j in range(n):
-                        exponent[j] += p * zs[i, j]
+                        exponent[j] += p0 * zs[i, j] + p1 * zs[i + 1, j]
                 a0, a1, a2 = alpha[m, 0], alpha[m, 1], alpha[m, 2]
                 for j in range(n):
                     # exp(a) as (1 + a / 256)^256: without a call the loop is vector code. Its error is

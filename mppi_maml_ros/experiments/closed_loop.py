@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Generator
 
 import attrs
 import numpy as np
@@ -55,7 +56,38 @@ class Run:
         return float(np.sqrt(np.mean(self.error[int(round(after / self.dt)) :] ** 2)))
 
 
-def run(
+@attrs.frozen(eq=False)
+class Step:
+    """The newest step of a run under way.
+
+    Attributes:
+        time: at its end [s].
+        state: true state then, (5,); reference: wanted pose then, (3,); command: of the step, (2,).
+        error: distance between the two [m].
+    """
+
+    time: float
+    state: np.ndarray
+    reference: np.ndarray
+    command: np.ndarray
+    error: float
+
+
+def finish(steps: Generator[Step, None, Run]) -> Run:
+    """Let a run of :func:`drive` go on to its end."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            return end.value
+
+
+def run(*arguments, **options) -> Run:
+    """A whole run; arguments as of :func:`drive`."""
+    return finish(drive(*arguments, **options))
+
+
+def drive(
     world: World,
     reference: Reference,
     config: MPPIConfig,
@@ -66,8 +98,8 @@ def run(
     adaptation: OnlineAdaptation | None = None,
     adapt_interval: float = 2.0,
     true_state: bool = False,
-) -> Run:
-    """Drive ``world`` along ``reference``.
+) -> Generator[Step, None, Run]:
+    """Drive ``world`` along ``reference``, a control step at a time.
 
     Args:
         world: reset and placed at the start of the reference.
@@ -79,6 +111,12 @@ def run(
             the start.
         adaptation: adapts every ``adapt_interval`` [s], and at once after a detected change.
         true_state: the controller sees the true state instead of the odometry.
+
+    Yields:
+        Each step as it is done.
+
+    Returns:
+        The whole run.
     """
     dt = config.model_dt
     steps = int(round(duration / dt))
@@ -90,6 +128,7 @@ def run(
     step_ms = np.empty(steps)
     adapt_ms, swaps, decisions = [], [], []
     states[0] = world.state
+    wanted = reference.pose_at(dt * np.arange(steps + 1))
     observed = world.odometry()
     due = adapt_interval
     for k in range(steps):
@@ -118,11 +157,12 @@ def run(
         commands[k] = command
         observed = world.step(command, dt)
         states[k + 1] = world.state
-    times = dt * np.arange(steps + 1)
+        error = float(np.hypot(*(states[k + 1, :2] - wanted[k + 1, :2])))
+        yield Step((k + 1) * dt, states[k + 1], wanted[k + 1], command, error)
     return Run(
         dt=dt,
         states=states,
-        reference=reference.pose_at(times),
+        reference=wanted,
         commands=commands,
         step_ms=step_ms,
         adapt_ms=np.array(adapt_ms),

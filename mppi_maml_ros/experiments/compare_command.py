@@ -72,68 +72,162 @@ class Seeds(click.ParamType):
     "compare_report", "Folder of results.csv and report.md; runs that it holds are not done again."
 )
 @click.option("--jobs", type=click.IntRange(1, 512), help="Runs at a time.  [default: the number of cores]")
-@click.option("--evaluate", is_flag=True, help="Do the runs. Without --evaluate and --report both are done.")
-@click.option("--report", is_flag=True, help="Write the report on what --out holds.")
-def compare(out: Path, jobs: int | None, evaluate: bool, report: bool, **options) -> None:
+@click.option("--collect-data", is_flag=True, help="Stage 1: drive each world for the offline models.")
+@click.option("--train", is_flag=True, help="Stage 2: train the offline models (neural, residual, gp, mb).")
+@click.option(
+    "--meta-train", is_flag=True, help="Stage 3: meta-train a meta-model into --out, which is then used."
+)
+@click.option("--evaluate", is_flag=True, help="Stage 4: do the runs; what they lack is made first.")
+@click.option("--report", is_flag=True, help="Stage 5: write the report on what --out holds.")
+@click.option("--all", "everything", is_flag=True, help="All of these stages.")
+@click.option(
+    "--live", is_flag=True, help="Show a run of each model while they drive side by side; needs a display."
+)
+def compare(
+    out: Path, jobs: int | None, artifact: Path | None, live: bool, everything: bool, **options
+) -> None:
     """Compare models and adapters in simulated worlds, in parallel, and report.
 
     Every model drives with the same controller, the same box on commands, and for one seed through
     the same world, noise and samples. Results are kept in --out: an interrupted comparison goes on where it
-    stopped, and further worlds, models or seeds can be added to it.
+    stopped, and further worlds, models or seeds can be added to it. Without a stage: --evaluate --report.
     """
     from rich.console import Console
 
-    console = Console()
-    if evaluate or not report:
-        _evaluate(out, jobs, options, console)
-    if report or not evaluate:
-        from .report import write_report
+    stages = {name for name in STAGES if options.pop(name)}
+    if everything:
+        stages = set(STAGES)
+    elif not stages and not live:
+        stages = {"evaluate", "report"}
+    if live:
+        from .live import require_display
 
-        path = write_report(out)
-        console.print(f"wrote {path}", highlight=False, soft_wrap=True)
+        require_display()
+    _Comparison(out, jobs, artifact, options, Console()).run(stages, live)
 
 
-def _evaluate(out: Path, processes: int | None, options: dict, console) -> None:
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+STAGES = ("collect_data", "train", "meta_train", "evaluate", "report")
 
-    from ..mppi.config import MPPIConfig
-    from . import comparison
 
-    known = {
-        "models": comparison.usual_models(),
-        "world": comparison.WORLD_NAMES,
-        "trajectory": tuple(comparison.FIGURES),
-    }
-    chosen = {name: all_ if options[name] == ("all",) else options[name] for name, all_ in known.items()}
-    jobs = comparison.jobs_of(chosen["models"], chosen["world"], chosen["trajectory"], options["seeds"])
-    settings = comparison.Settings(
-        duration=options["duration"],
-        noise=options["noise"],
-        mppi=MPPIConfig(batch_size=options["samples"], time_steps=30, noise_knots=8),
-        artifact=options["artifact"] or comparison.PACKAGED,
-    )
-    results = comparison.Results(out, settings)
-    if results.mixed_code:
-        console.print(
-            f"[yellow]{out} holds runs of other sources of this package; only the new ones are of these[/]",
-            highlight=False,
-            soft_wrap=True,
+class _Comparison:
+    """The stages of one call."""
+
+    def __init__(self, out: Path, processes: int | None, artifact: Path | None, options: dict, console):
+        from . import comparison
+        from .contenders import usual_models
+
+        self.out, self.options, self.console = out, options, console
+        self.processes = processes or comparison.usable_cores()
+        known = {
+            "models": usual_models(),
+            "world": comparison.WORLD_NAMES,
+            "trajectory": tuple(comparison.FIGURES),
+        }
+        chosen = {name: all_ if options[name] == ("all",) else options[name] for name, all_ in known.items()}
+        self.jobs = comparison.jobs_of(
+            chosen["models"], chosen["world"], chosen["trajectory"], options["seeds"]
         )
-    present = sum(job in results.rows for job in jobs)
-    columns = (
-        TextColumn("[bold]comparing"),
-        BarColumn(bar_width=30),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[line]}"),
-    )
-    with Progress(*columns, console=console, refresh_per_second=4) as progress:
-        task = progress.add_task("", total=len(jobs), completed=present, line="starting")
+        self.library = comparison.Library(out, options["noise"])
+        self._artifact = artifact
 
-        def show(job, row) -> None:
-            line = f"{job.world}, {job.trajectory}, {job.seed}: {job.model} {row['rmse_after_2s']:.4f} m"
-            progress.update(task, advance=1, line=line)
+    def settings(self):
+        """Those of the runs; the meta-model is the one given, else that of --out, else the packaged one."""
+        from ..mppi.config import MPPIConfig
+        from . import comparison
 
-        done = comparison.compare(settings, jobs, results, processes or comparison.usable_cores(), show)
-        progress.update(task, line="")
-    console.print(f"{done} runs, {present} were there; {results.path}", highlight=False, soft_wrap=True)
+        own = self.library.meta_path
+        return comparison.Settings(
+            duration=self.options["duration"],
+            noise=self.options["noise"],
+            mppi=MPPIConfig(batch_size=self.options["samples"], time_steps=30, noise_knots=8),
+            artifact=self._artifact or (own if own.exists() else comparison.PACKAGED),
+        )
+
+    def run(self, stages: set[str], live: bool) -> None:
+        """Do the stages in their order."""
+        if "meta_train" in stages:
+            self._meta_train()
+        if "collect_data" in stages:
+            self._prepare("data")
+        if stages & {"train", "evaluate"}:
+            self._prepare("models")
+        if live:
+            from .live import show
+
+            jobs = [job for job in self.jobs if job.group == self.jobs[0].group]
+            path = show(jobs, self.settings(), self.library)
+            self._say(f"wrote {path}")
+        if "evaluate" in stages:
+            self._evaluate()
+        if "report" in stages:
+            from .report import write_report
+
+            self._say(f"wrote {write_report(self.out)}")
+
+    def _say(self, text: str) -> None:
+        self.console.print(text, highlight=False, soft_wrap=True)
+
+    def _bar(self, what: str):
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+        columns = (
+            TextColumn(f"[bold]{what}"),
+            BarColumn(bar_width=30),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[line]}"),
+        )
+        return Progress(*columns, console=self.console, refresh_per_second=4)
+
+    def _meta_train(self) -> None:
+        if self.library.meta_path.exists():
+            self._say(f"{self.library.meta_path} is there")
+            return
+        from ..meta.fomaml import FOMAMLConfig
+        from .meta_training import run_meta_train
+
+        path = self.library.meta_path
+        run_meta_train(FOMAMLConfig(), path, path.with_suffix(".png"), self.console)
+
+    def _prepare(self, what: str) -> None:
+        from . import comparison
+
+        settings = self.settings()
+        if what == "models":
+            comparison.Results(self.out, settings)  # refuses a folder of other settings before any work
+        wanted = comparison.preparations(self.jobs, self.library, what)
+        if not wanted:
+            return
+        name = "collecting data" if what == "data" else "training"
+        with self._bar(name) as progress:
+            task = progress.add_task("", total=len(wanted), line="")
+            comparison.prepare(
+                settings,
+                wanted,
+                self.out,
+                self.processes,
+                lambda done: progress.update(task, advance=1, line=str(done)),
+            )
+            progress.update(task, line="")
+
+    def _evaluate(self) -> None:
+        from . import comparison
+
+        settings = self.settings()
+        results = comparison.Results(self.out, settings)
+        if results.mixed_code:
+            self._say(
+                f"[yellow]{self.out} holds runs of other sources of this package; "
+                "only the new ones are of these[/]"
+            )
+        present = sum(job in results.rows for job in self.jobs)
+        with self._bar("comparing") as progress:
+            task = progress.add_task("", total=len(self.jobs), completed=present, line="starting")
+
+            def show(job, row) -> None:
+                line = f"{job.world}, {job.trajectory}, {job.seed}: {job.model} {row['rmse_after_2s']:.4f} m"
+                progress.update(task, advance=1, line=line)
+
+            done = comparison.compare(settings, self.jobs, results, self.processes, show)
+            progress.update(task, line="")
+        self._say(f"{done} runs, {present} were there; {results.path}")

@@ -7,8 +7,11 @@ from itertools import pairwise
 
 import numpy as np
 
+from ..core import se2
 from ..dynamics.features import MAX_DELAY_TAPS
 from ..dynamics.residual import ResidualWeights, open_loop
+from ..dynamics.rollout import Trajectories
+from ..mppi.controller import RolloutModel
 
 RECOVERY_WINDOW = 2.0  # [s] over which the errors are compared
 RECOVERY_FACTOR = 1.2  # of the oracle's error
@@ -98,7 +101,12 @@ def percentile(values, q: float) -> float:
 
 
 def prediction_error(
-    states, commands, serving: list[tuple[int, ResidualWeights]], steps: int, stride: int = 1
+    states,
+    commands,
+    serving: list[tuple[int, ResidualWeights | RolloutModel]],
+    steps: int,
+    stride: int = 1,
+    model_dt: float = 0.05,
 ) -> float:
     """Open-loop error of the models that served during a run, on what then happened.
 
@@ -112,6 +120,7 @@ def prediction_error(
         serving: (step from which it served, model), in order, the first from step 0.
         steps: to predict.
         stride: predict from every so many-th step.
+        model_dt: step [s].
 
     Returns:
         RMS distance between predicted and true position after ``steps`` steps [m]; NaN when the
@@ -124,15 +133,29 @@ def prediction_error(
     every = np.arange(0, count, stride)
     squares = []
     ends = [start for start, _ in serving[1:]] + [count]
-    for (start, weights), end in zip(serving, ends, strict=True):
+    for (start, model), end in zip(serving, ends, strict=True):
         starts = every[(every >= start) & (every < end)]
         if not len(starts):
             continue
         ahead = commands[starts[:, None] + np.arange(steps)]
         before = past[starts[:, None] + MAX_DELAY_TAPS - 1 - np.arange(MAX_DELAY_TAPS)]
-        predicted = open_loop(weights, states[starts], ahead, before)[:, -1, :2]
+        if isinstance(model, ResidualWeights):
+            predicted = open_loop(model, states[starts], ahead, before)[:, -1, :2]
+        else:
+            predicted = _rolled_out(model, states[starts], ahead, before, model_dt)
         squares.append(np.sum((predicted - states[starts + steps, :2]) ** 2, axis=1))
     return float(np.sqrt(np.concatenate(squares).mean()))
+
+
+def _rolled_out(model: RolloutModel, states, commands, history, model_dt: float) -> np.ndarray:
+    """Positions (M, 2) at the end of commands (M, T, 2) from states (M, 5)."""
+    ends = np.empty((len(states), 3))
+    out = Trajectories(commands.shape[1], 1)
+    for i, state in enumerate(states):
+        sequence = np.ascontiguousarray(commands[i][:, :, None], dtype=np.float32)
+        model.rollout(state, history[i].astype(np.float32), sequence, model_dt, out)
+        ends[i] = out.x[-1, 0], out.y[-1, 0], out.yaw[-1, 0]
+    return se2.compose(states[:, :3], ends)[:, :2]
 
 
 def mean_and_margin(values) -> tuple[float, float]:

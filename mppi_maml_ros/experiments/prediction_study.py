@@ -300,7 +300,7 @@ def bars(result: dict) -> list[dict]:
 
 def write(result: dict, folder: Path, command: str) -> list[Path]:
     """Write prediction_study.json, .md and .png into ``folder``; returns their paths."""
-    from .comparison import write_file
+    from .files import write_file
     from .plots import prediction_figure, save
 
     folder = Path(folder)

@@ -11,25 +11,18 @@ import numpy as np
 
 from ..core.errors import MppiMamlError
 from . import metrics
-from .comparison import (
-    ADAPTIVE,
-    COLUMNS,
-    KINEMATIC,
-    OPEN_LOOP_STEPS,
-    ORACLE,
-    Job,
-    Results,
-    order,
-    write_file,
-)
+from .comparison import OPEN_LOOP_STEPS
+from .contenders import ADAPTIVE, KINEMATIC, NOMINAL_ORACLE, ORACLE
+from .files import write_file
 from .plots import ADAPTIVE as BLUE
 from .plots import INK, MUTED, REFERENCE, STYLE, plt, save
 from .plots import KINEMATIC as ORANGE
+from .results import COLUMNS, Job, Results, order
 
 WORTHWHILE = 0.15  # a gap below this share of the kinematic error is not worth closing
 SHOWN_WORLDS = ("friction_step", "payload", "combined_disturbance", "everything", "seed", "delay")
-ORACLES = (ORACLE, "oracle_nominal")
-COLOURS = {KINEMATIC: ORANGE, ORACLE: INK, "oracle_nominal": MUTED, "dynamic": "#c9a227", ADAPTIVE: BLUE}
+ORACLES = (ORACLE, NOMINAL_ORACLE)
+COLOURS = {KINEMATIC: ORANGE, ORACLE: INK, NOMINAL_ORACLE: MUTED, "dynamic": "#c9a227", ADAPTIVE: BLUE}
 MORE_COLOURS = (
     "#2f9e6e", "#8e5ea2", "#c0392b", "#17a2b8", "#6b8e23",
     "#b5651d", "#d36ba6", "#5c7cfa", "#8d99ae", "#3d5a40",

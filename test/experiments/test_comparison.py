@@ -5,6 +5,7 @@ import json
 import math
 
 import attrs
+import matplotlib.image
 import numpy as np
 import pytest
 from click.testing import CliRunner
@@ -12,13 +13,19 @@ from click.testing import CliRunner
 from mppi_maml_ros.adaptation.adapters import ADAPTERS
 from mppi_maml_ros.adaptation.online import OnlineConfig
 from mppi_maml_ros.core.errors import InvalidValueError, MppiMamlError
-from mppi_maml_ros.dynamics.residual import ResidualWeights
-from mppi_maml_ros.experiments import comparison, metrics
+from mppi_maml_ros.core.types import Odometry
+from mppi_maml_ros.dynamics.gaussian_process import GPConfig
+from mppi_maml_ros.dynamics.mlp import TrainingConfig
+from mppi_maml_ros.dynamics.residual import ResidualWeights, correction
+from mppi_maml_ros.experiments import comparison, contenders, live, metrics, offline, results
 from mppi_maml_ros.experiments.compare_command import compare as command
-from mppi_maml_ros.experiments.comparison import COLUMNS, Job, Outcome, Results, Settings, jobs_of
+from mppi_maml_ros.experiments.comparison import Settings, jobs_of
+from mppi_maml_ros.experiments.offline import Library, OfflineConfig
 from mppi_maml_ros.experiments.report import Table, write_report
+from mppi_maml_ros.experiments.results import COLUMNS, Job, Outcome, Results, read_results
 from mppi_maml_ros.mppi.config import MPPIConfig
 from mppi_maml_ros.simulation.worlds import make_world
+from mppi_maml_ros.weights.meta_model import MetaModel
 
 REQUIRED = [
     "model", "world", "trajectory", "seed", "rmse", "rmse_after_2s", "max_error", "gap_closed", "recovery_s",
@@ -92,12 +99,13 @@ def test_prediction_error_uses_the_model_that_served_at_the_time():
 
 
 def test_every_adapter_can_be_compared():
-    names = comparison.model_names()
+    names = contenders.model_names()
     assert set(ADAPTERS) <= set(names)
-    assert {"kinematic", "dynamic", "oracle", "adaptive"} <= set(names)
+    assert {"kinematic", "dynamic", "oracle", "adaptive", "neural", "residual", "gp"} <= set(names)
+    assert {"mb", "mb_de"} <= set(names)
     assert len(set(names)) == len(names)
-    assert set(comparison.BASELINES) <= set(names)
-    assert set(names) - set(comparison.usual_models()) == {"oracle_nominal", OnlineConfig().adapter}
+    assert set(contenders.BASELINES) <= set(names)
+    assert set(names) - set(contenders.usual_models()) == {"oracle_nominal", OnlineConfig().adapter}
 
 
 @pytest.mark.parametrize(
@@ -137,14 +145,29 @@ def outcome(model, rmse, error=0.01, changes=(), **values):
     return Outcome(row, {"error": np.full(400, error, dtype=np.float32), "changes": np.array(changes)})
 
 
-def test_columns_start_with_the_agreed_ones(tmp_path):
+def test_columns_are_the_agreed_ones_and_more_measures_lie_beside_them(tmp_path):
     results = Results(tmp_path, Settings())
-    results.add(outcome("kinematic", 0.05))
+    results.add(outcome("kinematic", 0.05, smoothness=0.25))
     results.write()
     with open(results.path, newline="") as file:
         header, row = csv.reader(file)
-    assert header[: len(REQUIRED)] == REQUIRED
+    assert header == REQUIRED
     assert row[:5] == ["kinematic", "seed", "circle", "0", "0.05"]
+    with open(tmp_path / "metrics.csv", newline="") as file:
+        header, row = csv.reader(file)
+    assert header[:4] == REQUIRED[:4] and row[header.index("smoothness")] == "0.25"
+    (again,) = Results(tmp_path, Settings()).rows.values()
+    assert again["smoothness"] == 0.25 and set(again) == set(COLUMNS)
+
+
+def test_tables_of_different_runs_are_refused(tmp_path):
+    results = Results(tmp_path, Settings())
+    results.add(outcome("kinematic", 0.05))
+    results.write()
+    lines = (tmp_path / "metrics.csv").read_text().replace("kinematic", "oracle")
+    (tmp_path / "metrics.csv").write_text(lines)
+    with pytest.raises(MppiMamlError, match="different runs"):
+        Results(tmp_path, Settings())
 
 
 def test_gap_and_recovery_follow_when_the_yardsticks_arrive(tmp_path):
@@ -167,7 +190,7 @@ def test_a_model_that_fails_has_its_row(tmp_path):
     for model, rmse in (("kinematic", 0.05), ("oracle", 0.01)):
         results.add(outcome(model, rmse, changes=[10.0]))
     job = Job("maml", "seed", "circle", 0)
-    results.add(Outcome(comparison._failed(job), {"changes": np.array([10.0])}))
+    results.add(Outcome(comparison.failed(job), {"changes": np.array([10.0])}))
     assert results.rows[job]["rmse"] == math.inf
     assert results.rows[job]["gap_closed"] == -math.inf
     assert results.rows[job]["recovery_s"] == math.inf
@@ -200,7 +223,7 @@ def test_results_of_another_meta_model_are_not_mixed(tmp_path):
 def test_other_code_is_noted(tmp_path, monkeypatch):
     assert not Results(tmp_path, Settings()).mixed_code
     assert not Results(tmp_path, Settings()).mixed_code
-    monkeypatch.setattr(comparison, "code_digest", lambda: "changed")
+    monkeypatch.setattr(results, "code_digest", lambda: "changed")
     assert Results(tmp_path, Settings()).mixed_code
     assert "changed" in json.loads((tmp_path / "manifest.json").read_text())["code"]
 
@@ -214,7 +237,7 @@ def test_a_damaged_table_is_refused(tmp_path, content):
 
 
 def test_results_without_manifest_are_refused(tmp_path):
-    (tmp_path / "results.csv").write_text(",".join(COLUMNS) + "\n")
+    (tmp_path / "results.csv").write_text(",".join(REQUIRED) + "\n")
     with pytest.raises(MppiMamlError, match="no manifest"):
         Results(tmp_path, Settings())
 
@@ -227,7 +250,7 @@ def invented(monkeypatch):
     """Runs that cost nothing; the list of those done."""
     done = []
 
-    def perform(job, settings, meta):
+    def perform(job, settings, meta, library):
         done.append(job)
         return outcome(job.model, 0.01 * (1 + len(job.model)), world=job.world, seed=job.seed)
 
@@ -244,7 +267,7 @@ def test_runs_that_are_there_are_not_done_again(tmp_path, invented):
     assert comparison.compare(settings, more, results, processes=0) == 4
     assert len(invented) == len(set(invented)) == 6
     assert comparison.compare(settings, more, Results(tmp_path, settings), processes=0) == 0
-    assert set(comparison.read_results(tmp_path / "results.csv")) == set(more)
+    assert set(read_results(tmp_path)) == set(more)
 
 
 def test_what_is_finished_survives_an_interruption(tmp_path, invented):
@@ -257,7 +280,7 @@ def test_what_is_finished_survives_an_interruption(tmp_path, invented):
 
     with pytest.raises(KeyboardInterrupt):
         comparison.compare(settings, jobs, Results(tmp_path, settings), 0, interrupt)
-    assert [job.model for job in comparison.read_results(tmp_path / "results.csv")] == ["kinematic", "oracle"]
+    assert [job.model for job in read_results(tmp_path)] == ["kinematic", "oracle"]
     assert not list(tmp_path.glob(".*"))
 
 
@@ -294,12 +317,11 @@ def test_a_real_comparison_with_its_report(tmp_path):
     assert all(f"(images/{name})" in text for name in images)
 
 
-def test_a_run_repeats_to_the_bit():
-    from mppi_maml_ros.weights.meta_model import MetaModel
-
+def test_a_run_repeats_to_the_bit(tmp_path):
     meta = MetaModel.load(SMALL.artifact)
     job = Job("physics", "coulomb", "circle", 1)
-    first, second = (comparison.perform(job, SMALL, meta) for _ in range(2))
+    library = Library(tmp_path)
+    first, second = (comparison.perform(job, SMALL, meta, library) for _ in range(2))
     assert first.row["rmse"] == second.row["rmse"]
     np.testing.assert_array_equal(first.trace["commands"], second.trace["commands"])
 
@@ -320,6 +342,109 @@ def test_the_command_runs_in_processes_and_resumes(tmp_path):
 def test_wrong_options_are_named(arguments):
     result = CliRunner().invoke(command, arguments)
     assert result.exit_code == 2 and arguments[0] in result.output
+
+
+# -- models learned offline
+
+
+BRIEF = OfflineConfig(
+    episode=2.0,
+    random_episodes=2,
+    samples=32,
+    hidden=(8,),
+    training=TrainingConfig(epochs=60, batch_size=32, learning_rate=0.01, patience=0),
+    process=GPConfig(inducing=12, subset=60, iterations=3),
+    pooled_worlds=8,
+    pooled_training=TrainingConfig(epochs=2, patience=0),
+)
+
+
+def test_offline_models_are_made_once_and_predict_better_than_kinematics(tmp_path, monkeypatch):
+    library = Library(tmp_path, config=BRIEF)
+    data = library.data("lag", 0)
+    assert data.inputs.shape == (6 * (40 - 4), 12) and data.residuals.shape == (6 * 36, 3)
+    first = library.models("lag", 0)
+    for forbidden in ("collect", "train_network", "train_process"):
+        monkeypatch.setattr(offline, forbidden, None)
+    again = Library(tmp_path, config=BRIEF).models("lag", 0)
+    for name in ("neural", "residual"):
+        assert first[name].digest() == again[name].digest()
+        error = correction(again[name], data.inputs) - data.residuals
+        assert np.mean(error[:, :2] ** 2) < 0.5 * np.mean(data.residuals[:, :2] ** 2)
+    error = again["gp"].process.mean(data.inputs) - data.residuals
+    assert np.mean(error[:, :2] ** 2) < 0.1 * np.mean(data.residuals[:, :2] ** 2)
+
+
+def test_data_differ_between_worlds_and_seeds_only(tmp_path):
+    config = attrs.evolve(BRIEF, random_episodes=1, episode=1.0)
+    first = offline.collect("coulomb", 0, 1.0, config)
+    np.testing.assert_array_equal(first.inputs, offline.collect("coulomb", 0, 1.0, config).inputs)
+    for world, seed in (("coulomb", 1), ("lag", 0)):
+        assert not np.array_equal(first.inputs, offline.collect(world, seed, 1.0, config).inputs)
+
+
+def test_preparations_are_what_the_jobs_lack(tmp_path):
+    library = Library(tmp_path, config=BRIEF)
+    jobs = jobs_of(["kinematic", "gp", "neural", "mb"], ["lag"], ["circle", "sine"], [0, 1])
+    wanted = comparison.preparations(jobs, library)
+    assert [str(one) for one in wanted] == ["mb", "models of lag, seed 0", "models of lag, seed 1"]
+    assert len(comparison.preparations(jobs, library, "data")) == 2
+    meta = MetaModel.load(SMALL.artifact)
+    for one in wanted:
+        one.do(meta, library)
+        assert one.done(library)
+    assert comparison.preparations(jobs, library) == []
+    pooled = library.pooled(meta)
+    assert not np.array_equal(pooled.networks["maml"][0][0], meta.networks["maml"][0][0])
+    np.testing.assert_array_equal(pooled.networks["physics+maml"][0][0], meta.networks["physics+maml"][0][0])
+
+
+def test_offline_and_pooled_models_drive(tmp_path, monkeypatch):
+    monkeypatch.setattr(comparison, "Library", lambda folder, noise: Library(folder, noise, BRIEF))
+    jobs = jobs_of(["neural", "residual", "gp", "mb", "mb_de"], ["lag"], ["circle"], [0])
+    found = Results(tmp_path, SMALL)
+    assert comparison.compare(SMALL, jobs, found, processes=0) == 5
+    for row in found.rows.values():
+        assert 0.0 < row["rmse"] < 0.6 and 0.0 < row["one_step_error"] < 0.05
+    assert found.rows[jobs[-1]]["swaps"] > 20 and found.rows[jobs[-2]]["swaps"] == 0
+
+
+def test_the_newest_transitions_are_those_of_the_buffer():
+    """Kept apart for speed, they must be the same however many have gone by."""
+    from mppi_maml_ros.adaptation.buffer import BufferConfig, TransitionBuffer
+
+    buffer = TransitionBuffer(BufferConfig(delay_taps=2, size=10))
+    newest = contenders._Newest(10, 2, 0.05)
+    rng = np.random.default_rng(0)
+    for k in range(200):
+        buffer.add_command(0.05 * k, rng.uniform(-1.0, 1.0, 2))
+        done = buffer.add_odometry(Odometry(0.05 * k, 0.01 * k * np.ones(3), rng.uniform(-1.0, 1.0, 2)))
+        if done:
+            newest.add(buffer.latest(done))
+        assert len(newest) == len(buffer)
+        if len(buffer):
+            ours, theirs = newest.transitions(), buffer.latest()
+            for name in ("stamps", "states", "commands", "history", "next_states", "segments"):
+                np.testing.assert_array_equal(getattr(ours, name), getattr(theirs, name))
+
+
+# -- live
+
+
+def test_live_needs_a_display(monkeypatch, tmp_path):
+    monkeypatch.delenv("DISPLAY", raising=False)
+    monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
+    monkeypatch.setattr(live.sys, "platform", "linux")
+    with pytest.raises(MppiMamlError, match="--live needs a display"):
+        CliRunner().invoke(command, ["--live", "--out", str(tmp_path / "x")], catch_exceptions=False)
+    assert not (tmp_path / "x").exists()
+
+
+def test_live_panels_show_every_model(tmp_path):
+    jobs = jobs_of(["kinematic", "oracle", "adaptive"], ["friction_step"], ["circle"], [0])
+    path = live.show(jobs, SMALL, Library(tmp_path))
+    assert path.name == "live_circle_friction_step_0.png"
+    assert matplotlib.image.imread(path).std() > 0.05
 
 
 def test_a_report_needs_results(tmp_path):

@@ -1,0 +1,204 @@
+"""What can be compared, by name: how a model drives, what adapts it and how often."""
+
+from __future__ import annotations
+
+import copy
+import time
+
+import attrs
+import numpy as np
+
+from ..adaptation.adapters import ADAPTERS, make_adapter
+from ..adaptation.adapters.online_learner import OnlineLearner
+from ..adaptation.buffer import BufferConfig, TransitionBuffer
+from ..adaptation.online import Attempt, Decision, OnlineAdaptation, OnlineConfig
+from ..adaptation.sgd import SGDConfig
+from ..adaptation.transitions import Transitions
+from ..core.errors import InvalidValueError
+from ..core.types import Odometry
+from ..dynamics.residual import ResidualWeights
+from ..mppi.controller import RolloutModel
+from ..simulation.seed_world import SEED_GAIN
+from ..simulation.world import World
+from ..weights.meta_model import MetaModel
+from .offline import EVALUATED, OFFLINE, POOLED, Library
+from .oracle import Oracle
+
+KINEMATIC, ORACLE, ADAPTIVE = "kinematic", "oracle", "adaptive"
+NOMINAL_ORACLE = "oracle_nominal"
+NOMINAL_FRICTION = 0.1  # [1/s] that the model ``dynamic`` believes in, as the guide's does
+ADAPT_INTERVAL = 2.0  # [s] between adaptations
+BASELINES = {"rls": 0.05, "ekf": 0.05, "l1": 0.05, "online_learner": ADAPT_INTERVAL, EVALUATED: 0.05}
+"""Run as published, without the guard: updated every so many seconds and believed at once."""
+DYNAMIC_EVALUATION = SGDConfig(inner_lr=0.02, inner_steps=1, patience=0)
+EVALUATED_ON = 16  # newest transitions that a step of dynamic evaluation learns from
+
+
+def model_names() -> tuple[str, ...]:
+    """All models that can be compared; every registered adapter is one of them."""
+    fixed = (KINEMATIC, "dynamic", ORACLE, NOMINAL_ORACLE, *OFFLINE, ADAPTIVE)
+    return (*fixed, *(name for name in ADAPTERS if name not in fixed), POOLED, EVALUATED)
+
+
+def usual_models() -> tuple[str, ...]:
+    """All but those that mostly repeat another: the nominal oracle and the adapter that is the default."""
+    return tuple(n for n in model_names() if n not in (NOMINAL_ORACLE, OnlineConfig().adapter))
+
+
+@attrs.frozen(eq=False)
+class Contender:
+    """Further arguments of :func:`closed_loop.drive`.
+
+    Attributes:
+        model: what the rollouts use, at first; None for kinematics.
+        adaptation: what changes it; None: nothing does.
+        adapt_interval: time between adaptations [s].
+        true_state: whether the controller sees the true state.
+    """
+
+    model: ResidualWeights | RolloutModel | None = None
+    adaptation: Recorded | Unguarded | None = None
+    adapt_interval: float = ADAPT_INTERVAL
+    true_state: bool = False
+
+    @property
+    def attempts(self) -> list[Attempt]:
+        """All attempts to adapt, in order."""
+        return self.adaptation.attempts if self.adaptation is not None else []
+
+
+def contender(
+    name: str, world: World, seed: int, model_dt: float, meta: MetaModel, library: Library
+) -> Contender:
+    """The model called ``name``, for one run.
+
+    Args:
+        world: that it will drive in; only oracles look at it.
+        seed: of the world; offline models were trained on worlds of the same seed.
+        model_dt: step of the rollouts [s].
+        meta: what adapters start from.
+        library: of offline models; trained there when missing.
+    """
+    if name == KINEMATIC:
+        return Contender()
+    if name == "dynamic":
+        rate = SEED_GAIN + NOMINAL_FRICTION
+        return Contender(
+            ResidualWeights.first_order((1.0 / rate,) * 2, (SEED_GAIN / rate,) * 2, model_dt=model_dt)
+        )
+    if name == ORACLE:
+        return Contender(Oracle(world), true_state=True)
+    if name == NOMINAL_ORACLE:
+        nominal = copy.copy(world)
+        nominal._disturbances = ()  # the copy is read once, before anything moves
+        return Contender(Oracle(nominal, frozen=True), true_state=True)
+    if name in OFFLINE:
+        return Contender(library.models(world.name, seed)[name])
+    if name == POOLED:
+        return Contender(OnlineLearner(library.pooled(meta), SGDConfig()).start())
+    config = OnlineConfig() if name in (ADAPTIVE, EVALUATED) else OnlineConfig(adapter=name)
+    if name not in BASELINES:
+        return Contender(adaptation=Recorded(meta, config))
+    if name == EVALUATED:
+        adapter = OnlineLearner(library.pooled(meta), DYNAMIC_EVALUATION, EVALUATED_ON)
+    else:
+        adapter = make_adapter(name, meta, config.sgd)
+    return Contender(adapter.start(), Unguarded(adapter, meta, config.buffer_size), BASELINES[name])
+
+
+class Recorded(OnlineAdaptation):
+    """Keeps what a report shows of each attempt."""
+
+    def __init__(self, meta: MetaModel, config: OnlineConfig):
+        super().__init__(meta, config)
+        self.attempts: list[Attempt] = []
+
+    def attempt(self) -> Attempt:
+        self.attempts.append(super().attempt())
+        return self.attempts[-1]
+
+
+class Unguarded:
+    """An identifier without the guard: all that it says is served. As :class:`OnlineAdaptation` to a run.
+
+    Args:
+        adapter: the identifier.
+        meta: gives the time step and the delay taps.
+        size: newest transitions that it is given.
+    """
+
+    due = False
+
+    def __init__(self, adapter, meta: MetaModel, size: int):
+        self.adapter = adapter
+        self.attempts: list[Attempt] = []
+        self._buffer = TransitionBuffer(
+            BufferConfig(delay_taps=meta.delay_taps, model_dt=meta.model_dt, size=64)
+        )
+        self._newest = _Newest(size, meta.delay_taps, meta.model_dt)
+
+    def add_command(self, stamp: float, command) -> None:
+        """As :meth:`OnlineAdaptation.add_command`."""
+        self._buffer.add_command(stamp, command)
+
+    def add_odometry(self, sample: Odometry) -> bool:
+        """As :meth:`OnlineAdaptation.add_odometry`; no change is ever detected."""
+        done = self._buffer.add_odometry(sample)
+        if done:
+            self._newest.add(self._buffer.latest(done))
+        return False
+
+    def attempt(self) -> Attempt:
+        """Adapt to the newest transitions and believe the result."""
+        self.attempts.append(self._attempt())
+        return self.attempts[-1]
+
+    def _attempt(self) -> Attempt:
+        if not len(self._newest):
+            return Attempt(Decision.SKIPPED_TOO_FEW_SAMPLES, "no transition yet")
+        started = time.perf_counter()
+        try:
+            adaptation = self.adapter.adapt(self._newest.transitions())
+        except InvalidValueError as error:
+            return Attempt(Decision.REJECTED_NOT_FINITE, str(error))
+        ms = 1e3 * (time.perf_counter() - started)
+        return Attempt(Decision.ACCEPTED, "not judged", adaptation.weights, adaptation, adapt_ms=ms)
+
+    def installed(self) -> None:
+        """As :meth:`OnlineAdaptation.installed`."""
+
+
+class _Newest:
+    """The newest transitions in one array, for those who ask for all of them at every step."""
+
+    def __init__(self, size: int, taps: int, model_dt: float):
+        self._size, self._taps, self._model_dt = size, taps, model_dt
+        self._rows = np.empty((4 * size, 14 + 2 * taps))
+        self._first = self._end = 0
+
+    def __len__(self) -> int:
+        return self._end - self._first
+
+    def add(self, new: Transitions) -> None:
+        if self._end + len(new) > len(self._rows):
+            kept = self._rows[self._first : self._end].copy()
+            self._rows[: len(kept)] = kept
+            self._first, self._end = 0, len(kept)
+        rows = self._rows[self._end : self._end + len(new)]
+        rows[:, 0], rows[:, 1:6], rows[:, 6:8] = new.stamps, new.states, new.commands
+        rows[:, 8:13], rows[:, 13] = new.next_states, new.segments
+        rows[:, 14:] = new.history.reshape(len(new), -1)
+        self._end += len(new)
+        self._first = max(self._first, self._end - self._size)
+
+    def transitions(self) -> Transitions:
+        rows = self._rows[self._first : self._end]
+        return Transitions(
+            stamps=rows[:, 0],
+            states=rows[:, 1:6],
+            commands=rows[:, 6:8],
+            history=rows[:, 14:].reshape(len(rows), self._taps, 2),
+            next_states=rows[:, 8:13],
+            segments=rows[:, 13].astype(int),
+            model_dt=self._model_dt,
+        )
