@@ -31,7 +31,6 @@ from .simd import (
 )
 
 OUTPUT_ROWS = 4  # rows of the output layer's tile; the last one is padding
-BATCH_MULTIPLE = GROUP  # a batch is a whole number of groups
 
 _TWO_PI = 2.0 * np.pi
 _PER_TURN = 1.0 / _TWO_PI
@@ -63,11 +62,6 @@ class Tracking:
             np.stack([position_weight, heading_weight], axis=1), dtype=np.float32
         )
         self.target = np.zeros((len(self.weight), 3), dtype=np.float32)
-
-
-def padded(samples: int) -> int:
-    """The smallest whole number of groups that holds ``samples``."""
-    return -(-samples // BATCH_MULTIPLE) * BATCH_MULTIPLE
 
 
 @njit(inline="always")
@@ -306,7 +300,7 @@ def rollout(
         costs: shape (batch_size,) float32.
     """
     samples = commands.shape[2]
-    if samples % BATCH_MULTIPLE:
+    if samples % GROUP:
         _rollout_padded(weights, twist, history, commands, model_dt, out, tracking, costs)
         return
     dt = np.float32(model_dt)
@@ -331,7 +325,7 @@ def rollout(
 def _rollout_padded(weights, twist, history, commands, model_dt, out, tracking, costs):
     """Any batch size, at the price of copies."""
     steps, _, samples = commands.shape
-    size = padded(samples)
+    size = -(-samples // GROUP) * GROUP
     wide = np.zeros((steps, 2, size), dtype=np.float32)
     wide[:, :, :samples] = commands
     inner = None if out is None else Trajectories(steps, size)

@@ -12,10 +12,10 @@ from ..core.errors import InvalidValueError, NoValidControlError
 from ..core.types import VelocityLimits
 from ..dynamics.features import MAX_DELAY_TAPS
 from ..dynamics.residual import ResidualWeights, open_loop, step
-from ..dynamics.rollout import Tracking, Trajectories, padded, rollout
+from ..dynamics.rollout import Tracking, Trajectories, rollout
 from . import kernels
 from .config import MPPIConfig
-from .sampling import Sampler
+from .sampling import NoiseSource, Sampler, batch_width
 
 
 class RolloutModel(Protocol):
@@ -54,13 +54,20 @@ class MPPIController:
         config: tunables.
         limits: velocity and acceleration limits, respected by every rollout.
         seed: of the sampler.
+        noise_source: what the samples are drawn from; None for :class:`.sampling.Sampler`.
     """
 
-    def __init__(self, config: MPPIConfig, limits: VelocityLimits, seed: int):
+    def __init__(
+        self,
+        config: MPPIConfig,
+        limits: VelocityLimits,
+        seed: int,
+        noise_source: NoiseSource | None = None,
+    ):
         self.config = config
         self.limits = limits
-        self._sampler = Sampler(config, seed)
-        self._samples = padded(config.batch_size)
+        self._sampler = noise_source or Sampler(config, seed)
+        self._samples = batch_width(config.batch_size)
         steps, samples = config.time_steps, self._samples
         self._commands = np.zeros((steps, 2, samples), dtype=np.float32)
         self._trajectories: Trajectories | None = None  # taken when a model or a caller needs it
@@ -136,9 +143,11 @@ class MPPIController:
             kernels.shift(self._sequence, min(steps, float(c.time_steps)))
 
         for _ in range(c.iteration_count):
+            noise = self._sampler.sample()
             kernels.perturb_within_limits(
-                self._sequence, self._sampler.sample(), self._std, True, last, self._low, self._high,
-                self._fall, self._rise, self._about, self._effort, self._rate, self._commands, self._costs,
+                self._sequence, noise.values, noise.start, noise.sign, noise.first, noise.share,
+                noise.mirrored, self._std, last, self._low, self._high, self._fall, self._rise, self._about,
+                self._effort, self._rate, self._commands, self._costs,
             )  # fmt: skip
             if residual:
                 rollout(

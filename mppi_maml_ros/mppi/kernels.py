@@ -65,14 +65,14 @@ def shift(sequence, steps):
 
 @njit(cache=True, error_model="numpy")
 def perturb_within_limits(
-    nominal, noise, scale, mirrored, last, low, high, fall, rise, about, effort, rate, out, costs
-):
+    nominal, values, start, sign, first, share, mirrored, scale,
+    last, low, high, fall, rise, about, effort, rate, out, costs,
+):  # fmt: skip
     """Add noise to the nominal sequence, within velocity and acceleration limits, and score the commands.
 
     Args:
         nominal: (N, 2).
-        noise: (N, 2, K / 2) when mirrored: the second half of the samples takes it with the other
-            sign; else (N, 2, K). The first sample takes none.
+        values, start, sign, first, share, mirrored: see :class:`.sampling.Noise`.
         scale: of the noise (2,); last: command in force (2,).
         low, high: smallest and largest command (2,).
         fall, rise: largest change down (negative) and up in one step (2,).
@@ -83,7 +83,9 @@ def perturb_within_limits(
     """
     steps, _, samples = out.shape
     half = samples // 2
-    width = noise.shape[2]
+    terms = share.shape[1]
+    all_but_first = np.ones(LANES, dtype=np.float32)
+    all_but_first[0] = 0.0
     for j in range(0, half, LANES):
         cost_a = splat(0.0)
         cost_b = splat(0.0)
@@ -92,11 +94,22 @@ def perturb_within_limits(
             a = splat(last[axis])
             b = splat(last[axis])
             for t in range(steps):
+                knot = first[t]
+                at = start[knot, axis] + j
+                weight = share[t, 0] * sign[knot, axis] * scale[axis]
+                draw_a = load(values, at) * weight
+                draw_b = -draw_a if mirrored else load(values, at + half) * weight
+                for i in range(1, terms):
+                    at = start[knot + i, axis] + j
+                    weight = share[t, i] * sign[knot + i, axis] * scale[axis]
+                    more = load(values, at) * weight
+                    draw_a += more
+                    draw_b += -more if mirrored else load(values, at + half) * weight
+                if j == 0:
+                    draw_a *= load(all_but_first, 0)
+                    if mirrored:
+                        draw_b = -draw_a
                 row = 2 * t + axis
-                draw_a = load(noise, row * width + j) * scale[axis]
-                draw_b = -draw_a
-                if not mirrored:
-                    draw_b = load(noise, row * width + half + j) * scale[axis]
                 centre = nominal[t, axis]
                 next_a = maximum(minimum(centre + draw_a, a + up), a + down)
                 next_b = maximum(minimum(centre + draw_b, b + up), b + down)

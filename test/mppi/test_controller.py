@@ -9,7 +9,7 @@ from mppi_maml_ros.core.errors import InvalidValueError, NoValidControlError
 from mppi_maml_ros.core.types import VelocityLimits
 from mppi_maml_ros.dynamics.residual import ResidualWeights, open_loop, step
 from mppi_maml_ros.mppi import MPPIConfig, MPPIController, kernels
-from mppi_maml_ros.mppi.sampling import Sampler
+from mppi_maml_ros.mppi.sampling import Noise, Sampler, batch_width, interpolation
 
 LIMITS = VelocityLimits(vx_max=1.0, vx_min=-0.3, wz_max=1.5, ax_max=3.0, ax_min=-3.0, az_max=5.0)
 CONFIG = MPPIConfig(batch_size=256, time_steps=20)
@@ -152,47 +152,79 @@ def test_candidates_are_rollouts_in_the_frame_of_the_state():
     assert np.abs(poses[:, 0, :2] - state[:2]).max() < 0.1
 
 
-def perturbed(nominal, noise, mirrored=True, last=(0.0, 0.0), limits=None, scale=(1.0, 1.0), costs=None):
+def perturbed(nominal, noise, samples, last=(0.0, 0.0), limits=None, scale=(1.0, 1.0), costs=None):
     """The kernel's commands (N, 2, K) and costs for wide limits, or those given."""
     low, high, fall, rise = (
         np.array(a, dtype=np.float32) for a in (limits or [[-1e6] * 2, [1e6] * 2, [-1e6] * 2, [1e6] * 2])
     )
     about, effort, rate = costs or (np.zeros_like(nominal), np.zeros(2), np.zeros(2))
-    out = np.zeros((*noise.shape[:2], noise.shape[2] * (2 if mirrored else 1)), dtype=np.float32)
-    total = np.zeros(out.shape[2], dtype=np.float32)
-    numbers = [np.asarray(a, dtype=np.float32) for a in (scale, last, about, effort, rate)]
-    kernels.perturb_within_limits(
-        nominal, noise, numbers[0], mirrored, numbers[1], low, high, fall, rise, *numbers[2:], out, total
+    out = np.zeros((len(nominal), 2, samples), dtype=np.float32)
+    total = np.zeros(samples, dtype=np.float32)
+    scale, last, about, effort, rate = (
+        np.asarray(a, dtype=np.float32) for a in (scale, last, about, effort, rate)
     )
+    kernels.perturb_within_limits(
+        nominal, noise.values, noise.start, noise.sign, noise.first, noise.share, noise.mirrored, scale,
+        last, low, high, fall, rise, about, effort, rate, out, total,
+    )  # fmt: skip
     return out, total
 
 
 @pytest.mark.parametrize("knots", [0, 2, 8])
 def test_noise_is_antithetic_of_the_right_size_and_keeps_the_nominal(knots):
     config = MPPIConfig(batch_size=4001, time_steps=20, noise_knots=knots)
-    sampler = Sampler(config, 0)
     nominal = np.full((20, 2), 0.25, dtype=np.float32)
-    commands, _ = perturbed(nominal, sampler.sample(), scale=(0.4, 0.8))
+    samples = batch_width(4001)
+    commands, _ = perturbed(nominal, Sampler(config, 0).sample(), samples, scale=(0.4, 0.8))
     noise = commands - 0.25
-    half = sampler.samples // 2
-    assert noise.shape[2] == sampler.samples >= 4001
-    assert noise[:, :, :half] == pytest.approx(-noise[:, :, half:], abs=1e-6)
+    assert 4001 <= samples < 4001 + 64
+    assert noise[:, :, : samples // 2] == pytest.approx(-noise[:, :, samples // 2 :], abs=1e-6)
     assert not noise[:, :, 0].any()
-    assert noise.std(axis=2).mean(axis=0) == pytest.approx([0.4, 0.8], rel=0.05)
+    assert noise.std(axis=2) == pytest.approx(np.tile([0.4, 0.8], (20, 1)), rel=0.1)
+
+
+@pytest.mark.parametrize("knots", [0, 8])
+def test_noise_from_the_pool_is_as_good_as_fresh_within_a_step_and_from_step_to_step(knots):
+    sampler = Sampler(MPPIConfig(batch_size=2048, time_steps=24, noise_knots=knots), 1)
+    steps, width = 60, batch_width(2048) // 2
+    drawn = np.empty((steps, *sampler.sample().start.shape, width))
+    for k in range(steps):
+        noise = sampler.sample()
+        places = [slice(s, s + width) for s in noise.start.ravel()]
+        assert len(set(noise.start.ravel())) == noise.start.size  # distinct and equally far: no overlap
+        assert np.diff(np.sort(noise.start.ravel())).min() >= width
+        drawn[k] = np.reshape([noise.values[p] for p in places], drawn[k].shape) * noise.sign[..., None]
+    flat = drawn.reshape(steps, -1)
+    assert abs(flat.mean()) < 0.01 and flat.std() == pytest.approx(1.0, abs=0.01)
+    assert np.mean(flat**4) == pytest.approx(3.0, abs=0.1)
+    # The same place of two steps, and two knots of one step, say nothing of each other.
+    between = np.corrcoef(drawn[:, 0, 0])
+    assert np.abs(between[np.triu_indices(steps, 1)]).max() < 0.25
+    within = np.corrcoef(drawn[0].reshape(-1, width))
+    assert np.abs(within[np.triu_indices(len(within), 1)]).max() < 0.2
 
 
 @pytest.mark.parametrize("mirrored", [True, False])
-def test_limits_and_command_costs_are_those_of_a_plain_computation(mirrored):
+@pytest.mark.parametrize("knots", [6, 3])
+def test_limits_and_command_costs_are_those_of_a_plain_computation(mirrored, knots):
     rng = np.random.default_rng(3)
     steps, samples = 6, 64
     nominal, about = rng.normal(size=(2, steps, 2)).astype(np.float32)
-    noise = rng.normal(size=(steps, 2, samples // 2 if mirrored else samples)).astype(np.float32)
+    drawn = rng.normal(size=(knots, 2, samples // 2 if mirrored else samples)).astype(np.float32)
+    sign = np.where(np.arange(2 * knots) % 3, 1.0, -1.0).reshape(knots, 2).astype(np.float32)
+    start = np.arange(2 * knots).reshape(knots, 2) * drawn.shape[2]
+    noise = Noise(drawn.ravel().copy(), start, sign, *interpolation(steps, knots), mirrored)
+    drawn *= sign[:, :, None]
+    drawn[:, :, 0] = 0.0
     low, high, fall, rise = (np.array(a) for a in ([-0.9, -1.0], [1.0, 1.1], [-0.4, -0.6], [0.5, 0.6]))
     effort, rate, last = np.array([0.3, 0.7]), np.array([0.2, 0.4]), np.array([0.3, -0.2])
     commands, costs = perturbed(
-        nominal, noise, mirrored, last, [low, high, fall, rise], (0.5, 2.0), (about, effort, rate)
+        nominal, noise, samples, last, [low, high, fall, rise], (0.5, 2.0), (about, effort, rate)
     )
-    full = np.concatenate([noise, -noise], axis=2) if mirrored else noise
+    full = np.stack(
+        [(s[:, None, None] * drawn[i : i + len(s)]).sum(0) for i, s in zip(noise.first, noise.share)]
+    )
+    full = np.concatenate([full, -full], axis=2) if mirrored else full
     before, expected = np.tile(last[:, None], samples), np.zeros(samples)
     for t in range(steps):
         wanted = nominal[t][:, None] + np.array([[0.5], [2.0]]) * full[t]
