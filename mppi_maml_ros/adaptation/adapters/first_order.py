@@ -38,9 +38,11 @@ def as_weights(meta: MetaModel, name: str, coefficients) -> ResidualWeights:
     return meta.weights(name, linear=linear)
 
 
-def training_loss(meta: MetaModel, weights: ResidualWeights, data: Transitions) -> float:
+def training_loss(
+    meta: MetaModel, weights: ResidualWeights, inputs: np.ndarray, residuals: np.ndarray
+) -> float:
     """Mean square of the error in units of the typical noise, summed over outputs."""
-    error = (correction(weights, data.inputs) - data.residuals) / np.sqrt(meta.noise)
+    error = (correction(weights, inputs) - residuals) / np.sqrt(meta.noise)
     return float(np.mean(np.sum(error**2, axis=1)))
 
 
@@ -58,10 +60,11 @@ def adaptation(
     usable = np.append(np.isfinite(coefficients).all(axis=1), True)
     weights = attrs.evolve(found, linear=np.where(usable[:, None], found.linear, start.linear))
     gain, time_constant = response(weights.linear, meta.model_dt)
+    inputs, residuals = data.inputs, data.residuals
     return Adaptation(
         weights=weights,
-        loss_before=training_loss(meta, start, data),
-        loss_after=training_loss(meta, weights, data),
+        loss_before=training_loss(meta, start, inputs, residuals),
+        loss_after=training_loss(meta, weights, inputs, residuals),
         gain=gain,
         time_constant=time_constant,
     )

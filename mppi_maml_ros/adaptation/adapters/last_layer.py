@@ -34,13 +34,13 @@ class HeadPosterior:
 
     Attributes:
         mean: shape (C, G, 3, Q).
-        precision: shape (C, G, 3, Q, Q).
+        gram: sum of psi psi' over the transitions, shape (Q, Q).
         share: probability of (c, g) for each output, shape (C, G, 3); sums to 1 over c and g.
         component: probability of each component, shape (C,).
     """
 
     mean: np.ndarray
-    precision: np.ndarray
+    gram: np.ndarray
     share: np.ndarray
     component: np.ndarray
 
@@ -70,14 +70,16 @@ class LastLayerAdapter:
         width, size, prior = len(self._hidden[-1][1]), feature_size(meta.delay_taps), meta.physics
         variance = np.square(spread * np.asarray(meta.output_scale[NETWORK], dtype=float)) / width
         components = len(prior.weight)
-        self._mean = np.zeros((components, OUTPUTS, size + width))
-        self._mean[..., :size] = prior.mean
         self._precision = np.zeros((components, OUTPUTS, size + width, size + width))
         self._precision[..., :size, :size] = prior.precision
         diagonal = np.arange(size, size + width)
         self._precision[..., diagonal, diagonal] = 1.0 / variance[:, None]
+        self._size, self._head_precision = size, 1.0 / variance
+        self._pull = np.einsum("copq,coq->cop", prior.precision, prior.mean)
         self._log_det = prior.log_det + width * np.log(variance)
+        self._prior_power = np.einsum("cop,cop->co", prior.mean, self._pull)
         self._posterior = self.fit(np.zeros((0, 4 + 2 * meta.delay_taps)), np.zeros((0, OUTPUTS)))
+        self._start = self._weights(self._posterior)
 
     def features(self, inputs: np.ndarray) -> np.ndarray:
         """psi(z), shape (..., Q), for inputs z of shape (..., Z)."""
@@ -101,17 +103,31 @@ class LastLayerAdapter:
         gram, moment = weighted.T @ psi, weighted.T @ residuals  # (Q, Q), (Q, 3)
         power = weights @ np.square(residuals)  # (3,)
         inverse = 1.0 / prior.noise  # (G, 3)
-        precision = self._precision[:, None] + inverse[None, :, :, None, None] * gram
-        pull = np.einsum("copq,coq->cop", self._precision, self._mean)
-        right = pull[:, None] + inverse[None, :, :, None] * moment.T
-        mean = np.linalg.solve(precision, right[..., None])[..., 0]
+        # The head's prior is the same in every component and a multiple of one, so one eigenvalue
+        # problem inverts its block for all of them; what is left has the physics layer's size.
+        p = self._size
+        values, vectors = np.linalg.eigh(gram[p:, p:])
+        cross, head_moment = vectors.T @ gram[p:, :p], vectors.T @ moment[p:]
+        head = self._head_precision[:, None] + inverse[:, :, None] * values  # (G, 3, H)
+        squared = np.square(inverse)[:, :, None] / head
+        schur = inverse[:, :, None, None] * gram[:p, :p] - np.matmul(cross.T * squared[:, :, None], cross)
+        schur = prior.precision[:, None] + schur  # (C, G, 3, P, P)
+        drive = inverse[:, :, None] * moment[:p].T - (squared * head_moment.T) @ cross
+        right = self._pull[:, None] + drive  # (C, G, 3, P)
+        physics = np.linalg.solve(schur, right[..., None])[..., 0]
+        share = inverse[:, :, None] / head
+        rotated = share * (head_moment.T - physics @ cross.T)  # (C, G, 3, H)
+        mean = np.concatenate([physics, rotated @ vectors.T], axis=-1)
+        log_det = np.linalg.slogdet(schur)[1] + np.log(head).sum(axis=-1)
+        explained = np.einsum("cop,cgop->cgo", self._pull, physics)
+        explained += inverse * np.einsum("qo,cgoq->cgo", moment, mean)
         evidence = 0.5 * (
             -weights.sum() * np.log(2.0 * np.pi * prior.noise)[None]
             - self._log_det[:, None]
-            - np.linalg.slogdet(precision)[1]
+            - log_det
             - power * inverse[None]
-            - np.einsum("cop,cop->co", self._mean, pull)[:, None]
-            + np.einsum("cgop,cgop->cgo", right, mean)
+            - self._prior_power[:, None]
+            + explained
         )
         # The delay is one for all outputs; the noise level is each output's own.
         over_levels = np.logaddexp.reduce(evidence, axis=1)  # (C, 3)
@@ -119,7 +135,7 @@ class LastLayerAdapter:
         component = np.exp(component - component.max())
         component /= component.sum()
         share = component[:, None, None] * np.exp(evidence - over_levels[:, None])
-        return HeadPosterior(mean, precision, share, component)
+        return HeadPosterior(mean, gram, share, component)
 
     def variance(self, inputs: np.ndarray) -> np.ndarray:
         """Predictive variance of the residual under the last fit, noise included.
@@ -131,7 +147,9 @@ class LastLayerAdapter:
             Shape (M, 3) [(m/s)^2, (rad/s)^2, (m/s)^2]; before any data, that of the prior.
         """
         fit, psi = self._posterior, self.features(inputs)
-        spread = np.linalg.solve(fit.precision, psi.T)  # (C, G, 3, Q, M)
+        inverse = 1.0 / self._meta.physics.noise
+        precision = self._precision[:, None] + inverse[None, :, :, None, None] * fit.gram
+        spread = np.linalg.solve(precision, psi.T)  # (C, G, 3, Q, M)
         own = np.einsum("mq,cgoqm->cgom", psi, spread) + self._meta.physics.noise[None, :, :, None]
         predicted = np.einsum("cgoq,mq->cgom", fit.mean, psi)
         average = np.einsum("cgo,cgom->om", fit.share, predicted)
@@ -149,19 +167,19 @@ class LastLayerAdapter:
 
     def start(self) -> ResidualWeights:
         """The prior mean: the average robot of the training distribution."""
-        return self._weights(self.fit(np.zeros((0, 4 + 2 * self._meta.delay_taps)), np.zeros((0, OUTPUTS))))
+        return self._start
 
     def adapt(self, data: Transitions) -> Adaptation:
         meta = self._meta
         age = (data.stamps[-1] - data.stamps) / data.model_dt
-        start = self.start()
-        self._posterior = self.fit(data.inputs, data.residuals, self._forgetting**age)
+        inputs, residuals = data.inputs, data.residuals
+        self._posterior = self.fit(inputs, residuals, self._forgetting**age)
         weights = self._weights(self._posterior)
         gain, time_constant = response(weights.linear, meta.model_dt)
         return Adaptation(
             weights=weights,
-            loss_before=training_loss(meta, start, data),
-            loss_after=training_loss(meta, weights, data),
+            loss_before=training_loss(meta, self._start, inputs, residuals),
+            loss_after=training_loss(meta, weights, inputs, residuals),
             delay=float(self._posterior.component @ meta.physics.delay),
             gain=gain,
             time_constant=time_constant,

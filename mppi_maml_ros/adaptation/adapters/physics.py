@@ -32,8 +32,9 @@ class PhysicsAdapter:
     def adapt(self, data: Transitions) -> Adaptation:
         posterior = self.fit(data)
         deviation = np.sqrt(self._meta.noise)
-        scaled = (features(data.inputs) @ posterior.mean.T - data.residuals) / deviation
-        before = (features(data.inputs) @ self.start().linear.T - data.residuals) / deviation
+        phi, residuals = features(data.inputs), data.residuals
+        scaled = (phi @ posterior.mean.T - residuals) / deviation
+        before = (phi @ self.start().linear.T - residuals) / deviation
         gain, time_constant = response(posterior.mean, self._meta.model_dt)
         return Adaptation(
             weights=self._meta.weights(self.name, linear=posterior.mean),
