@@ -91,6 +91,44 @@ def root() -> Path:
     return ROOT
 
 
+@pytest.fixture
+def start_command(root: Path):
+    """Starts ``mppi-maml`` with arguments as a process with a session of its own; killed at the end."""
+    from mppi_maml_ros.experiments.processes import default_interrupt
+
+    started = []
+
+    def start(*arguments: str, **environment: str) -> subprocess.Popen:
+        search = os.pathsep.join([str(root), os.environ.get("PYTHONPATH", "")])
+        environment = {**os.environ, "PYTHONPATH": search, "FORCE_COLOR": "1", **environment}
+        environment.pop("_ROS_WHEELS_BOOTSTRAP_COMPLETE", None)
+        code = f"import sys; from {NAME}.cli import main; sys.exit(main(sys.argv[1:]))"
+        with default_interrupt():
+            process = subprocess.Popen(
+                [sys.executable, "-c", code, *arguments],
+                cwd=root,
+                env=environment,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                start_new_session=True,
+            )
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+@pytest.fixture(scope="session")
+def demo_keys() -> set[str]:
+    """What the demo's summary.json holds at least."""
+    timing = {"control_ms_p50", "control_ms_p99", "late_fraction", "adapt_ms_p50"}
+    return timing | {"rmse_kinematic", "rmse_adaptive", "swaps_accepted", "swaps_rejected", "seed"}
+
+
 @pytest.fixture(scope="session")
 def prefix() -> Path:
     """The prefix that the package is installed in: ``prefix/lib/mppi_maml_ros/<executable>``."""

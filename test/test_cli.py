@@ -1,6 +1,5 @@
 """The command line: quick, helpful, and clean when it is interrupted."""
 
-import os
 import signal
 import subprocess
 import sys
@@ -12,7 +11,6 @@ import pytest
 from click.testing import CliRunner
 
 from mppi_maml_ros import cli
-from mppi_maml_ros.experiments.processes import default_interrupt
 from mppi_maml_ros.weights.meta_model import MetaModel
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -107,34 +105,16 @@ def test_meta_train_that_cannot_write_says_so(tmp_path, few_worlds, capsys):
     assert "cannot be saved" in capsys.readouterr().err
 
 
-def test_interrupted_meta_train_leaves_nothing(tmp_path):
-    command = [
-        sys.executable,
-        "-c",
-        "import sys; from mppi_maml_ros.cli import main; sys.exit(main(sys.argv[1:]))",
-    ]
+def test_interrupted_meta_train_leaves_nothing(start_command, tmp_path):
     arguments = small(tmp_path)
     arguments[arguments.index("--iterations") + 1] = "1000000"
-    with default_interrupt():
-        process = subprocess.Popen(
-            [*command, *arguments],
-            cwd=ROOT,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            env={**os.environ, "PYTHONPATH": str(ROOT), "FORCE_COLOR": "1"},
-            start_new_session=True,
-        )
-    try:
-        deadline = time.monotonic() + 90.0
-        seen = ""
-        while "physics" not in seen and time.monotonic() < deadline and process.poll() is None:
-            seen += process.stdout.readline()
-        process.send_signal(signal.SIGINT)
-        _, errors = process.communicate(timeout=30)
-    finally:
-        process.kill()
-        process.wait()
-    assert process.returncode == 130, errors
-    assert "interrupted" in errors
+    process = start_command(*arguments)
+    deadline = time.monotonic() + 90.0
+    seen = ""
+    while "physics" not in seen and time.monotonic() < deadline and process.poll() is None:
+        seen += process.stdout.readline()
+    process.send_signal(signal.SIGINT)
+    output, _ = process.communicate(timeout=30)
+    assert process.returncode == 130, output
+    assert "interrupted" in output
     assert list(tmp_path.iterdir()) == []

@@ -54,7 +54,8 @@ class Panels:
 
     def __init__(self, jobs: Sequence[Job], reference: np.ndarray, dt: float, changes: Sequence[float] = ()):
         self._dt, self._reference = dt, reference
-        self._colours = colours([job.model for job in jobs])
+        every = colours([job.model for job in jobs])
+        self._colours = {job.model: every[job.model] for job in jobs}
         steps = len(reference) - 1
         self._done = dict.fromkeys(self._colours, 0)
         self._values = {model: np.full((steps, 5), np.nan) for model in self._colours}

@@ -3,51 +3,22 @@
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
 
 import pytest
 
-from mppi_maml_ros.experiments.processes import default_interrupt
-
-KEYS = (
-    "rmse_kinematic",
-    "rmse_adaptive",
-    "control_ms_p50",
-    "control_ms_p99",
-    "late_fraction",
-    "adapt_ms_p50",
-    "swaps_accepted",
-    "swaps_rejected",
-    "seed",
-)
-
 pytestmark = [pytest.mark.end_to_end, pytest.mark.slow, pytest.mark.timeout(300)]
 
 
-def start_demo(root, tmp_path, *arguments):
+@pytest.fixture
+def start_demo(start_command, tmp_path):
     temporary = tmp_path / "temporary"
     temporary.mkdir()
-    command = [
-        sys.executable,
-        "-c",
-        "import sys; from mppi_maml_ros.cli import main; sys.exit(main())",
-        "demo",
-    ]
-    search = os.pathsep.join([str(root), os.environ.get("PYTHONPATH", "")])
-    environment = {**os.environ, "PYTHONPATH": search, "TMPDIR": str(temporary), "FORCE_COLOR": "1"}
-    environment.pop("_ROS_WHEELS_BOOTSTRAP_COMPLETE", None)
-    with default_interrupt():
-        return subprocess.Popen(
-            [*command, "--out", str(tmp_path / "report"), *arguments],
-            cwd=root,
-            env=environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            start_new_session=True,
-        )
+
+    def start(*arguments):
+        return start_command("demo", "--out", str(tmp_path / "report"), *arguments, TMPDIR=str(temporary))
+
+    return start
 
 
 def left_running(tmp_path):
@@ -63,12 +34,12 @@ def left_running(tmp_path):
     return found
 
 
-def test_demo_reports_and_leaves_nothing_behind(root, tmp_path):
-    demo = start_demo(root, tmp_path, "--duration", "8", "--seed", "2")
+def test_demo_reports_and_leaves_nothing_behind(start_demo, demo_keys, tmp_path):
+    demo = start_demo("--duration", "8", "--seed", "2")
     output, _ = demo.communicate(timeout=240)
     assert demo.returncode == 0, output
     summary = json.loads((tmp_path / "report" / "summary.json").read_text())
-    assert set(KEYS) <= set(summary)
+    assert demo_keys <= set(summary)
     assert summary["seed"] == 2
     assert summary["swaps_accepted"] >= 1
     assert 0.0 < summary["rmse_adaptive"] < summary["rmse_kinematic"]
@@ -79,8 +50,8 @@ def test_demo_reports_and_leaves_nothing_behind(root, tmp_path):
     assert left_running(tmp_path) == []
 
 
-def test_interrupted_demo_ends_its_nodes(root, tmp_path):
-    demo = start_demo(root, tmp_path)
+def test_interrupted_demo_ends_its_nodes(start_demo, tmp_path):
+    demo = start_demo()
     deadline = time.monotonic() + 60.0
     while len(left_running(tmp_path / "temporary")) < 2:
         assert demo.poll() is None and time.monotonic() < deadline
