@@ -11,6 +11,7 @@ import numpy as np
 
 from ..core.errors import MppiMamlError
 from . import metrics
+from .bars import WORTHWHILE, Bar, judge
 from .comparison import OPEN_LOOP_STEPS
 from .contenders import ADAPTIVE, KINEMATIC, NOMINAL_ORACLE, ORACLE
 from .files import write_file
@@ -19,7 +20,6 @@ from .plots import INK, MUTED, REFERENCE, STYLE, plt, save
 from .plots import KINEMATIC as ORANGE
 from .results import COLUMNS, Job, Results, order
 
-WORTHWHILE = 0.15  # a gap below this share of the kinematic error is not worth closing
 SHOWN_WORLDS = ("friction_step", "payload", "combined_disturbance", "everything", "seed", "delay")
 ORACLES = (ORACLE, NOMINAL_ORACLE)
 COLOURS = {KINEMATIC: ORANGE, ORACLE: INK, NOMINAL_ORACLE: MUTED, "dynamic": "#c9a227", ADAPTIVE: BLUE}
@@ -175,6 +175,20 @@ def summary(table: Table) -> str:
         "step p50 / p99 [ms]", "adaptation [ms]",
     )  # fmt: skip
     return _markdown(header, rows)
+
+
+def bars_table(bars: Sequence[Bar]) -> str:
+    """One line a demand."""
+    rows = [
+        [
+            bar.name + (f" ({bar.worst})" if bar.worst else ""),
+            _number(bar.value, ".3f"),
+            f"{'≥' if bar.at_least else '≤'} {bar.limit:g}",
+            "yes" if bar.met else "**no**",
+        ]
+        for bar in bars
+    ]
+    return _markdown(("", "measured", "demanded", "met"), rows)
 
 
 def trajectory_tables(table: Table, trajectory: str) -> tuple[str, str]:
@@ -449,6 +463,9 @@ def write_report(folder: Path) -> Path:
         "over seeds, geometric mean. Recovery, prediction, smoothness and times: medians over runs; ∞ says "
         "that most runs did not recover. Times are those of runs side by side.",
     ]
+    bars_met = judge(table.rows, manifest["noise"])
+    if bars_met:
+        parts += ["## What the default adapter has to reach", bars_table(bars_met)]
     save(worst_runs(table), images / "worst_runs.png")
     parts.append("![every run against the kinematic model](images/worst_runs.png)")
     for trajectory in table.trajectories:

@@ -18,6 +18,7 @@ from mppi_maml_ros.dynamics.gaussian_process import GPConfig
 from mppi_maml_ros.dynamics.mlp import TrainingConfig
 from mppi_maml_ros.dynamics.residual import ResidualWeights, correction
 from mppi_maml_ros.experiments import comparison, contenders, live, metrics, offline, results
+from mppi_maml_ros.experiments.bars import judge
 from mppi_maml_ros.experiments.compare_command import compare as command
 from mppi_maml_ros.experiments.comparison import Settings, jobs_of
 from mppi_maml_ros.experiments.offline import Library, OfflineConfig
@@ -476,3 +477,50 @@ def test_ratios_compare_only_seeds_that_both_have():
     )
     assert table.ratios("adaptive", "kinematic") == {("seed", "circle"): pytest.approx(0.5)}
     assert list(table.run_ratios("adaptive", "kinematic").values()) == [pytest.approx(0.5)]
+
+
+# -- what has to be reached
+
+
+def judged(table, **columns):
+    rows = rows_of(table)
+    for row in rows.values():
+        row["rmse_after_change"] = row["rmse"]
+        row |= columns
+    return {bar.name: bar for bar in judge(rows)}
+
+
+def test_bars_are_judged_by_means_over_seeds():
+    table = {("adaptive", "seed", s): 0.0104 + 0.0002 * s for s in (0, 1)}
+    table |= {("oracle", "seed", s): 0.01 for s in (0, 1)}
+    table |= {("kinematic", "seed", s): 0.0105 for s in (0, 1)}
+    found = judged(table)
+    assert found["seed, circle: RMSE × oracle"].value == pytest.approx(1.05)
+    below = found["seed, circle: share of runs below kinematic"]
+    assert below.value == 0.5 and not below.met
+    assert found["worst run × kinematic"].worst == "seed, circle, seed 1"
+    assert found["worst world × kinematic"].met
+
+
+def test_bars_count_the_gap_of_worlds_that_have_one():
+    table = {("kinematic", "lag", 0): 0.1, ("oracle", "lag", 0): 0.02, ("adaptive", "lag", 0): 0.03}
+    table |= {("kinematic", "delay", 0): 0.1, ("oracle", "delay", 0): 0.099, ("adaptive", "delay", 0): 0.11}
+    found = judged(table)
+    assert found["wheel-level worlds: mean gap closed"].value == pytest.approx(0.875)
+    assert found["worst run × kinematic"].value == pytest.approx(1.1)
+    assert "friction_step, circle: slowest recovery [s]" not in found
+
+
+def test_bars_compare_with_the_best_identifier_of_each_world():
+    table = {}
+    for world, errors in (("coulomb", (0.02, 0.03, 0.04)), ("dead_zone", (0.05, 0.02, 0.03))):
+        table |= {(name, world, 0): e for name, e in zip(("rls", "ekf", "l1"), errors)}
+        table[("adaptive", world, 0)] = 0.016
+    assert judged(table)["non-linear worlds: × best identifier, mean"].value == pytest.approx(0.8)
+
+
+def test_a_recovery_that_never_comes_misses_its_bar():
+    table = {(name, "friction_step", 0): 0.02 for name in ("adaptive", "oracle")}
+    found = judged(table, recovery_s=math.inf)
+    assert not found["friction_step, circle: slowest recovery [s]"].met
+    assert found["friction_step, circle: RMSE after the step × informed oracle"].value == pytest.approx(1.0)
