@@ -107,8 +107,6 @@ def perturb_within_limits(
                     draw_b += -more if mirrored else load(values, at + half) * weight
                 if j == 0:
                     draw_a *= load(all_but_first, 0)
-                    if mirrored:
-                        draw_b = -draw_a
                 row = 2 * t + axis
                 centre = nominal[t, axis]
                 next_a = maximum(minimum(centre + draw_a, a + up), a + down)

@@ -178,8 +178,9 @@ def test_noise_is_antithetic_of_the_right_size_and_keeps_the_nominal(knots):
     commands, _ = perturbed(nominal, Sampler(config, 0).sample(), samples, scale=(0.4, 0.8))
     noise = commands - 0.25
     assert 4001 <= samples < 4001 + 64
-    assert noise[:, :, : samples // 2] == pytest.approx(-noise[:, :, samples // 2 :], abs=1e-6)
-    assert not noise[:, :, 0].any()
+    assert noise[:, :, 1 : samples // 2] == pytest.approx(-noise[:, :, samples // 2 + 1 :], abs=1e-6)
+    # Once only: the nominal is often the best, and twice its weight makes the controller sluggish.
+    assert np.flatnonzero(~noise.any(axis=(0, 1))).tolist() == [0]
     assert noise.std(axis=2) == pytest.approx(np.tile([0.4, 0.8], (20, 1)), rel=0.1)
 
 
@@ -215,7 +216,6 @@ def test_limits_and_command_costs_are_those_of_a_plain_computation(mirrored, kno
     start = np.arange(2 * knots).reshape(knots, 2) * drawn.shape[2]
     noise = Noise(drawn.ravel().copy(), start, sign, *interpolation(steps, knots), mirrored)
     drawn *= sign[:, :, None]
-    drawn[:, :, 0] = 0.0
     low, high, fall, rise = (np.array(a) for a in ([-0.9, -1.0], [1.0, 1.1], [-0.4, -0.6], [0.5, 0.6]))
     effort, rate, last = np.array([0.3, 0.7]), np.array([0.2, 0.4]), np.array([0.3, -0.2])
     commands, costs = perturbed(
@@ -225,6 +225,7 @@ def test_limits_and_command_costs_are_those_of_a_plain_computation(mirrored, kno
         [(s[:, None, None] * drawn[i : i + len(s)]).sum(0) for i, s in zip(noise.first, noise.share)]
     )
     full = np.concatenate([full, -full], axis=2) if mirrored else full
+    full[:, :, 0] = 0.0
     before, expected = np.tile(last[:, None], samples), np.zeros(samples)
     for t in range(steps):
         wanted = nominal[t][:, None] + np.array([[0.5], [2.0]]) * full[t]
