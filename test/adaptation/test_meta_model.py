@@ -1,3 +1,4 @@
+import attrs
 import numpy as np
 import pytest
 
@@ -18,6 +19,7 @@ def test_a_meta_model_survives_the_disk(meta, tmp_path):
         )
 
 
+@pytest.mark.fault(29)
 @pytest.mark.parametrize(
     "name", ["input_scale", "physics.mean", "network.maml.layer0.weight", "network.maml.output_scale"]
 )
@@ -29,11 +31,80 @@ def test_a_damaged_tensor_is_refused(meta, tmp_path, name, damage):
     else:
         tensors[name] = np.zeros((2, 2, 2), np.float32)
     artifact.save(tmp_path / "m.safetensors", tensors, manifest)
-    with pytest.raises(ArtifactError):
+    named = name if damage == "missing" or "layer" not in name else r"layer0\.weight"
+    with pytest.raises(ArtifactError, match=named):
         MetaModel.load(tmp_path / "m.safetensors")
 
 
+@pytest.mark.fault(29)
 def test_another_kind_of_artifact_is_refused(tmp_path):
     path = artifact.save(tmp_path / "m.safetensors", {"a": np.zeros(1)}, {"kind": "other"})
     with pytest.raises(ArtifactError, match="kind"):
         MetaModel.load(path)
+
+
+@pytest.mark.fault(29)
+@pytest.mark.parametrize(
+    "name",
+    ["noise", "physics.covariance", "physics.delay", "physics.noise"],
+)
+def test_every_tensor_has_one_shape(meta, tmp_path, name):
+    tensors, manifest = artifact.load(meta.save(tmp_path / "m.safetensors"))
+    tensors[name] = np.concatenate([tensors[name], tensors[name]], axis=-1)
+    artifact.save(tmp_path / "m.safetensors", tensors, manifest)
+    with pytest.raises(ArtifactError, match=f"not usable: tensor '{name}' must have shape"):
+        MetaModel.load(tmp_path / "m.safetensors")
+
+
+@pytest.mark.fault(29)
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("delay_taps", "many"),
+        ("delay_taps", None),
+        ("delay_taps", 99),
+        ("model_dt", "x"),
+        ("activation", "sine"),
+        ("inner_steps", []),
+        ("provenance", 3),
+    ],
+)
+def test_a_manifest_that_makes_no_sense_is_refused(meta, tmp_path, key, value):
+    tensors, manifest = artifact.load(meta.save(tmp_path / "m.safetensors"))
+    artifact.save(tmp_path / "m.safetensors", tensors, {**manifest, key: value})
+    with pytest.raises(ArtifactError, match="not usable"):
+        MetaModel.load(tmp_path / "m.safetensors")
+    del manifest[key]
+    artifact.save(tmp_path / "m.safetensors", tensors, manifest)
+    if key == "provenance":
+        assert MetaModel.load(tmp_path / "m.safetensors").provenance == {}
+    else:
+        with pytest.raises(ArtifactError, match=f"lacks '{key}'"):
+            MetaModel.load(tmp_path / "m.safetensors")
+
+
+def test_every_field_survives_the_disk(meta, tmp_path):
+    meta = attrs.evolve(meta, provenance={"seed": 3})
+    again = MetaModel.load(meta.save(tmp_path / "m.safetensors"))
+    for name in ("activation", "delay_taps", "model_dt", "inner_lr", "inner_steps", "provenance"):
+        assert getattr(again, name) == getattr(meta, name)
+    for name in ("input_scale", "noise"):
+        assert np.array_equal(getattr(again, name), getattr(meta, name))
+        assert not getattr(again, name).flags.writeable
+    for name in ("mean", "covariance", "weight", "delay", "noise"):
+        assert np.allclose(getattr(again.physics, name), getattr(meta.physics, name), rtol=1e-6)
+    assert again.output_scale.keys() == meta.output_scale.keys()
+    assert again != MetaModel.load(tmp_path / "m.safetensors")  # compared by identity
+
+
+def test_serving_weights_are_scaled_in_the_last_layer_alone(meta):
+    scale = meta.output_scale["maml"]
+    layers = (meta.networks["maml"][0], (np.ones((3, 8), np.float32), np.full(3, 2.0, np.float32)))
+    weights = meta.weights("maml", layers=layers, blend=0.25)
+    assert np.array_equal(weights.layers[0][0], layers[0][0])
+    assert np.allclose(weights.layers[1][0], scale[:, None] * np.ones((3, 8)))
+    assert np.allclose(weights.layers[1][1], 2.0 * scale)
+    assert weights.displacement_blend == 0.25 and not weights.linear.any()
+    assert meta.weights("maml").layers == () and meta.weights("maml").displacement_blend == 1.0
+    linear = np.full(weights.linear.shape, 0.5)
+    assert np.array_equal(meta.weights("maml", linear).linear, linear)

@@ -23,6 +23,7 @@ def test_what_is_saved_is_what_is_loaded(tmp_path):
     }
 
 
+@pytest.mark.fault(28)
 @given(st.data())
 @settings(max_examples=200, deadline=None)
 def test_any_flipped_bit_is_refused_or_changes_nothing(draw):
@@ -36,6 +37,7 @@ def test_any_flipped_bit_is_refused_or_changes_nothing(draw):
     assert manifest == MANIFEST and all(np.array_equal(tensors[k], TENSORS[k]) for k in TENSORS)
 
 
+@pytest.mark.fault(28)
 @given(st.integers(0, 10_000))
 @settings(max_examples=60, deadline=None)
 def test_a_truncated_file_is_refused(length):
@@ -44,6 +46,7 @@ def test_a_truncated_file_is_refused(length):
         artifact.loads(data[: length % len(data)])
 
 
+@pytest.mark.fault(57)
 @given(st.binary(max_size=300))
 @settings(max_examples=200, deadline=None)
 def test_arbitrary_bytes_are_refused(data):
@@ -51,11 +54,13 @@ def test_arbitrary_bytes_are_refused(data):
         artifact.loads(data)
 
 
+@pytest.mark.fault(31)
 def test_a_header_that_claims_to_be_huge_is_refused_before_it_is_read():
     with pytest.raises(ArtifactError, match="header"):
         artifact.loads(struct.pack("<Q", 1 << 60) + b"{}")
 
 
+@pytest.mark.fault(31)
 def test_a_huge_file_is_refused_by_its_size(tmp_path):
     path = tmp_path / "huge.safetensors"
     with open(path, "wb") as file:
@@ -64,6 +69,7 @@ def test_a_huge_file_is_refused_by_its_size(tmp_path):
         artifact.load(path)
 
 
+@pytest.mark.fault(29)
 def test_another_format_version_is_refused():
     data = artifact.dumps(TENSORS, MANIFEST)
     (length,) = struct.unpack("<Q", data[:8])
@@ -75,6 +81,7 @@ def test_another_format_version_is_refused():
         artifact.loads(struct.pack("<Q", len(text)) + text + data[8 + length :])
 
 
+@pytest.mark.fault(29)
 def test_a_safetensors_file_of_someone_else_is_refused(tmp_path):
     from safetensors.numpy import save_file
 
@@ -88,6 +95,7 @@ def test_the_same_content_gives_the_same_bytes():
     assert artifact.dumps(TENSORS, MANIFEST) == artifact.dumps(reordered, MANIFEST)
 
 
+@pytest.mark.fault(30)
 def test_a_pickle_under_our_name_is_refused_and_never_run(tmp_path):
     canary = tmp_path / "ran"
     payload = f"cposix\nsystem\n(S'touch {canary}'\ntR.".encode()
@@ -98,18 +106,21 @@ def test_a_pickle_under_our_name_is_refused_and_never_run(tmp_path):
     assert not canary.exists()
 
 
+@pytest.mark.fault(32)
 @pytest.mark.parametrize("name", ["../x", "/etc/x", "a/b", "..", "", "x" * 200, "a\\b", "a\0b", ".hidden"])
 def test_names_that_lead_elsewhere_are_refused(tmp_path, name):
     with pytest.raises(ArtifactError, match="name"):
         artifact.resolve(tmp_path, name)
 
 
+@pytest.mark.fault(32)
 def test_a_symbolic_link_is_refused(tmp_path):
     os.symlink("/etc/hostname", tmp_path / "link.safetensors")
     with pytest.raises(ArtifactError, match="link"):
         artifact.resolve(tmp_path, "link")
 
 
+@pytest.mark.fault(33)
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 def test_tensors_that_are_not_finite_are_never_saved(tmp_path, value):
     with pytest.raises(ArtifactError, match="'a'"):
@@ -117,6 +128,7 @@ def test_tensors_that_are_not_finite_are_never_saved(tmp_path, value):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.fault(45)
 def test_a_failed_save_keeps_the_old_file_and_leaves_no_litter(tmp_path, monkeypatch):
     path = artifact.save(tmp_path / "w.safetensors", TENSORS, MANIFEST)
     before = path.read_bytes()
@@ -131,6 +143,7 @@ def test_a_failed_save_keeps_the_old_file_and_leaves_no_litter(tmp_path, monkeyp
     assert [p.name for p in tmp_path.iterdir()] == ["w.safetensors"]
 
 
+@pytest.mark.fault(45)
 def test_a_folder_that_cannot_be_made_is_an_error_with_a_reason(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(ArtifactError, match="cannot be saved"):
