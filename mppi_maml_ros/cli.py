@@ -147,6 +147,41 @@ def meta_train(out: Path | None, plot: Path | None, **settings) -> None:
     run_meta_train(FOMAMLConfig(**settings), *default_paths(out, plot), Console())
 
 
+@cli.command(short_help="Throw anything at all four nodes and hold what they promise.")
+@click.option(
+    "--duration",
+    type=click.FloatRange(1.0, 86400.0),
+    default=600.0,
+    show_default=True,
+    help="Of the nonsense [s].",
+)
+@click.option("--seed", type=click.IntRange(0, 2**63 - 1), default=0, show_default=True)
+@click.option(
+    "--rate", type=click.FloatRange(1.0, 1000.0), default=60.0, show_default=True, help="Actions a second."
+)
+@click.option(
+    "--out", type=click.Path(file_okay=False, path_type=Path), help="Folder for fuzz.json and logs."
+)
+def fuzz(**options) -> None:
+    """Throw anything at all four nodes, as processes: messages, bytes, requests, parameters.
+
+    Fails when a process ends, a command is not finite or beyond a limit, commands fall silent, a request
+    is not answered, or the robot is not driven again afterwards.
+    """
+    from rich.console import Console
+
+    try:
+        from .ros.fuzz import FuzzSettings, run_fuzz
+    except ImportError as error:
+        raise click.ClickException(f"ROS 2 cannot be imported ({error}): run `make setup`") from error
+    report = run_fuzz(FuzzSettings(**options), Console())
+    click.echo(
+        f"clean: {sum(report['actions'].values())} actions, {report['commands']} commands, "
+        f"longest silence {report['longest_silence']:.2f} s, driving again after "
+        f"{report['recovered_after']:.1f} s"
+    )
+
+
 cli.add_command(compare)
 cli.add_command(prediction_study)
 cli.add_command(mujoco_study)
