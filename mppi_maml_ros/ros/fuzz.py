@@ -487,7 +487,7 @@ class Fuzzer:
         if len(self._pending) > 40:  # let the services keep up
             return
         future = self._clients[name].call_async(request)
-        self._pending[future] = (name, time.monotonic() + may_take)
+        self._pending[future] = (name, request, time.monotonic() + may_take)
         future.add_done_callback(lambda done: self._pending.pop(done, None))
 
     def ask(self, name: str, request, timeout: float = ANSWERED_WITHIN):
@@ -496,7 +496,7 @@ class Fuzzer:
         deadline = time.monotonic() + timeout
         while not future.done():
             if time.monotonic() > deadline:
-                raise FuzzError(f"{name} did not answer within {timeout:g} s")
+                raise FuzzError(f"{name} did not answer within {timeout:g} s: {str(request)[:300]}")
             self.spin(0.02)
         return future.result()
 
@@ -515,7 +515,9 @@ class Fuzzer:
             raise FuzzError(self.broken)
         if (away := now - self._checked_at) > 1.0:
             # This process was suspended or starved, and the others with it: nobody could hear them.
-            self._pending = {future: (name, at + away) for future, (name, at) in self._pending.items()}
+            self._pending = {
+                future: (name, request, at + away) for future, (name, request, at) in self._pending.items()
+            }
             if self._last_command is not None:
                 self._last_command = (self._last_command[0] + away, *self._last_command[1:])
         self._checked_at = now
@@ -523,9 +525,13 @@ class Fuzzer:
             self.spin(0.5)  # it may be this process that was slow
             if time.monotonic() - self._last_command[0] > LONGEST_SILENCE:
                 raise FuzzError(f"no command for {now - self._last_command[0]:.2f} s")
-        late = [name for name, deadline in self._pending.values() if now > deadline]
-        if late:
-            raise FuzzError(f"{late[0]} did not answer within {ANSWERED_WITHIN:g} s")
+        for future, (name, request, deadline) in list(self._pending.items()):
+            if now > deadline:
+                # The middleware may lose an answer on a busy machine; the node must still give one.
+                self._pending.pop(future, None)
+                self._clients[name].remove_pending_request(future)
+                self.counts["answers lost"] += 1
+                self.ask(name, request)
 
     def ready(self) -> bool:
         """Every service is there and commands come."""
