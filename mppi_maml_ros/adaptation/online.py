@@ -20,6 +20,7 @@ from .guard import GuardConfig, Verdict, judge, prediction_error, split
 from .sgd import SGDConfig
 
 KEPT_AFTER_CHANGE = 6  # transitions; a blow is noticed within about as many
+WORSE = 1.1  # what serves is rolled back when it errs by more than this times what it replaced
 RETRY_SAMPLES = 4  # new transitions between attempts while nothing fits yet
 
 
@@ -211,17 +212,20 @@ class OnlineAdaptation:
         return outcome(Decision.ACCEPTED, verdict.reason, final.weights, final)
 
     def _fall_back(self, held, verdict: Verdict, outcome) -> Attempt:
-        """A rejected candidate; when what serves is worse than the prior, take it back as well."""
-        worse = self._serving is not None and verdict.current > 1.1 * verdict.prior
-        if not worse or not np.isfinite(verdict.prior):
+        """A rejected candidate; when what serves is worse than what it replaced, take it back as well."""
+        options = [(verdict.prior, self._prior, "the prior")]
+        if self._previous is not None:
+            error, _ = prediction_error(self._previous, held)
+            options.append((error, self._previous, "the earlier weights"))
+        error, best, name = min(
+            (o for o in options if np.isfinite(o[0])), key=lambda o: o[0], default=options[0]
+        )
+        # A serving model without a finite error is worse than anything.
+        if self._serving is None or not np.isfinite(error) or verdict.current <= WORSE * error:
             return outcome(Decision.REJECTED_HELD_OUT, verdict.reason)
-        options = [self._prior] + ([self._previous] if self._previous is not None else [])
-        best = min(options, key=lambda weights: prediction_error(weights, held)[0])
         self._offered = best
-        name = "the prior" if best is self._prior else "the earlier weights"
-        errors = f"{verdict.current:.3g} m^2 on fresh data, the prior by {verdict.prior:.3g}"
-        reason = f"what serves errs by {errors}: back to {name}"
-        return outcome(Decision.ROLLED_BACK, reason, best)
+        errors = f"{verdict.current:.3g} m^2 on fresh data, {name} by {error:.3g}"
+        return outcome(Decision.ROLLED_BACK, f"what serves errs by {errors}: back to {name}", best)
 
     def installed(self) -> None:
         """The controller has installed the last offer."""

@@ -314,6 +314,8 @@ class MppiControllerNode(BaseNode):
         self._live = 0
         self.subscribe(Path, "plan", self._on_path, qos.STATE, raw=True)
         self.serve(SwapWeights, "~/swap_weights", self._on_swap)
+        self._swap_service = self.resolve_service_name("~/swap_weights")
+        self._offering = 0  # clients of the service in the graph
         self.serve(Trigger, "~/reset", self._on_reset)
         self._diagnostics = Diagnostics(
             self,
@@ -447,6 +449,7 @@ class MppiControllerNode(BaseNode):
         identities = [bytes(info.endpoint_gid) for info in infos]
         self._live = self._sources.count(identities, self.steady_now())
         self._loop.set_publisher_count(self._live)
+        self._offering = self.count_clients(self._swap_service)
 
     # What goes out
 
@@ -613,6 +616,8 @@ class MppiControllerNode(BaseNode):
         }
         if self._expired:
             return Report(WARN, "back to the kinematic prior: no weights came within weights_ttl", values)
+        if self._installed_at is not None and not self._offering:
+            return Report(WARN, f"nobody offers weights any more: those of {age:.0f} s ago stay", values)
         return Report(OK, self._adapter, values)
 
 

@@ -341,7 +341,7 @@ class Fuzzer:
         message = (self._some_odometry, self.straight, Twist)[kind]()
         data = bytearray(serialize_message(message))
         if self._chance(0.5):
-            data = data[: int(self.random.integers(4, len(data)))]
+            data = data[: int(self.random.integers(5, len(data)))]
         for _ in range(int(self.random.integers(0, 6))):
             data[int(self.random.integers(4, len(data)))] = int(self.random.integers(256))
         publisher.publish(bytes(data))

@@ -93,6 +93,7 @@ def test_a_candidate_worse_than_the_prior_is_rejected_with_its_error(meta, drive
     assert verdict.candidate > verdict.prior
 
 
+@pytest.mark.fault(36)
 def test_weights_that_turned_bad_are_rolled_back(meta, drive):
     loop = online(
         meta, adapter="maml", sgd=SGDConfig(inner_lr=1e-6, inner_steps=1), guard=GuardConfig(margin=0.5)
@@ -104,6 +105,48 @@ def test_weights_that_turned_bad_are_rolled_back(meta, drive):
     attempt = loop.attempt()
     assert attempt.decision == Decision.ROLLED_BACK
     assert attempt.weights.is_prior
+
+
+@pytest.mark.fault(36)
+@pytest.mark.parametrize(("gain", "rolled_back"), [((0.85, 0.9), True), ((0.701, 0.801), False)])
+def test_weights_on_probation_go_when_those_before_them_predict_fresh_data_better(
+    meta, drive, gain, rolled_back
+):
+    loop = online(
+        meta, adapter="maml", sgd=SGDConfig(inner_lr=1e-6, inner_steps=1), guard=GuardConfig(margin=0.9)
+    )
+    drive(loop.add_odometry, loop.add_command, SLOW, noise=0.003)
+    better_than_the_prior = ResidualWeights.first_order((0.35, 0.25), gain=gain, delay=0.05)
+    for offered in (SLOW, better_than_the_prior):
+        loop._offered = offered
+        loop.installed()
+    drive(loop.add_odometry, loop.add_command, SLOW, start=8.0, seed=1, noise=0.003)
+    attempt = loop.attempt()
+    assert attempt.verdict.current < attempt.verdict.prior
+    if rolled_back:
+        assert attempt.decision == Decision.ROLLED_BACK and attempt.weights is SLOW
+        assert "back to the earlier weights" in attempt.reason
+        loop.installed()
+        assert loop.serving is SLOW
+    else:
+        assert attempt.decision == Decision.REJECTED_HELD_OUT and attempt.weights is None
+        assert loop.serving is better_than_the_prior
+
+
+@pytest.mark.fault(37)
+def test_a_loss_that_is_not_finite_and_a_correction_that_is_too_large_are_rejected(meta, drive, monkeypatch):
+    loop = online(meta, guard=GuardConfig(max_correction=1e-3))
+    drive(loop.add_odometry, loop.add_command, SLOW)
+    attempt = loop.attempt()
+    assert attempt.decision == Decision.REJECTED_NORM and attempt.weights is None
+    assert "at most 0.001" in attempt.reason
+    loop = online(meta)
+    drive(loop.add_odometry, loop.add_command, SLOW)
+    adapt = loop.adapter.adapt
+    monkeypatch.setattr(loop.adapter, "adapt", lambda data: attrs.evolve(adapt(data), loss_after=np.nan))
+    attempt = loop.attempt()
+    assert attempt.decision == Decision.REJECTED_NOT_FINITE and attempt.weights is None
+    assert loop.serving is None
 
 
 def test_a_refused_offer_leaves_what_serves(meta, drive):

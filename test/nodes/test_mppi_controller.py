@@ -7,6 +7,7 @@ import math
 import signal
 import time
 
+import attrs
 import numpy as np
 import pytest
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
@@ -15,6 +16,7 @@ from mppi_maml_ros.msg import ControllerStatus
 from mppi_maml_ros.srv import SwapWeights
 from nav_msgs.msg import Odometry, Path
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.serialization import serialize_message
 from std_msgs.msg import Header
 from std_srvs.srv import Trigger
 from visualization_msgs.msg import MarkerArray
@@ -24,6 +26,7 @@ from mppi_maml_ros.dynamics.residual import ResidualWeights
 from mppi_maml_ros.nodes.mppi_controller import MppiControllerNode
 from mppi_maml_ros.ros import conversions as to
 from mppi_maml_ros.ros.weights import weights_message
+from mppi_maml_ros.safety.codes import Code, State
 
 from .conftest import FakeRobot
 
@@ -301,7 +304,8 @@ class Swapper:
     def __init__(self, bench):
         self.bench = bench
         self.node = bench.start(MppiControllerNode, batch_size=100)
-        self._client = bench.probe("swapper").create_client(SwapWeights, "mppi_controller/swap_weights")
+        self.client_node = bench.probe("swapper")
+        self._client = self.client_node.create_client(SwapWeights, "mppi_controller/swap_weights")
 
     def offer(self, offer: SwapWeights.Request) -> SwapWeights.Response:
         return self.bench.call(self._client, offer)
@@ -371,6 +375,20 @@ def test_weights_expire_when_no_others_come(bench):
     assert node._slot.current.weights is None
 
 
+@pytest.mark.fault(41)
+def test_when_nobody_offers_weights_any_more_the_last_ones_stay_with_a_warning(bench):
+    swapper = Swapper(bench)
+    assert swapper.offer(request(some_weights())).success
+    node = swapper.node
+    bench.until(lambda: node._offering == 1)
+    assert node._report_weights().level == DiagnosticStatus.OK
+    bench.stop(swapper.client_node)
+    bench.until(lambda: node._offering == 0)
+    report = node._report_weights()
+    assert report.level == DiagnosticStatus.WARN and "nobody offers" in report.message
+    assert node._slot.current.version == 1 and node._slot.current.weights is not None
+
+
 def test_reset_answers_and_starts_the_figure_anew(bench):
     robot, watch = FakeRobot(bench), Watch(bench)
     bench.start(MppiControllerNode, **CIRCLE)
@@ -392,6 +410,61 @@ def test_an_exception_in_a_callback_ends_nothing(bench, monkeypatch):
     assert node.guard.errors["tick"] >= 1
     monkeypatch.undo()
     bench.until(lambda: robot.commands[-1][1] > 0.05)
+
+
+class Faulty:
+    """A control loop that says what it is told to."""
+
+    def __init__(self, loop):
+        self._loop, self.says = loop, (State.RUNNING, Code.NONE)
+
+    def __getattr__(self, name):
+        return getattr(self._loop, name)
+
+    def tick(self, now, steady, with_trajectory=False):
+        out = self._loop.tick(now, steady, with_trajectory)
+        state, code = self.says
+        return attrs.evolve(out, state=state, code=code, reason=f"because of {code.name}" if code else "")
+
+
+@pytest.mark.fault(53)
+def test_every_code_reaches_the_status_and_diagnostics_and_one_line_of_the_log(bench, capfd):
+    watch = Watch(bench)
+    node = bench.start(MppiControllerNode, batch_size=50)
+    node._loop = Faulty(node._loop)
+    for code in Code:
+        if code is Code.NONE:
+            continue
+        node._loop.says = (State.STOPPED, code)
+        for _ in range(5):
+            node._tick()
+        assert node._report_control().message == f"because of {code.name}"
+        assert node._report_control().values["code"] == code.name
+        assert node._report_control().level == DiagnosticStatus.ERROR
+        bench.until(lambda code=code: watch.code() == code and watch.state() == State.STOPPED)
+        node._loop.says = (State.RUNNING, Code.NONE)
+        node._tick()
+        assert node._report_control().level == DiagnosticStatus.OK
+    log = capfd.readouterr().err
+    for code in Code:
+        if code is not Code.NONE:
+            assert log.count(f"({code.name}): because of {code.name}") == 1, code.name
+
+
+@pytest.mark.fault(57)
+def test_a_flood_of_bad_messages_writes_one_line_a_second(bench, capfd):
+    robot = FakeRobot(bench)
+    robot.mute()
+    node = bench.start(MppiControllerNode, batch_size=50)
+    bad = to.odometry_message(robot.node.get_clock().now().to_msg(), "odom", "base_link", [math.nan] * 5)
+    data = serialize_message(bad)
+    capfd.readouterr()
+    started = time.monotonic()
+    for _ in range(100):
+        node._on_odometry(data)
+    lines = capfd.readouterr().err.count("NaN")
+    assert lines <= 1 + (time.monotonic() - started)
+    assert sum(node._loop.counters.values()) >= 10
 
 
 @pytest.mark.fault(46)
