@@ -559,6 +559,29 @@ def test_whatever_fails_within_a_step_a_zero_goes_out(drive, part):
         assert out.state is State.STOPPED and out.code is Code.CONTROL_EXCEPTION
 
 
+@pytest.mark.fault(55)
+@pytest.mark.parametrize(
+    "error",
+    [MemoryError("out of memory"), RuntimeError("CUDA error: device-side assert"), OSError("device lost")],
+)
+def test_an_accelerator_that_is_lost_stops_the_robot_and_one_that_returns_drives_it(running, error):
+    running.jumps_allowed = True
+    running.mppi.override = raising(error)
+    for count in range(1, 3):
+        out = running.step()
+        assert not out.command.any() and out.code is Code.CONTROL_EXCEPTION and str(error) in out.reason
+        assert count < running.config.exception_limit
+    running.mppi.override = None
+    assert running.step().state is State.RUNNING
+    running.mppi.override = raising(error)
+    running.run(0.5)
+    running.mppi.override = None
+    latched = running.run(1.0)  # no loop of crash and restart: it stays at zero until told otherwise
+    assert latched.state is State.STOPPED and latched.code is Code.CONTROL_EXCEPTION
+    running.loop.request_reset()
+    running.until(is_running, 1.0)
+
+
 @pytest.mark.fault(27)
 def test_one_missed_period_is_counted_and_nothing_more(running):
     out = running.step(period=0.15)

@@ -219,6 +219,8 @@ def test_tunables_change_at_run_time(bench):
     assert not result.successful and "adapter" in result.reason
 
 
+@pytest.mark.fault(46)
+@pytest.mark.fault(55)
 def test_the_process_needs_no_torch_and_ends_with_code_0(node_process):
     import signal
 

@@ -8,8 +8,9 @@ from collections import defaultdict
 import pytest
 import rclpy
 import yaml
+from diagnostic_msgs.msg import DiagnosticArray
 from geometry_msgs.msg import Twist
-from mppi_maml_ros.msg import AdaptationStatus, ControllerStatus
+from mppi_maml_ros.msg import AdaptationStatus, ControllerStatus, WorldState
 from nav_msgs.msg import Odometry
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.qos import QoSProfile, ReliabilityPolicy
@@ -21,6 +22,8 @@ TOPICS = {
     "odom": Odometry,
     "mppi_controller/status": ControllerStatus,
     "adaptation/status": AdaptationStatus,
+    "dynamic_world/world_state": WorldState,
+    "/diagnostics": DiagnosticArray,
 }
 
 
