@@ -20,7 +20,8 @@ START_TIMEOUT = 60.0  # [s]
 STOP_WITHIN = 0.6  # [s] from the last odometry to an exact zero
 BASE_STOPS_WITHIN = 0.5  # [s] from the last command to motors at zero
 IN_TRANSIT = 0.2  # [s] from sending a command to the simulated base on a busy machine, and to its next state
-STEP = 3.0 * 0.1 + 1e-9  # [m/s] that the forward velocity may change by from one command to the next
+ACCELERATION = 3.0  # [m/s^2]
+STEP = ACCELERATION * 0.1 + 1e-9  # [m/s] that the forward velocity may change by from one command to the next
 
 pytestmark = [pytest.mark.end_to_end, pytest.mark.slow, pytest.mark.timeout(300)]
 
@@ -47,8 +48,12 @@ class Story:
     def statuses(self):
         return self.listener.messages("mppi_controller/status")[self.seen :]
 
-    def until(self, condition, what, timeout=30.0):
-        self.listener.wait_for(lambda: any(map(condition, self.statuses())), timeout, what, self.group)
+    def until(self, condition, what, timeout=START_TIMEOUT):
+        try:
+            self.listener.wait_for(lambda: any(map(condition, self.statuses())), timeout, what, self.group)
+        except AssertionError as error:
+            said = [f"{s.state} {s.code} {s.reason}" for s in self.statuses()[-3:]]
+            raise AssertionError(f"{error}; the controller said {said}") from None
 
     def kill(self, name, number=signal.SIGKILL):
         process = self.group.members.pop(name)
@@ -71,9 +76,12 @@ def story(system):
 
 
 def assert_no_jump(commands):
-    for (_, one), (_, other) in itertools.pairwise(commands):
+    for (at, one), (then, other) in itertools.pairwise(commands):
         assert math.isfinite(other.linear.x) and math.isfinite(other.angular.z)
-        assert other.linear.x == 0.0 or abs(other.linear.x - one.linear.x) <= STEP
+        # What was not heard in between may have changed the command as well.
+        assert other.linear.x == 0.0 or abs(other.linear.x - one.linear.x) <= STEP + ACCELERATION * (
+            then - at
+        )
 
 
 @pytest.mark.fault(42)
@@ -210,6 +218,6 @@ def test_a_clock_that_jumps_and_stands_and_a_flood_are_survived(story):
     # Commands never fell silent, neither in the flood nor while the clock stood.
     sent = [at for at, _ in listener.heard("cmd_vel")]
     gaps = sorted(b - a for a, b in itertools.pairwise(sent))
-    assert gaps[int(0.95 * len(gaps))] < 0.15 and gaps[-1] < 1.0
+    assert gaps[int(0.95 * len(gaps))] < 0.2 and gaps[-1] < 2.0
     assert_no_jump(listener.heard("cmd_vel"))
     assert group.stop() == dict.fromkeys(("mppi_controller", "dynamic_world"), 0)
