@@ -12,33 +12,12 @@ import click
 
 from . import __version__
 from .experiments.compare_command import compare
+from .experiments.meta_compare_command import meta_compare
+from .experiments.meta_train_command import meta_train
 from .experiments.mujoco_study_command import mujoco_study
 from .experiments.options import REFERENCES, duration_option, folder_option, seed_option
 from .experiments.prediction_command import prediction_study
-
-_TRAINING_HELP = {
-    "hidden": "Widths of the hidden layers, one or two, separated by commas.",
-    "activation": "Of the hidden layers: tanh or relu.",
-    "iterations": "Outer iterations.",
-    "task_batch_size": "Tasks an iteration.",
-    "support_size": "Largest number of transitions to adapt on.",
-    "query_size": "Transitions to judge the adapted weights by.",
-    "inner_lr": "Learning rate of the inner SGD.",
-    "inner_steps": "Steps of the inner SGD.",
-    "meta_lr": "Learning rate of the outer optimiser (Adam).",
-    "max_gradient_norm": "Clips the gradient of each inner step.",
-    "seed": "Of initialisation, worlds and sampling.",
-}
-
-
-class _Widths(click.ParamType):
-    name = "N[,N]"
-
-    def convert(self, value, param, ctx):
-        try:
-            return tuple(int(part) for part in value.split(",")) if isinstance(value, str) else tuple(value)
-        except ValueError:
-            self.fail(f"{value!r} is not a list of integers such as 32 or 64,64", param, ctx)
+from .experiments.sinusoid_command import sinusoid
 
 
 class _Faults(click.ParamType):
@@ -56,31 +35,6 @@ class _Faults(click.ParamType):
             return parse(value) if isinstance(value, str) else value
         except InvalidValueError as error:
             self.fail(str(error), param, ctx)
-
-
-class _TrainingCommand(click.Command):
-    """Takes its options from the fields of the training's settings, which cost a second to import."""
-
-    def get_params(self, ctx):
-        if not any(parameter.name == "iterations" for parameter in self.params):
-            import attrs
-
-            from .meta.fomaml import FOMAMLConfig
-
-            self.params = [_option(field) for field in attrs.fields(FOMAMLConfig)] + self.params
-        return super().get_params(ctx)
-
-
-def _option(field) -> click.Option:
-    kind = _Widths() if field.name == "hidden" else type(field.default)
-    default = ",".join(map(str, field.default)) if field.name == "hidden" else field.default
-    return click.Option(
-        [f"--{field.name.replace('_', '-')}"],
-        type=kind,
-        default=default,
-        show_default=True,
-        help=_TRAINING_HELP.get(field.name),
-    )
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -124,27 +78,6 @@ def demo(**options) -> None:
     except ImportError as error:
         raise click.ClickException(f"ROS 2 cannot be imported ({error}): run `make setup`") from error
     run_demo(DemoSettings(**options), DemoMonitor, Console())
-
-
-@cli.command("meta-train", cls=_TrainingCommand, short_help="Meta-train the residual and write the artifact.")
-@click.option(
-    "--out",
-    type=click.Path(dir_okay=False, path_type=Path),
-    help="The artifact to write.  [default: the packaged one in a checkout, else default.safetensors]",
-)
-@click.option(
-    "--plot",
-    type=click.Path(dir_okay=False, path_type=Path),
-    help="Learning curve, PNG.  [default: docs/images in a checkout, else beside the artifact]",
-)
-def meta_train(out: Path | None, plot: Path | None, **settings) -> None:
-    """Meta-train the residual on randomised worlds and write the artifact."""
-    from rich.console import Console
-
-    from .experiments.meta_training import default_paths, run_meta_train
-    from .meta.fomaml import FOMAMLConfig
-
-    run_meta_train(FOMAMLConfig(**settings), *default_paths(out, plot), Console())
 
 
 @cli.command(short_help="Throw anything at all four nodes and hold what they promise.")
@@ -216,6 +149,9 @@ def soak(**options) -> None:
 cli.add_command(compare)
 cli.add_command(prediction_study)
 cli.add_command(mujoco_study)
+cli.add_command(meta_compare)
+cli.add_command(meta_train)
+cli.add_command(sinusoid)
 
 
 def main(arguments: list[str] | None = None) -> int:

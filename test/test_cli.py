@@ -36,12 +36,13 @@ def test_help_imports_nothing_heavy():
 
 
 def test_every_setting_of_the_training_is_an_option():
-    from mppi_maml_ros.meta.fomaml import FOMAMLConfig
+    from mppi_maml_ros.experiments.meta_train_command import TRAINING_HELP
+    from mppi_maml_ros.meta.config import TrainingConfig
 
     output = invoke("meta-train", "--help").output
-    for field in attrs.fields(FOMAMLConfig):
+    for field in attrs.fields(TrainingConfig):
         assert f"--{field.name.replace('_', '-')}" in output
-        assert field.name in cli._TRAINING_HELP
+        assert field.name in TRAINING_HELP
 
 
 def test_references_of_the_demo_are_those_it_knows():
@@ -78,15 +79,16 @@ def small(folder):
     return [
         "meta-train", "--iterations", "2", "--task-batch-size", "2", "--inner-steps", "1", "--hidden", "4",
         "--out", str(folder / "a.safetensors"), "--plot", str(folder / "a.png"),
+        "--checkpoint", str(folder / "state"), "--networks", "maml,anil",
     ]  # fmt: skip
 
 
 @pytest.fixture
 def few_worlds(monkeypatch):
-    from mppi_maml_ros.meta import pipeline
+    from mppi_maml_ros.meta import recipe
 
     for name, count in (("PHYSICS_TASKS", 200), ("POOL_TASKS", 20), ("HELD_OUT_TASKS", 5)):
-        monkeypatch.setattr(pipeline, name, count)
+        monkeypatch.setattr(recipe, name, count)
 
 
 def test_meta_train_writes_an_artifact_that_loads_and_its_curve(tmp_path, few_worlds):
@@ -105,16 +107,56 @@ def test_meta_train_that_cannot_write_says_so(tmp_path, few_worlds, capsys):
     assert "cannot be saved" in capsys.readouterr().err
 
 
-def test_interrupted_meta_train_leaves_nothing(start_command, tmp_path):
+def test_a_yaml_file_gives_values_and_the_command_line_goes_before(tmp_path, few_worlds):
+    (tmp_path / "training.yaml").write_text("iterations: 3\nhidden: [5]\nnetworks: [mb]\ninner-lr: 0.02\n")
+    out = tmp_path / "a.safetensors"
+    arguments = ["meta-train", "--config", str(tmp_path / "training.yaml"), "--iterations", "2", "--out",
+                 str(out), "--task-batch-size", "2", "--checkpoint", str(tmp_path / "state")]  # fmt: skip
+    assert cli.main(arguments) == 0
+    provenance = MetaModel.load(out).provenance
+    assert provenance["config"]["iterations"] == 2 and provenance["config"]["hidden"] == [5]
+    assert provenance["config"]["inner_lr"] == 0.02 and list(provenance["networks"]) == ["mb"]
+
+
+@pytest.mark.parametrize(
+    "text, named", [("iteration: 3", "iteration"), ("[1", "cannot be read"), ("3", "names")]
+)
+def test_a_yaml_file_with_an_unknown_name_is_refused(tmp_path, capsys, text, named):
+    (tmp_path / "training.yaml").write_text(text)
+    assert cli.main(["meta-train", "--config", str(tmp_path / "training.yaml")]) == 2
+    assert named in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "arguments, named",
+    [
+        (["--networks", "maml,kalman"], "networks"),
+        (["--device", "tpu9"], "device"),
+        (["--bags", "nowhere"], "nowhere"),
+        (["--tensorboard", "events"], "tensorboard"),
+    ],
+)
+def test_what_meta_train_cannot_do_is_refused_before_it_starts(
+    tmp_path, capsys, arguments, named, monkeypatch
+):
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["meta-train", "--iterations", "1", *arguments]) in (1, 2)
+    assert named in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+def test_interrupted_meta_train_saves_its_state(start_command, tmp_path):
     arguments = small(tmp_path)
     arguments[arguments.index("--iterations") + 1] = "1000000"
     process = start_command(*arguments)
     deadline = time.monotonic() + 90.0
     seen = ""
-    while "physics" not in seen and time.monotonic() < deadline and process.poll() is None:
+    while "loss" not in seen and time.monotonic() < deadline and process.poll() is None:
         seen += process.stdout.readline()
     process.send_signal(signal.SIGINT)
     output, _ = process.communicate(timeout=30)
     assert process.returncode == 130, output
     assert "interrupted" in output
-    assert list(tmp_path.iterdir()) == []
+    assert [path.name for path in tmp_path.iterdir()] == ["state"]  # no artifact
+    assert "--resume" in output

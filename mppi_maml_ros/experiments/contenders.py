@@ -28,7 +28,10 @@ KINEMATIC, ORACLE, ADAPTIVE = "kinematic", "oracle", "adaptive"
 NOMINAL_ORACLE = "oracle_nominal"
 NOMINAL_FRICTION = 0.1  # [1/s] that the model ``dynamic`` believes in, as the guide's does
 ADAPT_INTERVAL = 2.0  # [s] between adaptations
-BASELINES = {"rls": 0.05, "ekf": 0.05, "l1": 0.05, "online_learner": ADAPT_INTERVAL, EVALUATED: 0.05}
+BASELINES = {
+    **dict.fromkeys(("rls", "ekf", "l1", "grbal", "rebal", EVALUATED), 0.05),
+    "online_learner": ADAPT_INTERVAL,
+}
 """Run as published, without the guard: updated every so many seconds and believed at once."""
 DYNAMIC_EVALUATION = SGDConfig(inner_lr=0.02, inner_steps=1, patience=0)
 EVALUATED_ON = 16  # newest transitions that a step of dynamic evaluation learns from

@@ -1,20 +1,47 @@
-"""Meta-training from the command line: a progress bar, the artifact and its learning curve."""
+"""Meta-training from the command line: a progress bar, checkpoints, the artifact and its learning curve."""
 
 from __future__ import annotations
 
+import contextlib
+import signal
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 
+import attrs
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from ..adaptation.adapters import META_TRAINED
-from ..meta.fomaml import FOMAMLConfig
-from ..meta.pipeline import Outcome, meta_train
-from ..meta.pipeline import Progress as Report
+from ..core.errors import InvalidValueError, MppiMamlError
+from ..meta import distributed
+from ..meta.checkpoint import Checkpoint
+from ..meta.config import TrainingConfig
+from ..meta.loop import Cancelled
+from ..meta.loop import Progress as Report
+from ..meta.pipeline import Outcome, meta_train, settings_of
+from ..meta.recipe import RECIPE, chosen
+from ..meta.tasks import TaskDistribution, WorldTasks
 from .plots import learning_curves, save
 
 ARTIFACT = Path("mppi_maml_ros/artifacts/default.safetensors")
 CURVE = Path("docs/images/meta_train.png")
+
+
+@attrs.frozen
+class Places:
+    """Where a training leaves its files.
+
+    Attributes:
+        out: the artifact.
+        plot: the learning curve, PNG.
+        checkpoint: folder of the run's state while it lasts.
+        tensorboard: folder of events; None for none.
+    """
+
+    out: Path
+    plot: Path
+    checkpoint: Path
+    tensorboard: Path | None = None
 
 
 def in_checkout(folder: Path) -> bool:
@@ -32,47 +59,137 @@ def default_paths(out: Path | None, plot: Path | None) -> tuple[Path, Path]:
     return out, plot
 
 
-def run_meta_train(config: FOMAMLConfig, out: Path, plot: Path, console: Console) -> Outcome:
+def event_writer(folder: Path | None):
+    """TensorBoard's SummaryWriter; None without a folder.
+
+    Raises:
+        MppiMamlError: TensorBoard is not installed.
+    """
+    if folder is None:
+        return None
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError as error:
+        raise MppiMamlError(
+            "--tensorboard needs the package tensorboard: pip install 'mppi_maml_ros[tensorboard]'"
+        ) from error
+    return SummaryWriter(str(folder))
+
+
+@contextlib.contextmanager
+def cancelled_by_interrupt() -> Iterator[threading.Event]:
+    """An event that Ctrl-C sets; a second Ctrl-C interrupts as usual."""
+    event = threading.Event()
+
+    def on_interrupt(number, frame):
+        if event.is_set():
+            raise KeyboardInterrupt
+        event.set()
+
+    in_main = threading.current_thread() is threading.main_thread()
+    before = signal.signal(signal.SIGINT, on_interrupt) if in_main else None
+    try:
+        yield event
+    finally:
+        if in_main:
+            signal.signal(signal.SIGINT, before)
+
+
+def check_device(device: str) -> str:
+    """The device, when torch has it.
+
+    Raises:
+        InvalidValueError: an unknown name, or no such device here.
+    """
+    import torch
+
+    try:
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise InvalidValueError(
+            f"device must be cpu, cuda or cuda:N and be there, got {device!r}: {str(error).splitlines()[0]}"
+        ) from error
+    return device
+
+
+def run_meta_train(
+    config: TrainingConfig,
+    places: Places,
+    console: Console,
+    distribution: TaskDistribution | None = None,
+    networks=tuple(RECIPE),
+    device: str = "cpu",
+    resume: bool = False,
+) -> Outcome:
     """Train, save the artifact, draw the curve.
 
-    Nothing is written before the training has ended, and each file appears complete or not at all.
+    The artifact is written when the training has ended, complete or not at all. An interrupted run
+    leaves its checkpoint.
 
     Args:
         config: of the training.
-        out: the artifact.
-        plot: the learning curve, PNG.
+        places: where to write.
         console: for progress and result.
+        distribution: of tasks; None for simulated worlds.
+        networks: which of the recipe's.
+        device: where to train.
+        resume: go on from the checkpoint.
 
     Raises:
-        ArtifactError: the artifact cannot be written.
+        KeyboardInterrupt: Ctrl-C; the state is saved.
+        ArtifactError: the artifact cannot be written, or the checkpoint is of another run.
     """
-    columns = (
-        TextColumn("[bold]{task.description:<13}"),
-        BarColumn(bar_width=30),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[line]}"),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=console, refresh_per_second=4) as progress:
-        tasks = {name: progress.add_task(name, total=config.iterations, line="") for name in META_TRAINED}
+    distribution = distribution or WorldTasks()
+    parts = chosen(networks)
+    checkpoint = Checkpoint(places.checkpoint, settings_of(config, distribution, networks), resume)
+    check_device(device)
+    with distributed.process_group(device), cancelled_by_interrupt() as cancel:
+        first = distributed.rank() == 0
+        writer = event_writer(places.tensorboard) if first else None
+        columns = (
+            TextColumn("[bold]{task.description:<13}"),
+            BarColumn(bar_width=30),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[line]}"),
+            TimeRemainingColumn(),
+        )
+        with Progress(*columns, console=console, refresh_per_second=4, disable=not first) as progress:
+            bars = {
+                name: progress.add_task(name, total=network.config(config).iterations, line="")
+                for name, network in parts.items()
+            }
 
-        def show(report: Report) -> None:
-            progress.update(
-                tasks[report.phase],
-                completed=report.iteration,
-                line=f"loss {report.loss:.4f}   {report.rate:.1f} iterations/s",
-            )
+            def show(report: Report) -> None:
+                losses = f"loss {report.loss:.4f}   held-out {report.held_out:.4f}"
+                line = f"{losses}   {report.rate:.1f} iterations/s"
+                progress.update(bars[report.phase], completed=report.iteration, line=line)
 
-        outcome = meta_train(config, on_progress=show)
-    outcome.meta.save(out)
+            try:
+                outcome = meta_train(config, distribution, show, cancel, networks, device, checkpoint, writer)
+            except Cancelled:
+                saved = places.checkpoint.is_dir()
+                progress.stop()
+                if first and saved:
+                    line = f"the state of the run is in {places.checkpoint}; --resume goes on from there"
+                    console.print(line, highlight=False, soft_wrap=True)
+                raise KeyboardInterrupt from None
+        if writer is not None:
+            writer.close()
+        if first:
+            _write(outcome, config, places, console)
+            checkpoint.remove()
+    return outcome
+
+
+def _write(outcome: Outcome, config: TrainingConfig, places: Places, console: Console) -> None:
+    outcome.meta.save(places.out)
     title = (
         f"seed {config.seed}, {config.task_batch_size} tasks an iteration, {config.inner_steps} inner steps"
     )
-    save(learning_curves(outcome.curves, title), plot)
+    save(learning_curves(outcome.curves, title, outcome.held_out), places.plot)
     console.print(
         f"held-out query loss {outcome.loss_before:.4f}, after adaptation {outcome.loss_after:.4f}; "
-        f"{outcome.seconds:.0f} s; wrote {out} and {plot}",
+        f"{outcome.seconds:.0f} s; wrote {places.out} and {places.plot}",
         highlight=False,
         soft_wrap=True,
     )
-    return outcome

@@ -154,30 +154,46 @@ def _commands(axis, kinematic: Run, adaptive: Run, column: int, title: str) -> N
     axis.margins(y=0.12)
 
 
-def learning_curves(curves: dict[str, np.ndarray], title: str):
+def learning_curves(curves: dict[str, np.ndarray], title: str, held_out: dict[str, np.ndarray] | None = None):
     """Query loss before and after adaptation over the outer iterations.
 
     Args:
         curves: per network, shape (iterations, 2): loss before and after the inner steps.
         title: above the panels.
+        held_out: per network, shape (evaluations, 3): iteration, loss before and after on held-out tasks.
     """
+    wide = min(len(curves), 4)
+    rows = -(-len(curves) // wide)
     with plt.rc_context(STYLE):
-        figure, axes = plt.subplots(1, len(curves), figsize=(5.6 * len(curves), 3.9), squeeze=False)
-        for axis, (name, curve) in zip(axes[0], curves.items(), strict=True):
+        size = (max(4.2 * wide, 5.6), 3.3 * rows + 0.5)
+        figure, axes = plt.subplots(rows, wide, figsize=size, squeeze=False)
+        for axis in axes.ravel()[len(curves) :]:
+            axis.set_visible(False)
+        for axis, (name, curve) in zip(axes.ravel(), curves.items(), strict=False):
             width = max(1, min(50, len(curve) // 10))
             kernel = np.ones(width) / width
             x = np.arange(width, len(curve) + 1)
             axis.set_title(name)
-            axis.plot(
-                x, np.convolve(curve[:, 0], kernel, "valid"), color=KINEMATIC, label="before adaptation"
-            )
-            axis.plot(x, np.convolve(curve[:, 1], kernel, "valid"), color=ADAPTIVE, label="after adaptation")
+            for column, colour, label in (
+                (0, KINEMATIC, "before adaptation"),
+                (1, ADAPTIVE, "after adaptation"),
+            ):
+                smooth = np.convolve(curve[:, column], kernel, "valid")
+                axis.plot(x, smooth, color=colour, lw=1.2, label=label)
+                if held_out and len(held_out.get(name, ())):
+                    rows_ = held_out[name]
+                    axis.plot(
+                        rows_[:, 0], rows_[:, 1 + column], "o", ms=3.5, color=colour, mec="white", mew=0.5
+                    )
             axis.set_yscale("log")
             axis.grid(True, which="both")
+        for axis in axes[-1]:
             axis.set_xlabel("outer iteration")
-        axes[0][0].set_ylabel("query loss (normalised)")
+        for axis in axes[:, 0]:
+            axis.set_ylabel("query loss (normalised)")
         axes[0][0].legend()
-        figure.suptitle(title, x=0.01, ha="left", fontsize=10.5, color=MUTED)
+        dots = "; dots: held-out tasks" if held_out else ""
+        figure.suptitle(title + dots, x=0.01, ha="left", fontsize=10.5, color=MUTED)
         figure.tight_layout()
     return figure
 

@@ -1,16 +1,97 @@
-"""Many small networks at once: batched matrix products with hand-written back-propagation.
+"""Many small networks at once: batched matrix products with hand-written derivatives.
 
-One network a task; parameters carry a leading task axis. No Python loop over tasks.
+One network a task; parameters carry a leading task axis. No Python loop over tasks. A network is a
+list of (W (B, out, in), b (B, 1, out)) pairs, input side first. First derivatives are
+back-propagation, second ones Hessian-vector products by the R operator (Pearlmutter, Neural
+Computation 6, 1994), so no graph is ever recorded.
 """
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
+
+
+class Samples(NamedTuple):
+    """A set of samples for each of B tasks.
+
+    Attributes:
+        inputs: (B, S, in), scaled.
+        targets: (B, S, out), normalised.
+        weights: of each sample and output in the loss, (B, S, out); a plain mean: 1 / S.
+    """
+
+    inputs: torch.Tensor
+    targets: torch.Tensor
+    weights: torch.Tensor
+
+    @classmethod
+    def of(cls, arrays, device="cpu") -> Samples:
+        """From three numpy arrays or tensors, as float32 on ``device``."""
+        return cls(*(torch.as_tensor(a, dtype=torch.float32, device=device) for a in arrays))
+
+
+class Pass(NamedTuple):
+    """What back-propagation leaves behind for the second derivative."""
+
+    hidden: list[torch.Tensor]  # inputs of each layer, then the network's output
+    deltas: list[torch.Tensor]  # derivative of the loss by what each layer adds up
+    pulled: list[torch.Tensor]  # the same by each layer's input, before the activation's slope
 
 
 def repeat(layers, tasks: int):
     """Copy (W, b) pairs once a task: W (tasks, out, in), b (tasks, 1, out)."""
     return [(w.expand(tasks, *w.shape).clone(), b.expand(tasks, 1, *b.shape).clone()) for w, b in layers]
+
+
+def hidden_values(layers, activation: str, inputs):
+    """Inputs of each layer and, last, the network's output."""
+    hidden = [inputs]
+    last = len(layers) - 1
+    for i, (w, b) in enumerate(layers):
+        value = torch.baddbmm(b, hidden[-1], w.transpose(1, 2))
+        if i < last:
+            value = value.tanh_() if activation == "tanh" else value.relu_()
+        hidden.append(value)
+    return hidden
+
+
+def forward(layers, activation: str, inputs):
+    """Outputs (B, S, out)."""
+    return hidden_values(layers, activation, inputs)[-1]
+
+
+def loss(layers, activation: str, samples) -> torch.Tensor:
+    """Weighted mean squared error of each task, (B,)."""
+    error = forward(layers, activation, samples[0]) - samples[1]
+    return (error * error * samples[2]).sum(dim=(1, 2))
+
+
+def slope(hidden, activation: str):
+    """Derivative of the activation where it gave ``hidden``."""
+    return 1.0 - hidden * hidden if activation == "tanh" else (hidden > 0.0).to(hidden.dtype)
+
+
+def differentiate(layers, activation: str, inputs, targets, weights):
+    """Weighted mean squared error of each task, its gradient, and what led to it.
+
+    Returns:
+        losses (B,), gradients shaped like ``layers``, and the :class:`Pass`.
+    """
+    hidden = hidden_values(layers, activation, inputs)
+    error = hidden[-1] - targets
+    weighted = error * weights
+    losses = (weighted * error).sum(dim=(1, 2))
+    delta = 2.0 * weighted
+    gradients, deltas, pulled = [None] * len(layers), [None] * len(layers), [None] * len(layers)
+    for i in range(len(layers) - 1, -1, -1):
+        deltas[i] = delta
+        gradients[i] = (torch.bmm(delta.transpose(1, 2), hidden[i]), delta.sum(dim=1, keepdim=True))
+        if i > 0:
+            pulled[i] = torch.bmm(delta, layers[i][0])
+            delta = pulled[i] * slope(hidden[i], activation)
+    return losses, gradients, Pass(hidden, deltas, pulled)
 
 
 def loss_and_gradient(layers, activation: str, inputs, targets, weights):
@@ -25,31 +106,80 @@ def loss_and_gradient(layers, activation: str, inputs, targets, weights):
     Returns:
         losses (B,), and gradients shaped like ``layers``.
     """
-    hidden = [inputs]
-    for i, (w, b) in enumerate(layers):
-        value = torch.baddbmm(b, hidden[-1], w.transpose(1, 2))
-        if i < len(layers) - 1:
-            value = torch.tanh(value) if activation == "tanh" else torch.relu(value)
-        hidden.append(value)
-    error = hidden[-1] - targets
-    weighted = error * weights
-    losses = (weighted * error).sum(dim=(1, 2))
-    delta = 2.0 * weighted
-    gradients = [None] * len(layers)
-    for i in range(len(layers) - 1, -1, -1):
-        gradients[i] = (torch.bmm(delta.transpose(1, 2), hidden[i]), delta.sum(dim=1, keepdim=True))
-        if i > 0:
-            delta = torch.bmm(delta, layers[i][0])
-            slope = 1.0 - hidden[i] ** 2 if activation == "tanh" else (hidden[i] > 0.0).to(delta.dtype)
-            delta = delta * slope
+    losses, gradients, _ = differentiate(layers, activation, inputs, targets, weights)
     return losses, gradients
+
+
+def hessian_product(layers, activation: str, weights, record: Pass, vectors):
+    """Second derivative of each task's loss times ``vectors``, shaped like ``layers``.
+
+    Exact where the activation is differentiable twice; ReLU's kinks are taken as straight.
+
+    Args:
+        weights: of the samples, as given to :func:`differentiate`.
+        record: what that returned.
+        vectors: shaped like ``layers``.
+    """
+    hidden, deltas, pulled = record
+    moved = [None]  # derivative of each layer's input in the direction of the vectors; the data stand still
+    for i, ((w, _), (vw, vb)) in enumerate(zip(layers, vectors, strict=True)):
+        value = torch.baddbmm(vb, hidden[i], vw.transpose(1, 2))
+        if i > 0:
+            value.baddbmm_(moved[i], w.transpose(1, 2))
+        if i < len(layers) - 1:
+            value = value.mul_(slope(hidden[i + 1], activation))
+        moved.append(value)
+    change = (2.0 * weights) * moved[-1]
+    products = [None] * len(layers)
+    for i in range(len(layers) - 1, -1, -1):
+        product = torch.bmm(change.transpose(1, 2), hidden[i])
+        if i > 0:
+            product.baddbmm_(deltas[i].transpose(1, 2), moved[i])
+        products[i] = (product, change.sum(dim=1, keepdim=True))
+        if i > 0:
+            back = torch.bmm(change, layers[i][0]).baddbmm_(deltas[i], vectors[i][0])
+            change = back.mul_(slope(hidden[i], activation))
+            if activation == "tanh":  # the slope itself changes: tanh'' = -2 tanh tanh'
+                change = change.addcmul_(pulled[i] * hidden[i], moved[i], value=-2.0)
+    return products
+
+
+def norm(gradients) -> torch.Tensor:
+    """Euclidean norm of each task's gradient, (B,)."""
+    return sum((g * g).sum(dim=(1, 2)) for pair in gradients for g in pair).sqrt()
 
 
 def clip(gradients, max_norm: float):
     """Scale each task's gradient down to a Euclidean norm of at most ``max_norm``."""
-    square = sum((g**2).sum(dim=(1, 2)) for pair in gradients for g in pair)
-    factor = torch.clamp(max_norm / (square.sqrt() + 1e-12), max=1.0)[:, None, None]
+    factor = torch.clamp(max_norm / (norm(gradients) + 1e-12), max=1.0)[:, None, None]
     return [(gw * factor, gb * factor) for gw, gb in gradients]
+
+
+def clip_product(gradients, max_norm: float, vectors):
+    """Derivative of :func:`clip` at ``gradients``, which is symmetric, times ``vectors``."""
+    length = norm(gradients) + 1e-12
+    inner = sum((g * v).sum(dim=(1, 2)) for gp, vp in zip(gradients, vectors, strict=True)
+                for g, v in zip(gp, vp, strict=True))  # fmt: skip
+    clipped = length > max_norm
+    factor = torch.where(clipped, max_norm / length, torch.ones_like(length))[:, None, None]
+    along = torch.where(clipped, inner / length**2, torch.zeros_like(length))[:, None, None]
+    return [
+        (factor * (vw - along * gw), factor * (vb - along * gb))
+        for (gw, gb), (vw, vb) in zip(gradients, vectors, strict=True)
+    ]
+
+
+def descend(layers, gradients, rates):
+    """One step down: ``rates`` is one number, or pairs that broadcast against ``layers``."""
+    if isinstance(rates, float):
+        return [
+            (torch.sub(w, gw, alpha=rates), torch.sub(b, gb, alpha=rates))
+            for (w, b), (gw, gb) in zip(layers, gradients, strict=True)
+        ]
+    return [
+        (w - rw * gw, b - rb * gb)
+        for (w, b), (gw, gb), (rw, rb) in zip(layers, gradients, rates, strict=True)
+    ]
 
 
 def inner_sgd(
@@ -58,8 +188,5 @@ def inner_sgd(
     """Full-batch SGD of every task; returns the adapted layers (MAML, eq. 1)."""
     for _ in range(steps):
         _, gradients = loss_and_gradient(layers, activation, inputs, targets, weights)
-        gradients = clip(gradients, max_norm)
-        layers = [
-            (w - inner_lr * gw, b - inner_lr * gb) for (w, b), (gw, gb) in zip(layers, gradients, strict=True)
-        ]
+        layers = descend(layers, clip(gradients, max_norm), inner_lr)
     return layers

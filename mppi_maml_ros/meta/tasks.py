@@ -10,8 +10,15 @@ import numpy as np
 from ..adaptation.transitions import kinematic_residuals
 from ..core.types import VelocityLimits
 from ..dynamics.features import input_size
+from ..simulation.batch import simulate_batch
 from ..simulation.commands import tracking_commands
-from ..simulation.world import DEFAULT_RANGES, randomize, simulate_batch
+from ..simulation.parameters import (
+    COMMAND_DELAY,
+    DEFAULT_RANGES,
+    ODOMETRY_DELAY,
+    ODOMETRY_NOISE,
+    randomize_batch,
+)
 
 
 @attrs.frozen(eq=False)
@@ -22,6 +29,7 @@ class TaskPool:
         inputs, residuals: from noisy odometry, (W, T, Z) and (W, T, 3).
         clean_inputs, clean_residuals: from the true states, same shapes.
         delays: command delay of each task as the odometry shows it [s], (W,).
+        noise: typical variance of the residuals' measurement noise, (3,).
     """
 
     inputs: np.ndarray
@@ -29,16 +37,30 @@ class TaskPool:
     clean_inputs: np.ndarray
     clean_residuals: np.ndarray
     delays: np.ndarray
+    noise: np.ndarray
 
     def __len__(self) -> int:
         return len(self.inputs)
 
 
 class TaskDistribution(Protocol):
-    """Anything that yields a pool of tasks, reproducibly."""
+    """Anything that yields pools of tasks, reproducibly.
 
-    def pool(self, seed: int, tasks: int) -> TaskPool:
-        """``tasks`` fresh tasks."""
+    Attributes:
+        delay_taps, model_dt: as in the residual.
+    """
+
+    delay_taps: int
+    model_dt: float
+
+    def pool(self, seed: int, tasks: int, held_out: bool = False) -> TaskPool:
+        """``tasks`` tasks; those that are ``held_out`` share no data with the others."""
+
+    def prior_pool(self, seed: int, tasks: int) -> TaskPool:
+        """Tasks for the prior of the physics layer, which takes thousands."""
+
+    def describe(self) -> dict:
+        """Everything needed to make the same tasks again, JSON-able."""
 
 
 def transitions_of(states: np.ndarray, commands: np.ndarray, delay_taps: int, dt: float):
@@ -83,25 +105,25 @@ class WorldTasks:
     limits: VelocityLimits = attrs.field(factory=lambda: VelocityLimits(vx_max=1.5, vx_min=-0.5, wz_max=1.9))
     odometry_noise: tuple = (0.005, 0.005, 0.005, 0.02, 0.02)
 
-    def pool(self, seed: int, tasks: int) -> TaskPool:
-        """Simulate ``tasks`` worlds; the same seed gives the same pool."""
+    def pool(self, seed: int, tasks: int, held_out: bool = False) -> TaskPool:
+        """Simulate ``tasks`` worlds; the same seed gives the same pool, another one other worlds."""
         rng = np.random.default_rng(seed)
-        worlds = [randomize(rng, self.ranges) for _ in range(tasks)]
+        worlds = randomize_batch(rng, tasks, self.ranges)
         noise = rng.uniform(0.0, 1.0, size=(tasks, 1)) * np.asarray(self.odometry_noise)
-        names = [f"odometry_noise_{axis}" for axis in ("x", "y", "yaw", "v", "omega")]
-        worlds = [
-            attrs.evolve(world, **dict(zip(names, row, strict=True)))
-            for world, row in zip(worlds, noise, strict=True)
-        ]
+        worlds[:, ODOMETRY_NOISE : ODOMETRY_NOISE + 5] = noise
         commands = tracking_commands(rng, tasks, self.steps, self.model_dt, self.limits)
         commands = commands * rng.uniform(0.3, 1.0, size=(tasks, 1, 1))
-        true, observed = simulate_batch(
-            np.stack([world.as_vector() for world in worlds]),
-            commands,
-            self.model_dt,
-            rng.integers(0, 2**31, size=tasks),
-        )
+        true, observed = simulate_batch(worlds, commands, self.model_dt, rng.integers(0, 2**31, size=tasks))
         inputs, residuals = transitions_of(observed, commands, self.delay_taps, self.model_dt)
         clean_inputs, clean_residuals = transitions_of(true, commands, self.delay_taps, self.model_dt)
-        delays = np.array([world.command_delay + world.odometry_delay for world in worlds])
-        return TaskPool(inputs, residuals, clean_inputs, clean_residuals, delays)
+        delays = worlds[:, COMMAND_DELAY] + worlds[:, ODOMETRY_DELAY]
+        noise = np.mean((residuals - clean_residuals) ** 2, axis=(0, 1))
+        return TaskPool(inputs, residuals, clean_inputs, clean_residuals, delays, noise)
+
+    def prior_pool(self, seed: int, tasks: int) -> TaskPool:
+        """As :meth:`pool`."""
+        return self.pool(seed, tasks)
+
+    def describe(self) -> dict:
+        """The attributes."""
+        return attrs.asdict(self)

@@ -46,6 +46,15 @@ TABLE = (
     Declared("hidden", (32,), "Widths of the hidden layers", "", 1, 1024, lengths=(1, 2)),
     Declared("activation", "tanh", "Of the hidden layers", choices=("tanh", "relu")),
     Declared("max_gradient_norm", 10.0, "Gradients of the inner loop are scaled down to this", "", 1e-9, 1e9),
+    Declared(
+        "patience",
+        0,
+        "Evaluations on held-out tasks without a new best that end a run; 0: none do",
+        "",
+        0,
+        1_000_000,
+    ),
+    Declared("evaluate_every", 100, "Iterations between evaluations on held-out tasks", "", 1, 1_000_000),
     Declared("seed", 0, "Seed of tasks, initial weights and sampling", "", 0, 2**63 - 1),
 )
 
@@ -60,6 +69,8 @@ _REQUESTED = (
     "seed",
 )
 
+_UNASKED = ("hidden", "activation", "max_gradient_norm", "patience", "evaluate_every")
+
 
 def output_folder(configured: str) -> Path:
     """Folder of the artifacts."""
@@ -70,10 +81,10 @@ def output_folder(configured: str) -> Path:
 
 def train(settings: dict, on_progress: Callable, cancel: threading.Event):
     """The pipeline with ``settings``, torch being imported only here; see meta.pipeline.meta_train."""
-    from ..meta.fomaml import FOMAMLConfig
+    from ..meta.config import TrainingConfig
     from ..meta.pipeline import meta_train
 
-    return meta_train(FOMAMLConfig(**settings), on_progress=on_progress, cancel=cancel)
+    return meta_train(TrainingConfig(**settings), on_progress=on_progress, cancel=cancel)
 
 
 class Job:
@@ -177,12 +188,12 @@ class MetaTrainerNode(BaseNode):
         for declared in TABLE:
             if declared.name in settings:
                 declared.check(settings[declared.name])
-        settings |= {name: self._values[name] for name in ("hidden", "activation", "max_gradient_norm")}
+        settings |= {name: self._values[name] for name in _UNASKED}
         return settings
 
     def _on_cancel(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         response.success = self._job is not None
-        response.message = "the run ends after its present iteration" if self._job else "there is no run"
+        response.message = "the run ends within its present inner step" if self._job else "there is no run"
         if self._job is not None:
             self._job.cancel.set()
         return response

@@ -17,6 +17,7 @@ limits, as behind a limiter; all obey the velocity limits.
 from __future__ import annotations
 
 import numpy as np
+from numba import njit
 
 from ..core.errors import InvalidValueError
 from ..core.types import VelocityLimits
@@ -64,12 +65,29 @@ def tracking_commands(
     down = dt * np.array([limits.ax_min, -limits.az_max])
     up = dt * np.array([limits.ax_max, limits.az_max])
     slow = commands[limited]
-    previous = np.zeros((len(slow), 2))
-    for t in range(steps):
-        previous = previous + np.clip(slow[:, t] - previous, down, up)
-        slow[:, t] = previous
+    _limit_rates(slow, down, up)
     commands[limited] = slow
     return commands
+
+
+@njit(cache=True)
+def _limit_rates(commands, down, up):
+    """Bound the change between steps to [down, up] in place, starting at zero; (B, T, 2)."""
+    for b in range(commands.shape[0]):
+        for axis in range(2):
+            previous = 0.0
+            for t in range(commands.shape[1]):
+                previous += min(max(commands[b, t, axis] - previous, down[axis]), up[axis])
+                commands[b, t, axis] = previous
+
+
+@njit(cache=True)
+def _low_pass(noise, keep, fresh):
+    """First-order recursion in place; noise (B, T, 2), keep and fresh (B, 2)."""
+    for b in range(noise.shape[0]):
+        for t in range(1, noise.shape[1]):
+            for axis in range(2):
+                noise[b, t, axis] = keep[b, axis] * noise[b, t - 1, axis] + fresh[b, axis] * noise[b, t, axis]
 
 
 def _patterns(rng, batch, time, limits) -> np.ndarray:
@@ -163,6 +181,5 @@ def _correlated(rng, batch, steps, dt, time_constants) -> np.ndarray:
     keep = np.exp(-dt / np.exp(rng.uniform(low, high, (batch, 2))))
     fresh = np.sqrt(1.0 - keep**2)
     noise = rng.standard_normal((batch, steps, 2))
-    for t in range(1, steps):
-        noise[:, t] = keep * noise[:, t - 1] + fresh * noise[:, t]
+    _low_pass(noise, keep, fresh)
     return noise

@@ -237,3 +237,30 @@ def randomize(
         else:
             drawn[name] = value
     return attrs.evolve(base or WorldParameters(), **drawn)
+
+
+def randomize_batch(
+    rng: np.random.Generator,
+    worlds: int,
+    ranges: Mapping[str, tuple[float, float]] = DEFAULT_RANGES,
+    base: WorldParameters | None = None,
+) -> np.ndarray:
+    """The same draws as ``worlds`` calls of :func:`randomize`, as a matrix.
+
+    Returns:
+        Shape (worlds, len(PARAMETER_NAMES)), rows as of :meth:`WorldParameters.as_vector`.
+
+    Raises:
+        InvalidValueError: see :func:`validate_ranges`.
+    """
+    validate_ranges(ranges)
+    names = [name for name in (MOTOR_GAIN, *PARAMETER_NAMES) if name in ranges]
+    low, high = np.array([ranges[name] for name in names], dtype=float).reshape(-1, 2).T
+    drawn = np.minimum(low + (high - low) * rng.random((worlds, len(names))), high)
+    matrix = np.tile((base or WorldParameters()).as_vector(), (worlds, 1))
+    for name, values in zip(names, drawn.T, strict=True):
+        columns = (
+            (MOTOR_GAIN_LEFT, MOTOR_GAIN_RIGHT) if name == MOTOR_GAIN else (PARAMETER_NAMES.index(name),)
+        )
+        matrix[:, columns] = values[:, None]
+    return matrix

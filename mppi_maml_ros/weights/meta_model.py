@@ -37,6 +37,8 @@ class MetaModel:
         delay_taps: past commands among the inputs.
         model_dt: step [s].
         inner_lr, inner_steps: of the inner loop that theta* was trained for.
+        extras: what an adapter needs besides its network, as read-only arrays: name -> tensors; which
+            ones, the trainer of that network says.
         provenance: everything needed to train it again (settings, seed, versions).
     """
 
@@ -50,6 +52,12 @@ class MetaModel:
     model_dt: float
     inner_lr: float
     inner_steps: int
+    extras: dict[str, dict[str, np.ndarray]] = attrs.field(
+        factory=dict,
+        converter=lambda extras: {
+            name: {key: _frozen(value) for key, value in tensors.items()} for name, tensors in extras.items()
+        },
+    )
     provenance: dict = attrs.field(factory=dict)
 
     def weights(self, adapter: str, linear=None, layers=None, blend: float = 1.0) -> ResidualWeights:
@@ -81,6 +89,9 @@ class MetaModel:
             for i, (weight, bias) in enumerate(layers):
                 tensors[f"network.{name}.layer{i}.weight"] = weight
                 tensors[f"network.{name}.layer{i}.bias"] = bias
+        for name, extra in self.extras.items():
+            for key, value in extra.items():
+                tensors[f"extra.{name}/{key}"] = value
         manifest = {
             "kind": KIND,
             "activation": self.activation,
@@ -137,6 +148,11 @@ class MetaModel:
                 (tensors[f"network.{name}.layer{i}.weight"], tensors[f"network.{name}.layer{i}.bias"])
                 for i in range(depth)
             )
+        extras: dict[str, dict[str, np.ndarray]] = {}
+        for key in tensors:
+            if key.startswith("extra."):
+                name, _, part = key.removeprefix("extra.").partition("/")
+                extras.setdefault(name, {})[part] = tensors[key]
         model = cls(
             networks=networks,
             input_scale=tensors["input_scale"],
@@ -150,6 +166,7 @@ class MetaModel:
             model_dt=float(manifest["model_dt"]),
             inner_lr=float(manifest["inner_lr"]),
             inner_steps=int(manifest["inner_steps"]),
+            extras=extras,
             provenance=dict(manifest.get("provenance", {})),
         )
         for name, layers in networks.items():

@@ -5,26 +5,28 @@ import pytest
 
 pytest.importorskip("torch")
 
-from mppi_maml_ros.meta import pipeline
-from mppi_maml_ros.meta.fomaml import FOMAMLConfig
+from mppi_maml_ros.meta import pipeline, recipe
+from mppi_maml_ros.meta.config import TrainingConfig
 from mppi_maml_ros.meta.tasks import WorldTasks, transitions_of
 from mppi_maml_ros.weights.meta_model import MetaModel
 
-SMALL = FOMAMLConfig(iterations=30, hidden=(8,), task_batch_size=4, inner_steps=3, seed=7)
+SMALL = TrainingConfig(iterations=20, hidden=(8,), task_batch_size=4, inner_steps=3, seed=7)
 
 
 @pytest.fixture
 def quick(monkeypatch):
-    monkeypatch.setattr(pipeline, "PHYSICS_TASKS", 300)
-    monkeypatch.setattr(pipeline, "POOL_TASKS", 60)
-    monkeypatch.setattr(pipeline, "HELD_OUT_TASKS", 20)
+    monkeypatch.setattr(recipe, "PHYSICS_TASKS", 300)
+    monkeypatch.setattr(recipe, "POOL_TASKS", 60)
+    monkeypatch.setattr(recipe, "HELD_OUT_TASKS", 20)
 
 
 def test_the_same_seed_gives_the_same_artifact_and_another_seed_another(quick, tmp_path):
     digests = []
     for i, seed in enumerate((7, 7, 8)):
-        config = FOMAMLConfig(iterations=5, hidden=(8,), task_batch_size=4, inner_steps=3, seed=seed)
-        path = pipeline.meta_train(config).meta.save(tmp_path / f"{i}.safetensors")
+        config = TrainingConfig(iterations=5, hidden=(8,), task_batch_size=4, inner_steps=3, seed=seed)
+        path = pipeline.meta_train(config, networks=("maml", "alpaca")).meta.save(
+            tmp_path / f"{i}.safetensors"
+        )
         digests.append(path.read_bytes())
     assert digests[0] == digests[1]
     assert digests[0] != digests[2]
@@ -36,16 +38,17 @@ def test_the_artifact_can_be_used_by_every_adapter_and_says_how_it_was_made(quic
 
     meta = MetaModel.load(pipeline.meta_train(SMALL).meta.save(tmp_path / "m.safetensors"))
     assert meta.provenance["config"]["seed"] == 7
-    assert meta.provenance["trainer"] == "fomaml"
+    assert meta.provenance["networks"]["grbal"]["trainer"] == "grbal"
+    assert meta.provenance["distribution"]["delay_taps"] == meta.delay_taps
     for name in ADAPTERS:
         assert np.isfinite(make_adapter(name, meta, SGDConfig()).start().linear).all()
 
 
 def test_progress_is_reported_to_the_end_of_each_part(quick):
     reports = []
-    pipeline.meta_train(SMALL, on_progress=reports.append)
-    assert {r.phase for r in reports} == set(pipeline.META_TRAINED)
-    assert max(r.iteration for r in reports) == 30
+    pipeline.meta_train(SMALL, on_progress=reports.append, networks=("maml", "mb"))
+    assert {r.phase for r in reports} == {"maml", "mb"}
+    assert max(r.iteration for r in reports) == 20
     assert all(np.isfinite(r.loss) and r.rate > 0 for r in reports)
 
 
@@ -68,7 +71,7 @@ def test_pool_inputs_hold_the_command_history_and_residuals_follow_the_states():
 
 def test_the_physics_prior_knows_the_average_robot_better_than_the_kinematics_does():
     tasks = WorldTasks(steps=120)
-    prior = pipeline._physics_prior(tasks.pool(1, 400), 0.05, 4)
+    prior = pipeline.physics_prior(tasks.pool(1, 400), 0.05, 4)
     held = tasks.pool(2, 40)
     from mppi_maml_ros.dynamics.features import features
 

@@ -13,6 +13,7 @@ from mppi_maml_ros.srv import MetaTrain
 from rclpy.parameter import Parameter
 from std_srvs.srv import Trigger
 
+from mppi_maml_ros.adaptation.adapters import META_TRAINED
 from mppi_maml_ros.core import artifact
 from mppi_maml_ros.meta.pipeline import Cancelled, Progress
 from mppi_maml_ros.nodes.meta_trainer import MetaTrainerNode
@@ -42,7 +43,7 @@ class Work:
 
     def __call__(self, settings, on_progress, cancel):
         self.settings.append(settings)
-        on_progress(Progress("physics+maml", 10, settings["iterations"], 0.7, 100.0))
+        on_progress(Progress("physics+maml", 24, settings["iterations"], 0.7, 100.0))
         while not self.may_end.wait(0.01):
             if cancel.is_set():
                 raise Cancelled("cancelled")
@@ -89,8 +90,10 @@ def test_a_run_answers_when_it_ends_and_its_artifact_lies_there(desk):
     desk.bench.until(lambda: desk.state() == MetaTrainProgress.RUNNING and desk.progress[-1].iteration > 0)
     assert not future.done()
     report = desk.progress[-1]
-    assert (report.iteration, report.iterations, report.meta_loss) == (5, 50, 0.7)  # half the networks
-    assert report.rate == 50.0 and report.eta == pytest.approx(0.9)
+    parts = len(META_TRAINED)  # an iteration counts when every network has done it
+    assert (report.iteration, report.iterations, report.meta_loss) == (24 // parts, 50, 0.7)
+    assert report.rate == pytest.approx(100.0 / parts)
+    assert report.eta == pytest.approx((50 * parts - 24) / 100.0)
     desk.work.may_end.set()
     answer = desk.answer(future)
     assert (answer.success, answer.code, answer.message) == (True, CODE.OK, "")

@@ -13,7 +13,7 @@ from rclpy.parameter import Parameter
 
 from mppi_maml_ros.core.errors import InvalidValueError
 from mppi_maml_ros.core.types import VelocityLimits
-from mppi_maml_ros.meta import fomaml
+from mppi_maml_ros.meta import config
 from mppi_maml_ros.mppi import MPPIConfig
 from mppi_maml_ros.nodes import adaptation, dynamic_world, meta_trainer, mppi_controller
 from mppi_maml_ros.ros.parameters import Declared, ParameterError, Parameters
@@ -111,7 +111,7 @@ def test_every_tunable_of_mppi_and_of_the_limits_is_a_parameter_with_its_default
 
 def test_every_setting_of_meta_training_is_a_parameter_with_its_default():
     declared = {entry.name: entry.default for entry in meta_trainer.TABLE}
-    for field in attrs.fields(fomaml.FOMAMLConfig):
+    for field in attrs.fields(config.TrainingConfig):
         assert declared[field.name] == field.default, field.name
 
 

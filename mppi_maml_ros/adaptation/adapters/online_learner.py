@@ -25,23 +25,31 @@ class OnlineLearner:
     """Keeps its network between calls: the result depends on all the calls before.
 
     Args:
-        meta: meta-model; must hold the network ``maml``.
+        meta: meta-model; must hold the network.
         sgd: settings of each call; its early stopping is not used.
         newest: transitions that a call learns from.
+        network: whose theta* is the first start.
+        name: of the adapter.
     """
 
-    name = "online_learner"
-
-    def __init__(self, meta: MetaModel, sgd: SGDConfig, newest: int = NEWEST):
-        if NETWORK not in meta.networks:
+    def __init__(
+        self,
+        meta: MetaModel,
+        sgd: SGDConfig,
+        newest: int = NEWEST,
+        network: str = NETWORK,
+        name: str = "online_learner",
+    ):
+        if network not in meta.networks:
             raise InvalidValueError(
-                f"the meta-model has no network for {NETWORK!r}, only {sorted(meta.networks)}"
+                f"the meta-model has no network for {network!r}, only {sorted(meta.networks)}"
             )
         if not newest >= 1:
             raise InvalidValueError(f"newest must be at least 1, got {newest}")
         self._meta, self._sgd, self._newest = meta, sgd, newest
-        self._scale = meta.output_scale[NETWORK]
-        self._layers = meta.networks[NETWORK]
+        self.name, self._network = name, network
+        self._scale = meta.output_scale[network]
+        self._layers = meta.networks[network]
 
     def _weights(self, layers) -> ResidualWeights:
         last, bias = layers[-1]
@@ -49,7 +57,7 @@ class OnlineLearner:
         return attrs.evolve(self._meta.weights(self.name), layers=scaled)
 
     def start(self) -> ResidualWeights:
-        return self._weights(self._meta.networks[NETWORK])
+        return self._weights(self._meta.networks[self._network])
 
     def adapt(self, data: Transitions) -> Adaptation:
         newest = data[-self._newest :]
@@ -64,7 +72,7 @@ class OnlineLearner:
         # Nothing else would ever bring a network back that has diverged.
         largest = max(float(np.abs(part).max()) for layer in result.layers for part in layer)
         sound = largest <= MAX_WEIGHT and np.isfinite(result.loss_after)
-        self._layers = result.layers if sound else self._meta.networks[NETWORK]
+        self._layers = result.layers if sound else self._meta.networks[self._network]
         return Adaptation(
             weights=self._weights(self._layers),
             loss_before=result.loss_before,

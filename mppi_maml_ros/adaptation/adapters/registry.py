@@ -7,11 +7,16 @@ from collections.abc import Callable
 from ...core.errors import InvalidValueError
 from ...weights.meta_model import MetaModel
 from ..sgd import SGDConfig
+from .alpaca import ALPaCAAdapter
 from .base import Adapter
+from .inner_loop import InnerLoopAdapter
 from .last_layer import LastLayerAdapter
 from .maml import MAMLAdapter
 from .online_learner import OnlineLearner
 from .physics import PhysicsAdapter
+from .rebal import ReBALAdapter
+
+GRBAL_WINDOW = 32  # transitions that GrBAL adapts on, as in its training
 
 
 # The three below import numba, which takes a second; a robot that does not use them need not wait.
@@ -42,9 +47,15 @@ REGISTRY: dict[str, Callable[[MetaModel, SGDConfig], Adapter]] = {
     "ekf": _ekf,
     "l1": _l1,
     "online_learner": OnlineLearner,
+    "anil": lambda meta, sgd: InnerLoopAdapter("anil", meta, head_only=True),
+    "meta_sgd": lambda meta, sgd: InnerLoopAdapter("meta_sgd", meta),
+    "alpaca": lambda meta, sgd: ALPaCAAdapter(meta),
+    "grbal": lambda meta, sgd: InnerLoopAdapter("grbal", meta, newest=GRBAL_WINDOW),
+    "rebal": lambda meta, sgd: ReBALAdapter(meta),
 }
 ADAPTERS = tuple(REGISTRY)
-META_TRAINED = ("physics+maml", "maml")  # those that have a network of their own in the meta-model
+META_TRAINED = ("physics+maml", "maml", "anil", "meta_sgd", "alpaca", "grbal", "rebal", "mb")
+"""Networks of the meta-model, by the adapter that uses them; ``mb`` is the baseline of mb.py."""
 
 
 def make_adapter(name: str, meta: MetaModel, sgd: SGDConfig) -> Adapter:

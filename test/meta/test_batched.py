@@ -5,7 +5,9 @@ torch = pytest.importorskip("torch")
 
 from mppi_maml_ros.core.errors import InvalidValueError  # noqa: E402 - after the check for torch
 from mppi_maml_ros.meta import batched  # noqa: E402
-from mppi_maml_ros.meta.fomaml import FOMAML, FOMAMLConfig, sample_sets  # noqa: E402
+from mppi_maml_ros.meta.config import TrainingConfig  # noqa: E402
+from mppi_maml_ros.meta.fomaml import FOMAML  # noqa: E402
+from mppi_maml_ros.meta.residual_tasks import sample_sets, sample_windows  # noqa: E402
 
 
 def problem(tasks=3, samples=20, seed=0):
@@ -44,22 +46,6 @@ def test_batched_gradient_equals_autograd_in_every_task(activation, hidden):
             assert torch.allclose(gradient, parameter.grad, atol=1e-6)
 
 
-def test_the_meta_gradient_is_the_query_gradient_at_the_adapted_weights():
-    config = FOMAMLConfig(hidden=(6,), inner_steps=5, inner_lr=0.1, max_gradient_norm=1e9)
-    trainer = FOMAML(config, 4, 2)
-    with torch.no_grad():
-        for (w, b), (w0, b0) in zip(trainer.layers, network()):
-            w.copy_(w0), b.copy_(b0)
-    support, query = problem(seed=1), problem(seed=2)
-    start = batched.repeat(network(), 3)
-    adapted = batched.inner_sgd(start, "tanh", *support, 0.1, 5, 1e9)
-    _, expected = batched.loss_and_gradient(adapted, "tanh", *query)
-    trainer.step(support, query)
-    for (w, b), (gw, gb) in zip(trainer.layers, expected):
-        assert torch.allclose(w.grad, gw.mean(dim=0), atol=1e-6)
-        assert torch.allclose(b.grad, gb.mean(dim=0)[0], atol=1e-6)
-
-
 def test_clipping_bounds_each_tasks_gradient_on_its_own():
     gradients = [(torch.ones(2, 3, 3) * torch.tensor([100.0, 0.01])[:, None, None], torch.zeros(2, 1, 3))]
     clipped = batched.clip(gradients, 1.0)
@@ -69,7 +55,7 @@ def test_clipping_bounds_each_tasks_gradient_on_its_own():
 
 
 def test_meta_training_lowers_the_loss_after_adaptation():
-    config = FOMAMLConfig(hidden=(24,), inner_steps=5, inner_lr=0.05, meta_lr=3e-3)
+    config = TrainingConfig(hidden=(24,), inner_steps=5, inner_lr=0.05, meta_lr=3e-3)
     trainer, rng, after = FOMAML(config, 1, 1), np.random.default_rng(0), []
     for _ in range(250):
         amplitude, x = rng.uniform(0.5, 2.0, (8, 1, 1)), rng.uniform(-2, 2, (8, 30, 1))
@@ -81,18 +67,28 @@ def test_meta_training_lowers_the_loss_after_adaptation():
 
 
 def test_an_untrained_network_corrects_nothing():
-    weight, bias = FOMAML(FOMAMLConfig(), 4, 3).theta()[-1]
+    weight, bias = FOMAML(TrainingConfig(), 4, 3).theta()[-1]
     assert not weight.any() and not bias.any()
 
 
 def test_support_sets_are_contiguous_windows_of_the_sizes_asked_for():
-    index, weights, query = sample_sets(np.random.default_rng(0), 50, 120, FOMAMLConfig(support_size=100))
+    index, weights, query = sample_sets(np.random.default_rng(0), 50, 120, TrainingConfig(support_size=100))
     count = (weights > 0).sum(axis=1)
     assert count.min() >= 10 and count.max() <= 100 and count.std() > 10
     assert weights.sum(axis=1) == pytest.approx(np.ones(50))
     for row, n in zip(index, count):
         assert (np.diff(row[:n]) == 1).all()
     assert query.shape == (50, 100) and query.max() < 120
+
+
+def test_windows_put_the_query_right_after_the_support():
+    config = TrainingConfig(support_size=16, query_size=8)
+    index, weights, query = sample_windows(np.random.default_rng(0), 40, 60, config)
+    together = np.concatenate([index, query], axis=1)
+    assert (np.diff(together, axis=1) == 1).all() and together.min() >= 0 and together.max() < 60
+    assert weights.sum(axis=1) == pytest.approx(np.ones(40))
+    with pytest.raises(InvalidValueError, match="support_size"):
+        sample_windows(np.random.default_rng(0), 4, 20, config)
 
 
 @pytest.mark.parametrize(
@@ -107,8 +103,10 @@ def test_support_sets_are_contiguous_windows_of_the_sizes_asked_for():
         ("hidden", ()),
         ("activation", "gelu"),
         ("seed", -1),
+        ("patience", -1),
+        ("evaluate_every", 0),
     ],
 )
 def test_settings_out_of_range_are_refused_by_name(field, value):
     with pytest.raises(InvalidValueError, match=field):
-        FOMAMLConfig(**{field: value})
+        TrainingConfig(**{field: value})

@@ -1,0 +1,153 @@
+"""Meta-training at the guide's size: 8 tasks, 100/100 transitions, 10 inner steps, 128-128.
+
+    python benchmarks/meta.py --json meta.json
+
+Times, on this machine and in one run, turn about so that all see the same weather:
+
+* ``step``: one FOMAML iteration on tasks that lie ready, by batched matrix products, one thread;
+* ``training``: an iteration of ``MAMLTrainer.meta_train``, simulating its robots, held-out tests and all;
+* ``loop``: an iteration with a Python loop over tasks instead of batches, two threads;
+* ``loop_autograd``: the same with automatic differentiation, as the guide's code has it, two threads.
+"""
+
+from __future__ import annotations
+
+import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "2")
+
+import argparse
+import json
+import platform
+import time
+
+import numpy as np
+import torch
+
+from mppi_maml_ros.meta import batched
+from mppi_maml_ros.meta.maml_trainer import MAMLTrainer
+
+GUIDE_SECONDS = 100.0  # the lower end of what the guide's own code takes for 1000 iterations
+ROUNDS = 10
+
+
+def looped(trainer, support, query, autograd: bool):
+    """FOMAML's meta-gradient, one task after the other."""
+    c = trainer.config
+    total = None
+    for i in range(len(support[0])):
+        one = [batched.Samples(*(a[i : i + 1] for a in arrays)) for arrays in (support, query)]
+        layers = batched.repeat(trainer.layers, 1)
+        for _ in range(c.inner_steps):
+            gradients = by_autograd(layers, c, one[0]) if autograd else by_hand(layers, c, one[0])
+            layers = batched.descend(layers, batched.clip(gradients, c.max_gradient_norm), c.inner_lr)
+        gradients = by_autograd(layers, c, one[1]) if autograd else by_hand(layers, c, one[1])
+        flat = torch.cat([g.reshape(-1) for pair in gradients for g in pair])
+        total = flat if total is None else total + flat
+    trainer.optimiser.step(total / len(support[0]))
+
+
+def by_hand(layers, config, samples):
+    with torch.no_grad():
+        return batched.loss_and_gradient(layers, config.activation, *samples)[1]
+
+
+def by_autograd(layers, config, samples):
+    leaves = [[p.detach().requires_grad_(True) for p in pair] for pair in layers]
+    value = samples.inputs
+    for i, (w, b) in enumerate(leaves):
+        value = torch.baddbmm(b, value, w.mT)
+        value = torch.relu(value) if i < len(leaves) - 1 else value
+    loss = (samples.weights * (value - samples.targets) ** 2).sum()
+    found = torch.autograd.grad(loss, [p for pair in leaves for p in pair])
+    return list(zip(found[::2], found[1::2], strict=True))
+
+
+def timed(work, count: int) -> float:
+    """Milliseconds a call."""
+    started = time.perf_counter()
+    for _ in range(count):
+        work()
+    return 1e3 * (time.perf_counter() - started) / count
+
+
+def measure(iterations: int) -> dict:
+    trainer = MAMLTrainer()
+    rng = np.random.default_rng(0)
+    support, query = (
+        batched.Samples(*(torch.as_tensor(a) for a in arrays)) for arrays in trainer.tasks.sample(rng, 8)
+    )
+    ready, hand, auto = (MAMLTrainer().trainer for _ in range(3))
+    each = max(iterations // ROUNDS, 1)
+    few = max(each // 5, 1)
+    works = {
+        "step": (1, lambda: timed(lambda: ready.step(support, query, measure=False), each)),
+        "loop": (2, lambda: timed(lambda: looped(hand, support, query, False), few)),
+        "loop_autograd": (2, lambda: timed(lambda: looped(auto, support, query, True), few)),
+    }
+    trainer.meta_train(20, verbose=False)  # compiles
+    found: dict[str, list[float]] = {"training": []} | {name: [] for name in works}
+    for _ in range(ROUNDS):
+        for name, (threads, work) in works.items():
+            torch.set_num_threads(threads)
+            found[name].append(work())
+        torch.set_num_threads(2)  # training sets its own
+        started = time.perf_counter()
+        trainer.meta_train(each, verbose=False)
+        found["training"].append(1e3 * (time.perf_counter() - started) / each)
+    return found
+
+
+def report(found: dict[str, list[float]], iterations: int) -> dict:
+    medians = {name: float(np.median(values)) for name, values in found.items()}
+    seconds = sum(found["training"]) / len(found["training"])  # ms an iteration = s for 1000
+    bars = {
+        "training / step alone": (medians["training"] / medians["step"], "at most", 1.3),
+        "loop over tasks, 2 threads / training": (medians["loop"] / medians["training"], "at least", 2.0),
+        "seconds for 1000 iterations / the guide's 100 s": (seconds / GUIDE_SECONDS, "at most", 0.2),
+    }
+    return {
+        "benchmark": "meta",
+        "iterations": iterations,
+        "ms": {
+            name: {"median": round(medians[name], 3), "min": round(min(v), 3), "max": round(max(v), 3)}
+            for name, v in found.items()
+        },
+        "seconds_for_1000": round(seconds, 2),
+        "autograd loop, 2 threads / training": round(medians["loop_autograd"] / medians["training"], 2),
+        "bars": {
+            name: {
+                "value": round(value, 3),
+                "bar": f"{kind} {bar}",
+                "reached": bool(value <= bar if kind == "at most" else value >= bar),
+            }
+            for name, (value, kind, bar) in bars.items()
+        },
+        "machine": {
+            "processor": platform.processor() or platform.machine(),
+            "cores": len(os.sched_getaffinity(0)),
+            "load": round(os.getloadavg()[0], 1),
+            "torch": torch.__version__,
+            "numpy": np.__version__,
+        },
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--iterations", type=int, default=1000, help="of the training (default: 1000)")
+    parser.add_argument("--json", help="write the numbers there")
+    arguments = parser.parse_args()
+    result = report(measure(arguments.iterations), arguments.iterations)
+    for name, row in result["ms"].items():
+        print(f"{name:<14} {row['median']:8.2f} ms an iteration ({row['min']:.2f} to {row['max']:.2f})")
+    for name, row in result["bars"].items():
+        print(f"{name}: {row['value']:.2f}, {row['bar']}: {'reached' if row['reached'] else 'MISSED'}")
+    if arguments.json:
+        with open(arguments.json, "w", encoding="utf-8") as file:
+            json.dump(result, file, indent=2)
+            file.write("\n")
+
+
+if __name__ == "__main__":
+    main()

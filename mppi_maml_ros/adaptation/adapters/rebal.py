@@ -1,0 +1,80 @@
+"""``rebal``: the state of a recurrent encoder is the adaptation (Nagabandi et al., ICLR 2019).
+
+The encoder reads the newest transitions; what its state adds to the first hidden layer is a bias,
+so that the adapted model is an ordinary network.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ...core.errors import InvalidValueError
+from ...dynamics.residual import ResidualWeights, correction
+from ...weights.meta_model import MetaModel
+from ..transitions import Transitions
+from .base import Adaptation
+from .inner_loop import network_of, normalised
+
+NEWEST = 32  # transitions that are read, as in training
+
+
+def encode(extras: dict[str, np.ndarray], seen: np.ndarray) -> np.ndarray:
+    """State of the gated recurrent unit after a sequence of (inputs, targets) rows, oldest first.
+
+    Args:
+        extras: encoder.input (3 H, I), encoder.state (3 H, H), encoder.bias (3 H,), rows for
+            reset, update and candidate.
+        seen: shape (M, I).
+
+    Returns:
+        Shape (H,).
+    """
+    width = extras["encoder.state"].shape[1]
+    rows = seen @ extras["encoder.input"].T + extras["encoder.bias"]
+    state, recurrent = np.zeros(width), extras["encoder.state"].T
+    for row in rows:
+        back = state @ recurrent
+        gates = 0.5 + 0.5 * np.tanh(0.5 * (row[: 2 * width] + back[: 2 * width]))
+        candidate = np.tanh(row[2 * width :] + gates[:width] * back[2 * width :])
+        state = state + (1.0 - gates[width:]) * (candidate - state)
+    return state
+
+
+class ReBALAdapter:
+    """See the module.
+
+    Args:
+        meta: meta-model; must hold a network ``rebal`` with its encoder.
+        newest: transitions that are read.
+    """
+
+    name = "rebal"
+
+    def __init__(self, meta: MetaModel, newest: int = NEWEST):
+        self._meta, self._newest = meta, newest
+        names = ("encoder.input", "encoder.state", "encoder.bias", "state.weight")
+        self._theta, self._extras = network_of(meta, self.name, *names)
+        width = self._extras["encoder.state"].shape[-1]
+        seen, first = len(meta.input_scale) + 3, len(self._theta[0][1])
+        wanted = ((3 * width, seen), (3 * width, width), (3 * width,), (first, width))
+        for name, shape in zip(names, wanted, strict=True):
+            if self._extras[name].shape != shape:
+                raise InvalidValueError(f"{name} must have shape {shape}, got {self._extras[name].shape}")
+
+    def _weights(self, state: np.ndarray) -> ResidualWeights:
+        weight, bias = self._theta[0]
+        first = (weight, bias + self._extras["state.weight"] @ state)
+        return self._meta.weights(self.name, layers=(first, *self._theta[1:]))
+
+    def start(self) -> ResidualWeights:
+        return self._weights(np.zeros(self._extras["encoder.state"].shape[1]))
+
+    def adapt(self, data: Transitions) -> Adaptation:
+        newest = data[-self._newest :]
+        weights = self._weights(encode(self._extras, np.hstack(normalised(self._meta, self.name, newest))))
+        before, after = (self._loss(w, newest) for w in (self.start(), weights))
+        return Adaptation(weights, before, after)
+
+    def _loss(self, weights: ResidualWeights, data: Transitions) -> float:
+        error = (correction(weights, data.inputs) - data.residuals) / self._meta.output_scale[self.name]
+        return float(np.mean(np.sum(error**2, axis=1)))

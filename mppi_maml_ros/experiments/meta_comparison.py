@@ -1,0 +1,314 @@
+"""Each meta-trainer on worlds that it has not seen, and the time-ordered ones on worlds that change.
+
+Two questions. On held-out worlds: does adapting help, and is it better than one plain supervised net?
+Every trainer has the same network, the same worlds and the same number of iterations. In a world that
+changes while the robot drives: who predicts best if each model is updated at every step?
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import attrs
+import numpy as np
+
+from ..adaptation.adapters import make_adapter
+from ..adaptation.adapters.mb import MBAdapter, dynamic_evaluation
+from ..adaptation.buffer import BufferConfig, TransitionBuffer
+from ..adaptation.sgd import SGDConfig
+from ..adaptation.transitions import Transitions
+from ..core.types import Odometry, VelocityLimits
+from ..dynamics.features import input_size
+from ..dynamics.residual import correction, open_loop
+from ..meta import loop
+from ..meta.config import TrainingConfig
+from ..meta.loop import Controls
+from ..meta.residual_tasks import ResidualTasks
+from ..meta.tasks import WorldTasks
+from ..meta.trainers import TRAINERS
+from ..simulation.commands import tracking_commands
+from ..simulation.worlds import make_world
+from ..weights.meta_model import MetaModel
+
+POOL_TASKS = 1000
+SETTINGS: dict[str, dict] = {
+    "maml": {},
+    "fomaml": {},
+    "reptile": {"meta_lr": 0.5, "inner_lr": 0.02},
+    "anil": {"inner_lr": 0.05},
+    "meta_sgd": {},
+    "alpaca": {"meta_lr": 3e-3},
+    "grbal": {"support_size": 32, "query_size": 16},
+    "rebal": {"support_size": 32, "query_size": 16, "meta_lr": 3e-3},
+    "supervised": {},
+}
+"""Where a trainer differs from the common settings."""
+
+COMMON = TrainingConfig(
+    hidden=(32,), iterations=1000, task_batch_size=16, support_size=100, query_size=100, inner_lr=0.05,
+    inner_steps=10, meta_lr=2e-3,
+)  # fmt: skip
+CONTEXTS = {"next": (32, 16), "far": (100, 100)}
+"""How models are judged: transitions to adapt on, and how many right after them to predict."""
+
+CHANGING = ("friction_step", "payload")
+MODELS = ("mb", "mb+de", "grbal", "rebal")
+DURATION, DT = 20.0, 0.05
+AHEAD = 16  # steps of the prediction that is judged
+WARM_UP = 40  # steps before the first prediction
+
+
+# -- held-out worlds ------------------------------------------------------------------------------
+
+
+def held_out(
+    seed: int,
+    iterations: int,
+    worlds: int,
+    names=tuple(SETTINGS),
+    on_progress: Callable[[loop.Progress], None] = lambda progress: None,
+    cancel: threading.Event | None = None,
+) -> dict:
+    """Train each trainer and judge it on the same held-out worlds.
+
+    Args:
+        seed: of worlds, initialisation and sampling.
+        iterations: outer iterations of each.
+        worlds: held-out ones.
+
+    Returns:
+        name -> context -> normalised mean squared error at theta and adapted (mean and 95 % half-width
+        over worlds), and the share of worlds in which adapting beat the supervised net.
+    """
+    common = attrs.evolve(COMMON, seed=seed, iterations=iterations)
+    tasks = WorldTasks()
+    pool, held = tasks.pool(seed + 2, POOL_TASKS), tasks.pool(seed + 3, worlds)
+    scale = 1.0 / np.maximum(pool.clean_inputs.std(axis=(0, 1)), 1e-3)
+    judges, trained = {}, {}
+    for name in names:
+        config, kind = attrs.evolve(common, **SETTINGS[name]), TRAINERS[name]
+        source = ResidualTasks(pool, held, config, None, pool.noise, scale, kind.sequential)
+        spread = np.sqrt(np.mean(pool.clean_residuals**2, axis=(0, 1)))
+        source.output_scale = np.maximum(spread, np.sqrt(pool.noise))  # the same for all
+        trainer = kind(config, input_size(tasks.delay_taps), 3)
+        started = time.monotonic()
+        loop.run(name, trainer, source, Controls(on_progress, cancel))
+        trained[name] = trainer, time.monotonic() - started
+        if not judges:
+            judges = {kind: _judges(source, held, *sizes) for kind, sizes in CONTEXTS.items()}
+    out: dict = {}
+    plain = {kind: _losses(trained["supervised"][0], judges[kind])[0] for kind in CONTEXTS}
+    for name, (trainer, seconds) in trained.items():
+        out[name] = {"seconds": round(seconds, 1)}
+        for kind in CONTEXTS:
+            before, after = _losses(trainer, judges[kind])
+            out[name][kind] = {
+                "start": _mean(before),
+                "adapted": _mean(after),
+                "gain_on_start": _mean(before - after),
+                "gain_on_supervised": _mean(plain[kind] - after),
+                "better_than_supervised": round(float(np.mean(after < plain[kind])), 3),
+            }
+    return out
+
+
+def _judges(source: ResidualTasks, held, size: int, ahead: int):
+    """The newest ``size`` transitions at half a run to adapt on, the next ``ahead`` to judge by."""
+    half, rows = held.inputs.shape[1] // 2, np.arange(len(held))
+    index = np.tile(half - size + np.arange(size), (len(rows), 1))
+    query = np.tile(half + np.arange(ahead), (len(rows), 1))
+    return source._batch(held, rows, index, np.full((len(rows), size), 1.0 / size), query)
+
+
+def _losses(trainer, judges) -> tuple[np.ndarray, np.ndarray]:
+    losses = trainer.losses(*judges).double().cpu().numpy()
+    return losses[0], losses[-1]
+
+
+def _mean(values: np.ndarray) -> list[float]:
+    half = 1.96 * values.std(ddof=1) / np.sqrt(len(values))
+    return [round(float(values.mean()), 5), round(float(half), 5)]
+
+
+# -- worlds that change ---------------------------------------------------------------------------
+
+
+def record_run(world_name: str, seed: int) -> tuple[Transitions, float]:
+    """Odometry of a robot driven by tracking-like commands while its world changes, and when it does [s]."""
+    from .comparison import changes_of
+
+    world = make_world(world_name, seed, duration=DURATION)
+    change = changes_of(world, DURATION)[0]
+    rng = np.random.default_rng([seed, 77])
+    limits = VelocityLimits(vx_max=1.5, vx_min=-0.5, wz_max=1.9)
+    steps = int(DURATION / DT)
+    commands = tracking_commands(rng, 1, steps, DT, limits)[0]
+    buffer = TransitionBuffer(BufferConfig(delay_taps=4, model_dt=DT, size=steps + 1))
+    world.reset(start=(0.0, 0.0, 0.0))
+    observed = world.odometry()
+    for k in range(steps):
+        buffer.add_odometry(Odometry(k * DT, observed[:3].copy(), observed[3:].copy()))
+        buffer.add_command(k * DT, commands[k])
+        observed = world.step(commands[k], DT)
+    return buffer.latest(), change
+
+
+def changing_worlds(
+    meta: MetaModel, seeds, worlds=CHANGING, models=MODELS, on_progress: Callable[[], None] = lambda: None
+) -> list[dict]:
+    """Update each model at every step of a drive and let it predict what comes.
+
+    Returns:
+        One row for each world, seed and model: root mean square position error AHEAD steps ahead [m]
+        and of the twist one step ahead (normalised by the spread of the residuals), over the whole
+        drive and after the change.
+    """
+    rows = []
+    for world in worlds:
+        for seed in seeds:
+            data, change = record_run(world, seed)
+            scale = data.residuals.std(axis=0)[:2] + 1e-9
+            for model in models:
+                rows.append({"world": world, "seed": int(seed), "model": model, "change": round(change, 2)}
+                            | _follow(meta, model, data, change, scale))  # fmt: skip
+                on_progress()
+    return rows
+
+
+def _follow(meta: MetaModel, model: str, data: Transitions, change: float, scale) -> dict:
+    baselines = {"mb": MBAdapter, "mb+de": dynamic_evaluation}
+    adapter = baselines[model](meta) if model in baselines else make_adapter(model, meta, SGDConfig())
+    far, near, late = [], [], []
+    for t in range(WARM_UP, len(data) - AHEAD):
+        weights = adapter.adapt(data[:t]).weights
+        following = data[t : t + AHEAD]
+        if (following.segments != following.segments[0]).any():
+            continue
+        predicted = open_loop(weights, data.states[t], following.commands, data.history[t])
+        far.append(np.sum((predicted[-1, :2] - following.next_states[-1, :2]) ** 2))
+        miss = (correction(weights, data.inputs[t]) - data.residuals[t])[:2] / scale
+        near.append(np.mean(miss**2))
+        late.append(data.stamps[t] >= change)
+    far, near, late = np.array(far), np.array(near), np.array(late)
+    return {
+        "ahead_m": float(np.sqrt(far.mean())),
+        "ahead_m_after": float(np.sqrt(far[late].mean())),
+        "one_step": float(np.sqrt(near.mean())),
+        "one_step_after": float(np.sqrt(near[late].mean())),
+    }
+
+
+def paired(rows: list[dict], better: str, worse: str, column: str) -> dict:
+    """How much ``better`` is below ``worse`` in the same world and seed, as a share, with 95 % half-width."""
+    key = {(r["world"], r["seed"], r["model"]): r[column] for r in rows}
+    pairs = [(v, key[(w, s, worse)]) for (w, s, m), v in key.items() if m == better]
+    logs = np.log(np.array([b / a for a, b in pairs]))
+    half = 1.96 * logs.std(ddof=1) / np.sqrt(len(logs)) if len(logs) > 1 else float("nan")
+    return {
+        "better": better,
+        "worse": worse,
+        "column": column,
+        "ratio": round(float(np.exp(logs.mean())), 3),
+        "ci95": [round(float(np.exp(logs.mean() - half)), 3), round(float(np.exp(logs.mean() + half)), 3)],
+        "wins": int(np.sum(logs > 0.0)),
+        "runs": len(logs),
+    }
+
+
+# -- the report -----------------------------------------------------------------------------------
+
+
+def write(result: dict, folder: Path, command: str) -> Path:
+    """``meta_comparison.json`` and ``.md`` into a folder; returns the latter."""
+    folder.mkdir(parents=True, exist_ok=True)
+    result = {"command": command} | result
+    _write(folder / "meta_comparison.json", json.dumps(result, indent=1) + "\n")
+    return _write(folder / "meta_comparison.md", _markdown(result))
+
+
+def _write(path: Path, text: str) -> Path:
+    partial = path.with_name(f".{path.name}.partial")
+    partial.write_text(text, encoding="utf-8")
+    os.replace(partial, path)
+    return path
+
+
+def _markdown(result: dict) -> str:
+    lines = ["# Meta-trainers compared", "", f"`{result['command']}`", ""]
+    if "held_out" in result:
+        lines += [
+            "## Held-out worlds",
+            "",
+            f"Mean squared error of the residual in {result['worlds']} worlds that nobody trained on, in "
+            "units of its variance, judged without measurement noise; ± half the 95 % interval over worlds. "
+            f"{result['iterations']} iterations each, the same network. The supervised net at its start is "
+            "the yardstick of the last column: in how many worlds the adapted model is better than it.",
+            "",
+        ]
+        head = "| trainer | s |"
+        for size, ahead in CONTEXTS.values():
+            head += f" start, next {ahead} | adapted on {size} | better than supervised |"
+        lines += [head, "|" + "---|" * (head.count("|") - 1)]
+        for name, row in result["held_out"].items():
+            cells = [name, f"{row['seconds']:.0f}"]
+            for kind in CONTEXTS:
+                part = row[kind]
+                cells += [
+                    "{:.4f} ± {:.4f}".format(*part["start"]),
+                    "{:.4f} ± {:.4f}".format(*part["adapted"]),
+                    f"{part['better_than_supervised']:.0%}",
+                ]
+            lines.append("| " + " | ".join(cells) + " |")
+        lines.append("")
+    if "changing" in result:
+        lines += _changing_tables(result["changing"])
+    return "\n".join(lines)
+
+
+def _changing_tables(rows: list[dict]) -> list[str]:
+    seeds = sorted({row["seed"] for row in rows})
+    lines = [
+        "## Worlds that change during the run",
+        "",
+        f"Seeds {seeds[0]}-{seeds[-1]}, {DURATION:g} s each; every model is updated at every step and "
+        f"predicts the next {AHEAD} steps ({AHEAD * DT:g} s). Position error at their end after the change "
+        "[m], median and range over seeds; and the error of the twist one step ahead, in units of the "
+        "residual's spread.",
+        "",
+        "| world | model | position error after the change [m] | one step ahead after the change |",
+        "|---|---|---|---|",
+    ]
+    for world in dict.fromkeys(row["world"] for row in rows):
+        for model in dict.fromkeys(row["model"] for row in rows):
+            chosen = [row for row in rows if (row["world"], row["model"]) == (world, model)]
+            cells = [
+                f"{np.median(v):.4f} ({min(v):.4f}–{max(v):.4f})"
+                for v in ([row[column] for row in chosen] for column in ("ahead_m_after", "one_step_after"))
+            ]
+            lines.append("| " + " | ".join([world, model, *cells]) + " |")
+    lines += [
+        "",
+        "Ratio of errors after the change, worse / better, geometric mean over worlds and seeds:",
+        "",
+        "| | position | runs won | one step | runs won |",
+        "|---|---|---|---|---|",
+    ]
+    there = {row["model"] for row in rows}
+    for better, worse in (("grbal", "mb+de"), ("mb+de", "mb"), ("rebal", "mb")):
+        if not {better, worse} <= there:
+            continue
+        cells = [f"{better} against {worse}"]
+        for column in ("ahead_m_after", "one_step_after"):
+            p = paired(rows, better, worse, column)
+            cells += [
+                f"{p['ratio']:.2f} [{p['ci95'][0]:.2f}, {p['ci95'][1]:.2f}]",
+                f"{p['wins']}/{p['runs']}",
+            ]
+        lines.append("| " + " | ".join(cells) + " |")
+    lines.append("")
+    return lines

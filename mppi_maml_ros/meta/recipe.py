@@ -1,0 +1,64 @@
+"""The recipe of the meta-model: which networks it holds and how each is trained.
+
+This is the one place of these numbers: ``mppi-maml meta-train`` follows it, with the settings of
+:class:`config.TrainingConfig` for all networks where a network does not name its own.
+"""
+
+from __future__ import annotations
+
+import attrs
+
+from ..core.errors import InvalidValueError
+from .config import TrainingConfig
+
+PHYSICS_TASKS = 3000  # worlds for the physics prior
+POOL_TASKS = 1500  # worlds for meta-training
+HELD_OUT_TASKS = 200
+
+
+@attrs.frozen
+class Network:
+    """One network of the meta-model.
+
+    Attributes:
+        trainer: name of its trainer.
+        physics: whether it learns what the physics layer leaves.
+        above_noise: how its targets are normalised, see :class:`residual_tasks.ResidualTasks`.
+        settings: where it differs from the settings of all.
+    """
+
+    trainer: str
+    physics: bool = False
+    above_noise: bool = True
+    settings: dict = attrs.field(factory=dict)
+
+    def config(self, common: TrainingConfig) -> TrainingConfig:
+        """Its settings."""
+        return attrs.evolve(common, **self.settings)
+
+
+RECIPE: dict[str, Network] = {
+    "physics+maml": Network("fomaml", physics=True, above_noise=False),
+    "maml": Network("fomaml", above_noise=False),
+    "anil": Network("anil", settings={"inner_lr": 0.05, "inner_steps": 10, "support_size": 100}),
+    "meta_sgd": Network("meta_sgd", settings={"inner_lr": 0.05, "inner_steps": 5, "support_size": 100}),
+    "alpaca": Network("alpaca", settings={"meta_lr": 3e-3, "support_size": 100}),
+    "grbal": Network(
+        "grbal", settings={"inner_lr": 0.1, "inner_steps": 1, "support_size": 32, "query_size": 16}
+    ),
+    "rebal": Network("rebal", settings={"support_size": 32, "query_size": 16, "meta_lr": 3e-3}),
+    "mb": Network("supervised"),
+}
+"""Networks of the meta-model by the name of the adapter that uses them."""
+
+
+def chosen(names) -> dict[str, Network]:
+    """The recipe of these networks, in its order.
+
+    Raises:
+        InvalidValueError: an unknown name, or none.
+    """
+    unknown = [name for name in names if name not in RECIPE]
+    if unknown or not names:
+        raise InvalidValueError(f"networks must be some of {', '.join(RECIPE)}, got {', '.join(names)!r}")
+    return {name: network for name, network in RECIPE.items() if name in names}

@@ -1,0 +1,47 @@
+"""Reptile (Nichol et al., arXiv:1803.02999, algorithm 2): theta moves toward where SGD ends.
+
+theta <- theta + epsilon * mean over tasks of (theta' - theta), epsilon falling linearly to 0.
+There is no query: theta' is trained on all of a task's samples.
+"""
+
+from __future__ import annotations
+
+import torch
+
+from . import batched, inner
+from .batched import Samples
+from .gradient_based import NAN, GradientTrainer
+from .outer import Descent
+from .trainer import mean_over_tasks
+
+
+class Reptile(GradientTrainer):
+    """``meta_lr`` is epsilon at the start."""
+
+    name = "reptile"
+    exact = False
+
+    def _optimiser(self):
+        return Descent(self.parameters.flat, self.config.meta_lr, self.config.iterations)
+
+    @torch.no_grad()
+    def meta_gradient(self, support, query, measure=False):
+        c = self.config
+        start = self._start(len(support[0]))
+        before = batched.loss(start, c.activation, query).mean() if measure else NAN
+        samples = together(support, query)
+        adapted = inner.adapt(
+            start, c.activation, samples, self.rates, c.inner_steps, self.max_norm, interrupt=self.interrupt
+        )
+        away = [(w0 - w1, b0 - b1) for (w0, b0), (w1, b1) in zip(start, adapted, strict=True)]
+        after = batched.loss(adapted, c.activation, query).mean()
+        return mean_over_tasks(away), before, after
+
+
+def together(support: Samples, query: Samples) -> Samples:
+    """Both sets as one, each weighing as much as it has samples."""
+    counts = [(s[2] > 0).any(dim=2, keepdim=True).sum(dim=1, keepdim=True) for s in (support, query)]
+    total = counts[0] + counts[1]
+    weights = [s[2] * (n / total) for s, n in zip((support, query), counts, strict=True)]
+    parts = zip(support[:2], query[:2], strict=True)
+    return Samples(*(torch.cat(pair, dim=1) for pair in parts), torch.cat(weights, dim=1))

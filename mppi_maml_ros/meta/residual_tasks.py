@@ -1,0 +1,141 @@
+"""From pools of transitions to the batches that one network is meta-trained on.
+
+A task's support is one contiguous window, as the buffer holds it online, measured with noise; its
+query is judged against the truth where that is known. Where a physics layer works under the
+network, it is fitted on each support set first, as online, and the network gets what it leaves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from ..adaptation.adapters.maml import output_weight
+from ..core.errors import InvalidValueError
+from ..dynamics import physics
+from ..dynamics.features import features
+from .config import TrainingConfig
+from .tasks import TaskPool
+
+SMALLEST_SUPPORT = 10
+JUDGES = 200  # held-out tasks that an evaluation looks at
+
+
+def sample_sets(rng: np.random.Generator, tasks: int, steps: int, config: TrainingConfig):
+    """Choose the support window and the query of each task, the query from anywhere in the task.
+
+    Returns:
+        support indices (tasks, S), support weights (tasks, S), query indices (tasks, Q).
+    """
+    size = min(config.support_size, steps)
+    count = rng.integers(min(SMALLEST_SUPPORT, size), size + 1, size=tasks)
+    start = (rng.uniform(size=tasks) * (steps - count + 1)).astype(int)
+    index = np.minimum(start[:, None] + np.arange(size), steps - 1)
+    weights = (np.arange(size) < count[:, None]) / count[:, None]
+    query = rng.integers(0, steps, size=(tasks, config.query_size))
+    return index, weights, query
+
+
+def sample_windows(rng: np.random.Generator, tasks: int, steps: int, config: TrainingConfig):
+    """Choose the last M transitions and the next K of each task, at a random moment (GrBAL, eq. 3).
+
+    Returns:
+        as :func:`sample_sets`; M is ``support_size``, K ``query_size``.
+
+    Raises:
+        InvalidValueError: a task is shorter than M + K.
+    """
+    past, ahead = config.support_size, config.query_size
+    if past + ahead > steps:
+        raise InvalidValueError(
+            f"support_size + query_size must be at most {steps}, the steps of a task, got {past + ahead}"
+        )
+    start = rng.integers(0, steps - past - ahead + 1, size=tasks)
+    index = start[:, None] + np.arange(past)
+    query = start[:, None] + past + np.arange(ahead)
+    return index, np.full((tasks, past), 1.0 / past), query
+
+
+class ResidualTasks:
+    """The task source of one network, see :class:`loop.TaskSource`.
+
+    Args:
+        pool, held: training and held-out tasks.
+        config: set sizes and seed.
+        prior: of the physics layer under the network; None for none.
+        noise: variance of the measurement noise, shape (3,).
+        input_scale: shape (Z,).
+        sequential: the query follows the support in time.
+        above_noise: no output is normalised by less than its measurement noise, so that one which
+            mostly is noise does not count as much as the others.
+        interrupt: called before each batch; may raise.
+    """
+
+    def __init__(
+        self, pool: TaskPool, held: TaskPool, config: TrainingConfig,
+        prior: physics.PhysicsPrior | None, noise: np.ndarray, input_scale: np.ndarray,
+        sequential: bool = False, above_noise: bool = False,
+        interrupt: Callable[[], None] = lambda: None,
+    ):  # fmt: skip
+        self._pool, self._held, self._config = pool, held, config
+        self._prior, self._noise, self._input_scale = prior, noise, input_scale
+        self._choose = sample_windows if sequential else sample_sets
+        self._interrupt = interrupt
+        self._judges = None
+        self.output_scale = np.ones(3)
+        self.output_scale = self._target_scale()
+        if above_noise:
+            self.output_scale = np.maximum(self.output_scale, np.sqrt(noise))
+
+    def _target_scale(self) -> np.ndarray:
+        """Root mean square of what the network has to learn, over tasks and clean queries, shape (3,)."""
+        rng = np.random.default_rng(self._config.seed + 5)
+        tasks = np.arange(min(len(self._pool), 300))
+        sets = self._choose(rng, len(tasks), self._pool.inputs.shape[1], self._config)
+        _, _, _, targets, _ = self._raw(self._pool, tasks, *sets)
+        return np.maximum(np.sqrt(np.mean(targets**2, axis=(0, 1))), 1e-4)
+
+    def _raw(self, pool: TaskPool, tasks, support_index, support_weights, query_index):
+        """Support and query (inputs, targets) in SI units, and the noise variance (tasks, 3)."""
+        rows = tasks[:, None]
+        xs, ys = pool.inputs[rows, support_index], pool.residuals[rows, support_index]
+        xq, yq = pool.clean_inputs[rows, query_index], pool.clean_residuals[rows, query_index]
+        noise = np.tile(self._noise, (len(tasks), 1))
+        if self._prior is not None:
+            ys, yq = ys.copy(), yq.copy()
+            for i in range(len(tasks)):
+                self._interrupt()
+                used = support_weights[i] > 0.0
+                posterior = physics.fit(self._prior, xs[i][used], ys[i][used])
+                noise[i] = posterior.noise
+                ys[i] -= features(xs[i]) @ posterior.mean.T
+                yq[i] -= features(xq[i]) @ posterior.mean.T
+        return xs, ys, xq, yq, noise
+
+    def _batch(self, pool: TaskPool, tasks, support_index, support_weights, query_index):
+        xs, ys, xq, yq, noise = self._raw(pool, tasks, support_index, support_weights, query_index)
+        signal = output_weight(self.output_scale, noise)[:, None, :]
+        query_weights = np.full(yq.shape, 1.0 / query_index.shape[1])
+        return (
+            (xs * self._input_scale, ys / self.output_scale, support_weights[..., None] * signal),
+            (xq * self._input_scale, yq / self.output_scale, query_weights),
+        )
+
+    def sample(self, rng: np.random.Generator, tasks: int):
+        """Support and query of ``tasks`` tasks of the pool."""
+        self._interrupt()
+        chosen = rng.integers(0, len(self._pool), size=tasks)
+        return self._batch(
+            self._pool, chosen, *self._choose(rng, tasks, self._pool.inputs.shape[1], self._config)
+        )
+
+    def held_out(self):
+        """Support and query of JUDGES held-out tasks."""
+        if self._judges is None:
+            rng = np.random.default_rng(self._config.seed + 4)
+            tasks = np.arange(min(len(self._held), JUDGES))
+            sets = self._choose(rng, len(tasks), self._held.inputs.shape[1], self._config)
+            batch = self._batch(self._held, tasks, *sets)
+            self._judges = tuple(tuple(a.astype(np.float32) for a in arrays) for arrays in batch)
+        return self._judges
