@@ -50,14 +50,22 @@ lint: setup  ## check the sources with ruff
 demo: setup  ## run 30 s of the whole system, report into demo_report/
 	$(BIN)/mppi-maml demo $(ARGS)
 
-bench: bench-mppi  ## run every benchmark
-	$(BIN)/mppi-maml compare $(ARGS)
+BENCH := bench_report
+
+bench: setup $(STAMPS)/bench  ## run every benchmark, write tables and JSON into bench_report/, compare ratios
+	@mkdir -p $(BENCH)
+	$(BIN)/python benchmarks/mppi.py --json $(BENCH)/mppi.json
+	$(BIN)/python benchmarks/adaptation.py --json $(BENCH)/adaptation.json
+	$(BIN)/python benchmarks/sampling.py --json $(BENCH)/sampling.json --plot $(BENCH)/sampling.png
+	$(BIN)/python benchmarks/latency.py --json $(BENCH)/latency.json
+	$(if $(wildcard benchmarks/meta.py),$(BIN)/python benchmarks/meta.py --json $(BENCH)/meta.json)
+	$(BIN)/python benchmarks/check.py $(BENCH)/mppi.json $(BENCH)/adaptation.json
 
 bench-mppi: setup $(STAMPS)/bench  ## time the control step (JSON=FILE: write the numbers there)
 	$(BIN)/python benchmarks/mppi.py $(if $(JSON),--json "$(JSON)") $(ARGS)
 
 clean:  ## remove builds, caches and reports, keep the environment
-	rm -rf build install log dist demo_report .pytest_cache .ruff_cache .hypothesis htmlcov .coverage *.egg-info
+	rm -rf build install log dist demo_report bench_report .pytest_cache .ruff_cache .hypothesis htmlcov .coverage *.egg-info
 	find . -name .venv\* -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +
 
 distclean: clean  ## remove the environments too

@@ -14,13 +14,13 @@ for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(_name, "1")
 
 import json
-import time
 from pathlib import Path
 
 import click
 import numpy as np
 import torch
 from _machine import machine
+from _timing import measure_together
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
@@ -128,27 +128,6 @@ def by_torch(layers, activation: str, x, y):
 
 
 WAYS = {"ours": ours, "numpy by hand": by_hand, "torch.optim.SGD": by_torch}
-
-
-def measure_together(functions: dict, seconds: float) -> dict[str, dict[str, float]]:
-    """Run the functions in turns; CPU medians and percentiles of wall time [ms]."""
-    times = {name: ([], []) for name in functions}
-    for function in functions.values():
-        function()
-    end = time.perf_counter() + seconds * len(functions)
-    while time.perf_counter() < end or min(len(c) for c, _ in times.values()) < 10:
-        for name, function in functions.items():
-            c, w = time.process_time(), time.perf_counter()
-            function()
-            times[name][0].append(1e3 * (time.process_time() - c))
-            times[name][1].append(1e3 * (time.perf_counter() - w))
-    result = {}
-    for name, (cpu, wall) in times.items():
-        p50, p95, p99 = np.percentile(wall, [50, 95, 99])
-        result[name] = {
-            "cpu_ms": float(np.median(cpu)), "p50_ms": p50, "p95_ms": p95, "p99_ms": p99, "count": len(cpu)
-        }  # fmt: skip
-    return result
 
 
 def driving(rows: int, taps: int, dt: float, seed: int = 0) -> Transitions:

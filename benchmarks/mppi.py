@@ -1,8 +1,8 @@
 """Time one control step, side by side with pytorch_mppi, in one process.
 
-Both controllers sample, roll out, score and average with the same model, K, N and cost; medians
-of process CPU time, threads as given. The ratio is what counts: milliseconds differ between
-machines.
+Both controllers sample, roll out, score and average with the same model, K, N and cost, in turns;
+medians of process CPU time with one thread, of wall time with two (this package's kernels use one
+in either case). The ratio is what counts: milliseconds differ between machines.
 
     python benchmarks/mppi.py --json mppi.json
 """
@@ -15,13 +15,13 @@ for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(_name, "1")
 
 import json
-import platform
-import time
 from pathlib import Path
 
 import click
 import numpy as np
 import torch
+from _machine import machine
+from _timing import measure_together
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
@@ -33,6 +33,8 @@ from mppi_maml_ros.mppi import MPPIConfig, MPPIController
 
 DT = 0.05
 SHAPES = ((512, 30), (1000, 30), (1000, 56), (2000, 30), (2000, 56))
+BARS = ((1000, 30), (1000, 56), (2000, 56))
+WIDTHS = Path(__file__).resolve().parent.parent / "docs" / "results" / "width.json"
 LIMITS = VelocityLimits(vx_max=1.0, vx_min=-0.35, wz_max=1.9, ax_max=1e3, ax_min=-1e3, az_max=1e3)
 DEFAULT_TAPS, DEFAULT_HIDDEN = 4, (32,)
 
@@ -138,77 +140,91 @@ def theirs(weights: ResidualWeights | None, samples: int, steps: int):
     return lambda: controller.command(state)
 
 
-def measure(step, seconds: float) -> dict[str, float]:
-    """Median of process CPU time, and median, p95 and p99 of wall time [ms]."""
-    for _ in range(3):
-        step()
-    cpu, wall = [], []
-    end = time.perf_counter() + seconds
-    while time.perf_counter() < end or len(wall) < 10:
-        c, w = time.process_time(), time.perf_counter()
-        step()
-        cpu.append(1e3 * (time.process_time() - c))
-        wall.append(1e3 * (time.perf_counter() - w))
-    p50, p95, p99 = np.percentile(wall, [50, 95, 99])
-    return {"cpu_ms": float(np.median(cpu)), "p50_ms": p50, "p95_ms": p95, "p99_ms": p99, "count": len(wall)}
+def accuracy() -> dict[str, float]:
+    """Held-out loss after adaptation of the meta-trained networks, by model; from ``width.py``."""
+    if not WIDTHS.exists():
+        return {}
+    loss = {tuple(row["hidden"]): row["loss"]["maml"][1] for row in json.loads(WIDTHS.read_text())["rows"]}
+    found = {"default residual": loss.get(DEFAULT_HIDDEN), "residual 128-128 tanh": loss.get((128, 128))}
+    return {name: value for name, value in found.items() if value is not None}
 
 
-def machine() -> dict:
-    """What the figures were measured on."""
-    info = Path("/proc/cpuinfo")
+def compare(shapes, seconds: float, threads: int, description: str) -> list[dict]:
+    """Both controllers with every model, a row for each shape."""
+    torch.set_num_threads(threads)
+    key = "cpu_ms" if threads == 1 else "p50_ms"
+    rows, errors = [], accuracy()
+    cases = [(model, samples, steps) for model in MODELS for samples, steps in shapes]
+    for model, samples, steps in track(cases, description=description):
+        weights = MODELS[model]
+        both = {"ours": ours(weights, samples, steps), "pytorch_mppi": theirs(weights, samples, steps)}
+        times = measure_together(both, seconds)
+        rows.append(
+            {"model": model, "K": samples, "N": steps, "threads": threads}
+            | times
+            | {"ratio": times["pytorch_mppi"][key] / times["ours"][key]}
+            | ({"held_out_loss": errors[model]} if model in errors else {})
+        )
+    return rows
+
+
+def table(rows: list[dict], about: dict, key: str) -> Table:
+    """The rows side by side; ``key``: what the ratio compares."""
+    threads = rows[0]["threads"]
+    what = "CPU ms (median)" if key == "cpu_ms" else "ms (median)"
+    result = Table(title=f"control step, {what}; {about['cpu']}, {threads} thread{'s' * (threads > 1)}")
     names = (
-        [x.split(":")[1].strip() for x in info.read_text().splitlines() if x.startswith("model name")]
-        if info.exists()
-        else []
+        "model",
+        "held-out loss",
+        "K x N",
+        "ours",
+        "p95",
+        "p99",
+        "pytorch_mppi",
+        "p95",
+        "p99",
+        "faster by",
     )
-    return {
-        "cpu": names[0] if names else platform.processor(),
-        "cores": os.cpu_count(),
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "numpy": np.__version__,
-    }
+    for i, name in enumerate(names):
+        result.add_column(name, justify="left" if i == 0 else "right")
+    for row in rows:
+        mine, other = row["ours"], row["pytorch_mppi"]
+        result.add_row(
+            row["model"],
+            f"{row['held_out_loss']:.3f}" if "held_out_loss" in row else "",
+            f"{row['K']} x {row['N']}",
+            *(f"{mine[name]:.2f}" for name in (key, "p95_ms", "p99_ms")),
+            *(f"{other[name]:.1f}" for name in (key, "p95_ms", "p99_ms")),
+            f"{row['ratio']:.1f} x",
+        )
+    return result
 
 
 @click.command()
 @click.option(
     "--json", "json_file", type=click.Path(dir_okay=False, path_type=Path), help="write the numbers here"
 )
-@click.option("--threads", default=1, show_default=True, help="torch threads; numba kernels use one")
-@click.option("--seconds", default=1.5, show_default=True, help="time for each measurement")
-def main(json_file: Path | None, threads: int, seconds: float) -> None:
+@click.option("--seconds", default=1.0, show_default=True, help="time for each measurement")
+@click.option(
+    "--two-threads/--one-thread", default=True, show_default=True, help="also with two torch threads"
+)
+def main(json_file: Path | None, seconds: float, two_threads: bool) -> None:
     """Time the control step against pytorch_mppi."""
-    torch.set_num_threads(threads)
     torch.set_grad_enabled(False)
     try:
         import pytorch_mppi  # noqa: F401 - is it there?
     except ImportError:
         raise click.ClickException("pytorch_mppi is missing: pip install pytorch_mppi") from None
-    cases = [(model, samples, steps) for model in MODELS for samples, steps in SHAPES]
-    rows = []
-    for model, samples, steps in track(cases, description="measuring"):
-        mine = measure(ours(MODELS[model], samples, steps), seconds)
-        other = measure(theirs(MODELS[model], samples, steps), seconds)
-        ratio = other["cpu_ms"] / mine["cpu_ms"]
-        rows.append(
-            {"model": model, "K": samples, "N": steps, "ours": mine, "pytorch_mppi": other, "ratio": ratio}
-        )
-    about = machine() | {"threads": threads}
-    table = Table(title=f"control step, CPU ms (median), {about['cpu']}, {threads} thread(s)")
-    for name in ("model", "K x N", "ours", "p95", "p99", "pytorch_mppi", "faster by"):
-        table.add_column(name, justify="left" if name == "model" else "right")
-    for row in rows:
-        mine, other = row["ours"], row["pytorch_mppi"]
-        table.add_row(
-            row["model"],
-            f"{row['K']} x {row['N']}",
-            *(f"{mine[key]:.2f}" for key in ("cpu_ms", "p95_ms", "p99_ms")),
-            f"{other['cpu_ms']:.2f}",
-            f"{row['ratio']:.1f} x",
-        )
-    Console().print(table)
+    about = machine()
+    console = Console(width=120)
+    rows = compare(SHAPES, seconds, 1, "one thread")
+    console.print(table(rows, about, "cpu_ms"))
+    result = {"machine": about, "rows": rows}
+    if two_threads:
+        result["two_threads"] = compare(BARS, 0.5 * seconds, 2, "two threads")
+        console.print(table(result["two_threads"], about, "p50_ms"))
     if json_file is not None:
-        json_file.write_text(json.dumps({"machine": about, "rows": rows}, indent=2) + "\n")
+        json_file.write_text(json.dumps(result, indent=2) + "\n")
 
 
 if __name__ == "__main__":
