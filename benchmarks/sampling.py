@@ -223,7 +223,7 @@ def plot(points: list[dict], file: Path) -> None:
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    figure, axes = pyplot.subplots(1, len(REFERENCES), figsize=(11, 4.6), constrained_layout=True)
+    figure, axes = pyplot.subplots(1, len(REFERENCES), figsize=(12.5, 4.6), constrained_layout=True)
     colours = pyplot.get_cmap("tab20")
     for axis, reference in zip(axes, REFERENCES, strict=True):
         for i, name in enumerate(WAYS):
@@ -237,7 +237,10 @@ def plot(points: list[dict], file: Path) -> None:
         axis.set(xscale="log", yscale="log", title=reference, xlabel="CPU time of a control step [ms]")
         axis.set_ylabel("closed-loop cost [1/s]")
         axis.grid(alpha=0.3, which="both")
-    axes[-1].legend(fontsize=7, loc="upper right")
+        axis.yaxis.set_minor_formatter("{x:.2g}")
+        axis.yaxis.set_major_formatter("{x:.2g}")
+    handles, labels = axes[0].get_legend_handles_labels()
+    figure.legend(handles, labels, fontsize=8, loc="outside right upper", frameon=False)
     figure.savefig(file, dpi=110)
     pyplot.close(figure)
 
@@ -292,7 +295,7 @@ def main(json_file, plot_file, seeds, duration, budgets, ways, changes) -> None:
                     {"reference": reference, "way": name, "budget_ms": budget, "cost": cost}
                     | {"relative": cost / plain}
                 )
-                cells.append(f"{cost:.4f} ({100 * (cost / plain - 1):+.0f} %)")
+                cells.append("" if np.isnan(cost) else f"{cost:.3f} ({100 * (cost / plain - 1):+.0f} %)")
             table.add_row(name, *cells)
         Console().print(table)
     if json_file is not None:

@@ -45,6 +45,15 @@ class HeadPosterior:
     component: np.ndarray
 
 
+def _log_det(matrices: np.ndarray) -> np.ndarray:
+    """Logarithms of the determinants of positive definite matrices (..., P, P)."""
+    try:
+        factors = np.linalg.cholesky(matrices)
+    except np.linalg.LinAlgError:  # definite but for rounding
+        return np.linalg.slogdet(matrices)[1]
+    return 2.0 * np.log(np.diagonal(factors, axis1=-2, axis2=-1)).sum(axis=-1)
+
+
 class LastLayerAdapter:
     """Fits the head anew each time.
 
@@ -78,6 +87,8 @@ class LastLayerAdapter:
         self._pull = np.einsum("copq,coq->cop", prior.precision, prior.mean)
         self._log_det = prior.log_det + width * np.log(variance)
         self._prior_power = np.einsum("cop,cop->co", prior.mean, self._pull)
+        self._log_noise = np.log(2.0 * np.pi * prior.noise)[None]
+        self._blank = meta.weights(self.name)
         self._posterior = self.fit(np.zeros((0, 4 + 2 * meta.delay_taps)), np.zeros((0, OUTPUTS)))
         self._start = self._weights(self._posterior)
 
@@ -118,11 +129,11 @@ class LastLayerAdapter:
         share = inverse[:, :, None] / head
         rotated = share * (head_moment.T - physics @ cross.T)  # (C, G, 3, H)
         mean = np.concatenate([physics, rotated @ vectors.T], axis=-1)
-        log_det = np.linalg.slogdet(schur)[1] + np.log(head).sum(axis=-1)
+        log_det = _log_det(schur) + np.log(head).sum(axis=-1)
         explained = np.einsum("cop,cgop->cgo", self._pull, physics)
         explained += inverse * np.einsum("qo,cgoq->cgo", moment, mean)
         evidence = 0.5 * (
-            -weights.sum() * np.log(2.0 * np.pi * prior.noise)[None]
+            -weights.sum() * self._log_noise
             - self._log_det[:, None]
             - log_det
             - power * inverse[None]
@@ -159,11 +170,9 @@ class LastLayerAdapter:
     def _weights(self, posterior: HeadPosterior) -> ResidualWeights:
         mean = np.einsum("cgo,cgoq->oq", posterior.share, posterior.mean)
         size = feature_size(self._meta.delay_taps)
-        base = self._meta.weights(self.name, linear=mean[:, :size])
         head = mean[:, size:].astype(np.float32)
-        if not head.any():
-            return base
-        return attrs.evolve(base, layers=(*self._hidden, (head, np.zeros(OUTPUTS, np.float32))))
+        layers = (*self._hidden, (head, np.zeros(OUTPUTS, np.float32))) if head.any() else ()
+        return attrs.evolve(self._blank, linear=mean[:, :size], layers=layers)
 
     def start(self) -> ResidualWeights:
         """The prior mean: the average robot of the training distribution."""

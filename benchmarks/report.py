@@ -1,0 +1,178 @@
+"""Write docs/performance.md from the JSON files of the benchmarks.
+
+python benchmarks/report.py bench_report --out docs/performance.md
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+HEAD = """# Performance
+
+Made by `benchmarks/report.py` from what `make bench` measures (`docs/results`; the widths by
+`benchmarks/width.py`). Milliseconds belong to the machine and to what else it did; ratios hold across
+machines, and `benchmarks/check.py` fails when one of those in `benchmarks/reference.json` falls by more than
+a third.
+"""
+
+
+def table(head: list[str], rows: list[list[str]]) -> str:
+    """A Markdown table, all but the first column to the right."""
+    lines = ["| " + " | ".join(head) + " |", "|---|" + "---:|" * (len(head) - 1)]
+    return "\n".join(lines + ["| " + " | ".join(row) + " |" for row in rows]) + "\n"
+
+
+def measured_on(results: dict) -> str:
+    """The machine in a line."""
+    m = results["machine"]
+    load = f"load average {m['load'][0]:g} at the start" if "load" in m else ""
+    versions = f"Python {m['python']}, torch {m['torch']}, numpy {m['numpy']}"
+    return f"Measured on {m['cores']} cores of {m['cpu']} ({versions}), {load}.\n"
+
+
+def mppi(results: dict) -> str:
+    """The control step beside pytorch_mppi."""
+
+    def rows(source, key):
+        return [
+            [
+                row["model"],
+                f"{row['K']} x {row['N']}",
+                *(f"{row['ours'][k]:.2f}" for k in (key, "p95_ms", "p99_ms")),
+                *(f"{row['pytorch_mppi'][k]:.1f}" for k in (key, "p95_ms", "p99_ms")),
+                f"**{row['ratio']:.1f}**",
+            ]
+            for row in source
+        ]
+
+    head = ["model", "K x N", "ours", "p95", "p99", "pytorch_mppi", "p95", "p99", "ratio"]
+    text = f"""## Control step
+
+One whole step (sample, roll out, score, average) beside pytorch_mppi with the same model, K, N and cost, in
+turns in one process. First and sixth column: median of process CPU time [ms]; p95 and p99: wall time [ms].
+{measured_on(results)}
+One thread:
+
+{table(head, rows(results["rows"], "cpu_ms"))}"""
+    if results.get("two_threads"):
+        text += f"""
+Two torch threads, wall time throughout. This package's kernels use one thread in either case: a second
+one only pays while nothing else runs, and beside a busy process it stalls.
+
+{table(head, rows(results["two_threads"], "p50_ms"))}"""
+    return text
+
+
+def width(results: dict) -> str:
+    """Accuracy against width."""
+    rows = []
+    for row in results["rows"]:
+        (_, both), (_, alone) = row["loss"]["physics+maml"], row["loss"]["maml"]
+        rows.append(
+            ["-".join(map(str, row["hidden"])), f"{both:.2f}", f"{alone:.2f}", f"{row['step_cpu_ms']:.2f}"]
+        )
+    head = ["hidden layers", "loss above the physics layer", "loss of the network alone", "control step [ms]"]
+    return f"""## How wide the network has to be
+
+Every width is meta-trained alike ({results["iterations"]} iterations, seed {results["seed"]}) and judged on
+worlds that it was not trained on: mean square error after adaptation, in units of what there is to learn
+(below 1 is better than no network; the physics layer leaves little, and at so few iterations noise weighs
+more than that). Control step: median CPU time, 1000 x 30. {measured_on(results)}
+{table(head, rows)}
+The default is one layer of 32.
+"""
+
+
+def adaptation(results: dict) -> str:
+    """Gradient steps and adapters."""
+    rows = []
+    for row in results["gradient_steps"]:
+        cpu = [f"{way['cpu_ms']:.1f}" for way in row["ways"].values()]
+        name = f"{'-'.join(map(str, row['hidden']))} {row['activation']}"
+        rows.append([name, str(row["rows"]), *cpu, f"{row['ratio_numpy']:.2f}", f"{row['ratio_torch']:.1f}"])
+    head = ["network", "rows", *results["gradient_steps"][0]["ways"], "by hand / ours", "torch / ours"]
+    adapters = [
+        [r["adapter"], str(r["rows"]), *(f"{r[k]:.2f}" for k in ("cpu_ms", "p50_ms", "p95_ms", "p99_ms"))]
+        for r in results["adapters"]
+    ]
+    return f"""## Adaptation
+
+Restore the meta-learned weights and take 100 gradient steps on the whole batch; median CPU time [ms], one
+thread, in turns. `numpy by hand` is back-propagation in preallocated arrays without clipping or checks.
+{measured_on(results)}
+{table(head, rows)}
+One adaptation of each adapter with the packaged meta-model [ms]; CPU: median of process CPU time:
+
+{table(["adapter", "rows", "CPU", "p50", "p95", "p99"], adapters)}"""
+
+
+def sampling(results: dict) -> str:
+    """Ways to sample at equal milliseconds."""
+    budgets = sorted({r["budget_ms"] for r in results["at_budget"]})
+    references = list(dict.fromkeys(r["reference"] for r in results["at_budget"]))
+    ways = list(dict.fromkeys(r["way"] for r in results["at_budget"]))
+    found = {(r["reference"], r["way"], r["budget_ms"]): r for r in results["at_budget"]}
+
+    def cell(r):
+        return "" if r["cost"] != r["cost"] else f"{r['cost']:.2f} ({100 * (r['relative'] - 1):+.0f} %)"
+
+    rows = [[way, *(cell(found[ref, way, b]) for ref in references for b in budgets)] for way in ways]
+    head = ["way", *(f"{ref}, {b:g} ms" for ref in references for b in budgets)]
+    return f"""## Samples
+
+Closed-loop cost [1/s] at the same CPU time a control step, and relative to plain Gaussian noise. The robot
+is deterministic and the controller knows its model exactly, so that the sampler alone makes the
+difference; mean of {results["seeds"]} sampler seeds, {results["duration"]:g} s each. {measured_on(results)}
+{table(head, rows)}
+![Closed-loop cost against milliseconds of each way to sample](images/sampling.png)
+"""
+
+
+def latency(results: dict) -> str:
+    """End to end over DDS."""
+    rows = []
+    for name, r in results["cases"].items():
+        pairs = [
+            f"{r[key]['p50']:.1f} / {r[key]['p99']:.1f}"
+            for key in ("tick_to_command_ms", "odometry_to_command_ms", "odometry_age_ms", "step_ms")
+        ]
+        memory = r["memory_mb"]
+        rows.append(
+            [name, *pairs, f"{r['late_periods']} of {r['periods']}"]
+            + [f"{memory['first']:.0f} to {memory['last']:.0f}"]
+        )
+    head = [
+        "case", "tick to cmd_vel", "odometry to cmd_vel", "age of odometry", "step", "late periods",
+        "memory [MB]",
+    ]  # fmt: skip
+    return f"""## End to end
+
+The installed nodes as processes of their own, {results["duration"]:g} s a case; median / p99 [ms], from the
+control tick, and from the stamp of the odometry that it used, to the arrival of `cmd_vel` in another
+process. Late: longer than 1.2 periods. Memory: resident, of the controller, first and last second.
+{measured_on(results)}
+{table(head, rows)}"""
+
+
+SECTIONS = {"mppi": mppi, "width": width, "adaptation": adaptation, "sampling": sampling, "latency": latency}
+
+
+@click.command()
+@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option("--out", default="docs/performance.md", type=click.Path(dir_okay=False, path_type=Path))
+def main(folder: Path, out: Path) -> None:
+    """Write the page from the JSON files in FOLDER."""
+    parts = [HEAD]
+    for name, section in SECTIONS.items():
+        file = folder / f"{name}.json"
+        if file.exists():
+            parts.append(section(json.loads(file.read_text())))
+    out.write_text("\n".join(parts))
+    click.echo(f"wrote {out}")
+
+
+if __name__ == "__main__":
+    main()
