@@ -26,6 +26,7 @@ COLOURS = {KINEMATIC: ORANGE, ORACLE: INK, NOMINAL_ORACLE: MUTED, "dynamic": "#c
 MORE_COLOURS = (
     "#2f9e6e", "#8e5ea2", "#c0392b", "#17a2b8", "#6b8e23",
     "#b5651d", "#d36ba6", "#5c7cfa", "#8d99ae", "#3d5a40",
+    "#7f6b4f", "#a3b18a", "#e0a458", "#4a2c5e",
 )  # fmt: skip
 METRIC = "rmse_after_2s"
 

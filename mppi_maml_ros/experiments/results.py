@@ -26,7 +26,7 @@ from . import metrics
 from .contenders import KINEMATIC, ORACLE, model_names
 from .files import write_file
 
-WRITE_INTERVAL = 1.0  # [s] between writes of results.csv
+WRITE_INTERVAL = 5.0  # [s] between writes of results.csv
 
 KEY = ("model", "world", "trajectory", "seed")
 RESULTS: dict[str, str] = {

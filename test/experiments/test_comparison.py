@@ -429,6 +429,36 @@ def test_the_newest_transitions_are_those_of_the_buffer():
                 np.testing.assert_array_equal(getattr(ours, name), getattr(theirs, name))
 
 
+def test_all_stages_run_and_each_leaves_its_part(tmp_path, monkeypatch):
+    from mppi_maml_ros.experiments import meta_training
+
+    def meta_train(config, out, plot, console):
+        out.parent.mkdir(parents=True)
+        out.write_bytes(comparison.PACKAGED.read_bytes())
+
+    monkeypatch.setattr(meta_training, "run_meta_train", meta_train)
+    monkeypatch.setattr(comparison, "usable_cores", lambda: 0)  # here, without processes
+    monkeypatch.setattr(comparison, "Library", lambda folder, noise: Library(folder, noise, BRIEF))
+    arguments = ["--world", "lag", "--models", "kinematic,oracle,adaptive,residual", "--seeds", "0,1"]
+    arguments += ["--duration", "2", "--samples", "32", "--noise", "0.5", "--out", str(tmp_path)]
+
+    def left():
+        return sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file())
+
+    assert CliRunner().invoke(command, [*arguments, "--collect-data"]).exit_code == 0
+    assert left() == ["data/lag/0.npz", "data/lag/1.npz"]
+    assert CliRunner().invoke(command, [*arguments, "--meta-train"]).exit_code == 0
+    assert CliRunner().invoke(command, [*arguments, "--train"]).exit_code == 0
+    models = ["models/lag/0.safetensors", "models/lag/1.safetensors", "models/meta.safetensors"]
+    assert [name for name in left() if name.startswith("models")] == models
+    assert "results.csv" not in left()
+    result = CliRunner().invoke(command, [*arguments, "--all"], catch_exceptions=False)
+    assert result.exit_code == 0 and "8 runs, 0 were there" in result.output
+    assert {"results.csv", "metrics.csv", "report.md", "images/bars_circle.png"} <= set(left())
+    manifest = json.loads((tmp_path / "manifest.json").read_text())
+    assert manifest["noise"] == 0.5 and manifest["meta_model"] == Settings().manifest()["meta_model"]
+
+
 # -- live
 
 
