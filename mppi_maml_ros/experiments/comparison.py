@@ -213,7 +213,9 @@ def _measure(job: Job, result: Run, changes: list[float], served) -> dict:
     def ahead(steps: int) -> float:
         if served is None:
             return math.nan
-        return metrics.prediction_error(result.states, result.commands, served, steps, PREDICTION_STRIDE)
+        return metrics.prediction_error(
+            result.states, result.commands, served, steps, PREDICTION_STRIDE, result.dt
+        )
 
     row = attrs.asdict(job) | {
         "rmse": metrics.rms(error),

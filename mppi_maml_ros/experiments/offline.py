@@ -47,7 +47,7 @@ class OfflineConfig:
     Attributes:
         delay_taps: past commands among the inputs, as the adapters have them.
         model_dt: step [s].
-        episode: length of each drive [s]; no world changes before its end.
+        episode: length of each drive [s]; most worlds change later, if they do.
         random_episodes: drives under random commands, besides one on each figure.
         samples: rollouts of the controller that drives along the figures.
         limits: of the random commands.
@@ -77,7 +77,7 @@ class OfflineConfig:
 
 @attrs.frozen(eq=False)
 class Data:
-    """Residual inputs z (M, Z), kinematic residuals (M, 3), and the length of each drive, summing to M."""
+    """Residual inputs z (M, Z) and kinematic residuals (M, 3) of all drives of one world."""
 
     inputs: np.ndarray
     residuals: np.ndarray
