@@ -43,7 +43,7 @@ def forward(layers: Layers, inputs: torch.Tensor, activation: str) -> torch.Tens
 
 
 @attrs.frozen
-class TrainingConfig:
+class FitConfig:
     """Settings of offline training.
 
     Attributes:
@@ -76,7 +76,7 @@ class TrainingConfig:
 
 
 def train(
-    layers: Layers, activation: str, inputs: torch.Tensor, targets: torch.Tensor, config: TrainingConfig
+    layers: Layers, activation: str, inputs: torch.Tensor, targets: torch.Tensor, config: FitConfig
 ) -> tuple[Layers, np.ndarray]:
     """Fit by Adam on the mean squared error, ending early.
 

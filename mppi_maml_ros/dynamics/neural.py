@@ -12,7 +12,7 @@ import torch
 from ..core import artifact
 from ..core.angles import wrap
 from ..core.errors import ArtifactError, InvalidValueError
-from .mlp import ACTIVATIONS, Layers, TrainingConfig, forward, initial_layers, train
+from .mlp import ACTIVATIONS, FitConfig, Layers, forward, initial_layers, train
 from .robot_model import YAW, RobotModel, body_rates, transitions_of, world_rates
 
 KIND = "mppi_maml_ros/neural_dynamics"
@@ -173,9 +173,7 @@ class NeuralDynamics(RobotModel):
         after[..., YAW] = wrap(after[..., YAW])
         return after
 
-    def fit(
-        self, states, controls, next_states, dt: float, config: TrainingConfig | None = None
-    ) -> np.ndarray:
+    def fit(self, states, controls, next_states, dt: float, config: FitConfig | None = None) -> np.ndarray:
         """Learn from transitions, all of them at once; the normaliser becomes theirs.
 
         Args:
@@ -189,9 +187,7 @@ class NeuralDynamics(RobotModel):
         raw = np.concatenate([states[:, 3:], controls], axis=1)
         self.normaliser = Normaliser.of(raw, body_rates(state_dots, states[:, YAW]))
         inputs, targets = self.inputs_of(states, controls), self.targets_of(states, state_dots)
-        self.layers, losses = train(
-            self._layers, self._activation, inputs, targets, config or TrainingConfig()
-        )
+        self.layers, losses = train(self._layers, self._activation, inputs, targets, config or FitConfig())
         return losses
 
     def save(self, path: str | os.PathLike):

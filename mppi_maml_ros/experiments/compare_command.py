@@ -73,7 +73,7 @@ class Seeds(click.ParamType):
 )
 @click.option("--jobs", type=click.IntRange(1, 512), help="Runs at a time.  [default: the number of cores]")
 @click.option("--collect-data", is_flag=True, help="Stage 1: drive each world for the offline models.")
-@click.option("--train", is_flag=True, help="Stage 2: train the offline models (neural, residual, gp, mb).")
+@click.option("--train", is_flag=True, help="Stage 2: train the offline models: neural, residual, gp.")
 @click.option(
     "--meta-train", is_flag=True, help="Stage 3: meta-train a meta-model into --out, which is then used."
 )
@@ -183,11 +183,12 @@ class _Comparison:
         if self.library.meta_path.exists():
             self._say(f"{self.library.meta_path} is there")
             return
-        from ..meta.fomaml import FOMAMLConfig
-        from .meta_training import run_meta_train
+        from ..meta.config import TrainingConfig
+        from .meta_training import Places, run_meta_train
 
         path = self.library.meta_path
-        run_meta_train(FOMAMLConfig(), path, path.with_suffix(".png"), self.console)
+        places = Places(path, path.with_suffix(".png"), path.with_name("meta_checkpoint"))
+        run_meta_train(TrainingConfig(), places, self.console, resume=places.checkpoint.is_dir())
 
     def _prepare(self, what: str) -> None:
         from . import comparison

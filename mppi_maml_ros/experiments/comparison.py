@@ -34,7 +34,7 @@ from ..weights.meta_model import MetaModel
 from . import metrics
 from .closed_loop import Run, drive, finish
 from .contenders import ADAPT_INTERVAL, BASELINES, Contender, contender, model_names
-from .offline import EVALUATED, OFFLINE, POOLED, Library, OfflineConfig
+from .offline import OFFLINE, Library, OfflineConfig
 from .oracle import Oracle
 from .results import COLUMNS, Job, Outcome, Results
 
@@ -261,7 +261,7 @@ def _work(job: Job | Preparation, tools=None) -> Outcome | None:
     settings, meta, library = tools or _worker["tools"]
     if isinstance(job, Job):
         return perform(job, settings, meta, library)
-    job.do(meta, library)
+    job.do(library)
     return None
 
 
@@ -270,42 +270,35 @@ class Preparation:
     """Something that runs need and that is made once.
 
     Attributes:
-        what: ``data`` or ``models`` of a world and seed, or ``mb``.
-        world, seed: of which; empty and 0 for ``mb``.
+        what: ``data`` or ``models``.
+        world, seed: of which.
     """
 
     what: str
-    world: str = ""
-    seed: int = 0
+    world: str
+    seed: int
 
-    def do(self, meta: MetaModel, library: Library) -> None:
+    def do(self, library: Library) -> None:
         """Make it; what it needs itself is made first."""
         if self.what == "data":
             library.data(self.world, self.seed)
-        elif self.what == "models":
-            library.models(self.world, self.seed)
         else:
-            library.pooled(meta)
+            library.models(self.world, self.seed)
 
     def done(self, library: Library) -> bool:
         """Whether it is there."""
         if self.what == "data":
             return library.data_path(self.world, self.seed).exists()
-        if self.what == "models":
-            return library.has_models(self.world, self.seed)
-        return library.pooled_path.exists()
+        return library.has_models(self.world, self.seed)
 
     def __str__(self) -> str:
-        return f"{self.what} of {self.world}, seed {self.seed}" if self.world else self.what
+        return f"{self.what} of {self.world}, seed {self.seed}"
 
 
 def preparations(jobs: Iterable[Job], library: Library, what: str = "models") -> list[Preparation]:
     """What is missing for ``jobs``: ``models`` (with the data they need), or only ``data``."""
-    jobs = list(jobs)
     places = dict.fromkeys((job.world, job.seed) for job in jobs if job.model in OFFLINE)
     wanted = [Preparation(what, *place) for place in places]
-    if what == "models" and any(job.model in (POOLED, EVALUATED) for job in jobs):
-        wanted.insert(0, Preparation(POOLED))
     return [preparation for preparation in wanted if not preparation.done(library)]
 
 

@@ -9,10 +9,9 @@ import attrs
 import numpy as np
 
 from ..adaptation.adapters import ADAPTERS, make_adapter
-from ..adaptation.adapters.online_learner import OnlineLearner
+from ..adaptation.adapters.mb import MBAdapter, dynamic_evaluation
 from ..adaptation.buffer import BufferConfig, TransitionBuffer
 from ..adaptation.online import Attempt, Decision, OnlineAdaptation, OnlineConfig
-from ..adaptation.sgd import SGDConfig
 from ..adaptation.transitions import Transitions
 from ..core.errors import InvalidValueError
 from ..core.types import Odometry
@@ -21,11 +20,12 @@ from ..mppi.controller import RolloutModel
 from ..simulation.seed_world import SEED_GAIN
 from ..simulation.world import World
 from ..weights.meta_model import MetaModel
-from .offline import EVALUATED, OFFLINE, POOLED, Library
+from .offline import OFFLINE, Library
 from .oracle import Oracle
 
 KINEMATIC, ORACLE, ADAPTIVE = "kinematic", "oracle", "adaptive"
 NOMINAL_ORACLE = "oracle_nominal"
+POOLED, EVALUATED = "mb", "mb_de"  # trained on all worlds at once; and with dynamic evaluation
 NOMINAL_FRICTION = 0.1  # [1/s] that the model ``dynamic`` believes in, as the guide's does
 ADAPT_INTERVAL = 2.0  # [s] between adaptations
 BASELINES = {
@@ -33,8 +33,6 @@ BASELINES = {
     "online_learner": ADAPT_INTERVAL,
 }
 """Run as published, without the guard: updated every so many seconds and believed at once."""
-DYNAMIC_EVALUATION = SGDConfig(inner_lr=0.02, inner_steps=1, patience=0)
-EVALUATED_ON = 16  # newest transitions that a step of dynamic evaluation learns from
 
 
 def model_names() -> tuple[str, ...]:
@@ -98,12 +96,12 @@ def contender(
     if name in OFFLINE:
         return Contender(library.models(world.name, seed)[name])
     if name == POOLED:
-        return Contender(OnlineLearner(library.pooled(meta), SGDConfig()).start())
+        return Contender(MBAdapter(meta).start())
     config = OnlineConfig() if name in (ADAPTIVE, EVALUATED) else OnlineConfig(adapter=name)
     if name not in BASELINES:
         return Contender(adaptation=Recorded(meta, config))
     if name == EVALUATED:
-        adapter = OnlineLearner(library.pooled(meta), DYNAMIC_EVALUATION, EVALUATED_ON)
+        adapter = dynamic_evaluation(meta)
     else:
         adapter = make_adapter(name, meta, config.sgd)
     return Contender(adapter.start(), Unguarded(adapter, meta, config.buffer_size), BASELINES[name])

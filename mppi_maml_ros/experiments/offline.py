@@ -2,8 +2,7 @@
 
 Each world of each seed is driven for a while before anything is compared: the four figures under the
 kinematic controller, and random tracking-like commands, all with the world's own noise under other
-seeds. What changes later in a run, these models have not seen. ``mb`` knows no single world: it
-is the meta-learner's network, trained on the pool of its training worlds without any inner loop.
+seeds. What changes later in a run, these models have not seen.
 """
 
 from __future__ import annotations
@@ -22,22 +21,20 @@ from ..core.types import VelocityLimits
 from ..dynamics import gaussian_process
 from ..dynamics.features import feature_size, input_size
 from ..dynamics.gaussian_process import GPConfig, SparseGP
-from ..dynamics.mlp import TrainingConfig, initial_layers, train
+from ..dynamics.mlp import FitConfig, initial_layers, train
 from ..dynamics.model_rollout import GaussianProcessRollout
 from ..dynamics.residual import OUTPUTS, ResidualWeights
-from ..meta.tasks import WorldTasks, transitions_of
+from ..meta.tasks import transitions_of
 from ..mppi.config import MPPIConfig
 from ..references.figures import FIGURES
 from ..simulation.commands import tracking_commands
 from ..simulation.world import World
 from ..simulation.worlds import make_world
-from ..weights.meta_model import MetaModel
 from .closed_loop import run
 from .files import write_file
 
 NEURAL, RESIDUAL, PROCESS = "neural", "residual", "gp"
 OFFLINE = (NEURAL, RESIDUAL, PROCESS)
-POOLED, EVALUATED = "mb", "mb_de"
 
 
 @attrs.frozen
@@ -54,8 +51,6 @@ class OfflineConfig:
         hidden: widths of the networks.
         training: of the networks.
         process: of the Gaussian process.
-        pooled_worlds: worlds that ``mb`` is trained on.
-        pooled_training: of ``mb``.
     """
 
     delay_taps: int = 4
@@ -65,14 +60,10 @@ class OfflineConfig:
     samples: int = 256
     limits: VelocityLimits = attrs.field(factory=lambda: VelocityLimits(vx_max=2.0, vx_min=-1.0, wz_max=2.0))
     hidden: tuple[int, ...] = (32, 32)
-    training: TrainingConfig = attrs.field(
-        factory=lambda: TrainingConfig(epochs=60, batch_size=128, learning_rate=3e-3, patience=0)
+    training: FitConfig = attrs.field(
+        factory=lambda: FitConfig(epochs=60, batch_size=128, learning_rate=3e-3, patience=0)
     )
-    process: GPConfig = attrs.field(factory=lambda: GPConfig(inducing=48, subset=200, iterations=40))
-    pooled_worlds: int = 400
-    pooled_training: TrainingConfig = attrs.field(
-        factory=lambda: TrainingConfig(epochs=12, batch_size=1024, learning_rate=3e-3, patience=0)
-    )
+    process: GPConfig = attrs.field(factory=lambda: GPConfig(inducing=32, subset=200, iterations=40))
 
 
 @attrs.frozen(eq=False)
@@ -167,7 +158,7 @@ def train_network(data: Data, name: str, config: OfflineConfig) -> ResidualWeigh
     )
 
 
-def _fit(inputs, targets, hidden, config: TrainingConfig):
+def _fit(inputs, targets, hidden, config: FitConfig):
     """Layers from plain inputs to plain targets."""
     mean, std = inputs.mean(axis=0), np.maximum(inputs.std(axis=0), 1e-3)
     centre, size = targets.mean(axis=0), np.maximum(targets.std(axis=0), 1e-3)
@@ -197,21 +188,6 @@ def train_process(data: Data, config: OfflineConfig) -> SparseGP:
     return gaussian_process.fit(data.inputs, data.residuals, config.process)
 
 
-def train_pooled(meta: MetaModel, config: OfflineConfig) -> MetaModel:
-    """``mb``: the network of ``maml`` trained on all worlds at once, without any inner loop.
-
-    Returns:
-        ``meta`` with that network in the place of theta*.
-    """
-    pool = WorldTasks(delay_taps=meta.delay_taps, model_dt=meta.model_dt).pool(7, config.pooled_worlds)
-    inputs = pool.inputs.reshape(-1, pool.inputs.shape[-1]) * meta.input_scale
-    targets = pool.residuals.reshape(-1, OUTPUTS) / meta.output_scale["maml"]
-    hidden = [len(bias) for _, bias in meta.networks["maml"][:-1]]
-    layers = _fit(inputs, targets, hidden, config.pooled_training)
-    layers = tuple((w.astype(np.float32), b.astype(np.float32)) for w, b in layers)
-    return attrs.evolve(meta, networks={**meta.networks, "maml": layers})
-
-
 # -- the library ----------------------------------------------------------------------------------
 
 
@@ -239,11 +215,6 @@ class Library:
     def meta_path(self) -> Path:
         """Where a meta-model that was trained for these results is."""
         return self.folder / "models" / f"meta{artifact.SUFFIX}"
-
-    @property
-    def pooled_path(self) -> Path:
-        """Where ``mb`` is."""
-        return self.folder / "models" / f"{POOLED}{artifact.SUFFIX}"
 
     def data(self, world: str, seed: int) -> Data:
         """From the folder, or collected now."""
@@ -299,9 +270,3 @@ class Library:
             for name in (NEURAL, RESIDUAL)
         }
         return {**networks, PROCESS: GaussianProcessRollout(process, c.delay_taps)}
-
-    def pooled(self, meta: MetaModel) -> MetaModel:
-        """``mb`` in the place of theta*, from the folder or trained now."""
-        if not self.pooled_path.exists():
-            train_pooled(meta, self.config).save(self.pooled_path)
-        return MetaModel.load(self.pooled_path)

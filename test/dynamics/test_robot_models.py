@@ -8,7 +8,7 @@ from mppi_maml_ros.dynamics.dynamic import DifferentialDriveDynamic
 from mppi_maml_ros.dynamics.gaussian_process import GaussianProcessDynamics, GPConfig, fit
 from mppi_maml_ros.dynamics.kinematic import DifferentialDriveKinematic
 from mppi_maml_ros.dynamics.maml import MAMLDynamics
-from mppi_maml_ros.dynamics.mlp import TrainingConfig
+from mppi_maml_ros.dynamics.mlp import FitConfig
 from mppi_maml_ros.dynamics.model_rollout import GaussianProcessRollout, ModelRollout
 from mppi_maml_ros.dynamics.neural import NeuralDynamics
 from mppi_maml_ros.dynamics.perturbed import PerturbedDynamics
@@ -138,7 +138,7 @@ def test_commands_beyond_the_bounds_of_the_kinematic_model_are_cut():
         (lambda: NeuralDynamics(hidden_dims=(0,)), "hidden"),
         (lambda: MAMLDynamics(inner_lr=float("nan")), "inner_lr"),
         (lambda: MAMLDynamics(inner_steps=0), "inner_steps"),
-        (lambda: TrainingConfig(learning_rate=float("nan")), "learning_rate"),
+        (lambda: FitConfig(learning_rate=float("nan")), "learning_rate"),
         (lambda: GPConfig(inducing=0), "inducing"),
         (lambda: GPConfig(ridge=float("nan")), "ridge"),
         (lambda: ResidualDynamics(DifferentialDriveKinematic(), NeuralDynamics(5)), "learned_model"),
@@ -159,7 +159,7 @@ def rms(a, b):
 @pytest.mark.parametrize("truth", [five_states(), PerturbedDynamics()], ids=["dynamic", "perturbed"])
 def test_a_network_learns_a_robot_wherever_it_stands(truth):
     model = NeuralDynamics(state_dim=truth.state_dim, hidden_dims=(16,))
-    losses = model.fit(*drive(truth, 1500), DT, TrainingConfig(epochs=80, batch_size=64, learning_rate=0.01))
+    losses = model.fit(*drive(truth, 1500), DT, FitConfig(epochs=80, batch_size=64, learning_rate=0.01))
     assert losses[-1, 1] < 0.01 * losses[0, 1]
     states, controls, after = drive(truth, 200, seed=1)
     states[:, :2] += 100.0
@@ -248,7 +248,7 @@ def test_a_yaw_that_wraps_is_no_fast_turn():
 
 def test_a_model_that_was_saved_is_the_same_when_loaded(tmp_path):
     model = NeuralDynamics(state_dim=5, hidden_dims=(8, 8), activation="relu")
-    model.fit(*drive(five_states(), 200), DT, TrainingConfig(epochs=3))
+    model.fit(*drive(five_states(), 200), DT, FitConfig(epochs=3))
     path = model.save(tmp_path / "model.safetensors")
     states, controls, _ = drive(five_states(), 5, seed=2)
     expected = model.forward_dynamics(states, controls)

@@ -15,7 +15,7 @@ from mppi_maml_ros.adaptation.online import OnlineConfig
 from mppi_maml_ros.core.errors import InvalidValueError, MppiMamlError
 from mppi_maml_ros.core.types import Odometry
 from mppi_maml_ros.dynamics.gaussian_process import GPConfig
-from mppi_maml_ros.dynamics.mlp import TrainingConfig
+from mppi_maml_ros.dynamics.mlp import FitConfig
 from mppi_maml_ros.dynamics.residual import ResidualWeights, correction
 from mppi_maml_ros.experiments import comparison, contenders, live, metrics, offline, results
 from mppi_maml_ros.experiments.bars import judge
@@ -353,10 +353,8 @@ BRIEF = OfflineConfig(
     random_episodes=2,
     samples=32,
     hidden=(8,),
-    training=TrainingConfig(epochs=60, batch_size=32, learning_rate=0.01, patience=0),
+    training=FitConfig(epochs=60, batch_size=32, learning_rate=0.01, patience=0),
     process=GPConfig(inducing=12, subset=60, iterations=3),
-    pooled_worlds=8,
-    pooled_training=TrainingConfig(epochs=2, patience=0),
 )
 
 
@@ -388,16 +386,11 @@ def test_preparations_are_what_the_jobs_lack(tmp_path):
     library = Library(tmp_path, config=BRIEF)
     jobs = jobs_of(["kinematic", "gp", "neural", "mb"], ["lag"], ["circle", "sine"], [0, 1])
     wanted = comparison.preparations(jobs, library)
-    assert [str(one) for one in wanted] == ["mb", "models of lag, seed 0", "models of lag, seed 1"]
+    assert [str(one) for one in wanted] == ["models of lag, seed 0", "models of lag, seed 1"]
     assert len(comparison.preparations(jobs, library, "data")) == 2
-    meta = MetaModel.load(SMALL.artifact)
-    for one in wanted:
-        one.do(meta, library)
-        assert one.done(library)
-    assert comparison.preparations(jobs, library) == []
-    pooled = library.pooled(meta)
-    assert not np.array_equal(pooled.networks["maml"][0][0], meta.networks["maml"][0][0])
-    np.testing.assert_array_equal(pooled.networks["physics+maml"][0][0], meta.networks["physics+maml"][0][0])
+    wanted[0].do(library)
+    assert comparison.preparations(jobs, library) == wanted[1:]
+    assert len(comparison.preparations(jobs, library, "data")) == 1
 
 
 def test_offline_and_pooled_models_drive(tmp_path, monkeypatch):
@@ -432,9 +425,9 @@ def test_the_newest_transitions_are_those_of_the_buffer():
 def test_all_stages_run_and_each_leaves_its_part(tmp_path, monkeypatch):
     from mppi_maml_ros.experiments import meta_training
 
-    def meta_train(config, out, plot, console):
-        out.parent.mkdir(parents=True)
-        out.write_bytes(comparison.PACKAGED.read_bytes())
+    def meta_train(config, places, console, resume):
+        places.out.parent.mkdir(parents=True)
+        places.out.write_bytes(comparison.PACKAGED.read_bytes())
 
     monkeypatch.setattr(meta_training, "run_meta_train", meta_train)
     monkeypatch.setattr(comparison, "usable_cores", lambda: 0)  # here, without processes
