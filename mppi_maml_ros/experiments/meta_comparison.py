@@ -39,7 +39,7 @@ POOL_TASKS = 1000
 SETTINGS: dict[str, dict] = {
     "maml": {},
     "fomaml": {},
-    "reptile": {"meta_lr": 0.5, "inner_lr": 0.02},
+    "reptile": {"meta_lr": 0.5},
     "anil": {"inner_lr": 0.05},
     "meta_sgd": {},
     "alpaca": {"meta_lr": 3e-3},
@@ -50,7 +50,7 @@ SETTINGS: dict[str, dict] = {
 """Where a trainer differs from the common settings."""
 
 COMMON = TrainingConfig(
-    hidden=(32,), iterations=1000, task_batch_size=16, support_size=100, query_size=100, inner_lr=0.05,
+    hidden=(32,), iterations=1000, task_batch_size=16, support_size=100, query_size=100, inner_lr=0.01,
     inner_steps=10, meta_lr=2e-3,
 )  # fmt: skip
 CONTEXTS = {"next": (32, 16), "far": (100, 100)}

@@ -41,13 +41,20 @@ RECIPE: dict[str, Network] = {
     "physics+maml": Network("fomaml", physics=True, above_noise=False),
     "maml": Network("fomaml", above_noise=False),
     "anil": Network("anil", settings={"inner_lr": 0.05, "inner_steps": 10, "support_size": 100}),
-    "meta_sgd": Network("meta_sgd", settings={"inner_lr": 0.05, "inner_steps": 5, "support_size": 100}),
+    "meta_sgd": Network("meta_sgd", settings={"inner_lr": 0.01, "inner_steps": 10, "support_size": 100}),
     "alpaca": Network("alpaca", settings={"meta_lr": 3e-3, "support_size": 100}),
     "grbal": Network(
-        "grbal", settings={"inner_lr": 0.1, "inner_steps": 1, "support_size": 32, "query_size": 16}
+        "grbal",
+        settings={
+            "inner_lr": 0.01,
+            "inner_steps": 10,
+            "support_size": 32,
+            "query_size": 16,
+            "meta_lr": 2e-3,
+        },
     ),
     "rebal": Network("rebal", settings={"support_size": 32, "query_size": 16, "meta_lr": 3e-3}),
-    "mb": Network("supervised"),
+    "mb": Network("supervised", settings={"meta_lr": 2e-3}),
 }
 """Networks of the meta-model by the name of the adapter that uses them."""
 
