@@ -86,9 +86,7 @@ def measure(iterations: int) -> dict:
         "loop_autograd": (2, lambda: timed(lambda: looped(auto, support, query, True), few)),
     }
     trainer.meta_train(20, verbose=False)  # compiles
-    found: dict[str, list[float]] = {
-        name: [] for name in ("training", "training, processor time", *works)
-    }
+    found: dict[str, list[float]] = {name: [] for name in ("training", "training, processor time", *works)}
     for _ in range(ROUNDS):
         for name, (threads, work) in works.items():
             torch.set_num_threads(threads)
