@@ -18,6 +18,7 @@ def controller() -> None:
     from .dynamics.residual import OUTPUTS, ResidualWeights
     from .mppi.config import MPPIConfig
     from .mppi.controller import MPPIController
+    from .mppi.critics import CRITICS, make_critics
 
     taps = 2
     for hidden in ((), (4,), (4, 4)):
@@ -35,6 +36,8 @@ def controller() -> None:
         for knots in (0, 4):
             config = MPPIConfig(batch_size=8, time_steps=8, noise_knots=knots)
             MPPIController(config, VelocityLimits(), seed=0).warm_up(weights)
+    config = MPPIConfig(batch_size=8, time_steps=8)
+    MPPIController(config, VelocityLimits(), seed=0, critics=make_critics(CRITICS, {})).warm_up(weights)
 
 
 def simulation() -> None:

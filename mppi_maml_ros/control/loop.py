@@ -15,11 +15,14 @@ from typing import Protocol
 import attrs
 import numpy as np
 
+from ..core import se2
 from ..core.angles import wrap
 from ..core.command_history import CommandHistory
 from ..core.errors import InvalidPathError, InvalidValueError, NoValidControlError
 from ..core.types import Odometry, VelocityLimits
 from ..dynamics.features import MAX_DELAY_TAPS
+from ..mppi.costmap import Costmap
+from ..mppi.critics import Scene
 from ..references.path import PathProfile, PathReference
 from ..safety.checks import ClockCheck, ClockEvent, OdometryChecks, OdometryTolerances, Reason, Verdict
 from ..safety.codes import Code, State
@@ -33,13 +36,16 @@ REFERENCES = ("plan", "circle", "figure8", "sine", "straight")
 _LATE = 1.2  # periods; a longer cycle is late
 _OVERRUN = 2.0  # periods; a longer one has missed a tick
 _FARTHEST_PREDICTION = 4.0  # model_dt; older odometry is moved ahead by no more than this
+_CONTACT_MARGIN = 0.2  # [s] on top of the time to stop, within which a trajectory must be free
 _FAR_HYSTERESIS = 0.9  # of far_from_path; nearer than that the robot is back
 
 
 class Mppi(Protocol):
     """What the loop needs of a controller; see ``mppi.controller``."""
 
-    def compute_control(self, state, reference, history, last_command, weights, elapsed): ...
+    def compute_control(self, state, reference, history, last_command, weights, elapsed, scene): ...
+
+    def first_contact(self, state, history, weights, costmap) -> float: ...
 
     def predict(self, state, history, duration, weights): ...
 
@@ -115,7 +121,10 @@ class ControlConfig:
             still, for this long.
         desired_speed: on a path [m/s].
         deceleration: towards the goal and cusps of a path [m/s^2]; None: half of the limit.
+        approach_time: towards them the speed is at most the distance left divided by this [s].
+        open_loop: predict from the commanded velocity in place of the measured one.
         xy_goal_tolerance, yaw_goal_tolerance: the goal is reached within these.
+        stateful: once the position was reached, turning to the goal's heading may leave it.
         far_from_path: a robot farther away is stopped.
         movement_time_allowance: longest time of trying without progress on a path.
         required_movement: what counts as progress along it.
@@ -148,6 +157,9 @@ class ControlConfig:
     clock_pause: float = _seconds(0.5)
     desired_speed: float = _seconds(0.5)
     deceleration: float | None = None
+    approach_time: float = 0.8
+    open_loop: bool = False
+    stateful: bool = True
     xy_goal_tolerance: float = _seconds(0.25)
     yaw_goal_tolerance: float = _seconds(0.25)
     far_from_path: float = _seconds(2.0)
@@ -194,6 +206,7 @@ class ControlConfig:
             reverse_speed=-limits.vx_min,
             wz_max=limits.wz_max,
             deceleration=-0.5 * limits.ax_min if self.deceleration is None else self.deceleration,
+            approach_time=self.approach_time,
         )
 
 
@@ -289,7 +302,7 @@ class ControlLoop:
         )
         self._limiter = VelocityLimiter(config.limits, max_dt=2.0 * config.period)
         self._history = CommandHistory()
-        self._goal = GoalChecker(config.xy_goal_tolerance, config.yaw_goal_tolerance)
+        self._goal = GoalChecker(config.xy_goal_tolerance, config.yaw_goal_tolerance, config.stateful)
         self._progress = ProgressChecker(config.movement_time_allowance, config.required_movement)
 
         self._odometry: Odometry | None = None
@@ -297,7 +310,11 @@ class ControlLoop:
         self._publishers = 1
         self._remark: _Halt | None = None
 
+        self._costmap: Costmap | None = None
         self._path: PathReference | None = None
+        self._path_frame = config.odom_frame
+        self._path_origin = np.zeros(3)  # of the path's frame, in that of odometry
+        self._frame_origins = {config.odom_frame: np.zeros(3)}
         self._path_fault: str | None = None
         self._replaced_remaining: float | None = None
         self._far = False
@@ -317,6 +334,31 @@ class ControlLoop:
         self._cycles = self._late = 0
         self._overruns = self._on_time = 0
         self._overrun: str | None = None
+
+    def reconfigure(self, config: ControlConfig) -> None:
+        """Other thresholds from the next tick on; path, progress and faults stay.
+
+        Model, reference, horizon and frames are those of the beginning.
+        """
+        kept = ("model", "reference", "reference_origin", "time_steps", "model_dt")
+        kept += ("odom_frame", "base_frame", "delay_taps")
+        config = attrs.evolve(config, **{name: getattr(self._config, name) for name in kept})
+        profile = config.path_profile()
+        self._config = config
+        self._limiter.configure(config.limits, 2.0 * config.period)
+        self._checks.configure(config.tolerances())
+        self._clock.configure(config.clock_jump, config.clock_pause)
+        self._watchdog.configure(
+            config.odom_timeout, config.odom_timeout + config.max_odometry_age, config.resume_after
+        )
+        self._goal.configure(config.xy_goal_tolerance, config.yaw_goal_tolerance, config.stateful)
+        self._progress.configure(config.movement_time_allowance, config.required_movement)
+        if profile != self._profile and self._path is not None:
+            path = PathReference(self._path.poses, profile)
+            if self._path.started:
+                path.resume(self._path.progress)
+            self._path = path
+        self._profile = profile
 
     # What comes in
 
@@ -373,11 +415,39 @@ class ControlLoop:
                 self._watchdog.trip(verdict.code, verdict.message, steady_time)
         return verdict
 
+    def handle_costmap(self, frame_id: str, costmap: Costmap | None) -> str:
+        """Take an occupancy grid, or None for no obstacles, in place of the one before.
+
+        Args:
+            frame_id: frame of the grid: that of odometry, or that of the path.
+
+        Returns:
+            Why it was rejected; empty when it was not.
+        """
+        if costmap is not None and frame_id != self._config.odom_frame:
+            return f"the costmap is in frame {frame_id!r}, expected {self._config.odom_frame!r}"
+        self._costmap = costmap
+        return ""
+
+    def set_path_origin(self, frame_id: str, origin) -> None:
+        """Where the frame of paths lies in that of odometry now; a path keeps its progress meanwhile.
+
+        Args:
+            frame_id: frame in which paths may come from now on, besides that of odometry.
+            origin: its pose (x, y, yaw) in the frame of odometry [m, m, rad].
+        """
+        origin = np.array(origin, dtype=float)
+        if origin.shape != (3,) or not np.isfinite(origin).all():
+            raise InvalidValueError(f"the origin of frame {frame_id!r} must be three finite numbers")
+        self._frame_origins[frame_id] = origin
+        if frame_id == self._path_frame:
+            self._path_origin = origin
+
     def handle_path(self, frame_id: str, poses) -> str:
         """Take a path to follow in place of the one before; the robot stops if it cannot be followed.
 
         Args:
-            frame_id: frame of the poses.
+            frame_id: frame of the poses: that of odometry, or one that :meth:`set_path_origin` told of.
             poses: (x [m], y [m], yaw [rad]), shape (M, 3).
 
         Returns:
@@ -386,12 +456,14 @@ class ControlLoop:
         if self._figure is not None:
             return f"paths are not followed, the reference is {self._config.reference}"
         try:
-            if frame_id != self._config.odom_frame:
+            origin = self._frame_origins.get(frame_id)
+            if origin is None:
                 raise InvalidPathError(f"path is in frame {frame_id!r}, expected {self._config.odom_frame!r}")
             path = PathReference(poses, self._profile)
         except InvalidPathError as error:
             self._path, self._path_fault = None, str(error)
             return self._path_fault
+        self._path_frame, self._path_origin = frame_id, origin
         self._replace_path(path)
         return ""
 
@@ -585,12 +657,18 @@ class ControlLoop:
         ahead = min(max(now - self._odometry.stamp, 0.0), _FARTHEST_PREDICTION * config.model_dt)
         state = _finite_state(self._mppi.predict(self._odometry.state, history, ahead, weights))
         found["predicted_pose"] = state[:3].copy()
+        if config.open_loop:
+            state[3:] = self._limiter.last
 
+        goal, remaining = None, math.inf
         if self._figure is not None:
             window = self._figure_window(now, state)
             halt = None
         else:
-            window, halt = self._path_window(state, dt)
+            window, halt = self._path_window(np.concatenate([self._in_path_frame(state[:3]), state[3:]]), dt)
+            if window is not None:
+                window = self._in_odom_frame(window)
+            goal, remaining = self._in_odom_frame(self._path.goal), self._path.remaining
         if window is not None:
             found["reference"] = window[0].copy()
             found["tracking_error"] = math.hypot(window[0, 0] - state[0], window[0, 1] - state[1])
@@ -601,10 +679,14 @@ class ControlLoop:
         if self._rewarm or not self._running:
             self._mppi.reset()
             self._rewarm = False
+        scene = Scene(goal=goal, remaining=remaining, costmap=self._costmap)
         for attempt in range(config.retry_attempt_limit + 1):
             try:
-                result = self._mppi.compute_control(state, window, history, self._limiter.last, weights, dt)
+                result = self._mppi.compute_control(
+                    state, window, history, self._limiter.last, weights, dt, scene
+                )
                 command = _finite_command(result.command)
+                self._validate(state, history, weights)
                 break
             except NoValidControlError as error:
                 self._mppi.reset()
@@ -614,6 +696,21 @@ class ControlLoop:
         if with_trajectory:
             found["trajectory"] = self._mppi.optimal_trajectory(state, history, weights)
         return None
+
+    def _in_path_frame(self, pose: np.ndarray) -> np.ndarray:
+        return se2.to_body(pose, self._path_origin) if self._path_origin.any() else pose
+
+    def _in_odom_frame(self, poses: np.ndarray) -> np.ndarray:
+        return se2.compose(self._path_origin, poses) if self._path_origin.any() else poses
+
+    def _validate(self, state, history, weights) -> None:
+        """Refuse a trajectory that touches an obstacle before the robot could stop."""
+        if self._costmap is None or self._costmap.empty:
+            return
+        contact = self._mppi.first_contact(state, history, weights, self._costmap)
+        speed = max(abs(state[3]), abs(self._limiter.last[0]))
+        if contact <= speed / -self._config.limits.ax_min + _CONTACT_MARGIN:
+            raise NoValidControlError(f"the chosen trajectory touches an obstacle in {contact:.2f} s")
 
     def _figure_window(self, now: float, state: np.ndarray) -> np.ndarray:
         if self._anchored is None:

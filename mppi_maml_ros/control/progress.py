@@ -11,22 +11,29 @@ from ..core.errors import InvalidValueError
 
 
 class GoalChecker:
-    """Says when the goal is reached; stateful: a position once reached need not be held while turning.
+    """Says when the goal is reached.
 
     Args:
         xy_goal_tolerance: on the position, and on the rest of the path [m].
         yaw_goal_tolerance: on the heading [rad].
+        stateful: a position once reached need not be held while turning to the heading.
     """
 
-    def __init__(self, xy_goal_tolerance: float = 0.25, yaw_goal_tolerance: float = 0.25):
+    def __init__(
+        self, xy_goal_tolerance: float = 0.25, yaw_goal_tolerance: float = 0.25, stateful: bool = True
+    ):
+        self.configure(xy_goal_tolerance, yaw_goal_tolerance, stateful)
+        self.reset()
+
+    def configure(self, xy_goal_tolerance: float, yaw_goal_tolerance: float, stateful: bool) -> None:
+        """Other tolerances; a goal that was reached stays reached."""
         for name, value in (
             ("xy_goal_tolerance", xy_goal_tolerance),
             ("yaw_goal_tolerance", yaw_goal_tolerance),
         ):
             if not (0.0 < value < math.inf):
                 raise InvalidValueError(f"{name} must be finite and above 0, got {value}")
-        self._xy, self._yaw = xy_goal_tolerance, yaw_goal_tolerance
-        self.reset()
+        self._xy, self._yaw, self._stateful = xy_goal_tolerance, yaw_goal_tolerance, stateful
 
     def reset(self) -> None:
         """Another goal."""
@@ -43,6 +50,8 @@ class GoalChecker:
         """
         if math.hypot(pose[0] - goal[0], pose[1] - goal[1]) <= self._xy and remaining <= self._xy:
             self.position_reached = True
+        elif not self._stateful:
+            self.position_reached = False
         if self.position_reached and abs(wrap(pose[2] - goal[2])) <= self._yaw:
             self.reached = True
         return self.reached
@@ -65,6 +74,13 @@ class ProgressChecker:
         required_movement: float = 0.1,
         required_rotation: float = 0.1,
     ):
+        self.configure(movement_time_allowance, required_movement, required_rotation)
+        self.reset()
+
+    def configure(
+        self, movement_time_allowance: float, required_movement: float, required_rotation: float = 0.1
+    ) -> None:
+        """Other thresholds; the time spent so far counts on."""
         for name, value in (
             ("movement_time_allowance", movement_time_allowance),
             ("required_movement", required_movement),
@@ -74,7 +90,6 @@ class ProgressChecker:
                 raise InvalidValueError(f"{name} must be finite and above 0, got {value}")
         self._allowance = movement_time_allowance
         self._movement, self._rotation = required_movement, required_rotation
-        self.reset()
 
     def reset(self) -> None:
         """Another goal, or another try."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Protocol
 
 import attrs
@@ -15,6 +16,9 @@ from ..dynamics.residual import ResidualWeights, open_loop, step
 from ..dynamics.rollout import Tracking, Trajectories, rollout
 from . import kernels
 from .config import MPPIConfig
+from .costmap import Costmap
+from .critics import Critic, Rollouts, Scene
+from .critics.obstacles import Obstacles
 from .sampling import NoiseSource, Sampler, batch_width
 
 
@@ -55,6 +59,7 @@ class MPPIController:
         limits: velocity and acceleration limits, respected by every rollout.
         seed: of the sampler.
         noise_source: what the samples are drawn from; None for :class:`.sampling.Sampler`.
+        critics: judge the rollouts besides their distance to the reference and their effort.
     """
 
     def __init__(
@@ -63,9 +68,11 @@ class MPPIController:
         limits: VelocityLimits,
         seed: int,
         noise_source: NoiseSource | None = None,
+        critics: tuple[Critic, ...] = (),
     ):
         self.config = config
         self.limits = limits
+        self.critics = critics
         self._sampler = noise_source or Sampler(config, seed)
         self._samples = batch_width(config.batch_size)
         steps, samples = config.time_steps, self._samples
@@ -102,6 +109,7 @@ class MPPIController:
         last_command,
         weights: ResidualWeights | RolloutModel | None,
         elapsed: float | None = None,
+        scene: Scene | None = None,
     ) -> MPPIResult:
         """Choose the command to hold from now on.
 
@@ -114,6 +122,7 @@ class MPPIController:
             weights: residual snapshot, or another model; None for the kinematic prior.
             elapsed: time since the previous call [s], by which the warm start moves on;
                 None for model_dt.
+            scene: goal and obstacles, for the critics.
 
         Raises:
             InvalidValueError: an argument is not finite or has the wrong shape.
@@ -150,10 +159,9 @@ class MPPIController:
                 self._effort, self._rate, self._commands, self._costs,
             )  # fmt: skip
             if residual:
-                rollout(
-                    weights, state[3:5], past, self._commands, c.model_dt, None, self._tracking, self._costs
-                )
-                self._rolled = (weights, state[3:5], past)
+                t = self._kept() if self.critics else None
+                rollout(weights, state[3:5], past, self._commands, c.model_dt, t, self._tracking, self._costs)
+                self._rolled = None if self.critics else (weights, state[3:5], past)
             else:
                 t = self._kept()
                 weights.rollout(state, past, self._commands, c.model_dt, t)
@@ -161,6 +169,8 @@ class MPPIController:
                     t.x, t.y, t.yaw, self._tracking.target, self._tracking.weight, self._costs
                 )
                 self._rolled = None
+            if self.critics:
+                self._criticise(t, state, last, scene or Scene())
             lowest = kernels.softmax_weights(self._costs, c.temperature, self._weights)
             if not np.isfinite(lowest):
                 raise NoValidControlError("every rollout cost is NaN or infinite")
@@ -175,6 +185,23 @@ class MPPIController:
             cost=float(lowest),
             effective_samples=float(1.0 / np.dot(self._weights, self._weights)),
         )
+
+    def _criticise(self, t: Trajectories, state, last, scene: Scene) -> None:
+        rollouts = Rollouts(
+            x=t.x,
+            y=t.y,
+            yaw=t.yaw,
+            v=t.v,
+            omega=t.omega,
+            commands=self._commands,
+            state=state,
+            target=self._tracking.target.astype(float),
+            last_command=last,
+            scene=scene,
+            model_dt=self.config.model_dt,
+        )
+        for critic in self.critics:
+            critic.add_to(self._costs, rollouts)
 
     def _history(self, history, weights) -> np.ndarray:
         taps = weights.delay_taps if weights is not None else 0
@@ -228,6 +255,21 @@ class MPPIController:
         past = self._history(history, weights).astype(float)
         return open_loop(model, np.asarray(state, dtype=float), self._sequence.astype(float), past)[:, :3]
 
+    def first_contact(self, state, history, weights, costmap: Costmap) -> float:
+        """When the chosen sequence first brings the footprint nearer to an obstacle than it may be [s].
+
+        The footprint is that of the critic ``obstacles``; infinite without it, and when there is no
+        contact. A robot that is in contact already may move as long as that does not bring it nearer.
+        """
+        radius = next((c.footprint_radius for c in self.critics if isinstance(c, Obstacles)), None)
+        if radius is None:
+            return math.inf
+        poses = self.optimal_trajectory(state, history, weights)
+        clearance = costmap.distance_at(poses[:, 0], poses[:, 1]) - radius
+        now = float(costmap.distance_at(state[0], state[1])) - radius
+        touching = np.flatnonzero(clearance < min(now, 0.0))
+        return (touching[0] + 1) * self.config.model_dt if len(touching) else math.inf
+
     def candidates(self, state, count: int) -> tuple[np.ndarray, np.ndarray]:
         """Every (batch_size / count)-th rollout of the last step and its cost.
 
@@ -247,8 +289,13 @@ class MPPIController:
     def warm_up(self, weights: ResidualWeights | None = None) -> None:
         """Compile every kernel and touch all memory, so that the first step is as fast as the rest."""
         reference = np.zeros((self.config.time_steps + 1, 3))
+        wall = Costmap(np.eye(8, dtype=np.int8) * 100, 0.5, (0.0, -1.0))
+        scene = Scene(goal=np.ones(3), remaining=0.2, costmap=wall)
+        past = np.zeros((MAX_DELAY_TAPS, 2))
         for model in (None, weights):
-            self.compute_control(np.zeros(5), reference, np.zeros((MAX_DELAY_TAPS, 2)), np.zeros(2), model)
+            self.compute_control(np.zeros(5), reference, past, np.zeros(2), model, None, scene)
+            if self.critics:
+                self.first_contact(np.zeros(5), past, model, wall)
         self.reset()
 
 

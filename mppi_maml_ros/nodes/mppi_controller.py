@@ -15,7 +15,7 @@ from collections.abc import Mapping
 import attrs
 import numpy as np
 from geometry_msgs.msg import Twist, TwistStamped
-from nav_msgs.msg import Odometry, Path
+from nav_msgs.msg import OccupancyGrid, Odometry, Path
 from rclpy.duration import Duration
 from std_srvs.srv import Trigger
 from visualization_msgs.msg import MarkerArray
@@ -26,6 +26,7 @@ from ..core.types import VelocityLimits
 from ..dynamics.features import MAX_DELAY_TAPS, feature_size, input_size
 from ..dynamics.residual import OUTPUTS, ResidualWeights
 from ..mppi import MPPIConfig, MPPIController
+from ..mppi.critics import CRITICS, Critic, make_critics
 from ..msg import ControllerStatus
 from ..references.figures import FIGURES, Figure
 from ..ros import conversions as to
@@ -36,6 +37,7 @@ from ..ros.executor import run
 from ..ros.frames import FrameLatch
 from ..ros.parameters import Declared, Parameters
 from ..ros.publishers import Allowance, LivePublishers
+from ..ros.transforms import Transforms
 from ..ros.weights import SwapError, check_corrections, read_weights
 from ..safety.codes import Code, State
 from ..srv import SwapWeights
@@ -48,16 +50,32 @@ _ODOMETRY_RATE, _ODOMETRY_BURST = 250.0, 10  # messages a second, and at once, t
 _WAITING = (State.WAITING_FOR_ODOMETRY, State.WAITING_FOR_PLAN)
 
 
+def _critic_parameters(name: str) -> tuple[Declared, ...]:
+    return tuple(
+        Declared(
+            f"{name}.{field.name}",
+            field.default,
+            field.metadata["description"],
+            field.metadata["unit"],
+            field.metadata["low"],
+            field.metadata["high"],
+            dynamic=True,
+        )
+        for field in attrs.fields(CRITICS[name])
+    )
+
+
 def _mppi(name: str, description: str, low=None, high=None, unit: str = "", dynamic: bool = True) -> Declared:
     return Declared(name, getattr(_MPPI, name), description, unit, low, high, dynamic=dynamic)
 
 
 def _control(name: str, description: str, low=None, high=None, unit: str = "", **options) -> Declared:
+    options = {"dynamic": True} | options
     return Declared(name, getattr(_CONTROL, name), description, unit, low, high, **options)
 
 
 def _limit(name: str, description: str, low: float, high: float, unit: str) -> Declared:
-    return Declared(name, getattr(_LIMITS, name), description, unit, low, high)
+    return Declared(name, getattr(_LIMITS, name), description, unit, low, high, dynamic=True)
 
 
 MPPI_TABLE = (
@@ -92,8 +110,13 @@ CONTROL_TABLE = (
     _control("controller_frequency", "Control periods a second; at least 1 / model_dt", 2.0, 200.0, "Hz"),
     Declared("model", "residual", "Model to predict with; only residual takes weights", choices=MODELS),
     _control(
-        "delay_taps", "Past commands handed to the model, and most that weights may use", 1, MAX_DELAY_TAPS
+        "delay_taps",
+        "Past commands handed to the model, and most that weights may use",
+        1,
+        MAX_DELAY_TAPS,
+        dynamic=False,
     ),
+    _control("open_loop", "Predict from the commanded velocity in place of the measured one"),
     _control("odom_timeout", "A stop begins within this time after the last good odometry", 0.05, 5.0, "s"),
     _control("max_odometry_age", "Oldest stamp of odometry at its arrival", 0.01, 5.0, "s"),
     _control("resume_after", "Good odometry messages in a row that end such a stop", 1, 100),
@@ -113,13 +136,39 @@ CONTROL_TABLE = (
 PATH_TABLE = (
     _control("desired_speed", "Speed along a path where nothing limits it", 1e-3, 20.0, "m/s"),
     Declared(
-        "deceleration", 0.0, "Towards the goal and cusps of a path; 0: half of ax_min", "m/s^2", 0.0, 100.0
+        "deceleration",
+        0.0,
+        "Towards the goal and cusps of a path; 0: half of ax_min",
+        "m/s^2",
+        0.0,
+        100.0,
+        dynamic=True,
+    ),
+    _control(
+        "approach_time",
+        "Towards them the speed is at most the distance left divided by this; 0: no bound",
+        0.0,
+        10.0,
+        "s",
     ),
     _control("xy_goal_tolerance", "The goal is reached within this distance", 1e-3, 10.0, "m"),
     _control("yaw_goal_tolerance", "And within this angle", 1e-3, 3.2, "rad"),
+    _control("stateful", "A position once reached need not be held while turning to the goal's heading"),
     _control("far_from_path", "A robot farther from its path is stopped", 1e-2, 1000.0, "m"),
     _control("movement_time_allowance", "Longest time without progress along a path", 0.5, 3600.0, "s"),
     _control("required_movement", "What counts as progress", 1e-3, 10.0, "m"),
+)
+
+CRITICS_TABLE = (
+    Declared(
+        "critics",
+        ("obstacles",),
+        "Critics at work, each a file in mppi/critics; their parameters are below their names",
+        element=str,
+        choices=tuple(CRITICS),
+        dynamic=True,
+    ),
+    *(declared for name in CRITICS for declared in _critic_parameters(name)),
 )
 
 REFERENCE_TABLE = (
@@ -186,6 +235,7 @@ TABLE = (
     *CONTROL_TABLE,
     *REFERENCE_TABLE,
     *MPPI_TABLE,
+    *CRITICS_TABLE,
     *LIMITS_TABLE,
     *PATH_TABLE,
     *DYNAMIC_TABLE,
@@ -205,6 +255,7 @@ class Settings:
     mppi: MPPIConfig
     figure: Figure | None
     initial: ResidualWeights | None
+    critics: tuple[Critic, ...] = ()
 
     @classmethod
     def of(cls, values: Mapping) -> Settings:
@@ -249,7 +300,7 @@ class Settings:
                 delay=d["delay"],
                 model_dt=mppi.model_dt,
             )
-        return cls(control, mppi, figure, initial)
+        return cls(control, mppi, figure, initial, make_critics(values["critics"], values))
 
 
 class _Newest:
@@ -296,6 +347,7 @@ class MppiControllerNode(BaseNode):
         self._mppi.warm_up(_typical_weights(control.delay_taps, control.model_dt))
         self._frames = FrameLatch(self._values["odom_frame"], self._values["base_frame"])
         self._early_path: tuple[str, np.ndarray] | None = None
+        self._plan_frame = ""
         self._loop = self._make_loop()
         self._output: ControlOutput | None = None
         self._window = _Window()
@@ -313,6 +365,8 @@ class MppiControllerNode(BaseNode):
         self._allowance = Allowance(_ODOMETRY_RATE, _ODOMETRY_BURST)
         self._live = 0
         self.subscribe(Path, "plan", self._on_path, qos.STATE, raw=True)
+        self.subscribe(OccupancyGrid, "costmap", self._on_costmap, qos.MAP)
+        self._transforms = Transforms.of(self)
         self.serve(SwapWeights, "~/swap_weights", self._on_swap)
         self._swap_service = self.resolve_service_name("~/swap_weights")
         self._offering = 0  # clients of the service in the graph
@@ -329,14 +383,15 @@ class MppiControllerNode(BaseNode):
             },
         )
         self.every(1.0, self._count_publishers)
-        self.every(control.period, self._tick)
+        self._ticker = self.every(control.period, self._tick)
         self.get_logger().info(
             f"{control.model} model, reference {control.reference}, {control.controller_frequency:g} Hz, "
             f"{settings.mppi.batch_size} x {settings.mppi.time_steps} rollouts"
         )
 
     def _make_mppi(self) -> MPPIController:
-        return MPPIController(self._settings.mppi, self._settings.control.limits, self._values["seed"])
+        s = self._settings
+        return MPPIController(s.mppi, s.control.limits, self._values["seed"], critics=s.critics)
 
     def _make_loop(self) -> ControlLoop:
         frames = {"odom_frame": self._frames.odom_frame, "base_frame": self._frames.base_frame}
@@ -345,8 +400,13 @@ class MppiControllerNode(BaseNode):
 
     def _reconfigure(self, changed: set[str]) -> None:
         self._settings = Settings.of(self._values)
-        if changed & set(_names(MPPI_TABLE)):
+        if changed & set(_names((*MPPI_TABLE, *LIMITS_TABLE))):
             self._mppi.controller = self._make_mppi()
+        self._mppi.controller.critics = self._settings.critics
+        self._loop.reconfigure(self._settings.control)
+        if "controller_frequency" in changed:
+            self.destroy_timer(self._ticker)
+            self._ticker = self.every(self._settings.control.period, self._tick)
         self.get_logger().info(f"changed: {', '.join(sorted(changed))}")
 
     def _warn_of_speed(self) -> None:
@@ -398,10 +458,37 @@ class MppiControllerNode(BaseNode):
             self._early_path = (frame, poses)
 
     def _follow(self, frame: str, poses: np.ndarray) -> None:
-        self._early_path = None
+        self._early_path, self._plan_frame = None, frame
+        self._follow_transform()
         rejected = self._loop.handle_path(frame, poses)
         if rejected:
             self.get_logger().error(f"plan refused: {rejected}", throttle_duration_sec=1.0)
+
+    def _on_costmap(self, message: OccupancyGrid) -> None:
+        try:
+            costmap = to.read_costmap(message)
+            origin = self._origin_of(message.header.frame_id)
+            if origin is not None:
+                costmap = costmap.moved(origin)
+                rejected = self._loop.handle_costmap(self._frames.odom_frame, costmap)
+            else:
+                rejected = self._loop.handle_costmap(message.header.frame_id, costmap)
+        except InvalidValueError as error:
+            rejected = str(error)
+        if rejected:
+            self.get_logger().error(f"costmap refused: {rejected}", throttle_duration_sec=1.0)
+
+    def _origin_of(self, frame: str) -> np.ndarray | None:
+        """Pose of a frame in that of odometry by tf; None where tf does not know it, or is not there."""
+        if not frame or frame == self._frames.odom_frame or self._transforms is None:
+            return None
+        return self._transforms.pose(self._frames.odom_frame, frame)
+
+    def _follow_transform(self) -> None:
+        """A path in another frame moves with that frame: map against odom, when localisation corrects."""
+        origin = self._origin_of(self._plan_frame)
+        if origin is not None:
+            self._loop.set_path_origin(self._plan_frame, origin)
 
     def _on_swap(self, request: SwapWeights.Request, response: SwapWeights.Response) -> SwapWeights.Response:
         try:
@@ -457,6 +544,7 @@ class MppiControllerNode(BaseNode):
         now, steady = self.now(), self.steady_now()
         stamp = to.to_stamp(now)
         self._expire_weights(steady)
+        self._follow_transform()
         try:
             output = self._loop.tick(now, steady, self._path_publisher.get_subscription_count() > 0)
         except Exception as error:  # noqa: BLE001 - whatever fails, a zero goes out in this period

@@ -60,6 +60,8 @@ class PathProfile:
             direction of travel.
         wz_max: yaw rate limit, of which curves may use 80 % [rad/s].
         deceleration: towards the goal and the cuts [m/s^2].
+        approach_time: the speed is at most the distance to goal or cut divided by this [s]; four times
+            the robot's lag or more lets it come to rest there without going too far. 0: no such bound.
         resolution: poses nearer to each other along the path are thinned out [m].
         search_distance: how far ahead of the last progress the robot is looked for [m].
         turn_tolerance: a cut is reached within this distance of it [m].
@@ -69,6 +71,7 @@ class PathProfile:
     reverse_speed: float = attrs.field(default=0.35, converter=float, validator=_not_negative)
     wz_max: float = attrs.field(default=1.9, converter=float, validator=_above_zero)
     deceleration: float = attrs.field(default=1.0, converter=float, validator=_above_zero)
+    approach_time: float = attrs.field(default=1.0, converter=float, validator=_not_negative)
     resolution: float = attrs.field(default=0.02, converter=float, validator=_resolution)
     search_distance: float = attrs.field(default=1.0, converter=float, validator=_above_zero)
     turn_tolerance: float = attrs.field(default=0.1, converter=float, validator=_above_zero)
@@ -85,13 +88,16 @@ class PathReference:
             contradict the direction of travel they are ignored, but for the last one, the goal's.
         profile: how to drive it.
 
+    Attributes:
+        poses: as given.
+
     Raises:
         InvalidPathError: no pose, a pose that is not finite or absurdly far, or another shape.
     """
 
     def __init__(self, poses, profile: PathProfile = PathProfile()):
         self._profile = profile
-        poses = _validated(poses)
+        poses = self.poses = _validated(poses)
         self._goal = np.array([poses[-1, 0], poses[-1, 1], wrap(poses[-1, 2])])
         self._vertices, self._arc = _thinned(poses, profile.resolution)
         self._length = float(self._arc[-1])
@@ -104,6 +110,19 @@ class PathReference:
         self._s: float | None = None
         self._stop = 0
         self._found: tuple[tuple[float, float], float, float] | None = None
+
+    def resume(self, progress: float) -> None:
+        """Go on ``progress`` [m] along the path, as when a path is made anew with another profile."""
+        if self._length > 0.0 and progress > 0.0:
+            self._s = min(progress, self._length)
+            self._section = self._build_section(self._s)
+            self._stop = int(np.searchsorted(self._section.stops[:-1], self._s, side="right"))
+            self._found = None
+
+    @property
+    def started(self) -> bool:
+        """The robot has been looked for on the path."""
+        return self._s is not None
 
     @property
     def goal(self) -> np.ndarray:
@@ -318,7 +337,12 @@ class _Section:
         # v(s)^2 <= v(s')^2 + 2 a (s' - s) for every s' ahead: one running minimum from the end.
         rise = 2.0 * profile.deceleration * (self.s - self.s[0])
         squared = np.minimum.accumulate((speed**2 + rise)[::-1])[::-1] - rise
-        speed = np.sqrt(np.maximum(squared, _MIN_SPEED**2))
+        speed = np.sqrt(np.maximum(squared, 0.0))
+        if profile.approach_time > 0.0:
+            stops = self.stops if self.is_last else self.stops[:-1]
+            left = np.append(stops, np.inf)[np.searchsorted(stops, self.s)] - self.s
+            speed = np.minimum(speed, left / profile.approach_time)
+        speed = np.maximum(speed, _MIN_SPEED)
         return np.concatenate([[0.0], np.cumsum(2.0 * self._ds / (speed[:-1] + speed[1:]))])
 
     def at(self, s, low: float, high: float) -> np.ndarray:

@@ -8,14 +8,15 @@ import time
 import numpy as np
 from builtin_interfaces.msg import Time
 from geometry_msgs.msg import Point, Pose, PoseStamped, Quaternion, Twist, TwistStamped, Vector3
-from nav_msgs.msg import Odometry, Path
+from nav_msgs.msg import OccupancyGrid, Odometry, Path
 from rclpy.clock import Clock
 from rclpy.serialization import deserialize_message
 from std_msgs.msg import ColorRGBA, Header
 from visualization_msgs.msg import Marker, MarkerArray
 
 from ..core.angles import quaternion_from_yaw, yaw_from_quaternion
-from ..core.errors import InvalidPathError
+from ..core.errors import InvalidPathError, InvalidValueError
+from ..mppi.costmap import Costmap
 
 MAX_IRREGULAR_POSES = 10_000  # poses of a path that can only be read one by one
 
@@ -204,9 +205,27 @@ def _aligned(offset: int, to: int) -> int:
     return (offset + to - 1) // to * to
 
 
+def read_costmap(message: OccupancyGrid) -> Costmap:
+    """An occupancy grid as a costmap, in the grid's frame.
+
+    Raises:
+        InvalidValueError: the size does not fit the data, or is not allowed.
+    """
+    info, origin = message.info, message.info.origin
+    data = np.asarray(message.data, dtype=np.int8)
+    if data.size != info.width * info.height:
+        raise InvalidValueError(f"data must have {info.width} x {info.height} cells, got {data.size}")
+    place = (origin.position.x, origin.position.y, yaw_of(origin))
+    return Costmap(data.reshape(info.height, info.width), info.resolution, place)
+
+
 def yaw_of(pose: Pose) -> float:
     """Heading of a pose [rad]."""
-    q = pose.orientation
+    return yaw_of_quaternion(pose.orientation)
+
+
+def yaw_of_quaternion(q: Quaternion) -> float:
+    """Heading of an orientation [rad]."""
     return yaw_from_quaternion(q.x, q.y, q.z, q.w)
 
 

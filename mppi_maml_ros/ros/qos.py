@@ -50,6 +50,10 @@ TRUTH = _profile(500, ReliabilityPolicy.RELIABLE, DurabilityPolicy.TRANSIENT_LOC
 transient local durability; nobody has to."""
 
 
+MAP = _profile(1, ReliabilityPolicy.RELIABLE, DurabilityPolicy.TRANSIENT_LOCAL)
+"""Maps and costmaps, of which the newest waits for who comes late."""
+
+
 def mismatches(node: Node, endpoints: Iterable[Publisher | Subscription]) -> list[str]:
     """Endpoints on our topics that can never talk to ours, one sentence each.
 

@@ -150,6 +150,11 @@ class OdometryChecks:
         self._warned_zero_stamp = False
         self.reset()
 
+    def configure(self, tolerances: OdometryTolerances) -> None:
+        """Other tolerances from the next message on."""
+        self._tolerances = tolerances
+        self._teleports = collections.deque(self._teleports, maxlen=tolerances.teleport_limit)
+
     def reset(self) -> None:
         """Forget the past samples, as after a jump of the clock; the counters stay."""
         self._last: Odometry | None = None
@@ -314,6 +319,10 @@ class ClockCheck:
         self._now: float | None = None
         self._paused = False
         self._jump = 0.0
+
+    def configure(self, jump_forward: float, pause: float) -> None:
+        """Other thresholds from the next look on."""
+        self._jump_forward, self._pause = jump_forward, pause
 
     @property
     def paused(self) -> bool:

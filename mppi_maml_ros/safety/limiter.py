@@ -38,6 +38,10 @@ class VelocityLimiter:
         """The newest command is an exact zero."""
         return self._v == 0.0 and self._omega == 0.0
 
+    def configure(self, limits: VelocityLimits, max_dt: float) -> None:
+        """Other limits from now on; the command in force stays and is brought within them."""
+        self._limits, self._max_dt = limits, max_dt
+
     def limit(self, command, dt: float) -> np.ndarray:
         """The command nearest to ``command`` that may follow the last one ``dt`` [s] later.
 

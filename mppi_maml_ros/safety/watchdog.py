@@ -83,6 +83,12 @@ class OdometryWatchdog:
         self._tripped_at = self._resumed_at = -math.inf
         self._forget(Code.NONE, "")
 
+    def configure(self, timeout: float, stamp_timeout: float, resume_count: int) -> None:
+        """Other thresholds from the next check on; what is alive stays so if it meets them."""
+        self._timeout, self._stamp_timeout, self._resume_count = timeout, stamp_timeout, resume_count
+        self._resume_gap = 0.6 * timeout
+        self._explains_for = max(self._min_cycle, timeout)
+
     def _forget(self, code: Code, reason: str) -> None:
         self._good = 0
         self._received_at = -math.inf

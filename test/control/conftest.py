@@ -34,7 +34,7 @@ class FakeMppi:
         pose = se2.integrate(state[:3], np.array([history[0, 0], 0.0, history[0, 1]]), duration)
         return np.concatenate([pose, state[3:]])
 
-    def compute_control(self, state, reference, history, last_command, weights, elapsed):
+    def compute_control(self, state, reference, history, last_command, weights, elapsed, scene=None):
         self.calls.append(("compute", weights, elapsed, history.copy()))
         if self.override is not None:
             return self.override(state, reference)

@@ -1,0 +1,19 @@
+"""Drives where the model knows the robot."""
+
+from __future__ import annotations
+
+import attrs
+import numpy as np
+
+from .base import Critic, Rollouts, power, weight
+
+
+@attrs.frozen
+class Uncertainty(Critic):
+    """Mean standard deviation of the predicted velocity [m/s], of models that tell it."""
+
+    cost_weight: float = weight(5.0)
+    cost_power: int = power()
+
+    def value(self, r: Rollouts) -> np.ndarray | None:
+        return None if r.uncertainty is None else r.uncertainty.mean(axis=0)
