@@ -11,11 +11,13 @@ from pathlib import Path
 import click
 
 from . import __version__
+from .bag_commands import live, record, report
 from .experiments.compare_command import compare
 from .experiments.meta_compare_command import meta_compare
 from .experiments.meta_train_command import meta_train
 from .experiments.mujoco_study_command import mujoco_study
 from .experiments.options import REFERENCES, duration_option, folder_option, seed_option
+from .experiments.path_study_command import path_study
 from .experiments.prediction_command import prediction_study
 from .experiments.sinusoid_command import sinusoid
 
@@ -152,6 +154,9 @@ cli.add_command(mujoco_study)
 cli.add_command(meta_compare)
 cli.add_command(meta_train)
 cli.add_command(sinusoid)
+cli.add_command(path_study)
+for _command in (record, report, live):
+    cli.add_command(_command)
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -157,7 +157,7 @@ class ControlConfig:
     clock_pause: float = _seconds(0.5)
     desired_speed: float = _seconds(0.5)
     deceleration: float | None = None
-    approach_time: float = 0.8
+    approach_time: float = 0.0
     open_loop: bool = False
     stateful: bool = True
     xy_goal_tolerance: float = _seconds(0.25)
@@ -491,8 +491,14 @@ class ControlLoop:
         self._reset_requested = True
 
     def shutdown(self) -> None:
-        """From now on ramp to zero and stay there."""
+        """From now on ramp to zero and stay there, until :meth:`resume`."""
         self._shutdown = True
+
+    def resume(self) -> None:
+        """Control again after :meth:`shutdown`."""
+        if self._shutdown:
+            self._shutdown = False
+            self.request_reset()
 
     @property
     def counters(self) -> dict[str, int]:

@@ -155,6 +155,7 @@ def drive(seed: int, mppi: MPPIConfig | None = None, critics=CRITICS, **changes)
                 "xy_goal_tolerance": 0.05,
                 "yaw_goal_tolerance": 0.06,
                 "desired_speed": 0.5,
+                "approach_time": 0.8,
                 "time_steps": mppi.time_steps,
             }
             | changes
@@ -258,3 +259,35 @@ def write(folder: Path, rows: list[dict]) -> dict:
     }
     (folder / "path_summary.json").write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
     return summary
+
+
+def draw(file: Path, drives: list[Drive]) -> None:
+    """All drives over the walls, as PNG."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    grid, origin = occupancy()
+    figure = Figure(figsize=(10, 6), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots()
+    rows, columns = grid.shape
+    extent = (origin[0], origin[0] + columns * RESOLUTION, origin[1], origin[1] + rows * RESOLUTION)
+    axes.imshow(grid, cmap="Greys", vmin=0, vmax=150, origin="lower", extent=extent)
+    path = recorded_path()
+    axes.plot(path[:, 0], path[:, 1], "k--", lw=1.0, label="path")
+    for result in drives:
+        colour = "#2a7f62" if result.success else "#c44e52"
+        axes.plot(result.states[:, 0], result.states[:, 1], color=colour, lw=0.8, alpha=0.7)
+        axes.plot(*result.states[0, :2], "o", color=colour, ms=3)
+    goal = path[-1]
+    axes.annotate(
+        "",
+        (goal[0] + 0.3 * math.cos(goal[2]), goal[1] + 0.3 * math.sin(goal[2])),
+        goal[:2],
+        arrowprops={"arrowstyle": "->", "color": "#c44e52", "lw": 2},
+    )
+    axes.set(aspect="equal", xlabel="x [m]", ylabel="y [m]", xlim=(-0.8, 6.0), ylim=(-0.9, 2.9))
+    axes.set_title(
+        f"{sum(d.success for d in drives)} of {len(drives)} starts: within tolerance, no wall touched"
+    )
+    figure.savefig(file, dpi=110)

@@ -28,8 +28,8 @@ from ..core.types import VelocityLimits
 from ..msg import AdaptationStatus, ControllerStatus
 from ..ros import conversions as to
 from ..ros import qos
-from ..ros.base import BaseNode
-from ..ros.diagnostics import OK, WARN, Diagnostics, Report
+from ..ros.base import AUTOSTART, BaseNode
+from ..ros.diagnostics import OK, WARN, Report
 from ..ros.executor import Deferred, deferrable, run
 from ..ros.frames import FrameLatch
 from ..ros.parameters import Declared, ParameterError, Parameters
@@ -133,6 +133,7 @@ GUARD_TABLE = (
 )
 
 TABLE = (
+    AUTOSTART,
     Declared("enabled", True, "Adapt and offer weights; off, the installed ones stay", dynamic=True),
     Declared("adapter", _ONLINE.adapter, "How weights are made from data", choices=ADAPTERS),
     Declared("weights_file", "", "Meta-learned artifact to start from; empty: the packaged one"),
@@ -184,7 +185,12 @@ class AdaptationNode(BaseNode):
 
     def __init__(self, **options):
         super().__init__(NAME, **options)
-        values = self._values = Parameters(self, TABLE, _config, self._reconfigure)
+        self._values = Parameters(self, TABLE, _config, self._reconfigure)
+        self.bring_up(self._values["autostart"])
+
+    def set_up(self) -> None:
+        """See :class:`BaseNode`."""
+        values = self._values
         config = _config(values)
         try:
             self._meta = MetaModel.load(values["weights_file"] or PACKAGED)
@@ -214,15 +220,14 @@ class AdaptationNode(BaseNode):
 
         self._status_publisher = self.advertise(AdaptationStatus, "~/status", qos.STATE)
         controller = values["controller_name"]
-        self._client = self.create_client(SwapWeights, f"{controller}/swap_weights")
+        self._client = self.client_of(SwapWeights, f"{controller}/swap_weights")
         self.subscribe(ControllerStatus, f"{controller}/status", self._on_controller_status, qos.SENSOR)
         self.subscribe(Odometry, "odom", self._on_odometry, qos.RECORD)
         kind = TwistStamped if values["enable_stamped_cmd_vel"] else Twist
         self.subscribe(kind, "cmd_vel", self._on_command, qos.RECORD)
         deferrable(self.serve(Trigger, "~/adapt", self._on_adapt))
         self.serve(SetBool, "~/enable", self._on_enable)
-        self._diagnostics = Diagnostics(
-            self,
+        self._diagnostics = self.diagnose(
             {
                 "adaptation": self._report_adaptation,
                 "swaps": self._report_swaps,
@@ -250,7 +255,17 @@ class AdaptationNode(BaseNode):
             )
         )
 
+    def pause(self) -> None:
+        """Learn no more; what has been learned stays."""
+        self._online.reset()
+
+    @property
+    def _adapting(self) -> bool:
+        return self.active and self._values["enabled"]
+
     def _reconfigure(self, changed: set[str]) -> None:
+        if not self.configured:
+            return
         config = _config(self._values)
         self._online.config = config
         self._online.adapter = make_adapter(config.adapter, self._meta, config.sgd)
@@ -269,10 +284,10 @@ class AdaptationNode(BaseNode):
             self.get_logger().warning(verdict.message, throttle_duration_sec=5.0)
             return
         self._odometry_seen = True
-        if self._online.add_odometry(verdict.odometry) and self._values["enabled"]:
+        if self._online.add_odometry(verdict.odometry) and self._adapting:
             self.get_logger().info("the robot has changed: adapting at once")
             self._try("change")
-        elif self._values["enabled"] and self._online.due:
+        elif self._adapting and self._online.due:
             self._try("warm-up")
 
     def _on_command(self, message: Twist | TwistStamped, info: dict) -> None:
@@ -312,7 +327,7 @@ class AdaptationNode(BaseNode):
     # Attempts
 
     def _tick(self) -> None:
-        if self._values["enabled"]:
+        if self._adapting:
             self._try("timer")
 
     def _try(self, why: str) -> None:

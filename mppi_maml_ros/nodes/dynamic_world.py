@@ -21,8 +21,8 @@ from ..core.errors import InvalidValueError, MppiMamlError
 from ..msg import WorldState
 from ..ros import conversions as to
 from ..ros import qos
-from ..ros.base import BaseNode
-from ..ros.diagnostics import OK, WARN, Diagnostics, Report
+from ..ros.base import AUTOSTART, BaseNode
+from ..ros.diagnostics import OK, WARN, Report
 from ..ros.executor import run
 from ..ros.parameters import Declared, ParameterError, Parameters
 from ..simulation import faults
@@ -103,6 +103,7 @@ def _world_range(name: str) -> Declared:
 
 
 TABLE = (
+    AUTOSTART,
     Declared(
         "backend",
         "simulated",
@@ -160,7 +161,12 @@ class DynamicWorldNode(BaseNode):
 
     def __init__(self, **options):
         super().__init__(NAME, **options)
-        values = self._values = Parameters(self, TABLE, _check)
+        self._values = Parameters(self, TABLE, _check)
+        self.bring_up(self._values["autostart"])
+
+    def set_up(self) -> None:
+        """See :class:`BaseNode`."""
+        values = self._values
         self._base, self._ranges = _exact(values), _ranges(values)
         self._draws = np.random.default_rng([values["seed"], 1])
         self._seed = values["seed"]
@@ -191,8 +197,7 @@ class DynamicWorldNode(BaseNode):
         kind = TwistStamped if values["enable_stamped_cmd_vel"] else Twist
         self.subscribe(kind, "cmd_vel", self._on_command, qos.COMMAND)
         self.serve(RandomizeWorld, "~/randomize", self._on_randomize)
-        self._diagnostics = Diagnostics(
-            self,
+        self._diagnostics = self.diagnose(
             {"world": self._report_world, "topics": self.report_topics, "callbacks": self.report_callbacks},
         )
         self._begin = self.steady_now()
@@ -207,6 +212,10 @@ class DynamicWorldNode(BaseNode):
             world.step((0.1, 0.1), 0.02)
 
     # Time
+
+    def begin(self) -> None:
+        """The world goes on from where it stood."""
+        self._begin = self.steady_now() - self._world.time
 
     def _advance(self, until: float) -> None:
         """Bring the world to ``until`` [s, world time]; the command ends when it is too old."""
@@ -224,6 +233,8 @@ class DynamicWorldNode(BaseNode):
         return self.steady_now() - self._begin
 
     def _tick(self) -> None:
+        if not self.active:
+            return
         behind = self._world_now() - self._world.time
         if behind > _LONGEST_CATCH_UP:
             # The machine was suspended, or is far too slow: that time did not pass in the world.
@@ -297,6 +308,8 @@ class DynamicWorldNode(BaseNode):
             self.get_logger().error(
                 "cmd_vel holds a NaN or an infinity and is ignored", throttle_duration_sec=1.0
             )
+            return
+        if not self.active:
             return
         now = self._world_now()
         if now - self._world.time <= _LONGEST_CATCH_UP:

@@ -23,8 +23,8 @@ from ..core.errors import ArtifactError, InvalidValueError
 from ..msg import MetaTrainProgress
 from ..ros import conversions as to
 from ..ros import qos
-from ..ros.base import BaseNode
-from ..ros.diagnostics import ERROR, OK, Diagnostics, Report
+from ..ros.base import AUTOSTART, BaseNode
+from ..ros.diagnostics import ERROR, OK, Report
 from ..ros.executor import Deferred, deferrable, run
 from ..ros.parameters import Declared, Parameters
 from ..srv import MetaTrain
@@ -32,6 +32,7 @@ from ..srv import MetaTrain
 NAME = "meta_trainer"
 
 TABLE = (
+    AUTOSTART,
     Declared(
         "output_folder", "", "Where artifacts are saved; empty: mppi_maml_ros in ROS_HOME, or in ~/.ros"
     ),
@@ -148,8 +149,13 @@ class MetaTrainerNode(BaseNode):
 
     def __init__(self, work: Callable = train, **options):
         super().__init__(NAME, **options)
-        self._values = Parameters(self, TABLE)
         self._work = work
+        self._job: Job | None = None
+        self._values = Parameters(self, TABLE)
+        self.bring_up(self._values["autostart"])
+
+    def set_up(self) -> None:
+        """See :class:`BaseNode`."""
         self._job: Job | None = None
         self._answer: Deferred | None = None
         self._state = MetaTrainProgress.IDLE
@@ -157,8 +163,7 @@ class MetaTrainerNode(BaseNode):
         self._progress_publisher = self.advertise(MetaTrainProgress, "~/progress", qos.STATE)
         deferrable(self.serve(MetaTrain, "~/meta_train", self._on_meta_train))
         self.serve(Trigger, "~/cancel", self._on_cancel)
-        self._diagnostics = Diagnostics(
-            self,
+        self._diagnostics = self.diagnose(
             {"meta_train": self._report, "topics": self.report_topics, "callbacks": self.report_callbacks},
         )
         self.every(0.2, self._look)

@@ -31,8 +31,8 @@ from ..msg import ControllerStatus
 from ..references.figures import FIGURES, Figure
 from ..ros import conversions as to
 from ..ros import qos
-from ..ros.base import BaseNode
-from ..ros.diagnostics import ERROR, OK, WARN, Diagnostics, Report
+from ..ros.base import AUTOSTART, BaseNode
+from ..ros.diagnostics import ERROR, OK, WARN, Report
 from ..ros.executor import run
 from ..ros.frames import FrameLatch
 from ..ros.parameters import Declared, Parameters
@@ -232,6 +232,7 @@ INTERFACE_TABLE = (
 )
 
 TABLE = (
+    AUTOSTART,
     *CONTROL_TABLE,
     *REFERENCE_TABLE,
     *MPPI_TABLE,
@@ -333,6 +334,10 @@ class MppiControllerNode(BaseNode):
     def __init__(self, **options):
         super().__init__(NAME, **options)
         self._values = Parameters(self, TABLE, Settings.of, self._reconfigure)
+        self.bring_up(self._values["autostart"])
+
+    def set_up(self) -> None:
+        """See :class:`BaseNode`."""
         settings = self._settings = Settings.of(self._values)
         control = settings.control
         self._slot = WeightsSlot(control.model_dt)
@@ -371,8 +376,7 @@ class MppiControllerNode(BaseNode):
         self._swap_service = self.resolve_service_name("~/swap_weights")
         self._offering = 0  # clients of the service in the graph
         self.serve(Trigger, "~/reset", self._on_reset)
-        self._diagnostics = Diagnostics(
-            self,
+        self._diagnostics = self.diagnose(
             {
                 "control": self._report_control,
                 "odometry": self._report_odometry,
@@ -398,7 +402,17 @@ class MppiControllerNode(BaseNode):
         config = attrs.evolve(self._settings.control, **frames)
         return ControlLoop(config, self._mppi, self._slot, self._settings.figure)
 
+    def begin(self) -> None:
+        """Control from now on."""
+        self._loop.resume()
+
+    def pause(self) -> None:
+        """Ramp to zero, then publish no more commands."""
+        self._loop.shutdown()
+
     def _reconfigure(self, changed: set[str]) -> None:
+        if not self.configured:
+            return
         self._settings = Settings.of(self._values)
         if changed & set(_names((*MPPI_TABLE, *LIMITS_TABLE))):
             self._mppi.controller = self._make_mppi()
@@ -541,6 +555,8 @@ class MppiControllerNode(BaseNode):
     # What goes out
 
     def _tick(self) -> None:
+        if not self.active and self._loop.at_rest:
+            return
         now, steady = self.now(), self.steady_now()
         stamp = to.to_stamp(now)
         self._expire_weights(steady)
@@ -621,14 +637,17 @@ class MppiControllerNode(BaseNode):
 
     def begin_shutdown(self) -> None:
         """Ramp to zero."""
-        self._loop.shutdown()
+        if self.configured:
+            self._loop.shutdown()
 
     def is_stopped(self) -> bool:
         """The robot has been told to stand still."""
-        return self._loop.at_rest
+        return not self.configured or self._loop.at_rest
 
     def shutdown(self) -> None:
         """The last command is zero and the last status says why, and both arrive."""
+        if not self.configured:
+            return
         self._tick()
         self._publish_command((0.0, 0.0), to.to_stamp(self.now()))
         self._command_publisher.wait_for_all_acked(Duration(seconds=0.2))

@@ -71,7 +71,7 @@ class PathProfile:
     reverse_speed: float = attrs.field(default=0.35, converter=float, validator=_not_negative)
     wz_max: float = attrs.field(default=1.9, converter=float, validator=_above_zero)
     deceleration: float = attrs.field(default=1.0, converter=float, validator=_above_zero)
-    approach_time: float = attrs.field(default=1.0, converter=float, validator=_not_negative)
+    approach_time: float = attrs.field(default=0.0, converter=float, validator=_not_negative)
     resolution: float = attrs.field(default=0.02, converter=float, validator=_resolution)
     search_distance: float = attrs.field(default=1.0, converter=float, validator=_above_zero)
     turn_tolerance: float = attrs.field(default=0.1, converter=float, validator=_above_zero)

@@ -1,4 +1,9 @@
-"""What every node is made of: parameters, guarded callbacks, steady timers, orderly end."""
+"""What every node is made of: a life cycle, guarded callbacks, steady timers, orderly end.
+
+Nodes are managed (``configure``, ``activate``, ``deactivate``, ``cleanup``; REP-2002's states) and bring
+themselves up with the parameter ``autostart``. Parameters are there from the beginning; everything
+else comes with ``configure`` and goes with ``cleanup``.
+"""
 
 from __future__ import annotations
 
@@ -6,27 +11,108 @@ import time
 from collections.abc import Callable
 
 from rclpy.clock import Clock, ClockType
-from rclpy.node import Node
+from rclpy.lifecycle import LifecycleNode, TransitionCallbackReturn
 from rclpy.timer import Timer
 
 from .conversions import now
-from .diagnostics import ERROR, OK, WARN, Report
+from .diagnostics import ERROR, OK, WARN, Diagnostics, Report
 from .executor import CallbackGuard
+from .parameters import Declared
 from .qos import mismatches
 
+AUTOSTART = Declared("autostart", True, "Configure and activate at the start, without being told")
 
-class BaseNode(Node):
-    """A node whose callbacks cannot end it.
+
+class BaseNode(LifecycleNode):
+    """A managed node whose callbacks cannot end it.
+
+    A node of this kind overrides :meth:`set_up`, and what else of its life it needs.
 
     Attributes:
         guard: wraps every callback; counts exceptions.
+        configured: between ``configure`` and ``cleanup``.
+        active: between ``activate`` and ``deactivate``.
     """
 
     def __init__(self, name: str, **options):
         super().__init__(name, **options)
         self.guard = CallbackGuard(self)
+        self.configured = self.active = False
         self._endpoints = []
+        self._owned: list[Callable[[], None]] = []
+        self._trouble: Exception | None = None
         self._steady = Clock(clock_type=ClockType.STEADY_TIME)
+
+    # Life cycle
+
+    def set_up(self) -> None:
+        """Make publishers, subscriptions, services and timers; raises to refuse."""
+
+    def begin(self) -> None:
+        """The node was activated."""
+
+    def pause(self) -> None:
+        """The node was deactivated."""
+
+    def bring_up(self, autostart: bool) -> None:
+        """To be called last in the constructor.
+
+        Raises:
+            Exception: what :meth:`set_up` raised.
+        """
+        if not autostart:
+            self.get_logger().info("unconfigured: waiting for lifecycle transitions")
+            return
+        self.trigger_configure()
+        if self._trouble is not None:
+            raise self._trouble
+        self.trigger_activate()
+
+    def on_configure(self, state) -> TransitionCallbackReturn:
+        """See :class:`rclpy.lifecycle.LifecycleNode`."""
+        try:
+            self._trouble = None
+            self.set_up()
+        except Exception as error:  # noqa: BLE001 - the node stays unconfigured, and says why
+            self._trouble = error
+            self.get_logger().error(f"cannot be configured: {error}")
+            self._tear_down()
+            return TransitionCallbackReturn.FAILURE
+        self.configured = True
+        return TransitionCallbackReturn.SUCCESS
+
+    def on_activate(self, state) -> TransitionCallbackReturn:
+        """See :class:`rclpy.lifecycle.LifecycleNode`."""
+        self.active = True
+        self.begin()
+        return super().on_activate(state)
+
+    def on_deactivate(self, state) -> TransitionCallbackReturn:
+        """See :class:`rclpy.lifecycle.LifecycleNode`."""
+        self.active = False
+        self.pause()
+        return super().on_deactivate(state)
+
+    def on_cleanup(self, state) -> TransitionCallbackReturn:
+        """See :class:`rclpy.lifecycle.LifecycleNode`."""
+        self._tear_down()
+        return TransitionCallbackReturn.SUCCESS
+
+    def on_shutdown(self, state) -> TransitionCallbackReturn:
+        """See :class:`rclpy.lifecycle.LifecycleNode`."""
+        if self.active:
+            self.active = False
+            self.pause()
+        return TransitionCallbackReturn.SUCCESS
+
+    def _tear_down(self) -> None:
+        self.configured = self.active = False
+        for destroy in reversed(self._owned):
+            destroy()
+        self._owned.clear()
+        self._endpoints.clear()
+
+    # Parts
 
     def now(self) -> float:
         """Time on the node's clock, which may be simulated [s]."""
@@ -41,21 +127,39 @@ class BaseNode(Node):
         """A subscription whose callback is guarded and whose QoS is watched."""
         subscription = self.create_subscription(kind, topic, self.guard(callback), profile, **options)
         self._endpoints.append(subscription)
+        self._owned.append(lambda: self.destroy_subscription(subscription))
         return subscription
 
     def advertise(self, kind, topic: str, profile):
         """A publisher whose QoS is watched."""
         publisher = self.create_publisher(kind, topic, profile)
         self._endpoints.append(publisher)
+        self._owned.append(lambda: self.destroy_publisher(publisher))
         return publisher
 
     def serve(self, kind, name: str, callback: Callable):
         """A service whose callback is guarded."""
-        return self.create_service(kind, name, self.guard(callback))
+        service = self.create_service(kind, name, self.guard(callback))
+        self._owned.append(lambda: self.destroy_service(service))
+        return service
+
+    def client_of(self, kind, name: str):
+        """A client of a service."""
+        client = self.create_client(kind, name)
+        self._owned.append(lambda: self.destroy_client(client))
+        return client
+
+    def diagnose(self, concerns) -> Diagnostics:
+        """Diagnostics of these concerns; see there."""
+        diagnostics = Diagnostics(self, concerns)
+        self._owned.append(diagnostics.destroy)
+        return diagnostics
 
     def every(self, period: float, callback: Callable) -> Timer:
         """A guarded timer on the steady clock, period in [s]."""
-        return self.create_timer(period, self.guard(callback), clock=self._steady)
+        timer = self.create_timer(period, self.guard(callback), clock=self._steady)
+        self._owned.append(lambda: self.destroy_timer(timer))
+        return timer
 
     def on_spin_error(self, error: Exception) -> None:
         """An exception that no callback of ours raised, such as a request that cannot be read."""

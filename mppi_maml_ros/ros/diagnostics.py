@@ -41,6 +41,11 @@ class Diagnostics:
         self._publisher = node.create_publisher(DiagnosticArray, "/diagnostics", STATE)
         self._timer = node.create_timer(period, self.publish, clock=Clock(clock_type=ClockType.STEADY_TIME))
 
+    def destroy(self) -> None:
+        """No more reports."""
+        self._node.destroy_timer(self._timer)
+        self._node.destroy_publisher(self._publisher)
+
     def publish(self) -> None:
         """Publish now."""
         message = DiagnosticArray(status=[self._status(name, ask) for name, ask in self._concerns.items()])

@@ -158,7 +158,7 @@ class FakeRobot:
 class NodeProcess:
     """A node as a process of its own, in a session of its own."""
 
-    def __init__(self, module: str, *arguments: str):
+    def __init__(self, module: str, *arguments: str, before: tuple[str, ...] = ()):
         code = (
             "import sys\n"
             f"from mppi_maml_ros.nodes.{module} import main\n"
@@ -167,7 +167,7 @@ class NodeProcess:
             "sys.exit(code)\n"
         )
         self.process = subprocess.Popen(
-            [sys.executable, "-c", code, "--ros-args", *arguments],
+            [sys.executable, "-c", code, *before, "--ros-args", *arguments],
             cwd=ROOT,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -193,8 +193,8 @@ def node_process():
     """Starts nodes as processes and leaves none behind."""
     started = []
 
-    def start(module: str, *arguments: str) -> NodeProcess:
-        started.append(NodeProcess(module, *arguments))
+    def start(module: str, *arguments: str, before: tuple[str, ...] = ()) -> NodeProcess:
+        started.append(NodeProcess(module, *arguments, before=before))
         return started[-1]
 
     yield start

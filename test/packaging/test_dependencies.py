@@ -20,7 +20,7 @@ LEVELS = (
     {"mppi", "weights", "simulation"},
     {"control", "adaptation", "meta"},
     {"experiments", "ros"},
-    {"nodes", "cli", "warm_up", "__main__"},
+    {"nodes", "cli", "bag_commands", "warm_up", "__main__"},
 )
 LEVEL = {package: level for level, packages in enumerate(LEVELS) for package in packages}
 

@@ -15,6 +15,7 @@ MODULES = {
     "adaptation": "nodes/adaptation.py",
     "dynamic_world": "nodes/dynamic_world.py",
     "meta_trainer": "nodes/meta_trainer.py",
+    "composed": "nodes/composed.py",
     "mppi-maml": "cli.py",
 }
 

@@ -1,0 +1,73 @@
+"""``mppi-maml record``, ``report`` and ``live``."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import time
+from pathlib import Path
+
+import click
+
+
+def _ros(module: str):
+    import importlib
+
+    try:
+        return importlib.import_module(f".ros.{module}", __package__)
+    except ImportError as error:
+        raise click.ClickException(f"ROS 2 cannot be imported ({error}): run `make setup`") from error
+
+
+_NAMESPACE = click.option("--namespace", default="", help="Of the robot, such as robot1.  [default: none]")
+
+
+@click.command(short_help="Record a running robot into an mcap bag.")
+@click.argument("bag", type=click.Path(path_type=Path), required=False)
+@click.option("--topic", "topics", multiple=True, help="Record this topic, and not the usual ones.")
+@_NAMESPACE
+@click.option("--duration", type=float, help="Stop after so many seconds.  [default: at Ctrl-C]")
+def record(bag: Path | None, topics, namespace: str, duration: float | None) -> None:
+    """Record odometry, commands, plan and what controller and adaptation say, into the folder BAG."""
+    from rich.console import Console
+    from rich.live import Live
+    from rich.table import Table
+
+    recorder = _ros("recorder")
+    console, bag = Console(), bag or Path(time.strftime("bag_%Y%m%d_%H%M%S"))
+
+    def table(counts) -> Table:
+        found = Table("topic", "messages", title=f"recording into {bag}, Ctrl-C ends")
+        for topic, count in sorted(counts.items()):
+            found.add_row(topic, str(count))
+        return found
+
+    with (
+        recorder.Recorder(bag, topics or recorder.TOPICS, namespace) as recording,
+        Live(table({}), console=console, refresh_per_second=2) as live,
+        contextlib.suppress(KeyboardInterrupt),
+    ):
+        recording.run(math.inf if duration is None else duration, lambda c: live.update(table(c)))
+    console.print(f"{sum(recording.counts.values())} messages in {bag}; mppi-maml report {bag}")
+
+
+@click.command(short_help="Make an HTML page with figures of a recorded run.")
+@click.argument("bag", type=click.Path(exists=True, path_type=Path))
+@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="The page.  [default: BAG.html]")
+def report(bag: Path, out: Path | None) -> None:
+    """Make one HTML page with figures of the run in BAG, recorded by `mppi-maml record` or rosbag2."""
+    from .experiments.bag_report import write_report
+
+    click.echo(f"wrote {write_report(bag, out or bag.with_suffix('.html'))}")
+
+
+@click.command(short_help="Show error, residual and adaptation events of a running robot.")
+@_NAMESPACE
+@click.option(
+    "--duration", type=float, default=math.inf, help="Stop after so many seconds.  [default: never]"
+)
+def live(namespace: str, duration: float) -> None:
+    """Show error, residual and adaptation events of a running robot in the terminal, until Ctrl-C."""
+    from rich.console import Console
+
+    _ros("live").run_live(namespace, Console(), duration)
