@@ -32,7 +32,7 @@ unexport _ROS_WHEELS_BOOTSTRAP_COMPLETE
 # that test/conftest.py picks for each run.
 export ROS_AUTOMATIC_DISCOVERY_RANGE := LOCALHOST
 
-.PHONY: help setup test lint demo bench bench-mppi clean distclean
+.PHONY: help setup test lint docs demo bench bench-mppi clean distclean
 
 help:  ## show this text
 	@echo "usage: make TARGET [ROS_DISTRO=jazzy|kilted] [PYTHON=python3] [ARGS='...']"; echo
@@ -46,6 +46,10 @@ test: setup  ## run the tests (ARGS: further arguments for pytest)
 
 lint: setup  ## check the sources with ruff
 	$(BIN)/ruff check .
+
+docs: setup $(STAMPS)/docs  ## build the documentation as a site in build/site
+	$(BIN)/mkdocs build --quiet $(ARGS)
+	@echo "open build/site/index.html"
 
 demo: setup  ## run 30 s of the whole system, report into demo_report/
 	$(BIN)/mppi-maml demo $(ARGS)
@@ -100,6 +104,10 @@ $(STAMPS)/requirements: requirements/build.txt $(ROS_REQUIREMENTS) $(STAMPS)/tor
 	@echo "installing ROS 2 $(ROS_DISTRO) and the build requirements"
 	@$(PIP) -qq -r requirements/build.txt \
 	  $$(sed -nE 's/^([a-z].*)$$/ros-$(ROS_DISTRO)-\1/p' $(ROS_REQUIREMENTS))
+	@touch $@
+
+$(STAMPS)/docs: requirements/docs.txt $(STAMPS)/requirements
+	@$(PIP) -qq -r requirements/docs.txt
 	@touch $@
 
 # What the benchmarks compare with.

@@ -275,7 +275,7 @@ class AdaptationNode(BaseNode):
 
     def _on_odometry(self, message: Odometry, info: dict) -> None:
         at = to.arrival(self.now(), info)
-        self._look_at_clock(at)
+        self._look_at_clock(self.now())
         fields = to.odometry_fields(message)
         if self._frames.offer(fields["frame_id"], fields["child_frame_id"]):
             self._checks = self._make_checks()
@@ -292,7 +292,7 @@ class AdaptationNode(BaseNode):
 
     def _on_command(self, message: Twist | TwistStamped, info: dict) -> None:
         at = to.arrival(self.now(), info)
-        self._look_at_clock(at)
+        self._look_at_clock(self.now())
         if isinstance(message, TwistStamped):
             stamp = to.seconds(message.header.stamp)
             at = stamp if 0.0 < stamp <= at <= stamp + 1.0 else at

@@ -201,7 +201,8 @@ def run(name: str, make_node: Callable[[], Node], args: list[str] | None = None,
     """Make a node, spin it until a signal, and end it in order.
 
     The node may have ``shutdown()``, called while it can still publish, and ``is_stopped()``: after
-    ``begin_shutdown()`` it keeps spinning until that says so, or for a second at most.
+    ``begin_shutdown()`` it keeps spinning until that says so, or for a second at most. It may also have
+    ``companions``, nodes that are spun with it and that it destroys with itself.
 
     Args:
         name: in the message of a node that refuses to start.
@@ -225,7 +226,8 @@ def run(name: str, make_node: Callable[[], Node], args: list[str] | None = None,
             node = make_node()
             signals.made()
             executor = make_executor(node.context, events)
-            executor.add_node(node)
+            for each in (node, *getattr(node, "companions", ())):
+                executor.add_node(each)
             gc.collect()
             gc.freeze()  # what lives as long as the process need not be looked through again
             stop = Future()

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
+import os
+import sys
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -10,7 +13,6 @@ import rclpy
 from ament_index_python.packages import get_package_share_directory
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
-from rosidl_runtime_py.utilities import get_message
 
 from ..core.errors import MppiMamlError
 
@@ -32,6 +34,19 @@ def _rosbags():
             "recording needs rosbags: pip install rosbags (or mppi_maml_ros[bags])"
         ) from error
     return Writer, StoragePlugin.MCAP, get_typestore(Stores.ROS2_JAZZY), get_types_from_msg
+
+
+def _class_of(kind: str):
+    """The class of a message type such as nav_msgs/msg/Odometry."""
+    package, _, name = kind.split("/")
+    return getattr(importlib.import_module(f"{package}.msg"), name)
+
+
+def _share(package: str) -> Path:
+    """Folder of a package's definitions; the environment's own where no ROS installation is sourced."""
+    if os.environ.get("AMENT_PREFIX_PATH"):
+        return Path(get_package_share_directory(package))
+    return Path(sys.prefix) / "share" / package
 
 
 class Recorder:
@@ -91,13 +106,13 @@ class Recorder:
             connection = self._connection(topic, kinds[0])
             self.counts[topic] = 0
             self._node.create_subscription(
-                get_message(kinds[0]), topic, self._writing(topic, connection), self._profile(topic), raw=True
+                _class_of(kinds[0]), topic, self._writing(topic, connection), self._profile(topic), raw=True
             )
 
     def _connection(self, topic: str, kind: str):
         if kind not in self._types.types:
             package, _, plain = kind.split("/")
-            folder = Path(get_package_share_directory(package)) / "msg"
+            folder = _share(package) / "msg"
             for file in sorted(folder.glob("*.msg")):
                 found = self._parse(file.read_text(encoding="utf-8"), f"{package}/msg/{file.stem}")
                 self._types.register({n: d for n, d in found.items() if n not in self._types.types})

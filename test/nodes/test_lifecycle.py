@@ -118,7 +118,7 @@ def test_three_robots_run_at_once_each_in_its_namespace_and_process(bench, node_
 
     def all_run() -> bool:
         return all(
-            m and m[-1].state == ControllerStatus.RUNNING and m[-1].cycles > 40 for m in cycles.values()
+            m and m[-1].state == ControllerStatus.RUNNING and m[-1].cycles > 10 for m in cycles.values()
         )
 
     bench.until(all_run, timeout=60.0)
