@@ -659,7 +659,8 @@ class ControlLoop:
         if config.model != "kinematic":
             snapshot = self._weights.current
             weights, found["weights_version"] = snapshot.weights, snapshot.version
-        history = self._history.history(now, config.delay_taps, config.model_dt)
+        rows = config.delay_taps + int(_FARTHEST_PREDICTION)
+        history = self._history.history(now, rows, config.model_dt)
         ahead = min(max(now - self._odometry.stamp, 0.0), _FARTHEST_PREDICTION * config.model_dt)
         state = _finite_state(self._mppi.predict(self._odometry.state, history, ahead, weights))
         found["predicted_pose"] = state[:3].copy()

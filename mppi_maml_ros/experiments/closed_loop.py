@@ -133,8 +133,9 @@ def drive(
     due = adapt_interval
     for k in range(steps):
         now = k * dt
+        age = world.odometry_age
         if adaptation is not None:
-            changed = adaptation.add_odometry(Odometry(now, observed[:3].copy(), observed[3:].copy()))
+            changed = adaptation.add_odometry(Odometry(now - age, observed[:3].copy(), observed[3:].copy()))
             if changed or adaptation.due or now >= due - 1e-9:
                 attempt = adaptation.attempt()
                 due = now + adapt_interval
@@ -146,8 +147,12 @@ def drive(
                     model = attempt.weights
                     if attempt.decision == Decision.ACCEPTED:
                         swaps.append(now)
-        seen = states[k] if true_state else observed
         started = time.perf_counter()
+        if true_state:
+            seen = states[k]
+        else:
+            residual = model if isinstance(model, ResidualWeights) else None
+            seen = controller.predict(observed, history, age, residual)
         window = reference.window(now, config.time_steps, dt)
         command = controller.compute_control(seen, window, history, history[0], model).command
         step_ms[k] = 1e3 * (time.perf_counter() - started)

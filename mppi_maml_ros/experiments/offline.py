@@ -119,6 +119,10 @@ class _Recorder:
     def state(self) -> np.ndarray:
         return self._world.state
 
+    @property
+    def odometry_age(self) -> float:
+        return self._world.odometry_age
+
     def odometry(self) -> np.ndarray:
         return self._world.odometry()
 

@@ -21,6 +21,8 @@ from .critics import Critic, Rollouts, Scene
 from .critics.obstacles import Obstacles
 from .sampling import NoiseSource, Sampler, batch_width
 
+OLDEST_STATE = 4  # steps; an older state is moved ahead by no more
+
 
 class RolloutModel(Protocol):
     """Any model that rolls out a batch; what a residual snapshot does in compiled code."""
@@ -219,33 +221,36 @@ class MPPIController:
         return self._trajectories
 
     def predict(self, state, history, duration: float, weights: ResidualWeights | None) -> np.ndarray:
-        """Move a state ahead by ``duration`` under the newest command of ``history``.
+        """Move a state of ``duration`` ago to now, under the commands given meanwhile.
 
         Args:
             state: (x, y, yaw, v, omega) at its stamp, shape (5,).
-            history: mean commands, newest first, shape (D, 2); history[0] acts meanwhile.
-            duration: how far ahead [s], 0 to 4 model_dt; clipped to that.
+            history: mean commands of the steps before now, newest first, shape (D, 2).
+            duration: age of the state [s], 0 to 4 model_dt; clipped to that.
             weights: residual snapshot; None for the kinematic prior.
 
         Returns:
             The predicted state, shape (5,).
         """
         dt = self.config.model_dt
-        left = min(max(float(duration), 0.0), 4.0 * dt)
-        past = self._history(history, weights).astype(float)
-        state = np.asarray(state, dtype=float)
+        left = min(max(float(duration), 0.0), OLDEST_STATE * dt)
         model = weights if weights is not None else ResidualWeights.prior(0, dt)
-        command = past[0]
-        older = past[1:] if len(past) > 1 else past
-        if len(older) < model.delay_taps:
-            older = np.concatenate([older, np.repeat(older[-1:], model.delay_taps - len(older), axis=0)])
+        past = np.asarray(history, dtype=float).reshape(-1, 2)
+        if not np.isfinite(past).all():
+            raise InvalidValueError("history must be finite")
+        missing = OLDEST_STATE + 1 + model.delay_taps - len(past)
+        if missing > 0:
+            oldest = past[-1:] if len(past) else np.zeros((1, 2))
+            past = np.concatenate([past, np.repeat(oldest, missing, axis=0)])
+        state = np.asarray(state, dtype=float)
         while left > 1e-9:
-            piece = min(left, dt)
+            # What is left over of a whole number of steps comes first, so that the others end on steps.
+            back = int(np.ceil(left / dt - 1e-9)) - 1
+            piece = left - back * dt
             twist = state[3:5]
-            state = step(model, state, command, older, piece)
+            state = step(model, state, past[back], past[back + 1 :], piece)
             if model.is_prior:
                 state[3:5] = twist  # the prior says nothing of the measured twist
-            older = np.concatenate([command[None], older[:-1]]) if len(older) else older
             left -= piece
         return state
 

@@ -263,7 +263,11 @@ class DynamicWorldNode(BaseNode):
             self._clock_publisher.publish(Clock(clock=stamp))
         variances = world.parameters.as_vector()[ODOMETRY_NOISE : ODOMETRY_NOISE + 5] ** 2
         message = to.odometry_message(
-            stamp, values["odom_frame"], values["base_frame"], world.odometry(), variances
+            to.to_stamp(now - world.odometry_age),
+            values["odom_frame"],
+            values["base_frame"],
+            world.odometry(),
+            variances,
         )
         if self._injector.faults:
             fields = faults.OdometryFields(**to.odometry_fields(message))

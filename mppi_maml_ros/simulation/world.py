@@ -171,6 +171,11 @@ class World(ABC):
         """
         return self._observation.copy()
 
+    @property
+    def odometry_age(self) -> float:
+        """How old the state is that odometry reports [s]; its stamp lies so far back."""
+        return min(float(self._vector[ODOMETRY_DELAY]), self._time)
+
     # The truth
 
     @property

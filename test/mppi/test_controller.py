@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from mppi_maml_ros.core import se2
 from mppi_maml_ros.core.errors import InvalidValueError, NoValidControlError
 from mppi_maml_ros.core.types import VelocityLimits
-from mppi_maml_ros.dynamics.residual import ResidualWeights, open_loop, step
+from mppi_maml_ros.dynamics.residual import ResidualWeights, step
 from mppi_maml_ros.mppi import MPPIConfig, MPPIController, kernels
 from mppi_maml_ros.mppi.sampling import Noise, Sampler, batch_width, interpolation
 
@@ -127,12 +127,14 @@ def test_a_swap_between_two_steps_keeps_the_warm_start():
     assert np.abs(a.command - b.command).max() < 0.3
 
 
-def test_prediction_ahead_follows_the_model_under_the_newest_commands():
+@pytest.mark.parametrize("age, pieces", [(0.10, (0.05, 0.05)), (0.12, (0.02, 0.05, 0.05)), (0.03, (0.03,))])
+def test_prediction_of_an_old_state_takes_the_commands_given_since(age, pieces):
     plant = ResidualWeights.first_order((0.3, 0.3), delay=0.05)
-    controller = MPPIController(CONFIG, LIMITS, 0)
-    history = np.array([[0.8, 0.2], [0.4, 0.0], [0.0, 0.0]])
-    ahead = controller.predict(np.zeros(5), history, 0.10, plant)
-    expected = open_loop(plant, np.zeros(5), np.tile(history[0], (2, 1)), history[1:])[-1]
+    history = np.array([[0.8, 0.2], [0.4, 0.0], [0.2, 0.1], [0.0, 0.0]])
+    expected = np.zeros(5)
+    for back, piece in zip(reversed(range(len(pieces))), pieces, strict=True):
+        expected = step(plant, expected, history[back], history[back + 1 :], piece)
+    ahead = MPPIController(CONFIG, LIMITS, 0).predict(np.zeros(5), history, age, plant)
     assert ahead == pytest.approx(expected)
 
 
