@@ -1,10 +1,11 @@
 """The physics layer: gain, lag, delay and friction per axis, by Bayesian linear regression.
 
-Model of each output o of (dv, domega, lateral):  y_o = a_o . phi(z) + noise, with a mixture
-of Gaussian priors over a_o, one component for each range of command delay, estimated from
-many simulated or recorded worlds (an empirical prior). The posterior of the mixture is again
-a mixture; its mean is one linear map, because the prediction is linear in a_o. The noise
-level is averaged over a small grid in the same way.
+Each output o of (dv, domega, lateral) is a_o . phi(z) + noise. What a_o may be is a mixture of
+structures, weighed by the evidence of the data: for the axes v and omega the servo family (see
+dynamics.servo) or a free linear map with a Gaussian prior for each range of command delay, estimated from
+many simulated or recorded worlds (an empirical prior); for the lateral velocity nothing, slip, or a
+free map. The delay is one for both axes. The posterior is again a mixture; its mean is one linear
+map, because the prediction is linear in a_o. The noise level is averaged over a small grid likewise.
 
 Source: Bishop, Pattern Recognition and Machine Learning, 3.3 (linear Gaussian regression) and
 3.4 (evidence); Harrison et al., ALPaCA (WAFR 2018) for the empirical prior.
@@ -15,9 +16,14 @@ from __future__ import annotations
 import attrs
 import numpy as np
 
+from . import servo
 from .features import feature_size, features
 
 OUTPUTS = 3
+LATERAL = 2
+SERVO_SHARE = 0.8  # prior probability that an axis is of the servo family
+SLIP_DEVIATION = (0.1, 0.3)  # of the lateral velocity's share of omega [m] and of v omega [s]
+LATERAL_SHARES = (0.5, 0.3, 0.2)  # prior probabilities: no lateral velocity, slip, anything
 
 
 def _array(value):
@@ -36,6 +42,8 @@ class PhysicsPrior:
         weight: prior probability of each component, shape (C,), sums to 1.
         delay: command delay that each component stands for [s], shape (C,).
         noise: noise variances to average over for each output, shape (G, 3).
+        model_dt: step [s].
+        servo: the structured alternative, see :mod:`.servo`.
     """
 
     mean: np.ndarray = attrs.field(converter=_array)
@@ -43,12 +51,27 @@ class PhysicsPrior:
     weight: np.ndarray = attrs.field(converter=_array)
     delay: np.ndarray = attrs.field(converter=_array)
     noise: np.ndarray = attrs.field(converter=_array)
+    model_dt: float = attrs.field(default=0.05, converter=float)
     precision: np.ndarray = attrs.field(init=False)
     log_det: np.ndarray = attrs.field(init=False)
+    root: np.ndarray = attrs.field(init=False)
+    servo: servo.ServoFamily = attrs.field(init=False)
 
     def __attrs_post_init__(self):
         object.__setattr__(self, "precision", _array(np.linalg.inv(self.covariance)))
+        object.__setattr__(self, "root", _array(np.linalg.cholesky(self.covariance)))
+        taps = (self.mean.shape[-1] - feature_size(0)) // 2
+        object.__setattr__(self, "servo", servo.ServoFamily.make(taps, self.model_dt))
         object.__setattr__(self, "log_det", _array(np.linalg.slogdet(self.covariance)[1]))
+
+    @property
+    def typical(self) -> np.ndarray:
+        """Linear map of the median robot: the servo family's middle lag, full gain, no delay, (3, P)."""
+        linear = np.zeros(self.mean.shape[1:])
+        keep = np.exp(-self.servo.model_dt / np.median(self.servo.time_constant))
+        for axis in (0, 1):
+            linear[axis, axis], linear[axis, 2 + axis] = keep, -keep
+        return linear
 
 
 @attrs.frozen(eq=False)
@@ -56,8 +79,8 @@ class PhysicsPosterior:
     """Fit of the physics layer.
 
     Attributes:
-        mean: shape (3, P): coefficients averaged over components and noise levels.
-        component: posterior probability of each prior component, shape (C,).
+        mean: shape (3, P): coefficients averaged over structures, delays and noise levels.
+        component: posterior probability of each delay of the servo family's grid, shape (J,).
         delay: posterior mean of the command delay [s].
         noise: posterior mean of the noise variance of each output, shape (3,).
     """
@@ -82,40 +105,100 @@ def fit(prior: PhysicsPrior, inputs: np.ndarray, residuals: np.ndarray, weights=
     """
     phi = features(inputs)
     weights = np.ones(len(phi)) if weights is None else np.asarray(weights, dtype=float)
+    free = _free_fit(prior, phi, residuals, weights)
+    family = prior.servo
+    base = family.base(inputs, residuals)
+    gram = np.einsum("amp,m,amq->apq", base, weights, base)
+    simple = servo.fit(family, gram, weights.sum(), prior.noise[:, :2])
+
+    # Each axis is of the servo family or a free linear map; the delay is one for both.
+    nearest = np.abs(family.delay[:, None] - prior.delay).argmin(axis=1)  # (J,)
+    mixed = np.logaddexp(
+        simple.evidence + np.log(SERVO_SHARE), free.evidence[nearest, :2].T + np.log1p(-SERVO_SHARE)
+    )  # (2, J)
+    delay = mixed.sum(axis=0)
+    delay = np.exp(delay - delay.max())
+    delay /= delay.sum()
+    is_servo = np.exp(simple.evidence + np.log(SERVO_SHARE) - mixed)  # (2, J)
+    rows = is_servo[..., None] * simple.linear
+    rows += (1.0 - is_servo[..., None]) * free.mean[nearest, :2].swapaxes(0, 1)
+    noise = is_servo * simple.noise + (1.0 - is_servo) * free.noise[nearest, :2].T
+    component = np.bincount(nearest, delay, minlength=len(prior.delay))
+    lateral, lateral_noise = _lateral(prior, free, component, phi, residuals[:, LATERAL], weights)
+    return PhysicsPosterior(
+        mean=np.vstack([np.einsum("j,ajp->ap", delay, rows), lateral]),
+        component=delay,
+        delay=float(delay @ family.delay),
+        noise=np.append(noise @ delay, lateral_noise),
+    )
+
+
+@attrs.frozen(eq=False)
+class _Free:
+    mean: np.ndarray  # (C, 3, P)
+    noise: np.ndarray  # (C, 3)
+    evidence: np.ndarray  # (C, 3)
+
+
+def _free_fit(prior, phi, residuals, weights) -> _Free:
     count = weights.sum()
     gram = (phi * weights[:, None]).T @ phi
     moment = (phi * weights[:, None]).T @ residuals  # (P, 3)
     power = (weights[:, None] * residuals**2).sum(axis=0)  # (3,)
-
-    # Axes: component c, noise level g, output o.
-    inverse_noise = 1.0 / prior.noise  # (G, 3)
-    precision = prior.precision[:, None] + inverse_noise[None, :, :, None, None] * gram
-    prior_term = np.einsum("copq,coq->cop", prior.precision, prior.mean)
-    right = prior_term[:, None] + inverse_noise[None, :, :, None] * moment.T
-    mean = np.linalg.solve(precision, right[..., None])[..., 0]  # (C, G, 3, P)
-    log_det = np.linalg.slogdet(precision)[1]
-    prior_power = np.einsum("cop,cop->co", prior.mean, prior_term)
+    # In coordinates e with coefficients = mean + root V e, prior and data are diagonal together, so that
+    # every noise level is had from one decomposition. Axes: component c, noise level g, output o.
+    root = prior.root  # (C, 3, P, P)
+    value, vector = np.linalg.eigh(root.swapaxes(-1, -2) @ gram @ root)
+    value = np.maximum(value, 0.0)
+    basis = root @ vector
+    missed = moment.T - prior.mean @ gram  # (C, 3, P): what the prior mean leaves
+    pull = np.einsum("copq,cop->coq", basis, missed)
+    left = power - 2.0 * np.einsum("cop,po->co", prior.mean, moment)
+    left += np.einsum("cop,cop->co", prior.mean @ gram, prior.mean)
+    inverse = (1.0 / prior.noise)[None]  # (1, G, 3)
+    scale = 1.0 + value[:, None] * inverse[..., None]  # (C, G, 3, P)
+    shift = pull[:, None] * inverse[..., None] / scale
     evidence = 0.5 * (
         -count * np.log(2.0 * np.pi * prior.noise)[None]
-        - prior.log_det[:, None]
-        - log_det
-        - power * inverse_noise[None]
-        - prior_power[:, None]
-        + np.einsum("cgop,cgop->cgo", right, mean)
+        - np.log(scale).sum(axis=-1)
+        - left[:, None] * inverse
+        + np.einsum("cgop,cop->cgo", shift, pull) * inverse
     )
-    # The delay is one for all outputs; the noise level is each output's own.
-    log_noise_sum = np.logaddexp.reduce(evidence, axis=1)  # (C, 3)
-    component = np.log(prior.weight) + log_noise_sum.sum(axis=1)
-    component = np.exp(component - component.max())
-    component /= component.sum()
-    level = np.exp(evidence - log_noise_sum[:, None])  # (C, G, 3): p(g | c, o)
-    share = component[:, None, None] * level
-    return PhysicsPosterior(
-        mean=np.einsum("cgo,cgop->op", share, mean),
-        component=component,
-        delay=float(component @ prior.delay),
-        noise=np.einsum("cgo,go->o", share, prior.noise),
+    total = np.logaddexp.reduce(evidence, axis=1)  # (C, 3)
+    level = np.exp(evidence - total[:, None])  # (C, G, 3): p(g | c, o)
+    return _Free(
+        mean=prior.mean + np.einsum("copq,coq->cop", basis, np.einsum("cgo,cgop->cop", level, shift)),
+        noise=np.einsum("cgo,go->co", level, prior.noise),
+        evidence=total - np.log(len(prior.noise)),
     )
+
+
+def _lateral(prior, free, component, phi, y, weights):
+    """Lateral output: none, slip in proportion to v omega and omega, or a free linear map."""
+    noise = prior.noise[:, LATERAL]
+    count, power = weights.sum(), weights @ y**2
+    level = -0.5 * (count * np.log(2.0 * np.pi * noise) + power / noise)  # (G,)
+    columns = [1, phi.shape[1] - 3]  # omega, v omega
+    few = phi[:, columns]
+    gram, moment = (few * weights[:, None]).T @ few, (few * weights[:, None]).T @ y
+    start = np.diag(1.0 / np.square(SLIP_DEVIATION))
+    precision = start + gram / noise[:, None, None]
+    mean = np.linalg.solve(precision, (moment / noise[:, None])[..., None])[..., 0]
+    slab = level + 0.5 * (
+        np.linalg.slogdet(start)[1]
+        - np.linalg.slogdet(precision)[1]
+        + np.einsum("gp,p->g", mean, moment) / noise
+    )
+    none, slip = np.logaddexp.reduce(level), np.logaddexp.reduce(slab)
+    full = np.logaddexp.reduce(np.log(component + 1e-300) + free.evidence[:, LATERAL]) + np.log(len(noise))
+    share = np.array([none, slip, full]) + np.log(LATERAL_SHARES)
+    share = np.exp(share - share.max())
+    share /= share.sum()
+    p_none, p_slip = np.exp(level - none), np.exp(slab - slip)
+    row = share[2] * (component @ free.mean[:, LATERAL])
+    row[columns] += share[1] * (p_slip @ mean)
+    variance = share[0] * (p_none @ noise) + share[1] * (p_slip @ noise)
+    return row, variance + share[2] * (component @ free.noise[:, LATERAL])
 
 
 def empirical_prior(
@@ -156,4 +239,5 @@ def empirical_prior(
         weight=counts / counts.sum(),
         delay=values,
         noise=noise,
+        model_dt=model_dt,
     )

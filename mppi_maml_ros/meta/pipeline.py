@@ -23,6 +23,7 @@ from .trainers import trainer_class
 
 __all__ = ["Cancelled", "Outcome", "Progress", "meta_train", "settings_of"]
 
+NOISE_LEVELS = (0.002, 0.005, 0.01, 0.02, 0.04, 0.08)  # [m/s, rad/s] that the physics layer averages over
 FIT_CHUNK = 250  # tasks whose regression is solved between two looks at ``cancel``
 
 
@@ -63,7 +64,7 @@ def physics_prior(
 ) -> physics.PhysicsPrior:
     """The empirical prior of the physics layer."""
     coefficients = ridge_coefficients(pool.clean_inputs, pool.clean_residuals, interrupt=interrupt)
-    noise = np.outer([0.003**2, 0.01**2, 0.03**2, 0.08**2], [1.0, 1.0, 4.0])
+    noise = np.outer(np.square(NOISE_LEVELS), [1.0, 1.0, 4.0])
     return physics.empirical_prior(coefficients, pool.delays, model_dt, delay_taps, noise)
 
 

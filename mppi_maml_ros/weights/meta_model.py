@@ -159,7 +159,8 @@ class MetaModel:
             output_scale={name: tensors[f"network.{name}.output_scale"] for name in names},
             noise=tensors["noise"],
             physics=PhysicsPrior(
-                **{f: tensors[f"physics.{f}"] for f in ("mean", "covariance", "weight", "delay", "noise")}
+                **{f: tensors[f"physics.{f}"] for f in ("mean", "covariance", "weight", "delay", "noise")},
+                model_dt=float(manifest["model_dt"]),
             ),
             activation=str(manifest["activation"]),
             delay_taps=taps,

@@ -21,9 +21,8 @@ class PhysicsAdapter:
         self._meta = meta
 
     def start(self) -> ResidualWeights:
-        """The prior mean: the average robot of the training distribution."""
-        mean = np.einsum("c,cop->op", self._meta.physics.weight, self._meta.physics.mean)
-        return self._meta.weights(self.name, linear=mean)
+        """The typical robot: a short lag, full gain and no delay."""
+        return self._meta.weights(self.name, linear=self._meta.physics.typical)
 
     def fit(self, data: Transitions) -> physics.PhysicsPosterior:
         """Posterior of the coefficients given the transitions."""
