@@ -112,6 +112,9 @@ class TransitionBuffer:
         if stamp < self._last_command_time:
             return
         self._commands.record(stamp, command)
+        if self._newest is not None and self._first_command_time == np.inf and _is_still(self._newest.twist):
+            # A robot that stands still when the first command comes was told nothing before it.
+            self._first_command_time = -np.inf
         self._first_command_time = min(self._first_command_time, stamp)
         self._last_command_time = stamp
 
@@ -173,8 +176,7 @@ class TransitionBuffer:
         history = self._commands.history(t, taps, dt)
         if c.limits is not None and self._saturated(command, c.limits):
             return self._exclude("saturated")
-        moving = np.abs([command, start.twist, end.twist]).max(axis=0)
-        if moving[0] < STILL_V and moving[1] < STILL_OMEGA:
+        if _is_still(command, start.twist, end.twist):
             return self._exclude("still")
         pose = se2.integrate(start.pose, se2.displacement_twist(start.pose, end.pose, span), dt)
         twist = start.twist + (end.twist - start.twist) * (dt / span)
@@ -209,6 +211,11 @@ class TransitionBuffer:
             segments=np.array([r.segment for r in rows], dtype=int),
             model_dt=self.config.model_dt,
         )
+
+
+def _is_still(*twists) -> bool:
+    v, omega = np.abs(twists).max(axis=0)
+    return bool(v < STILL_V and omega < STILL_OMEGA)
 
 
 def _interpolate(a: Odometry, b: Odometry, stamp: float) -> Odometry:

@@ -7,6 +7,12 @@ from collections import deque
 import numpy as np
 
 from ..core.errors import InvalidValueError
+from ..dynamics import servo
+from ..dynamics.physics import PhysicsPrior
+from .transitions import Transitions
+
+ODDS = 5.0  # log of how much likelier two robots in turn must make the data than one
+SHORTEST = 4  # transitions
 
 
 class ChangeDetector:
@@ -70,3 +76,35 @@ class ChangeDetector:
         if self._seen <= self._reference:
             return False
         return bool((statistic > self._thresholds * np.maximum(self._normal, self._floor)).any())
+
+
+def newest_regime(prior: PhysicsPrior, data: Transitions) -> int:
+    """How many of the newest transitions the present robot and floor made; all, when nothing changed.
+
+    Bayesian comparison of one servo model for all data with one for the older and another for the
+    newer part, over splits at geometrically growing distances from the end.
+
+    Source: Adams and MacKay, Bayesian Online Changepoint Detection (2007), for the evidence of a run.
+    """
+    count = len(data)
+    lengths, length = [], float(SHORTEST)
+    while length <= count - SHORTEST:
+        lengths.append(int(length))
+        length *= 1.35
+    if not lengths:
+        return count
+    base = prior.servo.base(data.inputs, data.residuals)
+    sums = np.cumsum((base[:, ::-1, :, None] * base[:, ::-1, None, :]), axis=1)
+
+    def evidence(gram, size):
+        fit = servo.fit(prior.servo, gram, size, prior.noise[:, :2])
+        return np.logaddexp.reduce(fit.evidence.sum(axis=0)) - np.log(fit.evidence.shape[1])
+
+    whole = evidence(sums[:, -1], count)
+    best, kept = ODDS, count
+    for length in lengths:
+        newer = sums[:, length - 1]
+        gain = evidence(newer, length) + evidence(sums[:, -1] - newer, count - length) - whole
+        if gain > best:
+            best, kept = gain, length
+    return kept

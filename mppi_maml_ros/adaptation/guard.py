@@ -16,6 +16,7 @@ from ..dynamics.residual import ResidualWeights, open_loop
 from .transitions import Transitions
 
 HORIZON = 10  # steps
+SURE = 1.0  # standard errors
 ARM = 0.5  # [m] turns a yaw error into the position error that it causes half a metre on
 
 
@@ -33,7 +34,7 @@ class GuardConfig:
     """
 
     held_out_share: float = 0.25
-    min_held_out: int = 4
+    min_held_out: int = 2
     margin: float = 0.02
     tolerance: float = 0.02
     max_correction: float = 3.0
@@ -50,9 +51,9 @@ class GuardConfig:
                 raise InvalidValueError(f"{name} must be in [{low:g}, {high:g}], got {getattr(self, name)}")
 
 
-def prediction_error(
+def prediction_errors(
     weights: ResidualWeights, data: Transitions, horizon: int = HORIZON
-) -> tuple[float, int]:
+) -> tuple[np.ndarray, int]:
     """Open-loop error of a model on recorded transitions.
 
     Args:
@@ -61,7 +62,7 @@ def prediction_error(
         horizon: steps to predict; at most half the data, and shorter when they hold no such run.
 
     Returns:
-        Mean squared error [m^2] and the number of starts; (nan, 0) when there is none.
+        Mean squared error of each start [m^2], and the steps predicted; empty when there is no start.
     """
     count = len(data)
     for steps in range(min(horizon, (count + 1) // 2), 0, -1):
@@ -70,12 +71,36 @@ def prediction_error(
         if len(starts):
             break
     else:
-        return float("nan"), 0
+        return np.zeros(0), 0
     index = starts[:, None] + np.arange(steps)
     predicted = open_loop(weights, data.states[starts], data.commands[index], data.history[starts])
     error = predicted[..., :3] - data.next_states[index][..., :3]
     square = error[..., 0] ** 2 + error[..., 1] ** 2 + (ARM * wrap(error[..., 2])) ** 2
-    return float(square.mean()), len(starts)
+    return square.mean(axis=1), steps
+
+
+def prediction_error(
+    weights: ResidualWeights, data: Transitions, horizon: int = HORIZON
+) -> tuple[float, int]:
+    """Mean of :func:`prediction_errors` [m^2] and the number of starts; (nan, 0) when there is none."""
+    errors, _ = prediction_errors(weights, data, horizon)
+    return (float(errors.mean()), len(errors)) if len(errors) else (float("nan"), 0)
+
+
+def surely_worse(model: ResidualWeights, other: ResidualWeights, data: Transitions) -> bool:
+    """Whether ``model`` errs more than ``other`` by more than SURE standard errors of the difference.
+
+    Starts whose predictions overlap count as one: n starts of s steps are n / s observations, and fewer
+    than two say nothing.
+    """
+    errors, steps = prediction_errors(model, data)
+    difference = errors - prediction_errors(other, data)[0]
+    independent = len(errors) / max(steps, 1)
+    if not np.isfinite(difference).all():
+        return True
+    if independent < 2.0:
+        return False
+    return float(difference.mean()) > SURE * float(difference.std()) / np.sqrt(independent)
 
 
 def split(data: Transitions, config: GuardConfig) -> tuple[Transitions, Transitions]:
@@ -123,7 +148,9 @@ def judge(
         return verdict(
             False, f"held-out error {error:.3g} m^2 is not {config.margin:.0%} below the prior's {base:.3g}"
         )
-    if error > (1.0 + config.tolerance) * serving:
+    if error > (1.0 + config.tolerance) * serving and (
+        current is None or surely_worse(candidate, current, held_out)
+    ):
         return verdict(
             False, f"held-out error {error:.3g} m^2 is above that of what serves now, {serving:.3g}"
         )

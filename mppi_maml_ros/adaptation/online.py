@@ -15,13 +15,12 @@ from ..dynamics.residual import ResidualWeights, correction
 from ..weights.meta_model import MetaModel
 from .adapters import Adaptation, make_adapter
 from .buffer import BufferConfig, TransitionBuffer
-from .change import ChangeDetector
-from .guard import GuardConfig, Verdict, judge, prediction_error, split
+from .change import ChangeDetector, newest_regime
+from .guard import GuardConfig, Verdict, judge, prediction_error, split, surely_worse
 from .sgd import SGDConfig
 
-KEPT_AFTER_CHANGE = 6  # transitions; a blow is noticed within about as many
+RETRY_SAMPLES = 4  # fewest new transitions between two attempts that do not wait for the timer
 WORSE = 1.1  # what serves is rolled back when it errs by more than this times what it replaced
-RETRY_SAMPLES = 4  # new transitions between attempts while nothing fits yet
 
 
 class Decision(enum.IntEnum):
@@ -48,6 +47,9 @@ class OnlineConfig:
         adapter: one of adaptation.adapters.ADAPTERS.
         warmup_samples: usable transitions before the first attempt.
         min_samples: usable transitions that an attempt needs after a change emptied the buffer.
+        meta_samples: usable transitions that theta* itself is judged by before the warm-up, to serve until
+            it can be adapted; 0: it never serves as it is.
+        growth: an attempt need not wait for the timer once the data have grown by this share.
         buffer_size: transitions kept.
         sgd: inner loop.
         guard: acceptance test.
@@ -55,18 +57,24 @@ class OnlineConfig:
     """
 
     adapter: str = "physics+maml"
-    warmup_samples: int = 20
-    min_samples: int = 16
+    warmup_samples: int = 6
+    min_samples: int = 6
+    meta_samples: int = 2
+    growth: float = 0.35
     buffer_size: int = 200
     sgd: SGDConfig = attrs.field(factory=SGDConfig)
     guard: GuardConfig = attrs.field(factory=GuardConfig)
     limits: VelocityLimits | None = None
 
     def __attrs_post_init__(self):
-        if not 8 <= self.warmup_samples <= self.buffer_size:
-            raise InvalidValueError(f"warmup_samples must be in [8, buffer_size], got {self.warmup_samples}")
-        if not 8 <= self.min_samples <= self.warmup_samples:
-            raise InvalidValueError(f"min_samples must be in [8, warmup_samples], got {self.min_samples}")
+        if not 4 <= self.warmup_samples <= self.buffer_size:
+            raise InvalidValueError(f"warmup_samples must be in [4, buffer_size], got {self.warmup_samples}")
+        if not 0 <= self.meta_samples <= self.warmup_samples:
+            raise InvalidValueError(f"meta_samples must be in [0, warmup_samples], got {self.meta_samples}")
+        if not 0.05 <= self.growth <= 100.0:
+            raise InvalidValueError(f"growth must be in [0.05, 100], got {self.growth}")
+        if not 4 <= self.min_samples <= self.warmup_samples:
+            raise InvalidValueError(f"min_samples must be in [4, warmup_samples], got {self.min_samples}")
 
 
 @attrs.frozen(eq=False)
@@ -115,9 +123,11 @@ class OnlineAdaptation:
         self._previous: ResidualWeights | None = None
         self._offered: ResidualWeights | None = None
         self._detector = ChangeDetector()
+        self._physics = meta.physics
         self._warm = False
+        self._untouched = True  # nothing was tried with what serves now
         self._eager = True
-        self._last_total = 0
+        self._last_total = self._last_count = 0
         self.changes_detected = 0
 
     @property
@@ -133,12 +143,15 @@ class OnlineAdaptation:
     @property
     def due(self) -> bool:
         """An attempt need not wait for the timer: nothing fits yet, and enough new data have come."""
-        needed = self.config.min_samples if self._warm else self.config.warmup_samples
-        return (
-            self._eager
-            and len(self.buffer) >= needed
-            and self.buffer.total >= self._last_total + RETRY_SAMPLES
-        )
+        count = len(self.buffer)
+        if count < self._needed:
+            return self._untouched and count >= self.config.meta_samples > 0
+        fresh = RETRY_SAMPLES if self._eager else max(RETRY_SAMPLES, self.config.growth * self._last_count)
+        return self.buffer.total >= self._last_total + fresh
+
+    @property
+    def _needed(self) -> int:
+        return self.config.min_samples if self._warm else self.config.warmup_samples
 
     @property
     def serving(self) -> ResidualWeights | None:
@@ -158,13 +171,19 @@ class OnlineAdaptation:
         inputs = newest.inputs[:, : input_size(self._serving.delay_taps)]
         errors = newest.residuals[:, :2] - correction(self._serving, inputs)[:, :2]
         changed = [self._detector.update(error) for error in errors]  # every one has to be counted
-        if any(changed):
-            self.changes_detected += 1
-            self.buffer.keep_newest(KEPT_AFTER_CHANGE)
-            self._detector.restart()
-            self._eager = True
-            return True
-        return False
+        return any(changed) and self._new_regime()
+
+    def _new_regime(self) -> bool:
+        """Drop what an earlier robot or floor made, if the data tell of one."""
+        kept = newest_regime(self._physics, self.buffer.latest())
+        if kept == len(self.buffer):
+            self._detector.new_model()
+            return False
+        self.changes_detected += 1
+        self.buffer.keep_newest(kept)
+        self._detector.restart()
+        self._eager = True
+        return True
 
     def reset(self) -> None:
         """Forget the data, as after a jump of the clock; what serves goes on serving."""
@@ -174,22 +193,26 @@ class OnlineAdaptation:
     def forget_serving(self) -> None:
         """Something else serves than was installed, as after a restart: take it for the prior."""
         self._serving = self._previous = self._offered = None
-        self._eager = True
+        self._eager = self._untouched = True
         self._detector.restart()
 
     def attempt(self) -> Attempt:
         """Adapt a copy from theta*, judge it on held-out data, refit on all of it."""
         started = time.perf_counter()
         c, count = self.config, len(self.buffer)
-        needed = c.min_samples if self._warm else c.warmup_samples
-        if count < needed:
+        if count < self._needed:
+            if self._untouched and count >= self.config.meta_samples > 0:
+                return self._meta_attempt(started)
             return Attempt(
-                Decision.SKIPPED_TOO_FEW_SAMPLES, f"{count} usable transitions, {needed} are needed"
+                Decision.SKIPPED_TOO_FEW_SAMPLES, f"{count} usable transitions, {self._needed} are needed"
             )
         if self.buffer.total == self._last_total:
             return Attempt(Decision.SKIPPED_NO_EXCITATION, "no usable transition since the last attempt")
-        self._last_total = self.buffer.total
         self._warm = True
+        if count >= 2 * c.min_samples and self._new_regime():
+            count = len(self.buffer)
+        self._last_total, self._last_count = self.buffer.total, count
+        self._untouched = False
         data = self.buffer.latest()
         train, held = split(data, c.guard)
         trial = self.adapter.adapt(train)
@@ -211,6 +234,19 @@ class OnlineAdaptation:
         self._offered = final.weights
         return outcome(Decision.ACCEPTED, verdict.reason, final.weights, final)
 
+    def _meta_attempt(self, started: float) -> Attempt:
+        """theta* as it is: it has seen none of the data, so that all of them judge it."""
+        self._untouched = False
+        data = self.buffer.latest()
+        guard = attrs.evolve(self.config.guard, min_held_out=1)
+        verdict = judge(self._meta_weights, self._meta_weights, self._serving, data, guard)
+        ms = 1e3 * (time.perf_counter() - started)
+        if not verdict.accepted:
+            return Attempt(Decision.REJECTED_HELD_OUT, f"theta*: {verdict.reason}", None, None, verdict, ms)
+        self._offered = self._meta_weights
+        reason = f"theta* until it can be adapted: {verdict.reason}"
+        return Attempt(Decision.ACCEPTED, reason, self._meta_weights, None, verdict, ms)
+
     def _fall_back(self, held, verdict: Verdict, outcome) -> Attempt:
         """A rejected candidate; when what serves is worse than what it replaced, take it back as well."""
         options = [(verdict.prior, self._prior, "the prior")]
@@ -222,6 +258,8 @@ class OnlineAdaptation:
         )
         # A serving model without a finite error is worse than anything.
         if self._serving is None or not np.isfinite(error) or verdict.current <= WORSE * error:
+            return outcome(Decision.REJECTED_HELD_OUT, verdict.reason)
+        if np.isfinite(verdict.current) and not surely_worse(self._serving, best, held):
             return outcome(Decision.REJECTED_HELD_OUT, verdict.reason)
         self._offered = best
         errors = f"{verdict.current:.3g} m^2 on fresh data, {name} by {error:.3g}"

@@ -139,10 +139,26 @@ TABLE = (
     Declared("weights_file", "", "Meta-learned artifact to start from; empty: the packaged one"),
     Declared("adapt_interval", 2.0, "Time between two attempts", "s", 0.1, 3600.0),
     Declared(
-        "warmup_samples", _ONLINE.warmup_samples, "Transitions before the first attempt", "", 8, 100_000
+        "warmup_samples", _ONLINE.warmup_samples, "Transitions before the first attempt", "", 4, 100_000
     ),
     Declared(
-        "min_samples", _ONLINE.min_samples, "Transitions kept, and enough, after a change", "", 8, 100_000
+        "min_samples", _ONLINE.min_samples, "Transitions kept, and enough, after a change", "", 4, 100_000
+    ),
+    Declared(
+        "meta_samples",
+        _ONLINE.meta_samples,
+        "Transitions that theta* is judged by, to serve before the warm-up; 0: never",
+        "",
+        0,
+        100_000,
+    ),
+    Declared(
+        "growth",
+        _ONLINE.growth,
+        "An attempt need not wait for the timer once the data have grown by this share",
+        "",
+        0.05,
+        100.0,
     ),
     Declared("buffer_size", _ONLINE.buffer_size, "Transitions kept; older ones fall out", "", 8, 100_000),
     *SGD_TABLE,
@@ -173,6 +189,8 @@ def _config(values: Mapping) -> OnlineConfig:
         adapter=values["adapter"],
         warmup_samples=values["warmup_samples"],
         min_samples=values["min_samples"],
+        meta_samples=values["meta_samples"],
+        growth=values["growth"],
         buffer_size=values["buffer_size"],
         sgd=SGDConfig(**_short(SGD_TABLE, values)),
         guard=GuardConfig(**_short(GUARD_TABLE, values)),

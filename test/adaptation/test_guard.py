@@ -144,7 +144,7 @@ def test_settings_are_bounded_and_the_bounds_allowed(field):
 def test_the_defaults_are_those_that_are_documented():
     assert attrs.asdict(GuardConfig()) == {
         "held_out_share": 0.25,
-        "min_held_out": 4,
+        "min_held_out": 2,
         "margin": 0.02,
         "tolerance": 0.02,
         "max_correction": 3.0,
@@ -199,12 +199,12 @@ def test_the_prior_itself_is_never_an_improvement():
     assert not judge(PRIOR, PRIOR, None, transitions(PRIOR, noise=0.01), GuardConfig()).accepted
 
 
-@pytest.mark.parametrize(("count", "accepted"), [(6, True), (5, False)])
+@pytest.mark.parametrize(("count", "accepted"), [(3, True), (1, False)])
 def test_so_many_starts_are_needed_for_a_verdict(count, accepted):
     verdict = judge(SLOW, SLOW, None, transitions(count=count), GuardConfig())
     assert verdict.accepted is accepted
     if not accepted:
-        assert "only 3 held-out starts, 4 are needed" in verdict.reason
+        assert "only 1 held-out starts, 2 are needed" in verdict.reason
 
 
 @pytest.mark.fault(37)

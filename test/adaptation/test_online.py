@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from mppi_maml_ros.adaptation.adapters import ADAPTERS, META_TRAINED, make_adapter
-from mppi_maml_ros.adaptation.change import ChangeDetector
+from mppi_maml_ros.adaptation.change import ChangeDetector, newest_regime
 from mppi_maml_ros.adaptation.guard import GuardConfig, judge, prediction_error, split
 from mppi_maml_ros.adaptation.online import Decision, OnlineAdaptation, OnlineConfig
 from mppi_maml_ros.adaptation.sgd import SGDConfig
@@ -41,7 +41,7 @@ def test_physics_reports_gain_lag_and_delay(meta, drive):
 
 
 def test_before_the_warm_up_nothing_is_tried(meta, drive):
-    loop = online(meta, warmup_samples=60)
+    loop = online(meta, warmup_samples=60, meta_samples=0)
     drive(loop.add_odometry, loop.add_command, SLOW, seconds=2.0)
     attempt = loop.attempt()
     assert attempt.decision == Decision.SKIPPED_TOO_FEW_SAMPLES and attempt.weights is None
@@ -193,9 +193,7 @@ def test_held_out_data_are_the_newest_and_are_not_trained_on(meta, drive):
 def test_too_few_held_out_starts_give_no_verdict(meta, drive):
     loop = online(meta)
     drive(loop.add_odometry, loop.add_command, SLOW)
-    held = loop.buffer.latest(3)
-    held = attrs.evolve(held, segments=np.array([1, 2, 3]))
-    verdict = judge(SLOW, SLOW, None, held, GuardConfig())
+    verdict = judge(SLOW, SLOW, None, loop.buffer.latest(3), GuardConfig(min_held_out=4))
     assert not verdict.accepted and "4 are needed" in verdict.reason
 
 
@@ -207,8 +205,82 @@ def test_an_unknown_adapter_is_refused_with_the_known_ones(meta):
 
 
 @pytest.mark.parametrize(
-    "field, value", [("warmup_samples", 4), ("warmup_samples", 900), ("min_samples", 60)]
+    "field, value", [("warmup_samples", 3), ("warmup_samples", 900), ("min_samples", 60)]
 )
 def test_settings_out_of_range_are_refused_by_name(field, value):
     with pytest.raises(InvalidValueError, match=field):
         OnlineConfig(**{field: value})
+
+
+CRISP = ResidualWeights.prior()
+
+
+def first_attempt(loop, drive, robot):
+    attempts = []
+
+    def watch(sample):
+        loop.add_odometry(sample)
+        if loop.due:
+            attempts.append((len(loop.buffer), loop.attempt()))
+            loop.installed()
+
+    drive(watch, loop.add_command, robot, seconds=1.0)
+    return attempts[0]
+
+
+def test_theta_serves_a_slow_robot_until_it_can_be_adapted(meta, drive):
+    count, attempt = first_attempt(online(meta), drive, SLOW)
+    assert count == 2 and attempt.decision == Decision.ACCEPTED and "theta*" in attempt.reason
+    assert attempt.adaptation is None and attempt.verdict.candidate < attempt.verdict.prior
+
+
+def test_theta_does_not_serve_a_robot_that_obeys_at_once(meta, drive):
+    count, attempt = first_attempt(online(meta), drive, CRISP)
+    assert count == 2 and attempt.decision == Decision.REJECTED_HELD_OUT and attempt.weights is None
+
+
+def test_theta_is_not_offered_when_it_is_not_wanted(meta, drive):
+    loop = online(meta, meta_samples=0)
+    count, attempt = first_attempt(loop, drive, SLOW)
+    assert count == loop.config.warmup_samples and attempt.adaptation is not None
+
+
+def test_attempts_come_with_growing_distance_as_data_come_in(meta, drive):
+    loop, counts = online(meta, growth=0.5), []
+
+    def watch(sample):
+        loop.add_odometry(sample)
+        if loop.due:
+            counts.append(len(loop.buffer))
+            loop.attempt()
+            loop.installed()
+
+    drive(watch, loop.add_command, SLOW, seconds=6.0)
+    later = np.array(counts[3:])
+    assert (
+        len(later) >= 4
+        and (later[1:] >= 1.5 * later[:-1]).all()
+        and (later[1:] <= 1.5 * later[:-1] + 2).all()
+    )
+
+
+def test_a_steady_robot_in_noise_is_one_regime(meta, drive):
+    loop = online(meta)
+    drive(loop.add_odometry, loop.add_command, SLOW, noise=0.01)
+    data = loop.buffer.latest()
+    assert newest_regime(meta.physics, data) == len(data)
+
+
+def test_the_newest_regime_begins_where_the_floor_changed(meta, drive):
+    loop = online(meta)
+    drive(loop.add_odometry, loop.add_command, SLOW, seconds=6.0, noise=0.005)
+    before = loop.buffer.total
+    drive(loop.add_odometry, loop.add_command, BRAKED, seconds=1.0, start=6.0, seed=1, noise=0.005)
+    fresh = loop.buffer.total - before
+    assert fresh - 6 <= newest_regime(meta.physics, loop.buffer.latest()) <= fresh + 1
+
+
+def test_too_few_data_are_one_regime(meta, drive):
+    loop = online(meta)
+    drive(loop.add_odometry, loop.add_command, SLOW, seconds=1.0)
+    assert newest_regime(meta.physics, loop.buffer.latest(7)) == 7

@@ -93,6 +93,8 @@ def test_the_guides_preset_changes_only_declared_parameters():
     assert preset == {
         "adapter": "maml",
         "warmup_samples": 40,
+        "meta_samples": 0,
+        "growth": 100.0,
         "adapt_interval": 4.0,
         "buffer_size": 200,
         "inner_lr": 0.005,
