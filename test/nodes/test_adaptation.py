@@ -113,7 +113,7 @@ def test_disabled_it_offers_nothing_and_enabling_needs_no_restart(bench, control
 
 def test_an_attempt_on_request_is_answered_with_its_outcome(bench, controller):
     robot = FakeRobot(bench)
-    bench.start(AdaptationNode, warmup_samples=20, meta_samples=0, adapt_interval=3600.0)
+    bench.start(AdaptationNode, warmup_samples=20, meta_samples=0, growth=100.0, adapt_interval=3600.0)
     client = bench.probe("asker").create_client(Trigger, "adaptation/adapt")
     answer = bench.call(client, Trigger.Request())
     assert not answer.success and answer.message.startswith("SKIPPED_TOO_FEW_SAMPLES")

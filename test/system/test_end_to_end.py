@@ -80,7 +80,8 @@ def test_four_processes_drive_adapt_and_stop(system, controller_limits):
     listener, group = system.listener, system.group
     figure = FIGURES["circle"]
     system.start("mppi_controller", reference="circle", seed=1, **figure)
-    system.start("adaptation")
+    # A second of driving by the kinematics alone, to compare with.
+    system.start("adaptation", warmup_samples=20, meta_samples=0)
     system.start("meta_trainer", output_folder=str(system.folder / "artifacts"))
 
     # Without odometry the robot is told to stand still.

@@ -178,6 +178,9 @@ def test_every_node_may_be_killed_and_started_again(story):
     story.now()
     story.until(running, "odometry is found again", START_TIMEOUT)
     # No command from before reached the new robot: it stood until it was told to move.
+    listener.wait_for(
+        lambda: len(listener.messages(states)) > first, 10.0, "the new robot tells of itself", group
+    )
     stood = listener.messages(states)[first]
     assert stood.command.linear.x == 0.0 and stood.twist.linear.x == 0.0
 
