@@ -53,11 +53,24 @@ def simulation() -> None:
     simulate_batch(vector[None], np.zeros((1, 4, 2)), 0.05, np.zeros(1, dtype=np.int64))
 
 
+def adaptation() -> None:
+    """An attempt of the default adapter and of the baselines with filters of their own."""
+    from pathlib import Path
+
+    from .adaptation.online import OnlineAdaptation, OnlineConfig
+    from .weights.meta_model import MetaModel
+
+    meta = MetaModel.load(Path(__file__).parent / "artifacts" / "default.safetensors")
+    for name in (OnlineConfig().adapter, "rls", "ekf", "l1"):
+        OnlineAdaptation(meta, OnlineConfig(adapter=name)).warm_up()
+
+
 def main() -> None:
     """Compile everything and say how long it took."""
     started = time.perf_counter()
     controller()
     simulation()
+    adaptation()
     print(f"kernels ready after {time.perf_counter() - started:.1f} s")
 
 

@@ -18,6 +18,7 @@ from .buffer import BufferConfig, TransitionBuffer
 from .change import ChangeDetector, newest_regime
 from .guard import GuardConfig, Verdict, judge, prediction_error, split, surely_worse
 from .sgd import SGDConfig
+from .transitions import Transitions
 
 RETRY_SAMPLES = 4  # fewest new transitions between two attempts that do not wait for the timer
 WORSE = 1.1  # what serves is rolled back when it errs by more than this times what it replaced
@@ -123,12 +124,30 @@ class OnlineAdaptation:
         self._previous: ResidualWeights | None = None
         self._offered: ResidualWeights | None = None
         self._detector = ChangeDetector()
-        self._physics = meta.physics
+        self._meta = meta
         self._warm = False
         self._untouched = True  # nothing was tried with what serves now
         self._eager = True
         self._last_total = self._last_count = 0
         self.changes_detected = 0
+
+    def warm_up(self) -> None:
+        """Compile and touch all that an attempt needs, so that the first is as fast as the rest."""
+        meta, count = self._meta, 16
+        ramp = np.linspace(0.0, 1.0, count)
+        data = Transitions(
+            stamps=ramp,
+            states=np.repeat(ramp[:, None], 5, axis=1),
+            commands=np.repeat(ramp[:, None], 2, axis=1),
+            history=np.zeros((count, meta.delay_taps, 2)),
+            next_states=np.repeat(ramp[:, None], 5, axis=1),
+            segments=np.zeros(count, dtype=int),
+            model_dt=meta.model_dt,
+        )
+        # Some adapters remember: another instance than the one that serves.
+        weights = make_adapter(self.config.adapter, meta, self.config.sgd).adapt(data).weights
+        judge(weights, self._meta_weights, weights, data, self.config.guard)
+        newest_regime(meta.physics, data)
 
     @property
     def samples(self) -> int:
@@ -175,7 +194,7 @@ class OnlineAdaptation:
 
     def _new_regime(self) -> bool:
         """Drop what an earlier robot or floor made, if the data tell of one."""
-        kept = newest_regime(self._physics, self.buffer.latest())
+        kept = newest_regime(self._meta.physics, self.buffer.latest())
         if kept == len(self.buffer):
             self._detector.new_model()
             return False

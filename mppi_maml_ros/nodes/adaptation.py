@@ -215,6 +215,7 @@ class AdaptationNode(BaseNode):
             self._online = OnlineAdaptation(self._meta, config)
         except (ArtifactError, InvalidValueError) as error:
             raise ParameterError(f"invalid parameters weights_file or adapter: {error}") from error
+        self._online.warm_up()  # before the first message waits for it
         self._frames = FrameLatch(values["odom_frame"], values["base_frame"])
         self._checks = self._make_checks()
         self._clock_check = ClockCheck()

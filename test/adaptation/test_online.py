@@ -284,3 +284,16 @@ def test_too_few_data_are_one_regime(meta, drive):
     loop = online(meta)
     drive(loop.add_odometry, loop.add_command, SLOW, seconds=1.0)
     assert newest_regime(meta.physics, loop.buffer.latest(7)) == 7
+
+
+@pytest.mark.parametrize("adapter", ADAPTERS)
+def test_warming_up_leaves_no_trace(meta, drive, adapter):
+    results = []
+    for warm in (False, True):
+        loop = online(meta, adapter=adapter) if adapter not in META_TRAINED else online(meta)
+        if warm:
+            loop.warm_up()
+        assert loop.samples == 0 and loop.serving is None
+        drive(loop.add_odometry, loop.add_command, SLOW, seconds=3.0)
+        results.append(loop.attempt().adaptation.weights.digest())
+    assert results[0] == results[1]
