@@ -94,16 +94,17 @@ def _dry_friction(left, right, own, cross, limit):
     f_r = (own * right - cross * left) / determinant
     if abs(f_l) <= limit and abs(f_r) <= limit:
         return f_l, f_r
-    # One stands and the other slides.
+    # One stands and the other slides; at the border to other cases rounding must not exclude them all.
+    slack = 1e-12 * limit
     for sign in (-1.0, 1.0):
         f_r = sign * limit
         f_l = (left - cross * f_r) / own
-        if abs(f_l) <= limit and (right - own * f_r - cross * f_l) * sign >= 0.0:
-            return f_l, f_r
+        if abs(f_l) <= limit + slack and (right - own * f_r - cross * f_l) * sign >= -own * slack:
+            return min(max(f_l, -limit), limit), f_r
         f_l = sign * limit
         f_r = (right - cross * f_l) / own
-        if abs(f_r) <= limit and (left - own * f_l - cross * f_r) * sign >= 0.0:
-            return f_l, f_r
+        if abs(f_r) <= limit + slack and (left - own * f_l - cross * f_r) * sign >= -own * slack:
+            return f_l, min(max(f_r, -limit), limit)
     # Both slide, one of them turned round by the other's friction.
     for sign_l in (-1.0, 1.0):
         for sign_r in (-1.0, 1.0):
