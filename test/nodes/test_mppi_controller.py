@@ -377,12 +377,14 @@ def test_weights_expire_when_no_others_come(bench):
 
 @pytest.mark.fault(41)
 def test_when_nobody_offers_weights_any_more_the_last_ones_stay_with_a_warning(bench):
-    swapper = Swapper(bench)
-    assert swapper.offer(request(some_weights())).success
-    node = swapper.node
+    # In a namespace of its own: other tests of this file hold a client of the usual service.
+    node = bench.add(MppiControllerNode(context=bench.context, namespace="/alone"))
+    offerer = bench.probe("offerer")
+    client = offerer.create_client(SwapWeights, "/alone/mppi_controller/swap_weights")
+    assert bench.call(client, request(some_weights())).success
     bench.until(lambda: node._offering == 1)
     assert node._report_weights().level == DiagnosticStatus.OK
-    bench.stop(swapper.client_node)
+    bench.stop(offerer)
     bench.until(lambda: node._offering == 0)
     report = node._report_weights()
     assert report.level == DiagnosticStatus.WARN and "nobody offers" in report.message
