@@ -29,8 +29,7 @@ from mppi_maml_ros.adaptation.adapters.registry import ADAPTERS, make_adapter
 from mppi_maml_ros.adaptation.sgd import SGDConfig, restore_then_adapt
 from mppi_maml_ros.adaptation.transitions import Transitions
 from mppi_maml_ros.dynamics.residual import ResidualWeights, open_loop
-from mppi_maml_ros.experiments.comparison import PACKAGED
-from mppi_maml_ros.weights.meta_model import MetaModel
+from mppi_maml_ros.weights.meta_model import PACKAGED, MetaModel
 
 STEPS, RATE = 100, 0.005
 INPUTS, OUTPUTS = 6, 3

@@ -138,10 +138,9 @@ def soak(**options) -> None:
     from rich.console import Console
 
     from .experiments.soak import SoakSettings, run_soak
-    from .weights.meta_model import MetaModel
+    from .weights.meta_model import PACKAGED, MetaModel
 
-    packaged = Path(__file__).parent / "artifacts" / "default.safetensors"
-    report = run_soak(SoakSettings(**options), MetaModel.load(packaged), Console())
+    report = run_soak(SoakSettings(**options), MetaModel.load(PACKAGED), Console())
     click.echo(
         f"flat: {report['memory_growth_mib']:+.2f} MiB after the warm-up, {report['periods']} periods in "
         f"{report['wall_seconds']:.0f} s, {report['weights_version']} swaps"

@@ -55,12 +55,10 @@ def simulation() -> None:
 
 def adaptation() -> None:
     """An attempt of the default adapter and of the baselines with filters of their own."""
-    from pathlib import Path
-
     from .adaptation.online import OnlineAdaptation, OnlineConfig
-    from .weights.meta_model import MetaModel
+    from .weights.meta_model import PACKAGED, MetaModel
 
-    meta = MetaModel.load(Path(__file__).parent / "artifacts" / "default.safetensors")
+    meta = MetaModel.load(PACKAGED)
     for name in (OnlineConfig().adapter, "rls", "ekf", "l1"):
         OnlineAdaptation(meta, OnlineConfig(adapter=name)).warm_up()
 

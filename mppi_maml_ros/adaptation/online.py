@@ -161,7 +161,10 @@ class OnlineAdaptation:
 
     @property
     def due(self) -> bool:
-        """An attempt need not wait for the timer: nothing fits yet, and enough new data have come."""
+        """An attempt need not wait for the timer: the data have grown enough since the last one.
+
+        Before the warm-up, that theta* can be judged; while nothing fits, RETRY_SAMPLES new transitions.
+        """
         count = len(self.buffer)
         if count < self._needed:
             return self._untouched and count >= self.config.meta_samples > 0

@@ -39,7 +39,8 @@ class PhysicsPrior:
     Attributes:
         mean: shape (C, 3, P) for C components and P features.
         covariance: shape (C, 3, P, P), positive definite.
-        weight: prior probability of each component, shape (C,), sums to 1.
+        weight: share of the worlds that each component stands for, shape (C,), sums to 1; for those that
+            take delays to be as frequent as there. :func:`fit` takes every delay to be as likely.
         delay: command delay that each component stands for [s], shape (C,).
         noise: noise variances to average over for each output, shape (G, 3).
         model_dt: step [s].

@@ -233,14 +233,19 @@ class ResidualWeights:
         return h.hexdigest()
 
 
+def hidden_output(layers, inputs: np.ndarray, activation: str) -> np.ndarray:
+    """Output of hidden layers, (W, b) pairs, for scaled inputs of shape (..., Z); returns (..., width)."""
+    for weight, bias in layers:
+        inputs = inputs @ weight.T + bias
+        inputs = np.tanh(inputs) if activation == "tanh" else np.maximum(inputs, 0.0)
+    return inputs
+
+
 def network(weights: ResidualWeights, inputs: np.ndarray) -> np.ndarray:
     """Network part of the correction for inputs z of shape (..., Z); returns (..., 3)."""
-    hidden = np.asarray(inputs) * weights.input_scale
-    for i, (weight, bias) in enumerate(weights.layers):
-        hidden = hidden @ weight.T + bias
-        if i < len(weights.layers) - 1:
-            hidden = np.tanh(hidden) if weights.activation == "tanh" else np.maximum(hidden, 0.0)
-    return hidden
+    *hidden, (weight, bias) = weights.layers
+    scaled = np.asarray(inputs) * weights.input_scale
+    return hidden_output(hidden, scaled, weights.activation) @ weight.T + bias
 
 
 def correction(weights: ResidualWeights, inputs: np.ndarray) -> np.ndarray:

@@ -24,8 +24,7 @@ from numba import njit
 
 from .features import SOFT_SIGN_OMEGA, SOFT_SIGN_V, feature_size, input_size, soft_sign
 
-COEFFICIENTS = ("gain", "bias", "friction", "coupling")
-MEAN = np.array([0.95, 0.0, 0.0, 0.0])
+MEAN = np.array([0.95, 0.0, 0.0, 0.0])  # of gain [-], bias, friction [m/s, rad/s] and coupling
 DEVIATION = np.array(  # (axis, structure, coefficient): a lag and nothing else, and all of it
     [
         [[0.3, 0.005, 0.005, 0.005], [0.3, 0.15, 0.1, 0.05]],

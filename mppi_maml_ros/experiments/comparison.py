@@ -30,7 +30,7 @@ from ..references.figures import FIGURES
 from ..simulation.disturbances import FrictionStep, Payload, TerrainChange
 from ..simulation.world import World
 from ..simulation.worlds import WORLD_NAMES, make_world
-from ..weights.meta_model import MetaModel
+from ..weights.meta_model import PACKAGED, MetaModel
 from . import metrics
 from .closed_loop import Run, drive, finish
 from .contenders import ADAPT_INTERVAL, BASELINES, Contender, contender, model_names
@@ -38,7 +38,6 @@ from .offline import OFFLINE, Library, OfflineConfig
 from .oracle import Oracle
 from .results import COLUMNS, Job, Outcome, Results
 
-PACKAGED = Path(__file__).resolve().parent.parent / "artifacts" / "default.safetensors"
 FORMAT = 2  # of the results; older folders are refused
 
 

@@ -29,9 +29,8 @@ def meta_compare(
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    from ..weights.meta_model import MetaModel
+    from ..weights.meta_model import PACKAGED, MetaModel
     from . import meta_comparison as module
-    from .comparison import PACKAGED
 
     torch.set_num_threads(1)
     meta = MetaModel.load(artifact or PACKAGED)

@@ -28,10 +28,9 @@ from ..simulation.commands import tracking_commands
 from ..simulation.disturbances import Payload
 from ..simulation.mujoco_world import MuJoCoWorld
 from ..simulation.parameters import WorldParameters
-from ..weights.meta_model import MetaModel
+from ..weights.meta_model import PACKAGED, MetaModel
 from . import metrics
 from .closed_loop import Run, run
-from .comparison import PACKAGED
 
 LIMITS = VelocityLimits()
 TARGET = 0.6  # of the gap, to be closed

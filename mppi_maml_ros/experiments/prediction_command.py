@@ -24,9 +24,8 @@ def prediction_study(robots: int, seed: int, artifact: Path | None, out: Path) -
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    from ..weights.meta_model import MetaModel
+    from ..weights.meta_model import PACKAGED, MetaModel
     from . import prediction_study as module
-    from .comparison import PACKAGED
 
     meta = MetaModel.load(artifact or PACKAGED)
     console = Console()

@@ -11,7 +11,6 @@ import os
 import sys
 from collections import Counter
 from collections.abc import Mapping
-from pathlib import Path
 
 import numpy as np
 from geometry_msgs.msg import Twist, TwistStamped
@@ -36,10 +35,9 @@ from ..ros.parameters import Declared, ParameterError, Parameters
 from ..ros.weights import weights_message
 from ..safety.checks import ClockCheck, ClockEvent, OdometryChecks, OdometryTolerances
 from ..srv import SwapWeights
-from ..weights.meta_model import MetaModel
+from ..weights.meta_model import PACKAGED, MetaModel
 
 NAME = "adaptation"
-PACKAGED = Path(__file__).resolve().parent.parent / "artifacts" / "default.safetensors"
 
 _ONLINE, _SGD, _GUARD = OnlineConfig(), SGDConfig(), GuardConfig()
 _FASTEST, _FASTEST_TURN = 10.0, 20.0  # [m/s, rad/s] of a robot whose limits are not known

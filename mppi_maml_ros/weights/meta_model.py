@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import attrs
 import numpy as np
@@ -14,6 +15,7 @@ from ..dynamics.physics import PhysicsPrior
 from ..dynamics.residual import OUTPUTS, ResidualWeights
 
 KIND = "mppi_maml_ros/meta_model"
+PACKAGED = Path(__file__).resolve().parent.parent / "artifacts" / "default.safetensors"
 
 
 def _frozen(value):

@@ -60,21 +60,30 @@ def test_a_thousand_swaps_during_control_change_no_bit_of_any_step():
     models = [
         ResidualWeights.first_order(rng.uniform(0.05, 0.5, 2), rng.uniform(0.5, 1.5, 2)) for _ in range(16)
     ]
-    due = threading.Semaphore(0)
+    due, done = threading.Semaphore(0), threading.Semaphore(0)
+
+    def share(k):
+        return (k + 1) * SWAPS // TICKS - k * SWAPS // TICKS if k >= 0 else 0
 
     def swap():
-        # Each tick allows a share of the swaps, which then fall anywhere into it.
         for k in range(SWAPS):
             due.acquire()
             if halt.is_set():
                 return
             weights = models[k % len(models)]
             installed[slot.install(weights).version] = weights
+            done.release()
+
+    def before_tick(k):
+        # Each tick allows a share of the swaps, which then fall anywhere into it or the next one.
+        due.release(share(k))
+        for _ in range(share(k - 1)):
+            assert done.acquire(timeout=30.0)
 
     thread = threading.Thread(target=swap)
     thread.start()
     try:
-        outputs = drive(slot, lambda k: due.release((k + 1) * SWAPS // TICKS - k * SWAPS // TICKS))
+        outputs = drive(slot, before_tick)
         thread.join(30.0)
     finally:
         halt.set()

@@ -13,9 +13,10 @@ from mppi_maml_ros.srv import SwapWeights
 from rclpy.parameter import Parameter
 from std_srvs.srv import SetBool, Trigger
 
-from mppi_maml_ros.nodes.adaptation import PACKAGED, AdaptationNode
+from mppi_maml_ros.nodes.adaptation import AdaptationNode
 from mppi_maml_ros.ros import conversions as to
 from mppi_maml_ros.ros.weights import read_weights
+from mppi_maml_ros.weights.meta_model import PACKAGED
 
 from .conftest import FakeRobot
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from ...core.errors import InvalidValueError
-from ...dynamics.residual import ResidualWeights
+from ...dynamics.residual import ResidualWeights, hidden_output
 from ...weights.meta_model import MetaModel
 from ..transitions import Transitions
 from .base import Adaptation
@@ -40,10 +40,7 @@ class ALPaCAAdapter:
         return self._meta.weights(self.name, layers=self._theta)
 
     def _features(self, inputs: np.ndarray) -> np.ndarray:
-        hidden = inputs
-        for weight, bias in self._theta[:-1]:
-            hidden = hidden @ weight.T + bias
-            hidden = np.tanh(hidden) if self._meta.activation == "tanh" else np.maximum(hidden, 0.0)
+        hidden = hidden_output(self._theta[:-1], inputs, self._meta.activation)
         return np.column_stack([hidden, np.ones(len(hidden))]).astype(float)
 
     def adapt(self, data: Transitions) -> Adaptation:

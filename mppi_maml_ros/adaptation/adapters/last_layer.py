@@ -16,7 +16,7 @@ import numpy as np
 
 from ...core.errors import InvalidValueError
 from ...dynamics.features import feature_size, features
-from ...dynamics.residual import OUTPUTS, ResidualWeights
+from ...dynamics.residual import OUTPUTS, ResidualWeights, hidden_output
 from ...weights.meta_model import MetaModel
 from ..transitions import Transitions
 from .base import Adaptation
@@ -95,10 +95,7 @@ class LastLayerAdapter:
     def features(self, inputs: np.ndarray) -> np.ndarray:
         """psi(z), shape (..., Q), for inputs z of shape (..., Z)."""
         inputs = np.asarray(inputs, dtype=float)
-        hidden = inputs * self._meta.input_scale
-        for weight, bias in self._hidden:
-            hidden = hidden @ weight.T + bias
-            hidden = np.tanh(hidden) if self._meta.activation == "tanh" else np.maximum(hidden, 0.0)
+        hidden = hidden_output(self._hidden, inputs * self._meta.input_scale, self._meta.activation)
         return np.concatenate([features(inputs), hidden], axis=-1)
 
     def fit(self, inputs: np.ndarray, residuals: np.ndarray, weights=None) -> HeadPosterior:
