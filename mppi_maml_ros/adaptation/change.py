@@ -8,6 +8,7 @@ import numpy as np
 
 from ..core.errors import InvalidValueError
 from ..dynamics import servo
+from ..dynamics.innovations import whiten
 from ..dynamics.physics import PhysicsPrior
 from .transitions import Transitions
 
@@ -78,11 +79,16 @@ class ChangeDetector:
         return bool((statistic > self._thresholds * np.maximum(self._normal, self._floor)).any())
 
 
-def newest_regime(prior: PhysicsPrior, data: Transitions) -> int:
+def newest_regime(prior: PhysicsPrior, data: Transitions, error_model=None) -> int:
     """How many of the newest transitions the present robot and floor made; all, when nothing changed.
 
     Bayesian comparison of one servo model for all data with one for the older and another for the
     newer part, over splits at geometrically growing distances from the end.
+
+    Args:
+        prior: of the servo models.
+        data: oldest first.
+        error_model: as of the weights, shape (3, 2): what persists is no change; None for white errors.
 
     Source: Adams and MacKay, Bayesian Online Changepoint Detection (2007), for the evidence of a run.
     """
@@ -94,6 +100,10 @@ def newest_regime(prior: PhysicsPrior, data: Transitions) -> int:
     if not lengths:
         return count
     base = prior.servo.base(data.inputs, data.residuals)
+    for axis in (0, 1) if error_model is not None else ():
+        pole, *gains = error_model[:, axis].astype(float)
+        settled = (np.full(1, gain) for gain in (*gains, 1.0))
+        whiten(base[axis].copy(), data.first, pole, *settled, base[axis])
     sums = np.cumsum((base[:, ::-1, :, None] * base[:, ::-1, None, :]), axis=1)
 
     def evidence(gram, size):

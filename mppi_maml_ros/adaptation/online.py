@@ -11,6 +11,7 @@ import numpy as np
 from ..core.errors import InvalidValueError
 from ..core.types import Odometry, VelocityLimits
 from ..dynamics.features import input_size
+from ..dynamics.innovations import pushes
 from ..dynamics.residual import ResidualWeights, correction
 from ..weights.meta_model import MetaModel
 from .adapters import Adaptation, make_adapter
@@ -20,6 +21,7 @@ from .guard import GuardConfig, Verdict, judge, prediction_error, split, surely_
 from .sgd import SGDConfig
 from .transitions import Transitions
 
+PUSH_MEMORY = 30  # transitions before a step that tell of the push on it
 RETRY_SAMPLES = 4  # fewest new transitions between two attempts that do not wait for the timer
 WORSE = 1.1  # what serves is rolled back when it errs by more than this times what it replaced
 
@@ -189,15 +191,23 @@ class OnlineAdaptation:
         done = self.buffer.add_odometry(sample)
         if not done or self._serving is None:
             return False
-        newest = self.buffer.latest(done)
-        inputs = newest.inputs[:, : input_size(self._serving.delay_taps)]
-        errors = newest.residuals[:, :2] - correction(self._serving, inputs)[:, :2]
+        errors = self._innovations(done)
         changed = [self._detector.update(error) for error in errors]  # every one has to be counted
         return any(changed) and self._new_regime()
 
+    def _innovations(self, count: int) -> np.ndarray:
+        """Of the newest transitions: one-step errors of what serves beyond the push, shape (count, 2)."""
+        serving, known = self._serving, self.buffer.latest(count + PUSH_MEMORY)
+        inputs = known.inputs[:, : input_size(serving.delay_taps)]
+        errors = known.residuals[:, :2] - correction(serving, inputs)[:, :2]
+        if serving.error_model[1:].any():
+            errors -= pushes(errors, known.first, serving.error_model)[:-1]
+        return errors[-count:]
+
     def _new_regime(self) -> bool:
         """Drop what an earlier robot or floor made, if the data tell of one."""
-        kept = newest_regime(self._meta.physics, self.buffer.latest())
+        errors = self._serving.error_model if self._serving is not None else None
+        kept = newest_regime(self._meta.physics, self.buffer.latest(), errors)
         if kept == len(self.buffer):
             self._detector.new_model()
             return False

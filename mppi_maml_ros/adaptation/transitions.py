@@ -46,6 +46,11 @@ class Transitions:
         )
 
     @property
+    def first(self) -> np.ndarray:
+        """Which transitions do not follow the one before, shape (M,) bool."""
+        return np.diff(self.segments, prepend=np.nan) != 0
+
+    @property
     def inputs(self) -> np.ndarray:
         """Residual inputs z (see dynamics.features), shape (M, 4 + 2 D)."""
         taps = self.history.shape[1]

@@ -15,6 +15,7 @@ from typing import Protocol
 import attrs
 import numpy as np
 
+from ..adaptation.error_tracker import ErrorTracker
 from ..core import se2
 from ..core.angles import wrap
 from ..core.command_history import CommandHistory
@@ -43,11 +44,11 @@ _FAR_HYSTERESIS = 0.9  # of far_from_path; nearer than that the robot is back
 class Mppi(Protocol):
     """What the loop needs of a controller; see ``mppi.controller``."""
 
-    def compute_control(self, state, reference, history, last_command, weights, elapsed, scene): ...
+    def compute_control(self, state, reference, history, last_command, weights, elapsed, scene, push): ...
 
     def first_contact(self, state, history, weights, costmap) -> float: ...
 
-    def predict(self, state, history, duration, weights): ...
+    def predict(self, state, history, duration, weights, push): ...
 
     def optimal_trajectory(self, state, history, weights): ...
 
@@ -302,6 +303,7 @@ class ControlLoop:
         )
         self._limiter = VelocityLimiter(config.limits, max_dt=2.0 * config.period)
         self._history = CommandHistory()
+        self._errors = ErrorTracker(config.delay_taps, config.model_dt)
         self._goal = GoalChecker(config.xy_goal_tolerance, config.yaw_goal_tolerance, config.stateful)
         self._progress = ProgressChecker(config.movement_time_allowance, config.required_movement)
 
@@ -400,6 +402,7 @@ class ControlLoop:
         )
         if verdict.accepted:
             self._odometry = verdict.odometry
+            self._errors.add_odometry(verdict.odometry)
             self._watchdog.accept(verdict.odometry.stamp, steady_time)
             if verdict.relocated:
                 self._rewarm = True
@@ -551,6 +554,7 @@ class ControlLoop:
         self._now = now
         if math.isfinite(now):
             self._history.record(now, found["command"])
+            self._errors.add_command(now, found["command"])
         if self._odometry is not None:
             found.setdefault("predicted_pose", self._odometry.pose)
             found["odometry_age"] = now - self._odometry.stamp
@@ -596,6 +600,7 @@ class ControlLoop:
         )
         self._checks.reset()
         self._history.reset()
+        self._errors.reset()
         self._odometry = None
         self._running = False
         self._rewarm = True
@@ -662,7 +667,10 @@ class ControlLoop:
         rows = config.delay_taps + int(_FARTHEST_PREDICTION)
         history = self._history.history(now, rows, config.model_dt)
         ahead = min(max(now - self._odometry.stamp, 0.0), _FARTHEST_PREDICTION * config.model_dt)
-        state = _finite_state(self._mppi.predict(self._odometry.state, history, ahead, weights))
+        push = self._errors.push(weights)
+        state = _finite_state(self._mppi.predict(self._odometry.state, history, ahead, weights, push))
+        if weights is not None:
+            push = push * weights.error_model[0] ** (ahead / config.model_dt)
         found["predicted_pose"] = state[:3].copy()
         if config.open_loop:
             state[3:] = self._limiter.last
@@ -690,7 +698,7 @@ class ControlLoop:
         for attempt in range(config.retry_attempt_limit + 1):
             try:
                 result = self._mppi.compute_control(
-                    state, window, history, self._limiter.last, weights, dt, scene
+                    state, window, history, self._limiter.last, weights, dt, scene, push
                 )
                 command = _finite_command(result.command)
                 self._validate(state, history, weights)

@@ -16,8 +16,9 @@ from __future__ import annotations
 import attrs
 import numpy as np
 
-from . import servo
+from . import innovations, servo
 from .features import feature_size, features
+from .innovations import MODELS, PUSHES, THETAS
 
 OUTPUTS = 3
 LATERAL = 2
@@ -84,15 +85,19 @@ class PhysicsPosterior:
         component: posterior probability of each delay of the servo family's grid, shape (J,).
         delay: posterior mean of the command delay [s].
         noise: posterior mean of the noise variance of each output, shape (3,).
+        error_model: likeliest (pole, push_gain, noise_gain) of the errors of (v, omega), shape (3, 2).
     """
 
     mean: np.ndarray
     component: np.ndarray
     delay: float
     noise: np.ndarray
+    error_model: np.ndarray
 
 
-def fit(prior: PhysicsPrior, inputs: np.ndarray, residuals: np.ndarray, weights=None) -> PhysicsPosterior:
+def fit(
+    prior: PhysicsPrior, inputs: np.ndarray, residuals: np.ndarray, weights=None, first=None
+) -> PhysicsPosterior:
     """Regress residuals on features.
 
     Args:
@@ -100,17 +105,21 @@ def fit(prior: PhysicsPrior, inputs: np.ndarray, residuals: np.ndarray, weights=
         inputs: z, shape (M, Z).
         residuals: shape (M, 3).
         weights: of each transition in [0, 1], shape (M,); None for ones.
+        first: which transitions do not follow the one before, shape (M,) bool; None: the errors are white.
 
     Returns:
         The posterior; with M = 0 it is the prior.
     """
     phi = features(inputs)
     weights = np.ones(len(phi)) if weights is None else np.asarray(weights, dtype=float)
-    free = _free_fit(prior, phi, residuals, weights)
     family = prior.servo
     base = family.base(inputs, residuals)
-    gram = np.einsum("amp,m,amq->apq", base, weights, base)
-    simple = servo.fit(family, gram, weights.sum(), prior.noise[:, :2])
+    models, simple = _servo_fit(prior, base, first, weights)
+    designs = np.stack([np.column_stack([phi, residuals[:, o]]) for o in range(OUTPUTS)])
+    for axis in (0, 1):
+        if models[axis]:
+            _whiten(models[axis], designs[axis].copy(), first, designs[axis])
+    free = _free_fit(prior, designs, weights)
 
     # Each axis is of the servo family or a free linear map; the delay is one for both.
     nearest = np.abs(family.delay[:, None] - prior.delay).argmin(axis=1)  # (J,)
@@ -131,7 +140,47 @@ def fit(prior: PhysicsPrior, inputs: np.ndarray, residuals: np.ndarray, weights=
         component=delay,
         delay=float(delay @ family.delay),
         noise=np.append(noise @ delay, lateral_noise),
+        error_model=MODELS.settled(models),
     )
+
+
+def _whiten(model, columns, first, out) -> float:
+    return innovations.whiten(
+        columns, first, MODELS.pole[model], MODELS.push_gain[model], MODELS.noise_gain[model],
+        MODELS.scale[model], out,
+    )  # fmt: skip
+
+
+def _servo_fit(prior, base, first, weights) -> tuple[np.ndarray, servo.ServoFit]:
+    """The servo family's fit under the likeliest model of the errors of each axis, and those models.
+
+    First the likeliest push, then the likeliest noise beside it.
+    """
+    white, best = base.copy(), [None, None]
+
+    def attempt(models):
+        values = np.log(MODELS.share[models])
+        for axis in (0, 1):
+            values[axis] -= _whiten(models[axis], base[axis], first, white[axis])
+        gram = (white * weights[:, None]).swapaxes(1, 2) @ white
+        fits = servo.fit(prior.servo, gram, weights.sum(), prior.noise[:, :2])
+        values += np.logaddexp.reduce(fits.evidence, axis=1)
+        for axis in (0, 1):
+            if best[axis] is None or values[axis] > best[axis][0]:
+                row = fits.evidence[axis], fits.linear[axis], fits.noise[axis]
+                best[axis] = (values[axis], models[axis], row)
+
+    if first is None:
+        first = np.ones(base.shape[1], dtype=bool)
+        attempt(np.zeros(2, dtype=int))
+    else:
+        for push in range(len(PUSHES)):
+            attempt(np.full(2, push * len(THETAS)))
+        pushed = np.array([model for _, model, _ in best])
+        for theta in range(1, len(THETAS)):
+            attempt(pushed + theta)
+    fits = servo.ServoFit(*(np.stack(part) for part in zip(*(row for _, _, row in best), strict=True)))
+    return np.array([model for _, model, _ in best]), fits
 
 
 @attrs.frozen(eq=False)
@@ -141,21 +190,21 @@ class _Free:
     evidence: np.ndarray  # (C, 3)
 
 
-def _free_fit(prior, phi, residuals, weights) -> _Free:
+def _free_fit(prior, designs, weights) -> _Free:
+    # designs: features and target of each output, (3, M, P + 1)
     count = weights.sum()
-    gram = (phi * weights[:, None]).T @ phi
-    moment = (phi * weights[:, None]).T @ residuals  # (P, 3)
-    power = (weights[:, None] * residuals**2).sum(axis=0)  # (3,)
+    joint = (designs * weights[:, None]).swapaxes(1, 2) @ designs
+    gram, moment, power = joint[:, :-1, :-1], joint[:, :-1, -1], joint[:, -1, -1]
     # In coordinates e with coefficients = mean + root V e, prior and data are diagonal together, so that
     # every noise level is had from one decomposition. Axes: component c, noise level g, output o.
     root = prior.root  # (C, 3, P, P)
     value, vector = np.linalg.eigh(root.swapaxes(-1, -2) @ gram @ root)
     value = np.maximum(value, 0.0)
     basis = root @ vector
-    missed = moment.T - prior.mean @ gram  # (C, 3, P): what the prior mean leaves
+    missed = moment - np.einsum("cop,opq->coq", prior.mean, gram)  # (C, 3, P): what the prior mean leaves
     pull = np.einsum("copq,cop->coq", basis, missed)
-    left = power - 2.0 * np.einsum("cop,po->co", prior.mean, moment)
-    left += np.einsum("cop,cop->co", prior.mean @ gram, prior.mean)
+    left = power - np.einsum("cop,op->co", prior.mean, moment)
+    left -= np.einsum("cop,cop->co", prior.mean, missed)
     inverse = (1.0 / prior.noise)[None]  # (1, G, 3)
     scale = 1.0 + value[:, None] * inverse[..., None]  # (C, G, 3, P)
     shift = pull[:, None] * inverse[..., None] / scale

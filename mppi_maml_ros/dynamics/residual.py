@@ -7,6 +7,9 @@ One step of ``model_dt`` under the command u0 (v in m/s, omega in rad/s, body fr
     v_bar  = u0_v + b ((v + v+)/2 - u0_v)     likewise omega_bar;  b = displacement_blend
     pose+  = pose moved by the body twist (v_bar, s, omega_bar) for model_dt
 
+What the model got wrong a moment ago tells of the next steps: their (dv, domega) may be corrected by
+a push that ``error_model`` predicts from the errors so far (see dynamics.innovations).
+
 With L = 0, a zero output layer and b = 0 this IS the kinematic prior; b = 1 moves the robot
 by the mean of the velocities at both ends of the step, which is what a servo does.
 """
@@ -26,6 +29,7 @@ ACTIVATIONS = ("tanh", "relu")
 OUTPUTS = 3  # dv [m/s], domega [rad/s], lateral velocity to the left [m/s]
 MAX_HIDDEN = 1024  # widest hidden layer accepted
 MAX_WEIGHT = 1e3  # largest magnitude of any weight accepted
+ERROR_MODEL_RANGE = ((0.0, 0.0, -1.0), (0.99, 1.0, 0.0))  # a push that never fades would be a bias
 
 
 def _frozen(array) -> np.ndarray:
@@ -48,6 +52,7 @@ class ResidualWeights:
         delay_taps: past commands among the inputs, 0 to 8.
         model_dt: step that is predicted [s].
         adapter: name of what made the weights.
+        error_model: (pole, push_gain, noise_gain) of the errors of (v, omega), shape (3, 2); zeros for white.
 
     Raises:
         InvalidValueError: a shape, a name or a value is not allowed; the message names the tensor.
@@ -63,6 +68,7 @@ class ResidualWeights:
     delay_taps: int
     model_dt: float = attrs.field(converter=float)
     adapter: str = "prior"
+    error_model: np.ndarray = attrs.field(converter=_frozen, factory=lambda: np.zeros((3, 2)))
 
     def __attrs_post_init__(self):
         if not (isinstance(self.delay_taps, int) and 0 <= self.delay_taps <= MAX_DELAY_TAPS):
@@ -85,11 +91,15 @@ class ResidualWeights:
                 raise InvalidValueError(
                     f"{name} must stay within +-{MAX_WEIGHT:g}, largest is {np.abs(tensor).max():g}"
                 )
+        for row, low, high in zip(self.error_model, *ERROR_MODEL_RANGE, strict=True):
+            if not ((row >= low) & (row <= high)).all():
+                raise InvalidValueError(f"a row of error_model must be in [{low:g}, {high:g}], got {row}")
 
     def _check_shapes(self):
         expected = {
             "linear": (OUTPUTS, feature_size(self.delay_taps)),
             "input_scale": (input_size(self.delay_taps),),
+            "error_model": (3, 2),
         }
         for name, shape in expected.items():
             if getattr(self, name).shape != shape:
@@ -185,6 +195,7 @@ class ResidualWeights:
             named[f"layer{i}.weight"] = weight
             named[f"layer{i}.bias"] = bias
         named["displacement_blend"] = np.array([self.displacement_blend], dtype=np.float32)
+        named["error_model"] = self.error_model
         return named
 
     @classmethod
@@ -207,7 +218,7 @@ class ResidualWeights:
             if tensor.dtype != np.float32:
                 raise InvalidValueError(f"{name} must be float32, got {tensor.dtype}")
         depth = sum(name.startswith("layer") and name.endswith(".weight") for name in tensors)
-        wanted = ["linear", "input_scale", "displacement_blend"]
+        wanted = ["linear", "input_scale", "displacement_blend", "error_model"]
         wanted += [f"layer{i}.{part}" for i in range(depth) for part in ("weight", "bias")]
         missing, unknown = set(wanted) - set(tensors), set(tensors) - set(wanted)
         if missing or unknown:
@@ -219,6 +230,7 @@ class ResidualWeights:
             layers=tuple((tensors[f"layer{i}.weight"], tensors[f"layer{i}.bias"]) for i in range(depth)),
             input_scale=tensors["input_scale"],
             displacement_blend=float(tensors["displacement_blend"].reshape(())),
+            error_model=tensors["error_model"],
             activation=activation,
             delay_taps=delay_taps,
             model_dt=model_dt,
@@ -254,7 +266,7 @@ def correction(weights: ResidualWeights, inputs: np.ndarray) -> np.ndarray:
     return out + network(weights, inputs) if weights.layers else out
 
 
-def step(weights: ResidualWeights, state, command, history, dt: float | None = None) -> np.ndarray:
+def step(weights: ResidualWeights, state, command, history, dt: float | None = None, push=None) -> np.ndarray:
     """Predict one step, or a fraction of it.
 
     Args:
@@ -263,6 +275,7 @@ def step(weights: ResidualWeights, state, command, history, dt: float | None = N
         command: mean command (v, omega) over the step, shape (..., 2).
         history: mean commands of the earlier steps, newest first, shape (..., D, 2), D >= delay_taps.
         dt: time to predict [s], at most model_dt; None for model_dt. The twist is interpolated.
+        push: added to (v, omega) at the end of a whole step, shape (2,); None for nothing.
 
     Returns:
         States of shape (..., 5).
@@ -273,6 +286,8 @@ def step(weights: ResidualWeights, state, command, history, dt: float | None = N
     past = history[..., : weights.delay_taps, :].reshape(*command.shape[:-1], 2 * weights.delay_taps)
     inputs = np.concatenate([state[..., 3:5], command, past], axis=-1)
     delta = correction(weights, inputs)
+    if push is not None:
+        delta[..., :2] += push
     end = command + delta[..., :2]
     blend = weights.displacement_blend
     if fraction != 1.0 and blend > 0.0:
@@ -283,13 +298,14 @@ def step(weights: ResidualWeights, state, command, history, dt: float | None = N
     return np.concatenate([pose, end], axis=-1)
 
 
-def open_loop(weights: ResidualWeights, state, commands, history) -> np.ndarray:
+def open_loop(weights: ResidualWeights, state, commands, history, push=None) -> np.ndarray:
     """Predict a whole command sequence.
 
     Args:
         state: start, shape (..., 5).
         commands: shape (..., T, 2).
         history: commands before the first, newest first, shape (..., D, 2), D >= delay_taps.
+        push: added to (v, omega) at the end of each step, shape (T, 2); None for nothing.
 
     Returns:
         States after each command, shape (..., T, 5).
@@ -299,7 +315,7 @@ def open_loop(weights: ResidualWeights, state, commands, history) -> np.ndarray:
     out = []
     for t in range(commands.shape[-2]):
         command = commands[..., t, :]
-        state = step(weights, state, command, history)
+        state = step(weights, state, command, history, push=None if push is None else push[t])
         history = np.concatenate([command[..., None, :], history[..., :-1, :]], axis=-2)
         out.append(state)
     return np.stack(out, axis=-2)

@@ -133,7 +133,7 @@ def _layer(weights, at, inner, rows, source, target, activation):
 
 @njit(cache=True, error_model="numpy")
 def _rollout_residual(
-    commands, v0, omega0, history, weights, inputs, wide0, wide1, activation, blend, dt,
+    commands, v0, omega0, history, push, weights, inputs, wide0, wide1, activation, blend, dt,
     tracked, target, weight, costs, kept, out_x, out_y, out_yaw, out_v, out_omega,
 ):  # fmt: skip
     # `last` holds what the output layer reads: the last hidden layer's rows, then the features.
@@ -183,8 +183,8 @@ def _rollout_residual(
                 omega = load(features, GROUP + half)
                 command_v = load(features, 2 * GROUP + half)
                 command_omega = load(features, 3 * GROUP + half)
-                end_v = command_v + load(delta, half)
-                end_omega = command_omega + load(delta, GROUP + half)
+                end_v = command_v + load(delta, half) + push[t, 0]
+                end_omega = command_omega + load(delta, GROUP + half) + push[t, 1]
                 lateral = load(delta, 2 * GROUP + half) * dt
                 forward = (command_v + blend * (0.5 * (v + end_v) - command_v)) * dt
                 turn = (command_omega + blend * (0.5 * (omega + end_omega) - command_omega)) * half_dt
@@ -286,6 +286,7 @@ def rollout(
     out: Trajectories | None,
     tracking: Tracking | None = None,
     costs: np.ndarray | None = None,
+    push: np.ndarray | None = None,
 ) -> None:
     """Roll out all command sequences from the robot's pose.
 
@@ -298,10 +299,12 @@ def rollout(
         out: filled in place; None when only the costs are wanted.
         tracking: what to add to ``costs``; None for nothing.
         costs: shape (batch_size,) float32.
+        push: what is added to (v, omega) at the end of each step, shape (time_steps, 2) float32
+            [m/s, rad/s]; None for nothing. The kinematic prior has none.
     """
     samples = commands.shape[2]
     if samples % GROUP:
-        _rollout_padded(weights, twist, history, commands, model_dt, out, tracking, costs)
+        _rollout_padded(weights, twist, history, commands, model_dt, out, tracking, costs, push)
         return
     dt = np.float32(model_dt)
     scored = (False, _NO_TARGET, _NO_WEIGHT, _NO_COSTS)
@@ -316,13 +319,15 @@ def rollout(
     packed = _packed.get(weights)
     if packed is None:
         packed = _packed[weights] = _Packed.of(weights)
+    if push is None:
+        push = np.zeros((len(commands), 2), dtype=np.float32)
     _rollout_residual(
-        commands, np.float32(twist[0]), np.float32(twist[1]), history, packed.weights, packed.inputs,
-        packed.wide0, packed.wide1, packed.activation, packed.blend, dt, *scored, *kept,
+        commands, np.float32(twist[0]), np.float32(twist[1]), history, push, packed.weights,
+        packed.inputs, packed.wide0, packed.wide1, packed.activation, packed.blend, dt, *scored, *kept,
     )  # fmt: skip
 
 
-def _rollout_padded(weights, twist, history, commands, model_dt, out, tracking, costs):
+def _rollout_padded(weights, twist, history, commands, model_dt, out, tracking, costs, push):
     """Any batch size, at the price of copies."""
     steps, _, samples = commands.shape
     size = -(-samples // GROUP) * GROUP
@@ -330,7 +335,7 @@ def _rollout_padded(weights, twist, history, commands, model_dt, out, tracking, 
     wide[:, :, :samples] = commands
     inner = None if out is None else Trajectories(steps, size)
     total = None if costs is None else np.zeros(size, dtype=np.float32)
-    rollout(weights, twist, history, wide, model_dt, inner, tracking, total)
+    rollout(weights, twist, history, wide, model_dt, inner, tracking, total, push)
     if out is not None:
         for name in ("x", "y", "yaw", "v", "omega"):
             getattr(out, name)[:] = getattr(inner, name)[:, :samples]

@@ -8,6 +8,7 @@ from collections.abc import Generator
 import attrs
 import numpy as np
 
+from ..adaptation.error_tracker import ErrorTracker
 from ..adaptation.online import Decision, OnlineAdaptation
 from ..core.types import Odometry, VelocityLimits
 from ..dynamics.residual import ResidualWeights
@@ -130,6 +131,7 @@ def drive(
     states[0] = world.state
     wanted = reference.pose_at(dt * np.arange(steps + 1))
     observed = world.odometry()
+    tracker = ErrorTracker(HISTORY, dt)
     due = adapt_interval
     for k in range(steps):
         now = k * dt
@@ -148,15 +150,21 @@ def drive(
                     if attempt.decision == Decision.ACCEPTED:
                         swaps.append(now)
         started = time.perf_counter()
+        push = None
         if true_state:
             seen = states[k]
         else:
             residual = model if isinstance(model, ResidualWeights) else None
-            seen = controller.predict(observed, history, age, residual)
+            tracker.add_odometry(Odometry(now - age, observed[:3].copy(), observed[3:].copy()))
+            push = tracker.push(residual)
+            seen = controller.predict(observed, history, age, residual, push)
+            if residual is not None:
+                push = push * residual.error_model[0] ** (age / dt)
         window = reference.window(now, config.time_steps, dt)
-        command = controller.compute_control(seen, window, history, history[0], model).command
+        command = controller.compute_control(seen, window, history, history[0], model, push=push).command
         step_ms[k] = 1e3 * (time.perf_counter() - started)
         history = np.concatenate([command[None], history[:-1]])
+        tracker.add_command(now, command)
         if adaptation is not None:
             adaptation.add_command(now, command)
         commands[k] = command

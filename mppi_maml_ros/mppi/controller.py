@@ -84,6 +84,8 @@ class MPPIController:
         self._weights = np.zeros(samples, dtype=np.float32)
         self._sequence = np.zeros((steps, 2), dtype=np.float32)
         self._feedforward = np.zeros((steps, 2), dtype=np.float32)
+        self._push = np.zeros((steps, 2), dtype=np.float32)
+        self._ahead = np.arange(steps, dtype=np.float32)[:, None]
         self._low = limits.low.astype(np.float32)
         self._high = limits.high.astype(np.float32)
         self._fall = np.array([limits.ax_min, -limits.az_max], dtype=np.float32) * np.float32(config.model_dt)
@@ -112,6 +114,7 @@ class MPPIController:
         weights: ResidualWeights | RolloutModel | None,
         elapsed: float | None = None,
         scene: Scene | None = None,
+        push: np.ndarray | None = None,
     ) -> MPPIResult:
         """Choose the command to hold from now on.
 
@@ -125,6 +128,8 @@ class MPPIController:
             elapsed: time since the previous call [s], by which the warm start moves on;
                 None for model_dt.
             scene: goal and obstacles, for the critics.
+            push: on (v, omega) over the step that begins now, shape (2,), see dynamics.innovations; None
+                for nothing. Only a residual has it.
 
         Raises:
             InvalidValueError: an argument is not finite or has the wrong shape.
@@ -138,6 +143,10 @@ class MPPIController:
         past = self._history(history, weights if residual else None)
         if residual and weights is not None and abs(weights.model_dt - c.model_dt) > 1e-6:
             raise InvalidValueError(f"model_dt of the weights must be {c.model_dt} s, got {weights.model_dt}")
+
+        self._push[:] = 0.0
+        if residual and weights is not None and push is not None:
+            self._push[:] = push * weights.error_model[0] ** self._ahead
 
         finite = kernels.prepare(
             state, reference, c.model_dt, self._low, self._high, self._tracking.target, self._feedforward
@@ -162,7 +171,10 @@ class MPPIController:
             )  # fmt: skip
             if residual:
                 t = self._kept() if self.critics else None
-                rollout(weights, state[3:5], past, self._commands, c.model_dt, t, self._tracking, self._costs)
+                rollout(
+                    weights, state[3:5], past, self._commands, c.model_dt, t, self._tracking, self._costs,
+                    self._push,
+                )  # fmt: skip
                 self._rolled = None if self.critics else (weights, state[3:5], past)
             else:
                 t = self._kept()
@@ -220,7 +232,9 @@ class MPPIController:
             self._trajectories = Trajectories(self.config.time_steps, self._samples)
         return self._trajectories
 
-    def predict(self, state, history, duration: float, weights: ResidualWeights | None) -> np.ndarray:
+    def predict(
+        self, state, history, duration: float, weights: ResidualWeights | None, push=None
+    ) -> np.ndarray:
         """Move a state of ``duration`` ago to now, under the commands given meanwhile.
 
         Args:
@@ -228,6 +242,7 @@ class MPPIController:
             history: mean commands of the steps before now, newest first, shape (D, 2).
             duration: age of the state [s], 0 to 4 model_dt; clipped to that.
             weights: residual snapshot; None for the kinematic prior.
+            push: on (v, omega) over the step that begins at the state's stamp, shape (2,); None for nothing.
 
         Returns:
             The predicted state, shape (5,).
@@ -243,12 +258,14 @@ class MPPIController:
             oldest = past[-1:] if len(past) else np.zeros((1, 2))
             past = np.concatenate([past, np.repeat(oldest, missing, axis=0)])
         state = np.asarray(state, dtype=float)
+        push = np.zeros(2) if push is None else np.asarray(push, dtype=float)
         while left > 1e-9:
             # What is left over of a whole number of steps comes first, so that the others end on steps.
             back = int(np.ceil(left / dt - 1e-9)) - 1
             piece = left - back * dt
             twist = state[3:5]
-            state = step(model, state, past[back], past[back + 1 :], piece)
+            state = step(model, state, past[back], past[back + 1 :], piece, push)
+            push = push * model.error_model[0] ** (piece / dt)
             if model.is_prior:
                 state[3:5] = twist  # the prior says nothing of the measured twist
             left -= piece
@@ -258,7 +275,8 @@ class MPPIController:
         """Poses along the chosen sequence, shape (time_steps, 3), frame of ``state``."""
         model = weights if weights is not None else ResidualWeights.prior(0, self.config.model_dt)
         past = self._history(history, weights).astype(float)
-        return open_loop(model, np.asarray(state, dtype=float), self._sequence.astype(float), past)[:, :3]
+        state, sequence = np.asarray(state, dtype=float), self._sequence.astype(float)
+        return open_loop(model, state, sequence, past, self._push)[:, :3]
 
     def first_contact(self, state, history, weights, costmap: Costmap) -> float:
         """When the chosen sequence first brings the footprint nearer to an obstacle than it may be [s].
@@ -287,7 +305,7 @@ class MPPIController:
             weights, twist, past = self._rolled
             commands = np.ascontiguousarray(self._commands[:, :, chosen])
             t, columns = Trajectories(self.config.time_steps, len(chosen)), slice(None)
-            rollout(weights, twist, past, commands, self.config.model_dt, t)
+            rollout(weights, twist, past, commands, self.config.model_dt, t, push=self._push)
         local = np.stack([a[:, columns].T for a in (t.x, t.y, t.yaw)], axis=-1).astype(float)
         return se2.compose(np.asarray(state, dtype=float)[:3], local), self._costs[chosen].astype(float)
 

@@ -16,6 +16,7 @@ from ..msg import ResidualWeights as ResidualWeightsMessage
 from ..srv import SwapWeights
 
 MAX_TENSORS = 16
+MATRICES = ("linear", "error_model")  # and the weights of layers; all others are vectors
 MAX_VALUES = 2 * MAX_HIDDEN * MAX_HIDDEN
 _PROBES = 256
 
@@ -92,7 +93,7 @@ def read_weights(message: ResidualWeightsMessage) -> ResidualWeights:
                 SwapWeights.Response.TOO_LARGE,
                 f"{name} must stay within +-{MAX_WEIGHT:g}, largest is {np.abs(tensor).max():g}",
             )
-        if name != "linear" and not name.endswith(".weight"):
+        if name not in MATRICES and not name.endswith(".weight"):
             if col != 1:
                 raise _invalid(f"{name} is a vector and must have 1 column, got {col}")
             tensor = tensor[:, 0]

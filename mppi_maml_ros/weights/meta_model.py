@@ -62,7 +62,9 @@ class MetaModel:
     )
     provenance: dict = attrs.field(factory=dict)
 
-    def weights(self, adapter: str, linear=None, layers=None, blend: float = 1.0) -> ResidualWeights:
+    def weights(
+        self, adapter: str, linear=None, layers=None, blend: float = 1.0, error_model=None
+    ) -> ResidualWeights:
         """Serving weights from normalised layers (None: no network) and a linear map (None: zero)."""
         scaled = ()
         if layers:
@@ -79,6 +81,7 @@ class MetaModel:
             delay_taps=self.delay_taps,
             model_dt=self.model_dt,
             adapter=adapter,
+            error_model=np.zeros((3, 2)) if error_model is None else error_model,
         )
 
     def save(self, path: str | os.PathLike):

@@ -29,12 +29,14 @@ class FakeMppi:
     def reset(self):
         self.resets += 1
 
-    def predict(self, state, history, duration, weights):
+    def predict(self, state, history, duration, weights, push=None):
         self.calls.append(("predict", weights, duration, history.copy()))
         pose = se2.integrate(state[:3], np.array([history[0, 0], 0.0, history[0, 1]]), duration)
         return np.concatenate([pose, state[3:]])
 
-    def compute_control(self, state, reference, history, last_command, weights, elapsed, scene=None):
+    def compute_control(
+        self, state, reference, history, last_command, weights, elapsed, scene=None, push=None
+    ):
         self.calls.append(("compute", weights, elapsed, history.copy()))
         if self.override is not None:
             return self.override(state, reference)

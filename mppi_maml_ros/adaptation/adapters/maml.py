@@ -10,6 +10,7 @@ import numpy as np
 
 from ...core.errors import InvalidValueError
 from ...dynamics.features import features
+from ...dynamics.innovations import TYPICAL, pushes
 from ...dynamics.residual import ResidualWeights, network
 from ...weights.meta_model import MetaModel
 from ..sgd import SGDConfig, restore_then_adapt
@@ -67,15 +68,19 @@ class MAMLAdapter:
 
     def start(self) -> ResidualWeights:
         linear = self._physics.start().linear if self._physics else None
-        return self._meta.weights(self.name, linear=linear, layers=self._theta)
+        errors = TYPICAL if self._physics else None
+        return self._meta.weights(self.name, linear=linear, layers=self._theta, error_model=errors)
 
     def adapt(self, data: Transitions) -> Adaptation:
         meta = self._meta
-        targets, linear, extra, noise = data.residuals, None, {}, meta.noise
+        targets, linear, extra, noise, errors = data.residuals, None, {}, meta.noise, {}
         if self._physics:
             posterior = self._physics.fit(data)
             linear, noise = posterior.mean, posterior.noise
             targets = targets - features(data.inputs) @ linear.T
+            errors = {"error_model": posterior.error_model}
+            # What persists is not the network's to learn: it is gone when the network serves.
+            targets[:, :2] -= pushes(targets[:, :2], data.first, posterior.error_model)[:-1]
             gain, time_constant = response(linear, meta.model_dt)
             extra = {"delay": posterior.delay, "gain": gain, "time_constant": time_constant}
         inputs = data.inputs * meta.input_scale
@@ -96,12 +101,12 @@ class MAMLAdapter:
         layers = result.layers
         if self._physics and watch.any():
             last, bias = layers[-1]
-            predicted = network(meta.weights(self.name, layers=layers), data.inputs[watch])
-            share = trust(predicted, targets[watch] * scale, noise).astype(np.float32)
+            output = network(meta.weights(self.name, layers=layers), data.inputs[watch])
+            share = trust(output, targets[watch] * scale, noise).astype(np.float32)
             # A network that is not trusted at all need not be evaluated in every rollout.
             layers = (*layers[:-1], (last * share[:, None], bias * share)) if share.any() else ()
         return Adaptation(
-            weights=meta.weights(self.name, linear=linear, layers=layers),
+            weights=meta.weights(self.name, linear=linear, layers=layers, **errors),
             loss_before=result.loss_before,
             loss_after=result.loss_after,
             steps=result.steps,

@@ -6,6 +6,7 @@ import numpy as np
 
 from ...dynamics import physics
 from ...dynamics.features import features
+from ...dynamics.innovations import TYPICAL
 from ...dynamics.residual import ResidualWeights
 from ...weights.meta_model import MetaModel
 from ..transitions import Transitions
@@ -22,11 +23,11 @@ class PhysicsAdapter:
 
     def start(self) -> ResidualWeights:
         """The typical robot: a short lag, full gain and no delay."""
-        return self._meta.weights(self.name, linear=self._meta.physics.typical)
+        return self._meta.weights(self.name, linear=self._meta.physics.typical, error_model=TYPICAL)
 
     def fit(self, data: Transitions) -> physics.PhysicsPosterior:
         """Posterior of the coefficients given the transitions."""
-        return physics.fit(self._meta.physics, data.inputs, data.residuals)
+        return physics.fit(self._meta.physics, data.inputs, data.residuals, first=data.first)
 
     def adapt(self, data: Transitions) -> Adaptation:
         posterior = self.fit(data)
@@ -36,7 +37,7 @@ class PhysicsAdapter:
         before = (phi @ self.start().linear.T - residuals) / deviation
         gain, time_constant = response(posterior.mean, self._meta.model_dt)
         return Adaptation(
-            weights=self._meta.weights(self.name, linear=posterior.mean),
+            weights=self._meta.weights(self.name, linear=posterior.mean, error_model=posterior.error_model),
             loss_before=float(np.mean(np.sum(before**2, axis=1))),
             loss_after=float(np.mean(np.sum(scaled**2, axis=1))),
             delay=posterior.delay,

@@ -1,0 +1,70 @@
+"""The push on the next step, from what the serving weights got wrong over the last ones."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..core.types import Odometry
+from ..dynamics.features import input_size
+from ..dynamics.innovations import pushes
+from ..dynamics.residual import ResidualWeights, correction
+from .buffer import SNAP, BufferConfig, TransitionBuffer
+
+MEMORY = 60  # transitions that tell of the push
+
+
+class ErrorTracker:
+    """Follows commands and odometry at any rate; not thread-safe.
+
+    Args:
+        delay_taps: as many as any weights have.
+        model_dt: step [s].
+    """
+
+    def __init__(self, delay_taps: int, model_dt: float):
+        config = BufferConfig(delay_taps=delay_taps, model_dt=model_dt, size=MEMORY)
+        self._buffer = TransitionBuffer(config)
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget everything, as after a jump of the clock."""
+        self._buffer.reset()
+        self._newest = self._end = -np.inf
+        self._follow(None)
+
+    def _follow(self, weights: ResidualWeights | None) -> None:
+        self._weights, self._state, self._segment = weights, np.zeros((2, 2)), None
+        self._used = self._buffer.total - len(self._buffer)
+
+    def add_command(self, stamp: float, command) -> None:
+        """A command (v, omega) in force from ``stamp`` [s]."""
+        self._buffer.add_command(stamp, command)
+
+    def add_odometry(self, sample: Odometry) -> None:
+        """A checked odometry sample."""
+        self._buffer.add_odometry(sample)
+        self._newest = sample.stamp
+
+    def push(self, weights: ResidualWeights | None) -> np.ndarray:
+        """On (v, omega) over the step that begins at the newest odometry, shape (2,) [m/s, rad/s].
+
+        Zero for weights without a model of their errors, and while no transition ends now.
+        """
+        if weights is None or not weights.error_model[1].any():
+            return np.zeros(2)
+        if weights is not self._weights:
+            self._follow(weights)
+        fresh = min(self._buffer.total - self._used, len(self._buffer))
+        if fresh:
+            data = self._buffer.latest(fresh)
+            inputs = data.inputs[:, : input_size(weights.delay_taps)]
+            errors = data.residuals[:, :2] - correction(weights, inputs)[:, :2]
+            first = data.first
+            first[0] = data.segments[0] != self._segment
+            pushes(errors, first, weights.error_model, self._state)
+            self._segment, self._used = data.segments[-1], self._buffer.total
+            self._end = data.stamps[-1] + data.model_dt
+        late = (self._newest - self._end) / self._buffer.config.model_dt
+        if not late <= 1.0 + SNAP:
+            return np.zeros(2)
+        return self._state[0] * weights.error_model[0] ** max(late, 0.0)
