@@ -11,6 +11,7 @@ from ..dynamics.residual import ResidualWeights, correction
 from .buffer import SNAP, BufferConfig, TransitionBuffer
 
 MEMORY = 60  # transitions that tell of the push
+MAX_ERROR = np.array([0.5, 1.0])  # [m/s, rad/s] nothing pushes a robot harder within a step
 
 
 class ErrorTracker:
@@ -45,8 +46,8 @@ class ErrorTracker:
         self._buffer.add_odometry(sample)
         self._newest = sample.stamp
 
-    def push(self, weights: ResidualWeights | None) -> np.ndarray:
-        """On (v, omega) over the step that begins at the newest odometry, shape (2,) [m/s, rad/s].
+    def push(self, weights: ResidualWeights | None, after: float = 0.0) -> np.ndarray:
+        """On (v, omega) over the step that begins ``after`` [s] the newest odometry, shape (2,) [m/s, rad/s].
 
         Zero for weights without a model of their errors, and while no transition ends now.
         """
@@ -59,12 +60,13 @@ class ErrorTracker:
             data = self._buffer.latest(fresh)
             inputs = data.inputs[:, : input_size(weights.delay_taps)]
             errors = data.residuals[:, :2] - correction(weights, inputs)[:, :2]
+            errors = np.clip(errors, -MAX_ERROR, MAX_ERROR)
             first = data.first
             first[0] = data.segments[0] != self._segment
             pushes(errors, first, weights.error_model, self._state)
             self._segment, self._used = data.segments[-1], self._buffer.total
             self._end = data.stamps[-1] + data.model_dt
-        late = (self._newest - self._end) / self._buffer.config.model_dt
-        if not late <= 1.0 + SNAP:
+        dt = self._buffer.config.model_dt
+        if not self._newest - self._end <= (1.0 + SNAP) * dt:
             return np.zeros(2)
-        return self._state[0] * weights.error_model[0] ** max(late, 0.0)
+        return self._state[0] * weights.error_model[0] ** max((self._newest + after - self._end) / dt, 0.0)

@@ -669,8 +669,7 @@ class ControlLoop:
         ahead = min(max(now - self._odometry.stamp, 0.0), _FARTHEST_PREDICTION * config.model_dt)
         push = self._errors.push(weights)
         state = _finite_state(self._mppi.predict(self._odometry.state, history, ahead, weights, push))
-        if weights is not None:
-            push = push * weights.error_model[0] ** (ahead / config.model_dt)
+        push = self._errors.push(weights, ahead)
         found["predicted_pose"] = state[:3].copy()
         if config.open_loop:
             state[3:] = self._limiter.last

@@ -208,12 +208,12 @@ class ResidualWeights:
         model_dt: float,
         adapter: str,
     ) -> ResidualWeights:
-        """Inverse of :meth:`tensors`.
+        """Inverse of :meth:`tensors`; without an ``error_model`` the errors are white.
 
         Raises:
             InvalidValueError: a tensor is missing, unknown, or of the wrong shape or type.
         """
-        tensors = dict(tensors)
+        tensors = {"error_model": np.zeros((3, 2), dtype=np.float32), **tensors}
         for name, tensor in tensors.items():
             if tensor.dtype != np.float32:
                 raise InvalidValueError(f"{name} must be float32, got {tensor.dtype}")

@@ -156,10 +156,8 @@ def drive(
         else:
             residual = model if isinstance(model, ResidualWeights) else None
             tracker.add_odometry(Odometry(now - age, observed[:3].copy(), observed[3:].copy()))
-            push = tracker.push(residual)
-            seen = controller.predict(observed, history, age, residual, push)
-            if residual is not None:
-                push = push * residual.error_model[0] ** (age / dt)
+            seen = controller.predict(observed, history, age, residual, tracker.push(residual))
+            push = tracker.push(residual, age)
         window = reference.window(now, config.time_steps, dt)
         command = controller.compute_control(seen, window, history, history[0], model, push=push).command
         step_ms[k] = 1e3 * (time.perf_counter() - started)

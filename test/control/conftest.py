@@ -55,6 +55,12 @@ class FakeMppi:
         return np.repeat(state[None, :3], 4, axis=0)
 
 
+class FakeWeights(str):
+    """Told apart by name."""
+
+    error_model = np.zeros((3, 2))
+
+
 class FakeSlot:
     """Weights that change each time they are looked at."""
 
@@ -64,7 +70,7 @@ class FakeSlot:
     @property
     def current(self):
         self.looks += 1
-        return SimpleNamespace(weights=f"weights {self.looks}", version=self.looks)
+        return SimpleNamespace(weights=FakeWeights(f"weights {self.looks}"), version=self.looks)
 
 
 class Drive:

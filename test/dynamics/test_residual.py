@@ -82,15 +82,18 @@ def test_a_fraction_of_a_step_lies_between_both_ends():
 @pytest.mark.parametrize("activation", ["tanh", "relu"])
 @pytest.mark.parametrize("taps", [0, 3])
 @pytest.mark.parametrize("samples", [1, 128, 300])
-def test_compiled_rollout_equals_the_reference_prediction(hidden, activation, taps, samples):
+@pytest.mark.parametrize("pushed", [False, True])
+def test_compiled_rollout_equals_the_reference_prediction(hidden, activation, taps, samples, pushed):
     weights = random_weights(3, taps, hidden, activation)
     rng = np.random.default_rng(1)
     commands = rng.normal(size=(12, 2, samples)).astype(np.float32)
     history = rng.normal(size=(8, 2)).astype(np.float32)
     out = Trajectories(12, samples)
-    rollout(weights, [0.4, -0.2], history, commands, DT, out)
+    push = 0.1 * rng.normal(size=(12, 2)).astype(np.float32) if pushed else None
+    rollout(weights, [0.4, -0.2], history, commands, DT, out, push=push)
     start = np.tile([0, 0, 0, 0.4, -0.2], (samples, 1))
-    expected = open_loop(weights, start, np.moveaxis(commands, 2, 0), np.tile(history, (samples, 1, 1)))
+    histories = np.tile(history, (samples, 1, 1))
+    expected = open_loop(weights, start, np.moveaxis(commands, 2, 0), histories, push)
     for i, name in enumerate(("x", "y", "yaw", "v", "omega")):
         got = getattr(out, name).T
         difference = got - expected[..., i]

@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from mppi_maml_ros.core import se2
 from mppi_maml_ros.core.errors import InvalidValueError, NoValidControlError
 from mppi_maml_ros.core.types import VelocityLimits
-from mppi_maml_ros.dynamics.residual import ResidualWeights, step
+from mppi_maml_ros.dynamics.innovations import TYPICAL
+from mppi_maml_ros.dynamics.residual import ResidualWeights, open_loop, step
 from mppi_maml_ros.mppi import MPPIConfig, MPPIController, kernels
 from mppi_maml_ros.mppi.sampling import Noise, Sampler, batch_width, interpolation
 
@@ -136,6 +137,47 @@ def test_prediction_of_an_old_state_takes_the_commands_given_since(age, pieces):
         expected = step(plant, expected, history[back], history[back + 1 :], piece)
     ahead = MPPIController(CONFIG, LIMITS, 0).predict(np.zeros(5), history, age, plant)
     assert ahead == pytest.approx(expected)
+
+
+def test_prediction_of_an_old_state_is_pushed_and_the_push_fades():
+    plant = attrs.evolve(
+        ResidualWeights.first_order((0.3, 0.3)), error_model=[[0.9, 0.8], [0.3, 0.3], [0, 0]]
+    )
+    history, push = np.array([[0.8, 0.2], [0.4, 0.0]]), np.array([0.05, -0.1])
+    expected = step(plant, np.zeros(5), history[1], history[2:], push=push)
+    expected = step(plant, expected, history[0], history[1:], push=push * [0.9, 0.8])
+    ahead = MPPIController(CONFIG, LIMITS, 0).predict(np.zeros(5), history, 0.1, plant, push)
+    assert ahead == pytest.approx(expected)
+
+
+def test_a_push_is_part_of_the_chosen_trajectory_and_fades():
+    weights = attrs.evolve(
+        ResidualWeights.first_order((0.3, 0.3)), error_model=[[0.9, 0.8], [0.3, 0.3], [0, 0]]
+    )
+    controller, push = MPPIController(CONFIG, LIMITS, 0), np.array([0.04, 0.1])
+    controller.compute_control(np.zeros(5), straight(0.5), HISTORY, np.zeros(2), weights, push=push)
+    fading = push * np.array([0.9, 0.8]) ** np.arange(20)[:, None]
+    sequence = controller._sequence.astype(float)
+    expected = open_loop(weights, np.zeros(5), sequence, HISTORY, fading)
+    assert controller.optimal_trajectory(np.zeros(5), HISTORY, weights) == pytest.approx(expected[:, :3])
+
+
+def test_a_push_that_is_known_is_countered():
+    weights = attrs.evolve(ResidualWeights.first_order((0.2, 0.2)), error_model=TYPICAL)
+    wind, errors = np.array([-0.04, 0.03]), []
+    for push in (None, wind):
+        controller = MPPIController(CONFIG, LIMITS, 0)
+        state, history = np.zeros(5), HISTORY.copy()
+        for k in range(80):
+            reference = straight(0.5)
+            reference[:, 0] += 0.025 * k
+            command = controller.compute_control(
+                state, reference, history, history[0], weights, push=push
+            ).command
+            state = step(weights, state, command, history, push=wind)
+            history = np.concatenate([command[None], history[:-1]])
+        errors.append(np.hypot(state[0] - 2.0, state[1]))
+    assert errors[1] < 0.5 * errors[0]
 
 
 def test_prediction_by_the_prior_moves_the_pose_and_keeps_the_measured_twist():
