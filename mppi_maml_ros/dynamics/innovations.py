@@ -79,7 +79,7 @@ def _filter(pole, variance, theta):
 
 
 PUSHES = ((0.0, 0.0, 0.6), (0.9, 0.4, 0.1), (0.9, 2.0, 0.1), (0.96, 0.8, 0.1), (0.96, 4.0, 0.1))
-THETAS = ((0.0, 0.9), (0.5, 0.05), (0.85, 0.05))
+THETAS = ((0.0, 0.4), (0.5, 0.3), (0.85, 0.3))
 MODELS = ErrorModels.make(PUSHES, THETAS)  # model len(THETAS) * i + j has push i and theta j
 TYPICAL = np.repeat([[0.95], [0.3], [0.0]], 2, axis=1)
 """Of theta*, shape (3, 2): what the typical robot gets wrong of this one, it gets wrong again."""

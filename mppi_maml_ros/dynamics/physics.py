@@ -22,7 +22,7 @@ from .innovations import MODELS, PUSHES, THETAS
 
 OUTPUTS = 3
 LATERAL = 2
-SERVO_SHARE = 0.8  # prior probability that an axis is of the servo family
+SERVO_SHARE = 0.95  # prior probability that an axis is of the servo family
 SLIP_DEVIATION = (0.1, 0.3)  # of the lateral velocity's share of omega [m] and of v omega [s]
 LATERAL_SHARES = (0.5, 0.3, 0.2)  # prior probabilities: no lateral velocity, slip, anything
 

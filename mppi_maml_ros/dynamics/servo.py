@@ -27,8 +27,8 @@ from .features import SOFT_SIGN_OMEGA, SOFT_SIGN_V, feature_size, input_size, so
 MEAN = np.array([0.95, 0.0, 0.0, 0.0])  # of gain [-], bias, friction [m/s, rad/s] and coupling
 DEVIATION = np.array(  # (axis, structure, coefficient): a lag and nothing else, and all of it
     [
-        [[0.3, 0.005, 0.005, 0.005], [0.3, 0.15, 0.1, 0.05]],
-        [[0.3, 0.005, 0.005, 0.005], [0.3, 0.15, 0.1, 0.15]],
+        [[0.2, 0.005, 0.005, 0.005], [0.2, 0.05, 0.1, 0.05]],
+        [[0.2, 0.005, 0.005, 0.005], [0.2, 0.05, 0.1, 0.15]],
     ]
 )
 TIME_CONSTANTS = np.geomspace(0.01, 1.0, 21)  # [s]
