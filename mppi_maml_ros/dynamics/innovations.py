@@ -78,7 +78,10 @@ def _filter(pole, variance, theta):
     return push, noise, scale / scale[-1]
 
 
-PUSHES = ((0.0, 0.0, 0.6), (0.9, 0.4, 0.1), (0.9, 2.0, 0.1), (0.96, 0.8, 0.1), (0.96, 4.0, 0.1))
+PUSHES = (
+    (0.0, 0.0, 0.58),
+    *((pole, variance, 0.07) for pole in (0.9, 0.96) for variance in (0.5, 4.0, 32.0)),
+)
 THETAS = ((0.0, 0.4), (0.5, 0.3), (0.85, 0.3))
 MODELS = ErrorModels.make(PUSHES, THETAS)  # model len(THETAS) * i + j has push i and theta j
 TYPICAL = np.repeat([[0.95], [0.3], [0.0]], 2, axis=1)
