@@ -184,6 +184,7 @@ class DynamicWorldNode(BaseNode):
 
         self._command = (0.0, 0.0)
         self._command_until = -math.inf  # world time at which the command is too old
+        self._held = True  # at zero over the last step, for want of a command
         self._ignored = 0
         self._lost = 0.0
         self._steps = 0  # multiples of the period that were reached
@@ -222,6 +223,7 @@ class DynamicWorldNode(BaseNode):
         world = self._world
         while until - world.time > 1e-9:
             alive = world.time < self._command_until
+            self._held = not alive
             end = min(until, self._command_until) if alive else until
             # A rest below the world's own resolution is no step.
             if end - world.time > 1e-9:
@@ -288,7 +290,7 @@ class DynamicWorldNode(BaseNode):
             pose=to.pose_message(state[:3]),
             twist=twist,
             command=to.twist_message(world.acting_command),
-            command_timed_out=bool(world.time >= self._command_until),
+            command_timed_out=self._held,
             seed=self._seed,
             names=list(PARAMETER_NAMES),
             values=parameters.as_vector().tolist(),
@@ -373,7 +375,6 @@ class DynamicWorldNode(BaseNode):
 
     def _report_world(self) -> Report:
         world = self._world
-        timed_out = world.time >= self._command_until
         values = {
             "seed": self._seed,
             "time": world.time,
@@ -382,7 +383,7 @@ class DynamicWorldNode(BaseNode):
             **attrs.asdict(world.parameters),
         }
         return Report(
-            WARN if timed_out else OK, "no command, motors held at zero" if timed_out else "driving", values
+            WARN if self._held else OK, "no command, motors held at zero" if self._held else "driving", values
         )
 
 

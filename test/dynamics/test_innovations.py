@@ -8,7 +8,7 @@ from mppi_maml_ros.dynamics.features import features, input_size
 from mppi_maml_ros.dynamics.innovations import MODELS, PUSHES, SETTLED, THETAS, pushes, whiten
 
 WHITE = 0
-STRONG = 4 * len(THETAS)  # a push of pole .96, twice as large as the white noise, and no measurement noise
+STRONG = 5 * len(THETAS)  # a push of pole .96, four times the white noise, and no measurement noise
 NOISY = len(THETAS) - 1  # no push, theta .85
 
 

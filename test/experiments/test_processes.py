@@ -125,9 +125,11 @@ def test_two_private_domains_differ():
 
 
 def test_domain_that_someone_uses_is_not_taken(monkeypatch):
-    monkeypatch.setattr(processes, "_busy_domains", lambda: set(processes.DOMAINS) - {42})
+    with private_domain() as free:
+        pass
+    monkeypatch.setattr(processes, "_busy_domains", lambda: set(processes.DOMAINS) - {free})
     with private_domain() as domain:
-        assert domain == 42
+        assert domain == free
 
 
 def test_environment_hears_this_machine_only(tmp_path, monkeypatch):
