@@ -97,7 +97,7 @@ def drive(
     limits: VelocityLimits = BENCHMARK_LIMITS,
     model: ResidualWeights | RolloutModel | None = None,
     adaptation: OnlineAdaptation | None = None,
-    adapt_interval: float = 2.0,
+    adapt_interval: float = 0.5,
     true_state: bool = False,
 ) -> Generator[Step, None, Run]:
     """Drive ``world`` along ``reference``, a control step at a time.

@@ -135,7 +135,7 @@ TABLE = (
     Declared("enabled", True, "Adapt and offer weights; off, the installed ones stay", dynamic=True),
     Declared("adapter", _ONLINE.adapter, "How weights are made from data", choices=ADAPTERS),
     Declared("weights_file", "", "Meta-learned artifact to start from; empty: the packaged one"),
-    Declared("adapt_interval", 2.0, "Time between two attempts", "s", 0.1, 3600.0),
+    Declared("adapt_interval", 0.5, "Time between two attempts", "s", 0.1, 3600.0),
     Declared(
         "warmup_samples", _ONLINE.warmup_samples, "Transitions before the first attempt", "", 4, 100_000
     ),
