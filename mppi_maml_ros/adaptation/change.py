@@ -14,6 +14,7 @@ from .transitions import Transitions
 
 ODDS = 5.0  # log of how much likelier two robots in turn must make the data than one
 SHORTEST = 4  # transitions
+RULED_OUT = 30.0  # log of how much likelier another delay makes the data
 
 
 class ChangeDetector:
@@ -107,14 +108,22 @@ def newest_regime(prior: PhysicsPrior, data: Transitions, error_model=None) -> i
     sums = np.cumsum((base[:, ::-1, :, None] * base[:, ::-1, None, :]), axis=1)
 
     def evidence(gram, size):
-        fit = servo.fit(prior.servo, gram, size, prior.noise[:, :2])
-        return np.logaddexp.reduce(fit.evidence.sum(axis=0)) - np.log(fit.evidence.shape[1])
+        return servo.fit(family, gram, size, prior.noise[:, :2]).evidence.sum(axis=0)
 
-    whole = evidence(sums[:, -1], count)
+    # Floors and loads change, computers hardly: delays that all the data speak against are left out.
+    family = prior.servo
+    by_delay = evidence(sums[:, -1], count)
+    family = family.only(by_delay > by_delay.max() - RULED_OUT)
+    mass = np.log(len(by_delay))
+
+    def likelihood(gram, size):
+        return np.logaddexp.reduce(evidence(gram, size)) - mass
+
+    whole = np.logaddexp.reduce(by_delay) - mass
     best, kept = ODDS, count
     for length in lengths:
         newer = sums[:, length - 1]
-        gain = evidence(newer, length) + evidence(sums[:, -1] - newer, count - length) - whole
+        gain = likelihood(newer, length) + likelihood(sums[:, -1] - newer, count - length) - whole
         if gain > best:
             best, kept = gain, length
     return kept

@@ -63,6 +63,11 @@ class ServoFamily:
         newer = 1.0 - np.exp(-(model_dt - late) / tau[:, None])
         return cls(delay_taps, model_dt, tau, delay, np.stack([newer, 1.0 - keep - newer], axis=-1))
 
+    def only(self, which) -> ServoFamily:
+        """The family with some of the delays alone; ``which`` indexes the grid."""
+        response = np.ascontiguousarray(self.response[:, which])
+        return attrs.evolve(self, delay=self.delay[which], response=response)
+
     def base(self, inputs: np.ndarray, residuals: np.ndarray) -> np.ndarray:
         """What the regressions of both axes are made of, (x, u taps, w taps, 1, s, y), shape (2, M, B)."""
         taps = self.delay_taps + 1
