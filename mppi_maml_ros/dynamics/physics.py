@@ -85,6 +85,7 @@ class PhysicsPosterior:
         component: posterior probability of each delay of the servo family's grid, shape (J,).
         delay: posterior mean of the command delay [s].
         noise: posterior mean of the noise variance of each output, shape (3,).
+        covariance: of the coefficients of v if they were free, in the likeliest component, shape (P, P).
         error_model: likeliest (pole, push_gain, noise_gain) of the errors of (v, omega), shape (3, 2).
     """
 
@@ -93,6 +94,7 @@ class PhysicsPosterior:
     delay: float
     noise: np.ndarray
     error_model: np.ndarray
+    covariance: np.ndarray
 
 
 def fit(
@@ -134,6 +136,8 @@ def fit(
     rows += (1.0 - is_servo[..., None]) * free.mean[nearest, :2].swapaxes(0, 1)
     noise = is_servo * simple.noise + (1.0 - is_servo) * free.noise[nearest, :2].T
     component = np.bincount(nearest, delay, minlength=len(prior.delay))
+    phi_v, likeliest = designs[0, :, :-1], component.argmax()
+    information = (phi_v * weights[:, None]).T @ phi_v / float(noise[0] @ delay)
     lateral, lateral_noise = _lateral(prior, free, component, phi, residuals[:, LATERAL], weights)
     return PhysicsPosterior(
         mean=np.vstack([np.einsum("j,ajp->ap", delay, rows), lateral]),
@@ -141,6 +145,7 @@ def fit(
         delay=float(delay @ family.delay),
         noise=np.append(noise @ delay, lateral_noise),
         error_model=MODELS.settled(models),
+        covariance=np.linalg.inv(prior.precision[likeliest, 0] + information),
     )
 
 

@@ -52,6 +52,8 @@ class ResidualWeights:
         delay_taps: past commands among the inputs, 0 to 8.
         model_dt: step that is predicted [s].
         adapter: name of what made the weights.
+        covariance: of the coefficients that dv is linear in, shape (P, P) for P features, positive
+            semi-definite [m^2/s^2]; (0, 0) where the adapter does not tell.
         error_model: (pole, push_gain, noise_gain) of the errors of (v, omega), shape (3, 2); zeros for white.
 
     Raises:
@@ -68,6 +70,7 @@ class ResidualWeights:
     delay_taps: int
     model_dt: float = attrs.field(converter=float)
     adapter: str = "prior"
+    covariance: np.ndarray = attrs.field(converter=_frozen, factory=lambda: np.zeros((0, 0)))
     error_model: np.ndarray = attrs.field(converter=_frozen, factory=lambda: np.zeros((3, 2)))
 
     def __attrs_post_init__(self):
@@ -104,6 +107,11 @@ class ResidualWeights:
         for name, shape in expected.items():
             if getattr(self, name).shape != shape:
                 raise InvalidValueError(f"{name} must have shape {shape}, got {getattr(self, name).shape}")
+        size = feature_size(self.delay_taps)
+        if self.covariance.shape not in ((0, 0), (size, size)):
+            raise InvalidValueError(
+                f"covariance must have shape {(size, size)} or be empty, got {self.covariance.shape}"
+            )
         if self.layers and len(self.layers) not in (2, 3):
             raise InvalidValueError(
                 f"the network must have one or two hidden layers, got {len(self.layers) - 1}"
@@ -196,6 +204,8 @@ class ResidualWeights:
             named[f"layer{i}.bias"] = bias
         named["displacement_blend"] = np.array([self.displacement_blend], dtype=np.float32)
         named["error_model"] = self.error_model
+        if self.covariance.size:
+            named["covariance"] = self.covariance
         return named
 
     @classmethod
@@ -208,17 +218,18 @@ class ResidualWeights:
         model_dt: float,
         adapter: str,
     ) -> ResidualWeights:
-        """Inverse of :meth:`tensors`; without an ``error_model`` the errors are white.
+        """Inverse of :meth:`tensors`; ``error_model`` and ``covariance`` may be left out.
 
         Raises:
             InvalidValueError: a tensor is missing, unknown, or of the wrong shape or type.
         """
-        tensors = {"error_model": np.zeros((3, 2), dtype=np.float32), **tensors}
+        optional = {"error_model": np.zeros((3, 2)), "covariance": np.zeros((0, 0))}
+        tensors = {name: value.astype(np.float32) for name, value in optional.items()} | tensors
         for name, tensor in tensors.items():
             if tensor.dtype != np.float32:
                 raise InvalidValueError(f"{name} must be float32, got {tensor.dtype}")
         depth = sum(name.startswith("layer") and name.endswith(".weight") for name in tensors)
-        wanted = ["linear", "input_scale", "displacement_blend", "error_model"]
+        wanted = ["linear", "input_scale", "displacement_blend", *optional]
         wanted += [f"layer{i}.{part}" for i in range(depth) for part in ("weight", "bias")]
         missing, unknown = set(wanted) - set(tensors), set(tensors) - set(wanted)
         if missing or unknown:
@@ -231,6 +242,7 @@ class ResidualWeights:
             input_scale=tensors["input_scale"],
             displacement_blend=float(tensors["displacement_blend"].reshape(())),
             error_model=tensors["error_model"],
+            covariance=tensors["covariance"],
             activation=activation,
             delay_taps=delay_taps,
             model_dt=model_dt,
@@ -264,6 +276,17 @@ def correction(weights: ResidualWeights, inputs: np.ndarray) -> np.ndarray:
     """(dv [m/s], domega [rad/s], lateral [m/s]) for inputs z of shape (..., Z); returns (..., 3)."""
     out = features(inputs) @ weights.linear.T
     return out + network(weights, inputs) if weights.layers else out
+
+
+def deviation(weights: ResidualWeights, inputs: np.ndarray) -> np.ndarray:
+    """How far the predicted dv may be off for want of data, inputs of shape (..., Z); returns (...) [m/s].
+
+    One standard deviation of the linear part's coefficients; 0 where the weights do not tell.
+    """
+    if not weights.covariance.size:
+        return np.zeros(np.shape(inputs)[:-1])
+    phi = features(inputs)
+    return np.sqrt(np.maximum(((phi @ weights.covariance) * phi).sum(axis=-1), 0.0))
 
 
 def step(weights: ResidualWeights, state, command, history, dt: float | None = None, push=None) -> np.ndarray:

@@ -11,14 +11,15 @@ import numpy as np
 from ..core import se2
 from ..core.errors import InvalidValueError, NoValidControlError
 from ..core.types import VelocityLimits
-from ..dynamics.features import MAX_DELAY_TAPS
-from ..dynamics.residual import ResidualWeights, open_loop, step
+from ..dynamics.features import MAX_DELAY_TAPS, input_size
+from ..dynamics.residual import ResidualWeights, deviation, open_loop, step
 from ..dynamics.rollout import Tracking, Trajectories, rollout
 from . import kernels
 from .config import MPPIConfig
 from .costmap import Costmap
 from .critics import Critic, Rollouts, Scene
 from .critics.obstacles import Obstacles
+from .critics.uncertainty import Uncertainty
 from .sampling import NoiseSource, Sampler, batch_width
 
 OLDEST_STATE = 4  # steps; an older state is moved ahead by no more
@@ -184,7 +185,7 @@ class MPPIController:
                 )
                 self._rolled = None
             if self.critics:
-                self._criticise(t, state, last, scene or Scene())
+                self._criticise(t, state, last, scene or Scene(), past, weights)
             lowest = kernels.softmax_weights(self._costs, c.temperature, self._weights)
             if not np.isfinite(lowest):
                 raise NoValidControlError("every rollout cost is NaN or infinite")
@@ -200,7 +201,7 @@ class MPPIController:
             effective_samples=float(1.0 / np.dot(self._weights, self._weights)),
         )
 
-    def _criticise(self, t: Trajectories, state, last, scene: Scene) -> None:
+    def _criticise(self, t: Trajectories, state, last, scene: Scene, past, weights) -> None:
         rollouts = Rollouts(
             x=t.x,
             y=t.y,
@@ -213,9 +214,25 @@ class MPPIController:
             last_command=last,
             scene=scene,
             model_dt=self.config.model_dt,
+            uncertainty=self._uncertainty(t, state, past, weights),
         )
         for critic in self.critics:
             critic.add_to(self._costs, rollouts)
+
+    def _uncertainty(self, t: Trajectories, state, past, weights) -> np.ndarray | None:
+        """Deviation of the predicted v of all rollouts, (N, K); None where nobody asks or none is known."""
+        known = isinstance(weights, ResidualWeights) and weights.covariance.size
+        if not known or not any(isinstance(critic, Uncertainty) for critic in self.critics):
+            return None
+        steps, _, samples = self._commands.shape
+        inputs = np.empty((steps, samples, input_size(weights.delay_taps)), dtype=np.float32)
+        for i, (values, start) in enumerate(((t.v, state[3]), (t.omega, state[4]))):
+            inputs[0, :, i], inputs[1:, :, i] = start, values[:-1]
+        for tap in range(weights.delay_taps + 1):
+            columns = inputs[:, :, 2 + 2 * tap : 4 + 2 * tap]
+            columns[tap:] = self._commands[: steps - tap].transpose(0, 2, 1)
+            columns[:tap] = past[:tap][::-1, None]
+        return deviation(weights, inputs)
 
     def _history(self, history, weights) -> np.ndarray:
         taps = weights.delay_taps if weights is not None else 0

@@ -16,7 +16,7 @@ from ..msg import ResidualWeights as ResidualWeightsMessage
 from ..srv import SwapWeights
 
 MAX_TENSORS = 16
-MATRICES = ("linear", "error_model")  # and the weights of layers; all others are vectors
+MATRICES = ("linear", "error_model", "covariance")  # and the weights of layers; all others are vectors
 MAX_VALUES = 2 * MAX_HIDDEN * MAX_HIDDEN
 _PROBES = 256
 

@@ -63,7 +63,7 @@ class MetaModel:
     provenance: dict = attrs.field(factory=dict)
 
     def weights(
-        self, adapter: str, linear=None, layers=None, blend: float = 1.0, error_model=None
+        self, adapter: str, linear=None, layers=None, blend: float = 1.0, error_model=None, covariance=None
     ) -> ResidualWeights:
         """Serving weights from normalised layers (None: no network) and a linear map (None: zero)."""
         scaled = ()
@@ -82,6 +82,7 @@ class MetaModel:
             model_dt=self.model_dt,
             adapter=adapter,
             error_model=np.zeros((3, 2)) if error_model is None else error_model,
+            covariance=np.zeros((0, 0)) if covariance is None else covariance,
         )
 
     def save(self, path: str | os.PathLike):

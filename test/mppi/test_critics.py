@@ -6,6 +6,8 @@ import pytest
 
 from mppi_maml_ros.core.errors import InvalidValueError
 from mppi_maml_ros.core.types import VelocityLimits
+from mppi_maml_ros.dynamics.features import feature_size, features, input_size
+from mppi_maml_ros.dynamics.residual import ResidualWeights, deviation
 from mppi_maml_ros.mppi import MPPIConfig, MPPIController
 from mppi_maml_ros.mppi.costmap import Costmap
 from mppi_maml_ros.mppi.critics import CRITICS, Rollouts, Scene, make_critics
@@ -142,3 +144,69 @@ def test_first_contact_tells_when_the_chosen_way_is_blocked():
     contact = controller.first_contact(state, np.array([[0.5, 0.0]]), None, wall(0.6))
     assert contact == pytest.approx(0.8, abs=0.3)
     assert controller.first_contact(state, np.array([[0.5, 0.0]]), None, wall(1.9)) == np.inf
+
+
+# -- where the model knows the robot ------------------------------------------------------------------
+
+LIMITS = VelocityLimits(vx_max=1.0, vx_min=-0.3, wz_max=1.5)
+
+
+class Witness(CRITICS["uncertainty"]):
+    """Keeps what it is shown."""
+
+    def value(self, r):
+        object.__setattr__(self, "seen", r)
+        return super().value(r)
+
+
+def driven_at(speed, taps=2):
+    """Weights of a robot that was only ever driven forward at about ``speed``."""
+    rng = np.random.default_rng(0)
+    inputs = rng.normal(size=(200, input_size(taps)))
+    inputs[:, 0::2] = speed + 0.002 * rng.normal(size=inputs[:, 0::2].shape)
+    phi = features(inputs)
+    covariance = np.linalg.inv(np.eye(feature_size(taps)) + phi.T @ phi / 0.01**2)
+    linear = np.zeros((3, feature_size(taps)))
+    linear[0, [0, 2]] = 0.8, -0.8
+    return attrs.evolve(ResidualWeights.prior(taps), linear=linear, covariance=covariance)
+
+
+def test_the_uncertainty_of_a_rollout_is_that_of_its_inputs():
+    weights, witness = driven_at(0.5), Witness()
+    controller = MPPIController(MPPIConfig(batch_size=64, time_steps=6), LIMITS, 0, critics=(witness,))
+    state, past = np.array([0.0, 0.0, 0.0, 0.4, 0.1]), np.array([[0.3, 0.1], [0.2, 0.0], [0.1, -0.1]])
+    target = np.column_stack([0.025 * np.arange(7), np.zeros((7, 2))])
+    controller.compute_control(state, target, past, past[0], weights)
+    r = witness.seen
+    twist, commands = state[3:], [*past[::-1], *r.commands[:, :, 5].astype(float)]
+    for k in range(6):
+        newest = len(past) + k
+        inputs = np.concatenate([twist, *(commands[newest - tap] for tap in range(3))])
+        assert r.uncertainty[k, 5] == pytest.approx(float(deviation(weights, inputs)), rel=1e-3)
+        twist = np.array([r.v[k, 5], r.omega[k, 5]])
+
+
+def test_the_robot_rather_drives_as_it_was_driven_before():
+    def command(critics):
+        controller = MPPIController(MPPIConfig(batch_size=512, time_steps=20), LIMITS, 0, critics=critics)
+        target = np.column_stack([0.05 * np.arange(21), np.zeros((21, 2))])
+        state = np.array([0.0, 0.0, 0.0, 0.5, 0.0])
+        past = np.tile([0.5, 0.0], (8, 1))
+        return controller.compute_control(state, target, past, past[0], driven_at(0.5)).sequence[:, 0].mean()
+
+    plain, careful = command(()), command((CRITICS["uncertainty"](cost_weight=500.0),))
+    assert abs(careful - 0.5) < abs(plain - 0.5) - 0.1
+
+
+def test_weights_that_do_not_tell_are_not_judged():
+    witness = Witness()
+    controller = MPPIController(MPPIConfig(batch_size=64, time_steps=6), LIMITS, 0, critics=(witness,))
+    for weights in (None, ResidualWeights.first_order((0.2, 0.2))):
+        controller.compute_control(np.zeros(5), np.zeros((7, 3)), np.zeros((8, 2)), np.zeros(2), weights)
+        assert witness.seen.uncertainty is None
+
+
+@pytest.mark.parametrize("shape", [(3, 3), (1, 12)])
+def test_a_covariance_of_another_shape_is_refused(shape):
+    with pytest.raises(InvalidValueError, match="covariance"):
+        attrs.evolve(ResidualWeights.prior(2), covariance=np.zeros(shape))

@@ -73,12 +73,12 @@ class MAMLAdapter:
 
     def adapt(self, data: Transitions) -> Adaptation:
         meta = self._meta
-        targets, linear, extra, noise, errors = data.residuals, None, {}, meta.noise, {}
+        targets, linear, extra, noise, told = data.residuals, None, {}, meta.noise, {}
         if self._physics:
             posterior = self._physics.fit(data)
             linear, noise = posterior.mean, posterior.noise
             targets = targets - features(data.inputs) @ linear.T
-            errors = {"error_model": posterior.error_model}
+            told = {"error_model": posterior.error_model, "covariance": posterior.covariance}
             # What persists is not the network's to learn: it is gone when the network serves.
             targets[:, :2] -= pushes(targets[:, :2], data.first, posterior.error_model)[:-1]
             gain, time_constant = response(linear, meta.model_dt)
@@ -106,7 +106,7 @@ class MAMLAdapter:
             # A network that is not trusted at all need not be evaluated in every rollout.
             layers = (*layers[:-1], (last * share[:, None], bias * share)) if share.any() else ()
         return Adaptation(
-            weights=meta.weights(self.name, linear=linear, layers=layers, **errors),
+            weights=meta.weights(self.name, linear=linear, layers=layers, **told),
             loss_before=result.loss_before,
             loss_after=result.loss_after,
             steps=result.steps,

@@ -37,7 +37,12 @@ class PhysicsAdapter:
         before = (phi @ self.start().linear.T - residuals) / deviation
         gain, time_constant = response(posterior.mean, self._meta.model_dt)
         return Adaptation(
-            weights=self._meta.weights(self.name, linear=posterior.mean, error_model=posterior.error_model),
+            weights=self._meta.weights(
+                self.name,
+                linear=posterior.mean,
+                error_model=posterior.error_model,
+                covariance=posterior.covariance,
+            ),
             loss_before=float(np.mean(np.sum(before**2, axis=1))),
             loss_after=float(np.mean(np.sum(scaled**2, axis=1))),
             delay=posterior.delay,

@@ -10,7 +10,7 @@ from .base import Critic, Rollouts, power, weight
 
 @attrs.frozen
 class Uncertainty(Critic):
-    """Mean standard deviation of the predicted velocity [m/s], of models that tell it."""
+    """Mean standard deviation of the predicted velocity for want of data [m/s], of weights that tell it."""
 
     cost_weight: float = weight(5.0)
     cost_power: int = power()
