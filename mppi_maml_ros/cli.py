@@ -20,6 +20,7 @@ from .experiments.options import REFERENCES, duration_option, folder_option, see
 from .experiments.path_study_command import path_study
 from .experiments.prediction_command import prediction_study
 from .experiments.sinusoid_command import sinusoid
+from .experiments.tuning_study_command import tuning_study
 
 
 class _Faults(click.ParamType):
@@ -154,6 +155,7 @@ cli.add_command(meta_compare)
 cli.add_command(meta_train)
 cli.add_command(sinusoid)
 cli.add_command(path_study)
+cli.add_command(tuning_study)
 for _command in (record, report, live):
     cli.add_command(_command)
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from ..core.types import Odometry
 from ..dynamics.features import input_size
-from ..dynamics.innovations import pushes
+from ..dynamics.innovations import TYPICAL, pushes
 from ..dynamics.residual import ResidualWeights, correction
 from .buffer import SNAP, BufferConfig, TransitionBuffer
 
@@ -32,6 +32,10 @@ class ErrorTracker:
         self._buffer.reset()
         self._newest = self._end = -np.inf
         self._follow(None)
+
+    def warm_up(self) -> None:
+        """Compile what :meth:`push` needs, before the first control step waits for it."""
+        pushes(np.zeros((1, 2)), np.ones(1, dtype=bool), TYPICAL, np.zeros((2, 2)))
 
     def _follow(self, weights: ResidualWeights | None) -> None:
         self._weights, self._state, self._segment = weights, np.zeros((2, 2)), None

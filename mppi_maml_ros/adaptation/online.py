@@ -11,7 +11,7 @@ import numpy as np
 from ..core.errors import InvalidValueError
 from ..core.types import Odometry, VelocityLimits
 from ..dynamics.features import input_size
-from ..dynamics.innovations import pushes
+from ..dynamics.innovations import TYPICAL, pushes
 from ..dynamics.residual import ResidualWeights, correction
 from ..weights.meta_model import MetaModel
 from .adapters import Adaptation, make_adapter
@@ -149,7 +149,7 @@ class OnlineAdaptation:
         # Some adapters remember: another instance than the one that serves.
         weights = make_adapter(self.config.adapter, meta, self.config.sgd).adapt(data).weights
         judge(weights, self._meta_weights, weights, data, self.config.guard)
-        newest_regime(meta.physics, data)
+        newest_regime(meta.physics, data, TYPICAL)
 
     @property
     def samples(self) -> int:

@@ -304,6 +304,7 @@ class ControlLoop:
         self._limiter = VelocityLimiter(config.limits, max_dt=2.0 * config.period)
         self._history = CommandHistory()
         self._errors = ErrorTracker(config.delay_taps, config.model_dt)
+        self._errors.warm_up()
         self._goal = GoalChecker(config.xy_goal_tolerance, config.yaw_goal_tolerance, config.stateful)
         self._progress = ProgressChecker(config.movement_time_allowance, config.required_movement)
 
