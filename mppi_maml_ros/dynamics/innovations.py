@@ -37,7 +37,8 @@ class ErrorModels:
     Attributes:
         pole: of the push, shape (C,).
         push_gain, noise_gain: shape (C, SETTLED).
-        scale: deviation of r over that of a settled chain, shape (C, SETTLED).
+        scale: deviation of r over that of the white noise, shape (C, SETTLED). So a least noise that
+            is taken for real bounds what a push may explain away, too.
         share: prior probability, shape (C,).
     """
 
@@ -75,7 +76,7 @@ def _filter(pole, variance, theta):
         push[k], noise[k], scale[k] = pole * (pp - theta * pn) / total, -theta / total, np.sqrt(total)
         pp = pole**2 * pp + variance * (1.0 - pole**2) - push[k] ** 2 * total
         pn, nn = -push[k], 1.0 - 1.0 / total
-    return push, noise, scale / scale[-1]
+    return push, noise, scale
 
 
 PUSHES = (
@@ -90,7 +91,7 @@ TYPICAL = np.repeat([[0.95], [0.3], [0.0]], 2, axis=1)
 
 @njit(cache=True)
 def whiten(columns, first, pole, push_gain, noise_gain, scale, out):
-    """Innovations of every column, divided by their relative deviation.
+    """Innovations of every column, in units of the white noise.
 
     Args:
         columns: (M, K), oldest row first; first: rows that do not follow the one before, (M,) bool.

@@ -83,8 +83,8 @@ def test_a_study_and_its_page(meta, tmp_path):
     assert json.dumps(result) == json.dumps(again)
     physics = [cell["mean"] for cell in result["table"]["clean"]["physics"]]
     kinematics = [cell["mean"] for cell in result["table"]["clean"]["kinematics"]]
-    # A thousandth of the velocity is the grid of the servo family's, however many the data are.
-    assert max(physics) < 0.05 * kinematics[0] and kinematics[0] == kinematics[-1]
+    assert physics[-1] < physics[0] < kinematics[0] == kinematics[-1]
+    assert max(physics) < 0.05 * kinematics[0]
     assert result["stability"]["physics"]["fits"] == 2 * len(module.SIZES)
 
     result["default"] = "physics"
