@@ -13,12 +13,15 @@ Source: Bishop, Pattern Recognition and Machine Learning, 3.3 (linear Gaussian r
 
 from __future__ import annotations
 
+import math
+
 import attrs
 import numpy as np
+from numba import njit
 
 from . import innovations, servo
 from .features import feature_size, features
-from .innovations import MODELS, PUSHES, THETAS
+from .innovations import MODELS, THETAS
 
 OUTPUTS = 3
 LATERAL = 2
@@ -56,12 +59,10 @@ class PhysicsPrior:
     model_dt: float = attrs.field(default=0.05, converter=float)
     precision: np.ndarray = attrs.field(init=False)
     log_det: np.ndarray = attrs.field(init=False)
-    root: np.ndarray = attrs.field(init=False)
     servo: servo.ServoFamily = attrs.field(init=False)
 
     def __attrs_post_init__(self):
         object.__setattr__(self, "precision", _array(np.linalg.inv(self.covariance)))
-        object.__setattr__(self, "root", _array(np.linalg.cholesky(self.covariance)))
         taps = (self.mean.shape[-1] - feature_size(0)) // 2
         object.__setattr__(self, "servo", servo.ServoFamily.make(taps, self.model_dt))
         object.__setattr__(self, "log_det", _array(np.linalg.slogdet(self.covariance)[1]))
@@ -117,7 +118,8 @@ def fit(
     family = prior.servo
     base = family.base(inputs, residuals)
     models, simple = _servo_fit(prior, base, first, weights)
-    designs = np.stack([np.column_stack([phi, residuals[:, o]]) for o in range(OUTPUTS)])
+    designs = np.empty((OUTPUTS, len(phi), phi.shape[1] + 1))
+    designs[..., :-1], designs[..., -1] = phi, residuals.T
     for axis in (0, 1):
         if models[axis]:
             _whiten(models[axis], designs[axis].copy(), first, designs[axis])
@@ -157,35 +159,60 @@ def _whiten(model, columns, first, out) -> float:
 
 
 def _servo_fit(prior, base, first, weights) -> tuple[np.ndarray, servo.ServoFit]:
-    """The servo family's fit under the likeliest model of the errors of each axis, and those models.
+    """The servo family's fit under the likeliest model of the errors of each axis, and those models."""
+    family, models, gram = prior.servo, np.zeros(2, dtype=int), np.empty((2, *2 * base.shape[2:]))
+    for axis in (0, 1):
+        white = base[axis]
+        if first is not None:
+            models[axis] = _likeliest(
+                base[axis], first, weights, np.ascontiguousarray(prior.noise[:, axis]), MODELS.pole,
+                MODELS.push_gain, MODELS.noise_gain, MODELS.scale, MODELS.share, len(THETAS),
+                servo.MEAN, servo.PRECISION[axis], *family.grid,
+            )  # fmt: skip
+            white = np.empty_like(base[axis])
+            _whiten(models[axis], base[axis], first, white)
+        _gram(white, weights, gram[axis])
+    return models, servo.fit(family, gram, weights.sum(), prior.noise[:, :2])
 
-    First the likeliest push, then the likeliest noise beside it.
-    """
-    white, best = base.copy(), [None, None]
 
-    def attempt(models):
-        values = np.log(MODELS.share[models])
-        for axis in (0, 1):
-            values[axis] -= _whiten(models[axis], base[axis], first, white[axis])
-        gram = (white * weights[:, None]).swapaxes(1, 2) @ white
-        fits = servo.fit(prior.servo, gram, weights.sum(), prior.noise[:, :2])
-        values += np.logaddexp.reduce(fits.evidence, axis=1)
-        for axis in (0, 1):
-            if best[axis] is None or values[axis] > best[axis][0]:
-                row = fits.evidence[axis], fits.linear[axis], fits.noise[axis]
-                best[axis] = (values[axis], models[axis], row)
+@njit(cache=True)
+def _gram(columns, weights, out):
+    out[:] = 0.0
+    for k in range(len(columns)):
+        row = columns[k]
+        for i in range(len(row)):
+            x = weights[k] * row[i]
+            for j in range(i + 1):
+                out[i, j] += x * row[j]
+    for i in range(len(out)):
+        for j in range(i):
+            out[j, i] = out[i, j]
 
-    if first is None:
-        first = np.ones(base.shape[1], dtype=bool)
-        attempt(np.zeros(2, dtype=int))
-    else:
-        for push in range(len(PUSHES)):
-            attempt(np.full(2, push * len(THETAS)))
-        pushed = np.array([model for _, model, _ in best])
-        for theta in range(1, len(THETAS)):
-            attempt(pushed + theta)
-    fits = servo.ServoFit(*(np.stack(part) for part in zip(*(row for _, _, row in best), strict=True)))
-    return np.array([model for _, model, _ in best]), fits
+
+@njit(cache=True)
+def _likeliest(
+    base, first, weights, noise, pole, push_gain, noise_gain, scale, share, thetas,
+    mean, precision, age, keep, newer, older,
+):  # fmt: skip
+    """Model of the errors of one axis: first the likeliest push, then the likeliest noise beside it."""
+    white, gram = np.empty_like(base), np.empty((base.shape[1], base.shape[1]))
+    pushes = len(pole) // thetas
+    best, pushed, highest, delay = 0, 0, -np.inf, 0
+    for attempt in range(pushes + thetas - 1):
+        model = attempt * thetas if attempt < pushes else pushed + attempt - pushes + 1
+        value = math.log(share[model]) - innovations.whiten(
+            base, first, pole[model], push_gain[model], noise_gain[model], scale[model], white
+        )
+        _gram(white, weights, gram)
+        evidence, delay = servo.log_evidence(
+            gram, weights.sum(), noise, mean, precision, age, keep, newer, older, delay, highest - value
+        )
+        value += evidence
+        if value > highest:
+            best, highest = model, value
+            if attempt < pushes:
+                pushed = model
+    return best
 
 
 @attrs.frozen(eq=False)
@@ -197,35 +224,76 @@ class _Free:
 
 def _free_fit(prior, designs, weights) -> _Free:
     # designs: features and target of each output, (3, M, P + 1)
-    count = weights.sum()
     joint = (designs * weights[:, None]).swapaxes(1, 2) @ designs
-    gram, moment, power = joint[:, :-1, :-1], joint[:, :-1, -1], joint[:, -1, -1]
-    # In coordinates e with coefficients = mean + root V e, prior and data are diagonal together, so that
-    # every noise level is had from one decomposition. Axes: component c, noise level g, output o.
-    root = prior.root  # (C, 3, P, P)
-    value, vector = np.linalg.eigh(root.swapaxes(-1, -2) @ gram @ root)
-    value = np.maximum(value, 0.0)
-    basis = root @ vector
-    missed = moment - np.einsum("cop,opq->coq", prior.mean, gram)  # (C, 3, P): what the prior mean leaves
-    pull = np.einsum("copq,cop->coq", basis, missed)
-    left = power - np.einsum("cop,op->co", prior.mean, moment)
-    left -= np.einsum("cop,cop->co", prior.mean, missed)
-    inverse = (1.0 / prior.noise)[None]  # (1, G, 3)
-    scale = 1.0 + value[:, None] * inverse[..., None]  # (C, G, 3, P)
-    shift = pull[:, None] * inverse[..., None] / scale
-    evidence = 0.5 * (
-        -count * np.log(2.0 * np.pi * prior.noise)[None]
-        - np.log(scale).sum(axis=-1)
-        - left[:, None] * inverse
-        + np.einsum("cgop,cop->cgo", shift, pull) * inverse
-    )
-    total = np.logaddexp.reduce(evidence, axis=1)  # (C, 3)
-    level = np.exp(evidence - total[:, None])  # (C, G, 3): p(g | c, o)
-    return _Free(
-        mean=prior.mean + np.einsum("copq,coq->cop", basis, np.einsum("cgo,cgop->cop", level, shift)),
-        noise=np.einsum("cgo,go->co", level, prior.noise),
-        evidence=total - np.log(len(prior.noise)),
-    )
+    free = _Free(np.empty(prior.mean.shape), *np.empty((2, *prior.mean.shape[:2])))
+    _free_regressions(
+        joint, weights.sum(), prior.noise, prior.mean, prior.precision, prior.log_det,
+        free.mean, free.noise, free.evidence,
+    )  # fmt: skip
+    return free
+
+
+@njit(cache=True)
+def _free_regressions(joint, count, noise, mean, precision, log_det, out_mean, out_noise, out_evidence):
+    """Gaussian regression of every component c and output o, with the noise levels averaged."""
+    components, outputs, size = mean.shape
+    levels = len(noise)
+    factor, missed, z = np.empty((size, size)), np.empty(size), np.empty(size)
+    found, values = np.empty((levels, size)), np.empty(levels)
+    for c in range(components):
+        for o in range(outputs):
+            # In e = coefficients - mean, what the mean of the prior leaves is the target.
+            left = joint[o, size, size]
+            for p in range(size):
+                missed[p] = joint[o, p, size]
+                for q in range(size):
+                    missed[p] -= joint[o, p, q] * mean[c, o, q]
+                left -= mean[c, o, p] * (joint[o, p, size] + missed[p])
+            best, sharpest, least = -np.inf, 0, 0.0
+            for g in range(levels):
+                if noise[g, o] < noise[sharpest, o]:
+                    sharpest = g
+            for visit in range(levels):
+                g = sharpest if visit == 0 else visit - 1 if visit <= sharpest else visit
+                variance = noise[g, o]
+                constant = -0.5 * count * math.log(2.0 * math.pi * variance)
+                values[g] = -np.inf
+                # The square sum only grows with the noise level.
+                if visit > 0 and constant - 0.5 * least / variance < best - servo.MARGIN:
+                    continue
+                value = constant - 0.5 * log_det[c, o]
+                square = left / variance
+                for p in range(size):
+                    for q in range(p + 1):
+                        entry = precision[c, o, p, q] + joint[o, p, q] / variance
+                        for r in range(q):
+                            entry -= factor[p, r] * factor[q, r]
+                        factor[p, q] = math.sqrt(entry) if p == q else entry / factor[q, q]
+                    z[p] = missed[p] / variance
+                    for r in range(p):
+                        z[p] -= factor[p, r] * z[r]
+                    z[p] /= factor[p, p]
+                    square -= z[p] * z[p]
+                    value -= math.log(factor[p, p])
+                if visit == 0:
+                    least = square * variance
+                values[g] = value - 0.5 * square
+                best = max(best, values[g])
+                for p in range(size - 1, -1, -1):
+                    e = z[p]
+                    for r in range(p + 1, size):
+                        e -= factor[r, p] * found[g, r]
+                    found[g, p] = e / factor[p, p]
+            total = 0.0
+            for g in range(levels):
+                total += math.exp(values[g] - best)
+            out_evidence[c, o] = best + math.log(total / levels)
+            out_mean[c, o], out_noise[c, o] = mean[c, o], 0.0
+            for g in range(levels):
+                share = math.exp(values[g] - best) / total
+                if share > 0.0:
+                    out_noise[c, o] += share * noise[g, o]
+                    out_mean[c, o] += share * found[g]
 
 
 def _lateral(prior, free, component, phi, y, weights):

@@ -31,8 +31,10 @@ DEVIATION = np.array(  # (axis, structure, coefficient): a lag and nothing else,
         [[0.2, 0.005, 0.005, 0.005], [0.2, 0.05, 0.1, 0.15]],
     ]
 )
+PRECISION = 1.0 / DEVIATION**2
 TIME_CONSTANTS = np.geomspace(0.01, 1.0, 21)  # [s]
 DELAYS_A_STEP = 2  # grid points of the delay within one step
+MARGIN = 18.0  # what is e^18 times less probable than the likeliest is left out
 
 
 @attrs.frozen(eq=False)
@@ -43,30 +45,41 @@ class ServoFamily:
         delay_taps, model_dt: as in the residual.
         time_constant: grid of tau [s], shape (T,).
         delay: grid of delays [s], shape (J,).
-        response: shares of the command that is n = floor(delay / model_dt) steps old, and of the one a
-            step older, in the change of x over a step, shape (T, J, 2).
+        age: n = floor(delay / model_dt), shape (J,).
+        keep: k of each time constant, shape (T,).
+        newer, older: shares of the command that is n steps old, and of the one a step older, in the change
+            of x over a step, shape (J, T).
     """
 
     delay_taps: int
     model_dt: float
     time_constant: np.ndarray
     delay: np.ndarray
-    response: np.ndarray
+    age: np.ndarray
+    keep: np.ndarray
+    newer: np.ndarray
+    older: np.ndarray
 
     @classmethod
     def make(cls, delay_taps: int, model_dt: float) -> ServoFamily:
         """The grid for ``delay_taps`` past commands: delays from 0 to delay_taps * model_dt."""
         tau = TIME_CONSTANTS
         delay = np.arange(DELAYS_A_STEP * delay_taps + 1) * (model_dt / DELAYS_A_STEP)
-        late = delay - np.floor(delay / model_dt + 1e-9) * model_dt
-        keep = np.exp(-model_dt / tau)[:, None]
-        newer = 1.0 - np.exp(-(model_dt - late) / tau[:, None])
-        return cls(delay_taps, model_dt, tau, delay, np.stack([newer, 1.0 - keep - newer], axis=-1))
+        age = np.floor(delay / model_dt + 1e-9).astype(np.int64)
+        late = (delay - age * model_dt)[:, None]
+        keep = np.exp(-model_dt / tau)
+        newer = 1.0 - np.exp(-(model_dt - late) / tau)
+        return cls(delay_taps, model_dt, tau, delay, age, keep, newer, 1.0 - keep - newer)
+
+    @property
+    def grid(self) -> tuple[np.ndarray, ...]:
+        """What the kernels take of it: (age, keep, newer, older)."""
+        return self.age, self.keep, self.newer, self.older
 
     def only(self, which) -> ServoFamily:
         """The family with some of the delays alone; ``which`` indexes the grid."""
-        response = np.ascontiguousarray(self.response[:, which])
-        return attrs.evolve(self, delay=self.delay[which], response=response)
+        parts = {name: getattr(self, name)[which] for name in ("delay", "age", "newer", "older")}
+        return attrs.evolve(self, **parts)
 
     def base(self, inputs: np.ndarray, residuals: np.ndarray) -> np.ndarray:
         """What the regressions of both axes are made of, (x, u taps, w taps, 1, s, y), shape (2, M, B)."""
@@ -112,10 +125,8 @@ def fit(family: ServoFamily, gram: np.ndarray, count: float, noise: np.ndarray) 
     level = np.empty((2, delays))
     for axis in (0, 1):
         _fit_axis(
-            axis, gram[axis], float(count), np.ascontiguousarray(noise[:, axis]),
-            MEAN, 1.0 / DEVIATION[axis] ** 2,
-            family.time_constant, family.delay, family.response, family.model_dt,
-            input_size(family.delay_taps), evidence[axis], linear[axis], level[axis],
+            axis, gram[axis], float(count), np.ascontiguousarray(noise[:, axis]), MEAN, PRECISION[axis],
+            *family.grid, input_size(family.delay_taps), evidence[axis], linear[axis], level[axis],
         )  # fmt: skip
     return ServoFit(evidence, linear, level)
 
@@ -189,54 +200,187 @@ def _solve(s, p, mean, inverse):
     return twice, c0, c1, c2, c3
 
 
+@njit(cache=True, error_model="numpy")
+def _least(p, precision, mean, variance, keep, newer, older, squares, determinant):
+    """Least penalised square sum of every time constant for one delay, and det of the precision, (T,).
+
+    The regression and its solution as in _regression and _solve, written out so that the compiler does
+    several time constants at once.
+    """
+    p0, p1, p2, p3 = (
+        variance * precision[0], variance * precision[1], variance * precision[2], variance * precision[3],
+    )  # fmt: skip
+    m0, m1, m2, m3 = p0 * mean[0], p1 * mean[1], p2 * mean[2], p3 * mean[3]
+    prior = m0 * mean[0] + m1 * mean[1] + m2 * mean[2] + m3 * mean[3]
+    q01, q02, q03, q04, q05 = p[0, 1], p[0, 2], p[0, 3], p[0, 4], p[0, 5]
+    q06, q07, q08, q00 = p[0, 6], p[0, 7], p[0, 8], p[0, 0]
+    t2, t3, t4, t5 = p[8, 2] + p[1, 2], p[8, 3] + p[1, 3], p[8, 4] + p[1, 4], p[8, 5] + p[1, 5]
+    t6, t7 = p[8, 6] + p[1, 6], p[8, 7] + p[1, 7]
+    power, cross = p[8, 8] + 2.0 * p[1, 8] + p[1, 1], q08 + q01
+    q22, q23, q33, q24, q25, q34, q35 = p[2, 2], p[2, 3], p[3, 3], p[2, 4], p[2, 5], p[3, 4], p[3, 5]
+    q26, q36, q27, q37, q46, q56 = p[2, 6], p[3, 6], p[2, 7], p[3, 7], p[4, 6], p[5, 6]
+    q47, q57, q44, q45, q55 = p[4, 7], p[5, 7], p[4, 4], p[4, 5], p[5, 5]
+    q66, q67, q77 = p[6, 6], p[6, 7], p[7, 7]
+    for i in range(len(keep)):
+        k, a, b = keep[i], newer[i], older[i]
+        free = 1.0 - k
+        a00 = p0 + a * a * q22 + 2.0 * a * b * q23 + b * b * q33
+        l10 = free * (a * q26 + b * q36) / a00
+        l20 = -free * (a * q27 + b * q37) / a00
+        l30 = (a * (a * q24 + b * q34) + b * (a * q25 + b * q35)) / a00
+        a11 = p1 + free * free * q66 - l10 * l10 * a00
+        l21 = (-free * free * q67 - l20 * l10 * a00) / a11
+        l31 = (free * (a * q46 + b * q56) - l30 * l10 * a00) / a11
+        a22 = p2 + free * free * q77 - l20 * l20 * a00 - l21 * l21 * a11
+        l32 = (-free * (a * q47 + b * q57) - l30 * l20 * a00 - l31 * l21 * a11) / a22
+        a33 = p3 + a * a * q44 + 2.0 * a * b * q45 + b * b * q55
+        a33 -= l30 * l30 * a00 + l31 * l31 * a11 + l32 * l32 * a22
+        b0 = m0 + a * (t2 - k * q02) + b * (t3 - k * q03)
+        b1 = m1 + free * (t6 - k * q06) - l10 * b0
+        b2 = m2 - free * (t7 - k * q07) - l20 * b0 - l21 * b1
+        b3 = m3 + a * (t4 - k * q04) + b * (t5 - k * q05) - l30 * b0 - l31 * b1 - l32 * b2
+        explained = b0 * b0 / a00 + b1 * b1 / a11 + b2 * b2 / a22 + b3 * b3 / a33
+        squares[i] = prior + power - 2.0 * k * cross + k * k * q00 - explained
+        determinant[i] = a00 * a11 * a22 * a33
+
+
+@njit(cache=True, error_model="numpy")
+def _one_delay(picked, keep, newer, older, count, noise, mean, precision, constant, floor, bounds, found):
+    """Posterior of every time constant i, noise level and structure h of one delay that counts.
+
+    Args:
+        constant: of the noise levels and of the structures in the log evidence, shapes (G,) and (S,).
+        floor: what lies MARGIN below it does not count, as what lies MARGIN below the best does not.
+        bounds: (S + 1, 2, T), scratch.
+        found: (T H, 7), filled with i, h, log evidence and the four coefficients.
+
+    Returns:
+        Rows of ``found``, and the largest log evidence.
+    """
+    levels, structures = len(noise), len(precision)
+    sharpest, loosest, first = noise.min(), 0, 0
+    for s in range(1, structures):
+        if precision[s].sum() < precision[loosest].sum():
+            loosest = s
+    caps = bounds[structures, 0]
+    _least(
+        picked, precision[loosest], mean, sharpest, keep, newer, older, bounds[loosest, 0], bounds[loosest, 1]
+    )
+    for i in range(len(keep)):
+        square = bounds[loosest, 0, i]
+        likeliest = max(square / max(count, 1.0), sharpest)  # noise, were it not for the grid
+        caps[i] = -0.5 * (count * math.log(2.0 * math.pi * likeliest) + square / likeliest)
+        if caps[i] > caps[first]:
+            first = i
+    if caps[first] < floor - MARGIN:
+        return 0, floor
+    for s in range(structures):
+        if s != loosest:
+            _least(picked, precision[s], mean, sharpest, keep, newer, older, bounds[s, 0], bounds[s, 1])
+    small = np.empty((5, 5))
+    best, rows = floor, 0
+    for visit in range(len(keep)):
+        i = first if visit == 0 else visit - 1 if visit <= first else visit
+        if caps[i] < best - MARGIN:
+            continue
+        ready = False
+        for h in range(levels * structures):
+            g, s = h % levels, (loosest + h // levels) % structures
+            variance, p = noise[g], precision[s]
+            # Square sum and determinant, that in units of the noise, only grow with the noise level.
+            bound = constant[0][g] - 0.5 * bounds[s, 0, i] / variance
+            if bound < best - MARGIN:
+                continue
+            volume = bounds[s, 1, i] / (p[0] * p[1] * p[2] * p[3] * variance**4)
+            if volume > 1.0 and bound - 0.5 * math.log(volume) < best - MARGIN:
+                continue
+            if not ready:
+                _regression(picked, keep[i], newer[i], older[i], small)
+                ready = True
+            twice, c0, c1, c2, c3 = _solve(small, p, mean, 1.0 / variance)
+            value = 0.5 * twice + constant[0][g] + constant[1][s]
+            row = found[rows]
+            row[0], row[1], row[2] = i, s * levels + g, value
+            row[3], row[4], row[5], row[6] = c0, c1, c2, c3
+            rows += 1
+            best = max(best, value)
+    return rows, best
+
+
+@njit(cache=True)
+def _constants(count, noise, mean, precision):
+    level, structure = np.empty(len(noise)), np.empty(len(precision))
+    for g in range(len(noise)):
+        level[g] = -0.5 * count * math.log(2.0 * math.pi * noise[g])
+    for s in range(len(precision)):
+        p = precision[s]
+        structure[s] = 0.5 * (np.log(p).sum() - (p * mean * mean).sum())
+    return level, structure
+
+
+@njit(cache=True)
+def log_evidence(gram, count, noise, mean, precision, age, keep, newer, older, guess, floor):
+    """Log marginal likelihood of the data of one axis, everything averaged over the grid, and the best j.
+
+    Args:
+        gram: (weighted) sum over transitions of base base^T, shape (B, B).
+        count: sum of the weights.
+        noise: variances to average over, shape (G,).
+        mean, precision: MEAN, and PRECISION of the axis.
+        age, keep, newer, older: grid of the family.
+        guess: index of a delay that may be the best; the better it is, the less is left to compute.
+        floor: what is below it need not be told from minus infinity.
+    """
+    cells = len(keep) * len(noise) * len(precision)
+    found, picked = np.empty((cells, 7)), np.empty((9, 9))
+    bounds, constant = np.empty((len(precision) + 1, 2, len(keep))), _constants(count, noise, mean, precision)
+    taps = (gram.shape[0] - 4) // 2
+    best, total, likeliest = floor, 0.0, guess
+    for visit in range(len(age)):
+        j = guess if visit == 0 else visit - 1 if visit <= guess else visit
+        _pick(gram, age[j], taps, picked)
+        before = best
+        rows, best = _one_delay(
+            picked, keep, newer[j], older[j], count, noise, mean, precision, constant, before, bounds, found
+        )
+        if best > before:
+            total *= math.exp(before - best)
+            likeliest = j
+        for row in range(rows):
+            total += math.exp(found[row, 2] - best)
+    return best + math.log(total / (cells * len(age))) if total > 0.0 else -np.inf, likeliest
+
+
 @njit(cache=True)
 def _fit_axis(
-    axis, gram, count, noise, mean, precision, time_constant, delay, response, dt, inputs,
-    evidence, linear, level,
-):  # fmt: skip
-    cells, levels, structures = len(time_constant), len(noise), len(precision)
-    taps = (inputs - 2) // 2
-    small, picked = np.empty((5, 5)), np.empty((9, 9))
-    constant = np.empty(levels * structures)
-    for h in range(levels * structures):
-        p = precision[h // levels]
-        constant[h] = -0.5 * count * math.log(2.0 * math.pi * noise[h % levels])
-        constant[h] += 0.5 * (np.log(p).sum() - (p * mean * mean).sum())
-    values = np.empty((cells, levels * structures))
-    found = np.empty((cells, levels * structures, 4))
-    for j in range(len(delay)):
-        newest = int(math.floor(delay[j] / dt + 1e-9))
-        _pick(gram, newest, taps, picked)
-        for i in range(cells):
-            keep = math.exp(-dt / time_constant[i])
-            _regression(picked, keep, response[i, j, 0], response[i, j, 1], small)
-            for h in range(levels * structures):
-                variance = noise[h % levels]
-                twice, c0, c1, c2, c3 = _solve(small, precision[h // levels], mean, 1.0 / variance)
-                values[i, h] = 0.5 * twice + constant[h]
-                found[i, h, 0], found[i, h, 1], found[i, h, 2], found[i, h, 3] = c0, c1, c2, c3
-        best = values.max()
+    axis, gram, count, noise, mean, precision, age, keep, newer, older, inputs, evidence, linear, level
+):
+    cells, taps = len(keep) * len(noise) * len(precision), (gram.shape[0] - 4) // 2
+    found, picked = np.empty((cells, 7)), np.empty((9, 9))
+    bounds, constant = np.empty((len(precision) + 1, 2, len(keep))), _constants(count, noise, mean, precision)
+    for j in range(len(age)):
+        _pick(gram, age[j], taps, picked)
+        rows, best = _one_delay(
+            picked, keep, newer[j], older[j], count, noise, mean, precision, constant, -np.inf, bounds, found
+        )
         total = 0.0
-        for i in range(cells):
-            for h in range(levels * structures):
-                total += math.exp(values[i, h] - best)
-        evidence[j] = best + math.log(total / (cells * levels * structures))
+        for row in range(rows):
+            total += math.exp(found[row, 2] - best)
+        evidence[j] = best + math.log(total / cells)
         linear[j, :] = 0.0
         level[j] = 0.0
-        for i in range(cells):
-            keep = math.exp(-dt / time_constant[i])
-            for h in range(levels * structures):
-                share = math.exp(values[i, h] - best) / total
-                if share < 1e-9:
-                    continue
-                gain, bias, friction, coupling = found[i, h]
-                row = linear[j]
-                row[axis] += share * keep
-                row[2 + axis] -= share
-                for k in range(2):
-                    if newest + k < taps:
-                        row[2 + 2 * (newest + k) + axis] += share * gain * response[i, j, k]
-                        row[3 + 2 * (newest + k) - axis] += share * coupling * response[i, j, k]
-                row[inputs] += share * (1.0 - keep) * bias
-                row[inputs + 2 + axis] -= share * (1.0 - keep) * friction
-                level[j] += share * noise[h % levels]
+        for row in range(rows):
+            share = math.exp(found[row, 2] - best) / total
+            i = int(found[row, 0])
+            gain, bias, friction, coupling = found[row, 3], found[row, 4], found[row, 5], found[row, 6]
+            out = linear[j]
+            out[axis] += share * keep[i]
+            out[2 + axis] -= share
+            for k in range(2):
+                if age[j] + k < taps:
+                    response = newer[j, i] if k == 0 else older[j, i]
+                    out[2 + 2 * (age[j] + k) + axis] += share * gain * response
+                    out[3 + 2 * (age[j] + k) - axis] += share * coupling * response
+            out[inputs] += share * (1.0 - keep[i]) * bias
+            out[inputs + 2 + axis] -= share * (1.0 - keep[i]) * friction
+            level[j] += share * noise[int(found[row, 1]) % len(noise)]

@@ -78,6 +78,57 @@ def test_noise_is_told_apart():
 
 def test_the_grid_of_delays_covers_all_taps_in_half_steps():
     assert FAMILY.delay == pytest.approx(np.arange(9) * 0.025)
-    assert FAMILY.response[..., 0] + FAMILY.response[..., 1] == pytest.approx(
-        np.tile(1.0 - np.exp(-DT / FAMILY.time_constant)[:, None], 9)
+    assert FAMILY.newer + FAMILY.older == pytest.approx(np.tile(1.0 - FAMILY.keep, (9, 1)))
+
+
+def by_hand(axis, delay, inputs, residuals):
+    """Log density of the data for one delay, from the covariance of the data in every cell of the grid."""
+    base, taps = FAMILY.base(inputs, residuals)[axis], TAPS + 1
+    own, other = (
+        np.column_stack([base[:, start : start + taps], np.zeros(len(base))]) for start in (1, 1 + taps)
     )
+    j = int(np.flatnonzero(FAMILY.delay == delay)[0])
+    values = []
+    for i, keep in enumerate(FAMILY.keep):
+        share = np.array([FAMILY.newer[j, i], FAMILY.older[j, i]])
+        acting = slice(FAMILY.age[j], FAMILY.age[j] + 2)
+        free = 1.0 - keep
+        design = np.column_stack(
+            [own[:, acting] @ share, free * base[:, -3], -free * base[:, -2], other[:, acting] @ share]
+        )
+        left = base[:, -1] + base[:, 1] - keep * base[:, 0] - design @ servo.MEAN
+        for deviation in servo.DEVIATION[axis]:
+            for variance in NOISE[:, axis]:
+                covariance = (design * deviation**2) @ design.T + variance * np.eye(len(left))
+                values.append(-0.5 * (left @ np.linalg.solve(covariance, left)))
+                values[-1] -= 0.5 * np.linalg.slogdet(2.0 * np.pi * covariance)[1]
+    return np.logaddexp.reduce(values) - np.log(len(values))
+
+
+@pytest.mark.parametrize("count", [1, 6, 40])
+@pytest.mark.parametrize("axis", [0, 1])
+def test_the_evidence_is_the_density_of_the_data_whatever_is_left_out_of_the_grid(axis, count):
+    inputs, residuals = transitions(robot(delay=0.05), count, noise=0.01, seed=count)
+    found = fit(inputs, residuals)
+    for j in (0, 2, 5, 8):
+        wanted = by_hand(axis, FAMILY.delay[j], inputs, residuals)
+        assert found.evidence[axis, j] == pytest.approx(wanted, abs=1e-4)
+
+
+@pytest.mark.parametrize("count", [0, 3, 12, 150])
+@pytest.mark.parametrize("guess", [0, 4, 8])
+def test_the_evidence_of_an_axis_is_that_of_its_delays_and_what_is_below_the_floor_is_nothing(guess, count):
+    inputs, residuals = transitions(robot(delay=0.1), count, noise=0.01)
+    base = FAMILY.base(inputs, residuals)
+    for axis, wanted in enumerate(np.logaddexp.reduce(fit(inputs, residuals).evidence, axis=1)):
+        gram = base[axis].T @ base[axis]
+        fixed = (servo.MEAN, servo.PRECISION[axis], *FAMILY.grid, guess)
+        noise = np.ascontiguousarray(NOISE[:, axis])
+        value, best = servo.log_evidence(gram, float(count), noise, *fixed, -np.inf)
+        assert value == pytest.approx(wanted - np.log(len(FAMILY.delay)), abs=1e-5)
+        below, _ = servo.log_evidence(gram, float(count), noise, *fixed, value - 1.0)
+        assert below == pytest.approx(value, abs=1e-5)
+        above, _ = servo.log_evidence(gram, float(count), noise, *fixed, value + 100.0)
+        assert above == -np.inf
+        if count > 100:
+            assert FAMILY.delay[best] == pytest.approx(0.1)

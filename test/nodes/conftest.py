@@ -25,11 +25,11 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 class Bench:
-    """Nodes in one process that are spun until something is true."""
+    """Nodes in one process that are spun until something is true; ``args`` as on a command line."""
 
-    def __init__(self):
+    def __init__(self, *args: str):
         self.context = rclpy.Context()
-        rclpy.init(context=self.context, args=[])
+        rclpy.init(context=self.context, args=list(args))
         self.executor = SingleThreadedExecutor(context=self.context)
         self._nodes = []
 

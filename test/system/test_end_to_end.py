@@ -119,7 +119,7 @@ def test_four_processes_drive_adapt_and_stop(system, controller_limits):
 
     # The trainer has been beside all this; now it works.
     request = MetaTrain.Request(name="tiny", iterations=2, task_batch_size=2, inner_steps=1)
-    answer = listener.call(MetaTrain, "meta_trainer/meta_train", request, 120.0)
+    answer = listener.call(MetaTrain, "meta_trainer/meta_train", request, 240.0)
     assert answer.success, answer.message
     MetaModel.load(answer.path)
 
