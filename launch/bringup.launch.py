@@ -3,7 +3,6 @@
 from launch.actions import DeclareLaunchArgument, OpaqueFunction
 from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
 from launch_ros.actions import Node
-from launch_ros.parameter_descriptions import ParameterValue
 from launch_ros.substitutions import FindPackageShare
 
 from launch import LaunchContext, LaunchDescription
@@ -13,18 +12,28 @@ PACKAGE = "mppi_maml_ros"
 
 def nodes(context: LaunchContext) -> list[Node]:
     """Controller and adaptation node, configured by file, then ``params_file``, then argument."""
+
+    def packaged(name: str) -> PathJoinSubstitution:
+        return PathJoinSubstitution([FindPackageShare(PACKAGE), "config", f"{name}.yaml"])
+
+    def given(**arguments: str) -> dict[str, LaunchConfiguration]:
+        """Parameters by their arguments, without those whose argument is empty."""
+        return {
+            parameter: LaunchConfiguration(argument)
+            for parameter, argument in arguments.items()
+            if LaunchConfiguration(argument).perform(context)
+        }
+
+    following = LaunchConfiguration("path_following").perform(context) == "true"
     params_file = LaunchConfiguration("params_file").perform(context)
-    sim_time = ParameterValue(LaunchConfiguration("use_sim_time"), value_type=bool)
-    arguments = {
-        "mppi_controller": {
-            "reference": LaunchConfiguration("reference"),
-            "model": LaunchConfiguration("model"),
-            "use_sim_time": sim_time,
-        },
-        "adaptation": {
-            "enabled": ParameterValue(LaunchConfiguration("adaptation"), value_type=bool),
-            "use_sim_time": sim_time,
-        },
+    laid_over = [
+        *([packaged("path_following")] if following else []),
+        *([params_file] if params_file else []),
+    ]
+    both = given(use_sim_time="use_sim_time", enable_stamped_cmd_vel="enable_stamped_cmd_vel")
+    values = {
+        "mppi_controller": given(reference="reference", model="model") | both,
+        "adaptation": given(enabled="adaptation") | both,
     }
     return [
         Node(
@@ -32,20 +41,17 @@ def nodes(context: LaunchContext) -> list[Node]:
             executable=name,
             name=name,
             namespace=LaunchConfiguration("namespace"),
-            parameters=[
-                PathJoinSubstitution([FindPackageShare(PACKAGE), "config", f"{name}.yaml"]),
-                *([params_file] if params_file else []),
-                values,
-            ],
+            parameters=[packaged(name), *laid_over, values[name]],
             remappings=[
                 ("odom", LaunchConfiguration("odom_topic")),
                 ("cmd_vel", LaunchConfiguration("cmd_vel_topic")),
                 ("plan", LaunchConfiguration("plan_topic")),
+                ("costmap", LaunchConfiguration("costmap_topic")),
             ],
             ros_arguments=["--log-level", LaunchConfiguration("log_level")],
             output="screen",
         )
-        for name, values in arguments.items()
+        for name in values
     ]
 
 
@@ -54,12 +60,18 @@ def generate_launch_description() -> LaunchDescription:
     return LaunchDescription(
         [
             DeclareLaunchArgument(
-                "namespace", default_value="", description="Namespace of both nodes and of their topics."
+                "namespace", default_value="", description="Namespace of all nodes and topics."
             ),
             DeclareLaunchArgument(
                 "params_file",
                 default_value="",
                 description="YAML file laid over the packaged configuration of the nodes; empty: none.",
+            ),
+            DeclareLaunchArgument(
+                "path_following",
+                default_value="false",
+                choices=["true", "false"],
+                description="Whether the packaged path_following.yaml is laid under params_file.",
             ),
             DeclareLaunchArgument(
                 "odom_topic",
@@ -77,28 +89,42 @@ def generate_launch_description() -> LaunchDescription:
                 description="nav_msgs/Path to follow, in the odometry's frame; relative to the namespace.",
             ),
             DeclareLaunchArgument(
+                "costmap_topic",
+                default_value="costmap",
+                description="nav_msgs/OccupancyGrid of obstacles; relative to the namespace.",
+            ),
+            DeclareLaunchArgument(
                 "reference",
                 default_value="plan",
-                choices=["plan", "circle", "figure8", "sine", "straight"],
-                description="What to drive; a figure starts at the robot's pose AS SOON AS odometry arrives.",
+                choices=["", "plan", "circle", "figure8", "sine", "straight"],
+                description="What to drive; a figure starts at the robot's pose AS SOON AS odometry arrives. "
+                "Empty: as configured.",
             ),
             DeclareLaunchArgument(
                 "model",
                 default_value="residual",
-                choices=["kinematic", "dynamic", "residual"],
-                description="Model that the controller predicts with; only residual can be adapted.",
+                choices=["", "kinematic", "dynamic", "residual"],
+                description="Model that the controller predicts with; only residual can be adapted. "
+                "Empty: as configured.",
             ),
             DeclareLaunchArgument(
                 "adaptation",
                 default_value="true",
-                choices=["true", "false"],
-                description="Whether the model is adapted while driving.",
+                choices=["", "true", "false"],
+                description="Whether the model is adapted while driving; empty: as configured.",
             ),
             DeclareLaunchArgument(
                 "use_sim_time",
                 default_value="false",
-                choices=["true", "false"],
-                description="Whether the nodes run on /clock, as with a simulator or a bag.",
+                choices=["", "true", "false"],
+                description="Whether the nodes run on /clock, as with a simulator or a bag; "
+                "empty: as configured.",
+            ),
+            DeclareLaunchArgument(
+                "enable_stamped_cmd_vel",
+                default_value="",
+                choices=["", "true", "false"],
+                description="Whether commands are TwistStamped; empty: as configured.",
             ),
             DeclareLaunchArgument(
                 "log_level", default_value="info", description="One of debug, info, warn, error, fatal."

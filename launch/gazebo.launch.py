@@ -4,7 +4,14 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-from launch.actions import DeclareLaunchArgument, ExecuteProcess, OpaqueFunction
+from launch.actions import (
+    DeclareLaunchArgument,
+    ExecuteProcess,
+    GroupAction,
+    IncludeLaunchDescription,
+    OpaqueFunction,
+)
+from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
 from launch_ros.actions import Node
 from launch_ros.substitutions import FindPackageShare
@@ -24,10 +31,10 @@ BRIDGED = (
 def nodes(context: LaunchContext) -> list:
     """Gazebo with a robot drawn from the seed, the bridge, controller and adaptation on its clock."""
     seed = int(LaunchConfiguration("seed").perform(context))
-    params_file = LaunchConfiguration("params_file").perform(context)
     world = Path(tempfile.mkdtemp(prefix="mppi_maml_ros_gazebo_")) / f"world_{seed}.sdf"
     world.write_text(sdf(randomize(np.random.default_rng(seed), DEFAULT_RANGES)))
     command = ["gz", "sim", "-r", *([] if LaunchConfiguration("gui").perform(context) == "true" else ["-s"])]
+    bringup = PathJoinSubstitution([FindPackageShare(PACKAGE), "launch", "bringup.launch.py"])
     return [
         ExecuteProcess(cmd=[*command, str(world)], output="screen"),
         Node(
@@ -36,22 +43,25 @@ def nodes(context: LaunchContext) -> list:
             arguments=list(BRIDGED),
             output="screen",
         ),
-        *(
-            Node(
-                package=PACKAGE,
-                executable=name,
-                name=name,
-                parameters=[
-                    PathJoinSubstitution([FindPackageShare(PACKAGE), "config", f"{name}.yaml"]),
-                    *([params_file] if params_file else []),
-                    {"use_sim_time": True, **extra},
-                ],
-                output="screen",
-            )
-            for name, extra in (
-                ("mppi_controller", {"reference": LaunchConfiguration("reference")}),
-                ("adaptation", {}),
-            )
+        # A group keeps what is set here from a file that includes this one. Empty: as configured.
+        GroupAction(
+            [
+                IncludeLaunchDescription(
+                    PythonLaunchDescriptionSource(bringup),
+                    launch_arguments={
+                        "namespace": "",
+                        "params_file": LaunchConfiguration("params_file"),
+                        "path_following": "false",
+                        "odom_topic": "/odom",
+                        "cmd_vel_topic": "/cmd_vel",
+                        "reference": LaunchConfiguration("reference"),
+                        "model": "",
+                        "adaptation": "",
+                        "use_sim_time": "true",
+                        "enable_stamped_cmd_vel": "",
+                    }.items(),
+                )
+            ]
         ),
     ]
 

@@ -3,49 +3,29 @@
 Planner and costmap of nav2 in, velocity smoother and collision monitor of nav2 out. Needs nav2.
 """
 
-from launch.actions import DeclareLaunchArgument, OpaqueFunction
+from launch.actions import DeclareLaunchArgument, GroupAction, IncludeLaunchDescription, OpaqueFunction
+from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
 from launch_ros.actions import Node
 from launch_ros.substitutions import FindPackageShare
 
-from launch import LaunchContext, LaunchDescription
+from launch import Action, LaunchContext, LaunchDescription
 
 PACKAGE = "mppi_maml_ros"
 MANAGED = ["map_server", "planner_server", "velocity_smoother", "collision_monitor"]
 
 
-def nodes(context: LaunchContext) -> list[Node]:
+def nodes(context: LaunchContext) -> list[Action]:
     """Nav2's part, then ours; each configured by file."""
     params_file = LaunchConfiguration("params_file").perform(context)
 
-    def packaged(name: str):
-        return PathJoinSubstitution([FindPackageShare(PACKAGE), "config", f"{name}.yaml"])
+    def packaged(*path: str) -> PathJoinSubstitution:
+        return PathJoinSubstitution([FindPackageShare(PACKAGE), *path])
 
     def nav2(package: str, executable: str, name: str, values: dict | None = None, **options) -> Node:
-        parameters = [packaged("nav2"), *([params_file] if params_file else []), values or {}]
+        parameters = [packaged("config", "nav2.yaml"), *([params_file] if params_file else []), values or {}]
         return Node(package=package, executable=executable, name=name, parameters=parameters, **options)
 
-    remapped = [
-        ("odom", LaunchConfiguration("odom_topic")),
-        ("costmap", "local_costmap/costmap"),
-        ("cmd_vel", "cmd_vel_nav"),
-    ]
-    ours = [
-        Node(
-            package=PACKAGE,
-            executable=name,
-            name=name,
-            parameters=[
-                packaged(name),
-                packaged("path_following"),
-                *([params_file] if params_file else []),
-                {"enable_stamped_cmd_vel": True},
-            ],
-            remappings=remapped,
-            output="screen",
-        )
-        for name in ("mppi_controller", "adaptation")
-    ]
     return [
         nav2("nav2_map_server", "map_server", "map_server", {"yaml_filename": LaunchConfiguration("map")}),
         nav2("nav2_planner", "planner_server", "planner_server"),
@@ -63,7 +43,27 @@ def nodes(context: LaunchContext) -> list[Node]:
             "lifecycle_manager_navigation",
             {"autostart": True, "node_names": MANAGED},
         ),
-        *ours,
+        # A group keeps what is set here from a file that includes this one. Empty: as configured.
+        GroupAction(
+            [
+                IncludeLaunchDescription(
+                    PythonLaunchDescriptionSource(packaged("launch", "bringup.launch.py")),
+                    launch_arguments={
+                        "namespace": "",
+                        "params_file": LaunchConfiguration("params_file"),
+                        "path_following": "true",
+                        "odom_topic": LaunchConfiguration("odom_topic"),
+                        "cmd_vel_topic": "cmd_vel_nav",
+                        "costmap_topic": "local_costmap/costmap",
+                        "reference": "",
+                        "model": "",
+                        "adaptation": "",
+                        "use_sim_time": "",
+                        "enable_stamped_cmd_vel": "true",
+                    }.items(),
+                )
+            ]
+        ),
     ]
 
 
