@@ -21,6 +21,7 @@ from ..core.angles import wrap
 from ..core.command_history import CommandHistory
 from ..core.errors import InvalidPathError, InvalidValueError, NoValidControlError
 from ..core.types import Odometry, VelocityLimits
+from ..core.validators import above_zero, at_least
 from ..dynamics.features import MAX_DELAY_TAPS
 from ..mppi.costmap import Costmap
 from ..mppi.critics import Scene
@@ -70,19 +71,6 @@ class Figure(Protocol):
     def window(self, t: float, steps: int, dt: float): ...
 
 
-def _above_zero(_, attribute, value):
-    if not (0.0 < value < math.inf):
-        raise InvalidValueError(f"{attribute.name} must be finite and above 0, got {value}")
-
-
-def _count_from(lowest: int):
-    def validate(_, attribute, value):
-        if not (value >= lowest):
-            raise InvalidValueError(f"{attribute.name} must be at least {lowest}, got {value}")
-
-    return validate
-
-
 def _one_of(*choices):
     def validate(_, attribute, value):
         if value not in choices:
@@ -97,7 +85,7 @@ def _pose_or_none(_, attribute, value):
 
 
 def _seconds(default: float):
-    return attrs.field(default=default, converter=float, validator=_above_zero)
+    return attrs.field(default=default, converter=float, validator=above_zero)
 
 
 @attrs.frozen(kw_only=True)
@@ -139,18 +127,18 @@ class ControlConfig:
     """
 
     limits: VelocityLimits = attrs.field(factory=VelocityLimits)
-    controller_frequency: float = attrs.field(default=20.0, converter=float, validator=_above_zero)
+    controller_frequency: float = attrs.field(default=20.0, converter=float, validator=above_zero)
     model: str = attrs.field(default="residual", validator=_one_of(*MODELS))
     reference: str = attrs.field(default="plan", validator=_one_of(*REFERENCES))
     reference_origin: tuple[float, float, float] | None = attrs.field(default=None, validator=_pose_or_none)
-    time_steps: int = attrs.field(default=30, converter=int, validator=_count_from(1))
+    time_steps: int = attrs.field(default=30, converter=int, validator=at_least(1))
     model_dt: float = _seconds(0.05)
-    delay_taps: int = attrs.field(default=MAX_DELAY_TAPS, converter=int, validator=_count_from(1))
+    delay_taps: int = attrs.field(default=MAX_DELAY_TAPS, converter=int, validator=at_least(1))
     odom_frame: str = "odom"
     base_frame: str = "base_link"
     odom_timeout: float = _seconds(0.25)
     max_odometry_age: float = _seconds(0.25)
-    resume_after: int = attrs.field(default=5, converter=int, validator=_count_from(1))
+    resume_after: int = attrs.field(default=5, converter=int, validator=at_least(1))
     future_tolerance: float = _seconds(0.1)
     teleport_margin: float = _seconds(0.25)
     teleport_yaw_margin: float = _seconds(0.5)
@@ -166,10 +154,10 @@ class ControlConfig:
     far_from_path: float = _seconds(2.0)
     movement_time_allowance: float = _seconds(10.0)
     required_movement: float = _seconds(0.1)
-    retry_attempt_limit: int = attrs.field(default=1, converter=int, validator=_count_from(0))
-    exception_limit: int = attrs.field(default=3, converter=int, validator=_count_from(1))
-    overrun_limit: int = attrs.field(default=3, converter=int, validator=_count_from(1))
-    overrun_recovery: int = attrs.field(default=20, converter=int, validator=_count_from(1))
+    retry_attempt_limit: int = attrs.field(default=1, converter=int, validator=at_least(0))
+    exception_limit: int = attrs.field(default=3, converter=int, validator=at_least(1))
+    overrun_limit: int = attrs.field(default=3, converter=int, validator=at_least(1))
+    overrun_recovery: int = attrs.field(default=20, converter=int, validator=at_least(1))
 
     def __attrs_post_init__(self):
         if not self.period <= self.model_dt * (1.0 + 1e-6):

@@ -6,6 +6,7 @@ import attrs
 import numpy as np
 
 from .errors import InvalidValueError
+from .validators import above_zero, finite
 
 # Indices into a state vector (x, y, yaw, v, omega) and a command vector (v, omega).
 X, Y, YAW, V, OMEGA = range(5)
@@ -31,16 +32,6 @@ class Odometry:
         return np.concatenate([self.pose, self.twist])
 
 
-def _positive(_, attribute, value):
-    if not (np.isfinite(value) and value > 0.0):
-        raise InvalidValueError(f"{attribute.name} must be finite and above 0, got {value}")
-
-
-def _finite(_, attribute, value):
-    if not np.isfinite(value):
-        raise InvalidValueError(f"{attribute.name} must be finite, got {value}")
-
-
 @attrs.frozen
 class VelocityLimits:
     """What may be commanded (nav2's names).
@@ -57,12 +48,12 @@ class VelocityLimits:
         InvalidValueError: a bound is not finite or has the wrong sign.
     """
 
-    vx_max: float = attrs.field(default=1.0, converter=float, validator=_positive)
-    vx_min: float = attrs.field(default=-0.35, converter=float, validator=_finite)
-    wz_max: float = attrs.field(default=1.9, converter=float, validator=_positive)
-    ax_max: float = attrs.field(default=3.0, converter=float, validator=_positive)
-    ax_min: float = attrs.field(default=-3.0, converter=float, validator=_finite)
-    az_max: float = attrs.field(default=6.0, converter=float, validator=_positive)
+    vx_max: float = attrs.field(default=1.0, converter=float, validator=above_zero)
+    vx_min: float = attrs.field(default=-0.35, converter=float, validator=finite)
+    wz_max: float = attrs.field(default=1.9, converter=float, validator=above_zero)
+    ax_max: float = attrs.field(default=3.0, converter=float, validator=above_zero)
+    ax_min: float = attrs.field(default=-3.0, converter=float, validator=finite)
+    az_max: float = attrs.field(default=6.0, converter=float, validator=above_zero)
 
     def __attrs_post_init__(self):
         if self.vx_min > 0.0:

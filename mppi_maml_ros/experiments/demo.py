@@ -32,6 +32,7 @@ from .. import __version__
 from ..core.errors import InvalidValueError, MppiMamlError
 from ..simulation import faults
 from ..simulation.parameters import PARAMETER_UNITS, WorldParameters, randomize
+from .files import write_file
 from .processes import ProcessGroup, config_file, private_domain, ros_environment
 from .recording import RUNNING, AdaptationReport, ControlStep, Recording, Run, Truth, analyse
 
@@ -229,7 +230,8 @@ def run_demo(settings: DemoSettings, open_monitor: OpenMonitor, console: Console
         runs["kinematic"], runs["adaptive"], SETTLED, headline(summary), describe_world(world)
     )
     picture = save(figure, settings.out / "demo.png")
-    _write(settings.out / "summary.json", json.dumps(_without_nan(summary), indent=2) + "\n")
+    text = json.dumps(_without_nan(summary), indent=2) + "\n"
+    write_file(settings.out / "summary.json", text.encode())
     console.print(table(runs["kinematic"], runs["adaptive"]))
     console.print(f"[bold]{headline(summary)}[/]", highlight=False)
     console.print(f"wrote {settings.out / 'summary.json'} and {picture}", highlight=False)
@@ -537,12 +539,3 @@ def _without_nan(summary: dict) -> dict:
         key: None if isinstance(value, float) and not math.isfinite(value) else value
         for key, value in summary.items()
     }
-
-
-def _write(path: Path, text: str) -> None:
-    with tempfile.NamedTemporaryFile(
-        "w", dir=path.parent, prefix=".", suffix=".partial", delete=False
-    ) as file:
-        file.write(text)
-    os.chmod(file.name, 0o644)
-    os.replace(file.name, path)

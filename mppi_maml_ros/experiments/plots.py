@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
+import io
 from pathlib import Path
 
 import matplotlib
@@ -12,6 +11,7 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
 
+from .files import write_file
 from .recording import Run
 
 INK, MUTED, GRID = "#1f2933", "#7b8794", "#e4e7eb"
@@ -40,17 +40,13 @@ STYLE = {
 
 
 def save(figure, path: Path) -> Path:
-    """Write a figure as PNG through a temporary file beside it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".", suffix=".partial", delete=False) as file:
-        partial = Path(file.name)
+    """Write a figure as PNG and close it."""
+    image = io.BytesIO()
     try:
-        figure.savefig(partial, format="png", dpi=150, facecolor="white")
-        os.chmod(partial, 0o644)
-        os.replace(partial, path)
+        figure.savefig(image, format="png", dpi=150, facecolor="white")
     finally:
-        partial.unlink(missing_ok=True)
         plt.close(figure)
+    write_file(path, image.getvalue())
     return path
 
 

@@ -10,25 +10,18 @@ from __future__ import annotations
 import attrs
 
 from ..core.errors import InvalidValueError
-
-
-def _within(low, high):
-    def check(_, attribute, value):
-        if not low <= value <= high:
-            raise InvalidValueError(f"{attribute.name} must be in [{low:g}, {high:g}], got {value}")
-
-    return check
+from ..core.validators import within
 
 
 def _real(default, low, high):
-    return attrs.field(default=default, converter=float, validator=_within(low, high))
+    return attrs.field(default=default, converter=float, validator=within(low, high))
 
 
 def _integer(default, low, high):
     def check(instance, attribute, value):
         if not isinstance(value, int) or isinstance(value, bool):
             raise InvalidValueError(f"{attribute.name} must be an integer, got {value!r}")
-        _within(low, high)(instance, attribute, value)
+        within(low, high)(instance, attribute, value)
 
     return attrs.field(default=default, validator=check)
 

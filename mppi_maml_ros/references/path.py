@@ -15,7 +15,8 @@ import attrs
 import numpy as np
 
 from ..core.angles import wrap
-from ..core.errors import InvalidPathError, InvalidValueError
+from ..core.errors import InvalidPathError
+from ..core.validators import above_zero, not_negative, within
 
 _MAX_COORDINATE = 1e7  # m; beyond it arithmetic on differences loses centimetres
 _MIN_STEP = 1e-6  # m; shortest step between poses, so that arc lengths always increase
@@ -35,21 +36,6 @@ _SECTION_OVERLAP = 20.0  # m; the next section is built this far before the end 
 _EARLIEST_WITHIN = 0.2  # m; of equally near places on the path the robot starts at the first
 
 
-def _above_zero(_, attribute, value):
-    if not (0.0 < value < math.inf):
-        raise InvalidValueError(f"{attribute.name} must be finite and above 0, got {value}")
-
-
-def _not_negative(_, attribute, value):
-    if not (0.0 <= value < math.inf):
-        raise InvalidValueError(f"{attribute.name} must be finite and at least 0, got {value}")
-
-
-def _resolution(_, attribute, value):
-    if not (0.01 <= value <= 1.0):
-        raise InvalidValueError(f"{attribute.name} must lie in [0.01, 1], got {value}")
-
-
 @attrs.frozen
 class PathProfile:
     """How a path is driven.
@@ -67,14 +53,14 @@ class PathProfile:
         turn_tolerance: a cut is reached within this distance of it [m].
     """
 
-    desired_speed: float = attrs.field(default=0.5, converter=float, validator=_above_zero)
-    reverse_speed: float = attrs.field(default=0.35, converter=float, validator=_not_negative)
-    wz_max: float = attrs.field(default=1.9, converter=float, validator=_above_zero)
-    deceleration: float = attrs.field(default=1.0, converter=float, validator=_above_zero)
-    approach_time: float = attrs.field(default=0.0, converter=float, validator=_not_negative)
-    resolution: float = attrs.field(default=0.02, converter=float, validator=_resolution)
-    search_distance: float = attrs.field(default=1.0, converter=float, validator=_above_zero)
-    turn_tolerance: float = attrs.field(default=0.1, converter=float, validator=_above_zero)
+    desired_speed: float = attrs.field(default=0.5, converter=float, validator=above_zero)
+    reverse_speed: float = attrs.field(default=0.35, converter=float, validator=not_negative)
+    wz_max: float = attrs.field(default=1.9, converter=float, validator=above_zero)
+    deceleration: float = attrs.field(default=1.0, converter=float, validator=above_zero)
+    approach_time: float = attrs.field(default=0.0, converter=float, validator=not_negative)
+    resolution: float = attrs.field(default=0.02, converter=float, validator=within(0.01, 1.0))
+    search_distance: float = attrs.field(default=1.0, converter=float, validator=above_zero)
+    turn_tolerance: float = attrs.field(default=0.1, converter=float, validator=above_zero)
 
 
 class PathReference:

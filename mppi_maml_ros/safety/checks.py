@@ -16,6 +16,7 @@ import numpy as np
 from ..core.angles import wrap, yaw_from_quaternion
 from ..core.errors import InvalidValueError
 from ..core.types import Odometry
+from ..core.validators import above_zero, at_least, not_negative
 from .codes import Code
 
 
@@ -81,24 +82,9 @@ class Verdict:
         return CODES[self.reason]
 
 
-def _above_zero(_, attribute, value):
-    if not (0.0 < value < math.inf):
-        raise InvalidValueError(f"{attribute.name} must be finite and above 0, got {value}")
-
-
-def _not_negative(_, attribute, value):
-    if not (0.0 <= value < math.inf):
-        raise InvalidValueError(f"{attribute.name} must be finite and at least 0, got {value}")
-
-
 def _not_empty(_, attribute, value):
     if not (isinstance(value, str) and value):
         raise InvalidValueError(f"{attribute.name} must be a non-empty string, got {value!r}")
-
-
-def _at_least_one(_, attribute, value):
-    if not (value >= 1):
-        raise InvalidValueError(f"{attribute.name} must be at least 1, got {value}")
 
 
 @attrs.frozen
@@ -123,18 +109,18 @@ class OdometryTolerances:
 
     odom_frame: str = attrs.field(default="odom", validator=_not_empty)
     base_frame: str = attrs.field(default="base_link", validator=_not_empty)
-    max_speed: float = attrs.field(default=1.0, validator=_above_zero)
-    max_yaw_rate: float = attrs.field(default=1.9, validator=_above_zero)
-    teleport_margin: float = attrs.field(default=0.25, validator=_above_zero)
-    teleport_yaw_margin: float = attrs.field(default=0.5, validator=_above_zero)
-    teleport_window: float = attrs.field(default=1.0, validator=_above_zero)
-    teleport_limit: int = attrs.field(default=2, validator=_at_least_one)
-    future_tolerance: float = attrs.field(default=0.1, validator=_not_negative)
-    max_age: float = attrs.field(default=0.25, validator=_above_zero)
-    max_gap: float = attrs.field(default=0.25, validator=_above_zero)
-    quaternion_tolerance: float = attrs.field(default=1e-4, validator=_above_zero)
-    max_coordinate: float = attrs.field(default=1e7, validator=_above_zero)
-    max_twist: float = attrs.field(default=100.0, validator=_above_zero)
+    max_speed: float = attrs.field(default=1.0, validator=above_zero)
+    max_yaw_rate: float = attrs.field(default=1.9, validator=above_zero)
+    teleport_margin: float = attrs.field(default=0.25, validator=above_zero)
+    teleport_yaw_margin: float = attrs.field(default=0.5, validator=above_zero)
+    teleport_window: float = attrs.field(default=1.0, validator=above_zero)
+    teleport_limit: int = attrs.field(default=2, validator=at_least(1))
+    future_tolerance: float = attrs.field(default=0.1, validator=not_negative)
+    max_age: float = attrs.field(default=0.25, validator=above_zero)
+    max_gap: float = attrs.field(default=0.25, validator=above_zero)
+    quaternion_tolerance: float = attrs.field(default=1e-4, validator=above_zero)
+    max_coordinate: float = attrs.field(default=1e7, validator=above_zero)
+    max_twist: float = attrs.field(default=100.0, validator=above_zero)
 
 
 class OdometryChecks:

@@ -13,17 +13,14 @@ import attrs
 import numpy as np
 
 from ..core.errors import InvalidValueError
+from ..core.validators import within
 
 
 def _parameter(default: float, low: float, high: float, unit: str):
-    def in_range(_, attribute, value):
-        if not (low <= value <= high):
-            raise InvalidValueError(f"{attribute.name} must be in [{low:g}, {high:g}] {unit}, got {value}")
-
     return attrs.field(
         default=default,
         converter=float,
-        validator=in_range,
+        validator=within(low, high, unit),
         metadata={"low": low, "high": high, "unit": unit},
     )
 

@@ -12,7 +12,7 @@ from abc import ABC, abstractmethod
 import attrs
 import numpy as np
 
-from ...core.errors import InvalidValueError
+from ...core.validators import within
 from ..costmap import Costmap
 
 
@@ -73,12 +73,10 @@ class Rollouts:
 def tunable(default, low: float, high: float, description: str, unit: str = ""):
     """A parameter of a critic; NaN and what is out of [low, high] is refused."""
 
-    def in_range(_, attribute, value):
-        if not (low <= value <= high):
-            raise InvalidValueError(f"{attribute.name} must be in [{low:g}, {high:g}] {unit}, got {value}")
-
     metadata = {"low": low, "high": high, "description": description, "unit": unit}
-    return attrs.field(default=default, converter=type(default), validator=in_range, metadata=metadata)
+    return attrs.field(
+        default=default, converter=type(default), validator=within(low, high, unit), metadata=metadata
+    )
 
 
 def weight(default: float):
