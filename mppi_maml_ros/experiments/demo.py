@@ -7,7 +7,6 @@ makes the two runs differ, the figure and the world is handed to them as paramet
 from __future__ import annotations
 
 import contextlib
-import json
 import math
 import os
 import platform
@@ -32,7 +31,7 @@ from .. import __version__
 from ..core.errors import InvalidValueError, MppiMamlError
 from ..simulation import faults
 from ..simulation.parameters import PARAMETER_UNITS, WorldParameters, randomize
-from .files import write_file
+from .files import write_json
 from .processes import ProcessGroup, config_file, private_domain, ros_environment
 from .recording import RUNNING, AdaptationReport, ControlStep, Recording, Run, Truth, analyse
 
@@ -230,8 +229,7 @@ def run_demo(settings: DemoSettings, open_monitor: OpenMonitor, console: Console
         runs["kinematic"], runs["adaptive"], SETTLED, headline(summary), describe_world(world)
     )
     picture = save(figure, settings.out / "demo.png")
-    text = json.dumps(_without_nan(summary), indent=2) + "\n"
-    write_file(settings.out / "summary.json", text.encode())
+    write_json(settings.out / "summary.json", _without_nan(summary))
     console.print(table(runs["kinematic"], runs["adaptive"]))
     console.print(f"[bold]{headline(summary)}[/]", highlight=False)
     console.print(f"wrote {settings.out / 'summary.json'} and {picture}", highlight=False)

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import csv
+import io
+import json
 import os
 import tempfile
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 
@@ -18,3 +22,18 @@ def write_file(path: Path, data: bytes) -> None:
         os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def write_json(path: Path, data) -> None:
+    """A JSON file."""
+    write_file(path, (json.dumps(data, indent=2) + "\n").encode())
+
+
+def write_rows(path: Path, columns: Sequence[str], rows: Iterable[dict], digits: int = 5) -> None:
+    """A CSV file with a header; floats with so many significant digits."""
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, columns, lineterminator="\n")
+    writer.writeheader()
+    for row in rows:
+        writer.writerow({k: f"{v:.{digits}g}" if isinstance(v, float) else v for k, v in row.items()})
+    write_file(path, text.getvalue().encode())

@@ -7,8 +7,6 @@ changes while the robot drives: who predicts best if each model is updated at ev
 
 from __future__ import annotations
 
-import json
-import os
 import threading
 import time
 from collections.abc import Callable
@@ -34,12 +32,13 @@ from ..meta.trainers import TRAINERS
 from ..simulation.commands import tracking_commands
 from ..simulation.worlds import make_world
 from ..weights.meta_model import MetaModel
+from .files import write_file, write_json
 
 POOL_TASKS = 1000
 SETTINGS: dict[str, dict] = {
     "maml": {},
     "fomaml": {},
-    "reptile": {"meta_lr": 0.5},
+    "reptile": {"meta_lr": 1.0, "inner_lr": 0.02, "inner_steps": 30},
     "anil": {"inner_lr": 0.05},
     "meta_sgd": {},
     "alpaca": {"meta_lr": 3e-3},
@@ -225,17 +224,11 @@ def paired(rows: list[dict], better: str, worse: str, column: str) -> dict:
 
 def write(result: dict, folder: Path, command: str) -> Path:
     """``meta_comparison.json`` and ``.md`` into a folder; returns the latter."""
-    folder.mkdir(parents=True, exist_ok=True)
     result = {"command": command} | result
-    _write(folder / "meta_comparison.json", json.dumps(result, indent=1) + "\n")
-    return _write(folder / "meta_comparison.md", _markdown(result))
-
-
-def _write(path: Path, text: str) -> Path:
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(text, encoding="utf-8")
-    os.replace(partial, path)
-    return path
+    write_json(folder / "meta_comparison.json", result)
+    page = folder / "meta_comparison.md"
+    write_file(page, _markdown(result).encode())
+    return page
 
 
 def _markdown(result: dict) -> str:

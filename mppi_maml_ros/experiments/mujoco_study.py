@@ -8,8 +8,6 @@ more about this world, but it cannot change with it.
 
 from __future__ import annotations
 
-import csv
-import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -31,6 +29,7 @@ from ..simulation.parameters import WorldParameters
 from ..weights.meta_model import PACKAGED, MetaModel
 from . import metrics
 from .closed_loop import Run, run
+from .files import write_json, write_rows
 
 LIMITS = VelocityLimits()
 TARGET = 0.6  # of the gap, to be closed
@@ -229,14 +228,8 @@ COLUMNS = (
 
 def write(folder: Path, rows: list[dict], settings: StudySettings) -> None:
     """``results.csv`` and ``summary.json``."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with open(folder / "results.csv", "w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
-        writer.writeheader()
-        for row in rows:
-            writer.writerow({k: f"{v:.5g}" if isinstance(v, float) else v for k, v in row.items()})
-    text = json.dumps(summary(rows, settings), indent=2) + "\n"
-    (folder / "summary.json").write_text(text, encoding="utf-8")
+    write_rows(folder / "results.csv", COLUMNS, rows)
+    write_json(folder / "summary.json", summary(rows, settings))
 
 
 def summary(rows: list[dict], settings: StudySettings) -> dict:

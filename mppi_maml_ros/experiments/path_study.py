@@ -7,8 +7,6 @@ of an occupancy grid.
 
 from __future__ import annotations
 
-import csv
-import json
 import math
 from pathlib import Path
 
@@ -25,6 +23,7 @@ from ..mppi.critics import make_critics
 from ..safety.codes import State
 from ..simulation.world import DynamicWorld, WorldParameters
 from ..weights.slot import WeightsSlot
+from .files import write_json, write_rows
 
 PERIOD = 0.05  # [s]
 ROBOT_RADIUS = 0.25  # [m]
@@ -242,12 +241,7 @@ def row_of(seed: int, result: Drive) -> dict:
 
 def write(folder: Path, rows: list[dict]) -> dict:
     """``path_results.csv`` and ``path_summary.json``; returns the summary."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with open(folder / "path_results.csv", "w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
-        writer.writeheader()
-        for row in rows:
-            writer.writerow({k: f"{v:.4g}" if isinstance(v, float) else v for k, v in row.items()})
+    write_rows(folder / "path_results.csv", COLUMNS, rows, digits=4)
     summary = {
         "starts": len(rows),
         "successful": sum(row["success"] for row in rows),
@@ -257,7 +251,7 @@ def write(folder: Path, rows: list[dict]) -> dict:
         "least_clearance": round(min(row["clearance"] for row in rows), 4),
         "longest_time": round(max(row["time"] for row in rows), 2),
     }
-    (folder / "path_summary.json").write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
+    write_json(folder / "path_summary.json", summary)
     return summary
 
 

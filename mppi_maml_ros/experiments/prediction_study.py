@@ -7,7 +7,6 @@ follow, which are clean. No loop is closed, so nothing but the quality of the ad
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -309,13 +308,13 @@ def bars(result: dict, among: tuple[str, ...] | None = None) -> list[dict]:
 
 def write(result: dict, folder: Path, command: str) -> list[Path]:
     """Write prediction_study.json, .md and .png into ``folder``; returns their paths."""
-    from .files import write_file
+    from .files import write_file, write_json
     from .plots import prediction_figure, save
 
     folder = Path(folder)
     paths = [folder / f"prediction_study.{kind}" for kind in ("json", "md", "png")]
     try:
-        write_file(paths[0], (json.dumps(result, indent=1) + "\n").encode())
+        write_json(paths[0], result)
         write_file(paths[1], markdown(result, command).encode())
         save(prediction_figure(result), paths[2])
     except OSError as error:

@@ -24,7 +24,7 @@ from ..references.figures import FIGURES
 from ..simulation.worlds import WORLD_NAMES
 from . import metrics
 from .contenders import KINEMATIC, ORACLE, model_names
-from .files import write_file
+from .files import write_file, write_json
 
 WRITE_INTERVAL = 5.0  # [s] between writes of results.csv
 
@@ -199,7 +199,7 @@ class Results:
         codes = list(dict.fromkeys([*(found or {}).get("code", []), code]))
         self.manifest = wanted | {"code": codes}
         if found is None or found.get("code") != codes:
-            write_file(self._manifest, (json.dumps(self.manifest, indent=2) + "\n").encode())
+            write_json(self._manifest, self.manifest)
 
     def add(self, outcome: Outcome) -> None:
         """Take a row in and bring the derived columns of its group up to date."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from pathlib import Path
 
@@ -70,6 +69,8 @@ def sinusoid(trainer: str, shots: int, iterations: int, seed: int, device: str, 
         table.add_row(str(step), f"{mse:.3f}", f"± {half:.3f}")
     console.print(table)
     if path is not None:
+        from .files import write_json
+
         content = {
             "benchmark": "sinusoid",
             "trainer": trainer,
@@ -82,6 +83,6 @@ def sinusoid(trainer: str, shots: int, iterations: int, seed: int, device: str, 
             "seconds": round(seconds, 1),
         }
         try:
-            path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+            write_json(path, content)
         except OSError as error:
             raise click.ClickException(f"{path} cannot be written: {error.strerror or error}") from error

@@ -8,7 +8,6 @@ and clock come and go. After the warm-up nothing may grow.
 from __future__ import annotations
 
 import gc
-import json
 import math
 import os
 import threading
@@ -34,6 +33,7 @@ from ..simulation.parameters import randomize
 from ..simulation.world import DynamicWorld
 from ..weights.meta_model import MetaModel
 from ..weights.slot import WeightsSlot
+from .files import write_json
 
 PERIOD = 0.05  # [s] of control and odometry
 NEW_PATH, NEW_WORLD, NEW_FAULT = 30.0, 600.0, 60.0  # [s, simulated]
@@ -213,8 +213,7 @@ def run_soak(settings: SoakSettings, meta: MetaModel, console: Console) -> dict:
         **judge(measurements),
         "measurements": measurements,
     }
-    settings.out.mkdir(parents=True, exist_ok=True)
-    (settings.out / "soak.json").write_text(json.dumps(report, indent=1) + "\n")
+    write_json(settings.out / "soak.json", report)
     from .plots import save
 
     save(soak_figure(report), settings.out / "soak.png")

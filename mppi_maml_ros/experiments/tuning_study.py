@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from ..simulation.worlds import make_world
 from ..weights.meta_model import MetaModel
 from . import metrics, plots
 from .closed_loop import run
+from .files import write_rows
 
 WORLD, REFERENCE, DURATION = "friction_patches", "figure8", 12.0  # [s]
 SETTLED = 2.0  # [s] from which on errors count
@@ -84,11 +84,7 @@ def study(meta: MetaModel, seeds) -> Iterator[dict]:
 
 def write(rows: list[dict], out: Path) -> Path:
     """tuning_study.csv and tuning_study.png in ``out``; the path of the picture."""
-    out.mkdir(parents=True, exist_ok=True)
-    with open(out / "tuning_study.csv", "w", newline="") as file:
-        writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows({k: f"{v:.5g}" if isinstance(v, float) else v for k, v in r.items()} for r in rows)
+    write_rows(out / "tuning_study.csv", COLUMNS, rows)
     seeds = len({row["seed"] for row in rows})
     title = f"One parameter changed at a time: {REFERENCE} in {WORLD}, {seeds} seeds"
     return plots.save(_figure(rows, title), out / "tuning_study.png")
