@@ -96,11 +96,9 @@ def surely_worse(model: ResidualWeights, other: ResidualWeights, data: Transitio
     errors, steps = prediction_errors(model, data)
     difference = errors - prediction_errors(other, data)[0]
     independent = len(errors) / max(steps, 1)
-    if not np.isfinite(difference).all():
-        return True
     if independent < 2.0:
         return False
-    return float(difference.mean()) > SURE * float(difference.std()) / np.sqrt(independent)
+    return bool(difference.mean() > SURE * difference.std() / np.sqrt(independent))
 
 
 def split(data: Transitions, config: GuardConfig) -> tuple[Transitions, Transitions]:

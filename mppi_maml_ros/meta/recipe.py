@@ -48,7 +48,7 @@ RECIPE: dict[str, Network] = {
         settings={
             "inner_lr": 0.01,
             "inner_steps": 10,
-            "support_size": 32,
+            "support_size": 100,
             "query_size": 16,
             "meta_lr": 2e-3,
         },

@@ -6,7 +6,16 @@ import attrs
 import numpy as np
 import pytest
 
-from mppi_maml_ros.adaptation.guard import ARM, HORIZON, GuardConfig, judge, prediction_error, split
+from mppi_maml_ros.adaptation.guard import (
+    ARM,
+    HORIZON,
+    GuardConfig,
+    judge,
+    prediction_error,
+    prediction_errors,
+    split,
+    surely_worse,
+)
 from mppi_maml_ros.adaptation.transitions import Transitions
 from mppi_maml_ros.core.errors import InvalidValueError
 from mppi_maml_ros.dynamics.residual import ResidualWeights, step
@@ -193,6 +202,27 @@ def test_a_candidate_may_be_worse_than_what_serves_by_the_tolerance():
     assert judge(HALF_WAY, PRIOR, better, data, GuardConfig(tolerance=share + 1e-6)).accepted
     refused = judge(HALF_WAY, PRIOR, better, data, GuardConfig(tolerance=share - 1e-6))
     assert not refused.accepted and "serves now" in refused.reason
+
+
+@pytest.mark.parametrize("count", [29, 40, 200])
+def test_a_model_is_surely_worse_by_more_than_a_standard_error_of_independent_starts(count):
+    data = transitions(count=count, noise=0.01)
+    others = [ResidualWeights.first_order((0.35, 0.25), gain=(0.7 + d, 0.8)) for d in (0.004, 0.03, 0.3)]
+    for model, other in [(SLOW, o) for o in others] + [(o, SLOW) for o in others]:
+        errors, steps = prediction_errors(model, data)
+        difference = errors - prediction_errors(other, data)[0]
+        sure = np.mean(difference) > np.std(difference) / np.sqrt((count - steps + 1) / steps)
+        assert surely_worse(model, other, data) is bool(sure)
+    assert surely_worse(others[-1], SLOW, data) and not surely_worse(SLOW, others[-1], data)
+    assert not surely_worse(SLOW, SLOW, data)
+
+
+@pytest.mark.parametrize(
+    ("count", "enough"), [(2 * HORIZON, False), (3 * HORIZON - 2, False), (3 * HORIZON - 1, True)]
+)
+def test_fewer_than_two_independent_starts_say_nothing(count, enough):
+    assert surely_worse(PRIOR, SLOW, transitions(count=count)) is enough
+    assert not surely_worse(PRIOR, SLOW, transitions(count=1))
 
 
 def test_the_prior_itself_is_never_an_improvement():

@@ -108,3 +108,20 @@ def test_serving_weights_are_scaled_in_the_last_layer_alone(meta):
     assert meta.weights("maml").layers == () and meta.weights("maml").displacement_blend == 1.0
     linear = np.full(weights.linear.shape, 0.5)
     assert np.array_equal(meta.weights("maml", linear).linear, linear)
+
+
+def test_serving_weights_carry_their_errors_and_their_uncertainty_where_given(meta):
+    errors, covariance = np.outer([0.9, 0.2, -0.1], [1.0, 1.0]), 0.01 * np.eye(meta.weights("maml").linear.shape[1])
+    weights = meta.weights("maml", error_model=errors, covariance=covariance)
+    assert np.allclose(weights.error_model, errors) and np.allclose(weights.covariance, covariance)
+    plain = meta.weights("maml")
+    assert not plain.error_model.any() and plain.covariance.size == 0
+
+
+def test_what_an_adapter_needs_besides_its_network_survives_the_disk(meta, tmp_path):
+    extras = {"maml": {"inner": np.array([0.5, 3.0]), "rate0.weight": np.ones((2, 3))}}
+    again = MetaModel.load(attrs.evolve(meta, extras=extras).save(tmp_path / "m.safetensors"))
+    assert again.extras.keys() == extras.keys() and again.extras["maml"].keys() == extras["maml"].keys()
+    for key, value in extras["maml"].items():
+        assert np.array_equal(again.extras["maml"][key], value)
+    assert MetaModel.load(attrs.evolve(meta, extras={}).save(tmp_path / "n.safetensors")).extras == {}

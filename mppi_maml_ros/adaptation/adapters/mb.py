@@ -16,7 +16,7 @@ from .inner_loop import network_of
 from .online_learner import OnlineLearner
 
 DYNAMIC_RATE = 0.01
-DYNAMIC_WINDOW = 32  # newest transitions, as GrBAL has
+DYNAMIC_WINDOW = 100  # newest transitions, as GrBAL has
 
 
 class MBAdapter:

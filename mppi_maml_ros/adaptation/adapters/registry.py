@@ -16,7 +16,7 @@ from .online_learner import OnlineLearner
 from .physics import PhysicsAdapter
 from .rebal import ReBALAdapter
 
-GRBAL_WINDOW = 32  # transitions that GrBAL adapts on, as in its training
+GRBAL_WINDOW = 100  # transitions that GrBAL adapts on, as in its training
 
 
 # The three below import numba, which takes a second; a robot that does not use them need not wait.
