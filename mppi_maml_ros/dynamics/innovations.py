@@ -37,8 +37,7 @@ class ErrorModels:
     Attributes:
         pole: of the push, shape (C,).
         push_gain, noise_gain: shape (C, SETTLED).
-        scale: deviation of r over that of the white noise, shape (C, SETTLED). So a least noise that
-            is taken for real bounds what a push may explain away, too.
+        scale: deviation of r over that of the white noise, shape (C, SETTLED).
         share: prior probability, shape (C,).
     """
 

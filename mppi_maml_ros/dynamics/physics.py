@@ -85,7 +85,8 @@ class PhysicsPosterior:
         mean: shape (3, P): coefficients averaged over structures, delays and noise levels.
         component: posterior probability of each delay of the servo family's grid, shape (J,).
         delay: posterior mean of the command delay [s].
-        noise: posterior mean of the noise variance of each output, shape (3,).
+        noise: posterior mean of the noise variance of each output, shape (3,); of the innovations r where
+            the errors of an axis are not white.
         covariance: of the coefficients of v if they were free, in the likeliest component, shape (P, P).
         error_model: likeliest (pole, push_gain, noise_gain) of the errors of (v, omega), shape (3, 2).
     """
@@ -117,13 +118,13 @@ def fit(
     weights = np.ones(len(phi)) if weights is None else np.asarray(weights, dtype=float)
     family = prior.servo
     base = family.base(inputs, residuals)
-    models, simple = _servo_fit(prior, base, first, weights)
+    models, levels, simple = _servo_fit(prior, base, first, weights)
     designs = np.empty((OUTPUTS, len(phi), phi.shape[1] + 1))
     designs[..., :-1], designs[..., -1] = phi, residuals.T
     for axis in (0, 1):
         if models[axis]:
             _whiten(models[axis], designs[axis].copy(), first, designs[axis])
-    free = _free_fit(prior, designs, weights)
+    free = _free_fit(prior, designs, weights, levels)
 
     # Each axis is of the servo family or a free linear map; the delay is one for both.
     nearest = np.abs(family.delay[:, None] - prior.delay).argmin(axis=1)  # (J,)
@@ -145,7 +146,7 @@ def fit(
         mean=np.vstack([np.einsum("j,ajp->ap", delay, rows), lateral]),
         component=delay,
         delay=float(delay @ family.delay),
-        noise=np.append(noise @ delay, lateral_noise),
+        noise=np.append(noise @ delay * MODELS.scale[models, -1] ** 2, lateral_noise),
         error_model=MODELS.settled(models),
         covariance=np.linalg.inv(prior.precision[likeliest, 0] + information),
     )
@@ -158,9 +159,14 @@ def _whiten(model, columns, first, out) -> float:
     )  # fmt: skip
 
 
-def _servo_fit(prior, base, first, weights) -> tuple[np.ndarray, servo.ServoFit]:
-    """The servo family's fit under the likeliest model of the errors of each axis, and those models."""
+def _servo_fit(prior, base, first, weights) -> tuple[np.ndarray, np.ndarray, servo.ServoFit]:
+    """The servo family's fit under the likeliest model of the errors of each axis.
+
+    Returns:
+        Those models, shape (2,); the noise levels of all outputs under them, shape (G, 3); and the fit.
+    """
     family, models, gram = prior.servo, np.zeros(2, dtype=int), np.empty((2, *2 * base.shape[2:]))
+    levels = prior.noise.copy()
     for axis in (0, 1):
         white = base[axis]
         if first is not None:
@@ -171,8 +177,18 @@ def _servo_fit(prior, base, first, weights) -> tuple[np.ndarray, servo.ServoFit]
             )  # fmt: skip
             white = np.empty_like(base[axis])
             _whiten(models[axis], base[axis], first, white)
+            levels[:, axis] = _levels(prior.noise[:, axis], MODELS.scale[models[axis]])
         _gram(white, weights, gram[axis])
-    return models, servo.fit(family, gram, weights.sum(), prior.noise[:, :2])
+    return models, levels, servo.fit(family, gram, weights.sum(), levels[:, :2])
+
+
+@njit(cache=True)
+def _levels(noise, scale):
+    """Variances of the white noise, for which r varies by ``noise`` once a chain is long.
+
+    None is below the least of ``noise``: a push may not explain away what clean data leave.
+    """
+    return np.maximum(noise / scale[-1] ** 2, noise.min())
 
 
 @njit(cache=True)
@@ -204,8 +220,9 @@ def _likeliest(
             base, first, pole[model], push_gain[model], noise_gain[model], scale[model], white
         )
         _gram(white, weights, gram)
+        levels = _levels(noise, scale[model])
         evidence, delay = servo.log_evidence(
-            gram, weights.sum(), noise, mean, precision, age, keep, newer, older, delay, highest - value
+            gram, weights.sum(), levels, mean, precision, age, keep, newer, older, delay, highest - value
         )
         value += evidence
         if value > highest:
@@ -222,12 +239,12 @@ class _Free:
     evidence: np.ndarray  # (C, 3)
 
 
-def _free_fit(prior, designs, weights) -> _Free:
+def _free_fit(prior, designs, weights, levels) -> _Free:
     # designs: features and target of each output, (3, M, P + 1)
     joint = (designs * weights[:, None]).swapaxes(1, 2) @ designs
     free = _Free(np.empty(prior.mean.shape), *np.empty((2, *prior.mean.shape[:2])))
     _free_regressions(
-        joint, weights.sum(), prior.noise, prior.mean, prior.precision, prior.log_det,
+        joint, weights.sum(), levels, prior.mean, prior.precision, prior.log_det,
         free.mean, free.noise, free.evidence,
     )  # fmt: skip
     return free

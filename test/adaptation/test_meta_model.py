@@ -111,7 +111,8 @@ def test_serving_weights_are_scaled_in_the_last_layer_alone(meta):
 
 
 def test_serving_weights_carry_their_errors_and_their_uncertainty_where_given(meta):
-    errors, covariance = np.outer([0.9, 0.2, -0.1], [1.0, 1.0]), 0.01 * np.eye(meta.weights("maml").linear.shape[1])
+    errors = np.outer([0.9, 0.2, -0.1], [1.0, 1.0])
+    covariance = 0.01 * np.eye(meta.weights("maml").linear.shape[1])
     weights = meta.weights("maml", error_model=errors, covariance=covariance)
     assert np.allclose(weights.error_model, errors) and np.allclose(weights.covariance, covariance)
     plain = meta.weights("maml")
