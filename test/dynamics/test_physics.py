@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from mppi_maml_ros.dynamics import physics
+from mppi_maml_ros.dynamics import innovations, physics
 from mppi_maml_ros.dynamics.features import feature_size, features, input_size
 
 TAPS = 1
@@ -108,3 +108,12 @@ def test_empirical_prior_has_one_component_for_each_delay_with_enough_worlds():
     assert prior.weight == pytest.approx([0.6, 0.4])
     assert prior.delay == pytest.approx([0.0, 0.05])
     assert prior.mean[0] == pytest.approx(coefficients[:60].mean(axis=0))
+
+
+def test_a_push_may_not_explain_away_what_the_least_noise_leaves():
+    noise = np.square([0.002, 0.01, 0.05])
+    for scale in innovations.MODELS.scale:
+        levels = physics._levels(noise, scale)
+        assert levels.min() >= noise.min()
+        assert levels == pytest.approx(np.maximum(noise / scale[-1] ** 2, noise[0]))
+    assert physics._levels(noise, innovations.MODELS.scale[0]) == pytest.approx(noise)

@@ -97,6 +97,16 @@ def test_a_study_and_its_page(meta, tmp_path):
     assert all(bar["row"] != "physics" for bar in module.bars(result))
 
 
+def test_noise_in_the_odometry_is_not_taken_for_a_push(meta):
+    (row,) = (row for row in FEW if row.name == "physics")
+    errors = [
+        [module.residual_error(row.fit(meta, task.support[-size:]), task.query) for size in (50, 200)]
+        for task in module.draw_tasks(module.NOISY, 12, 0, meta.delay_taps)
+    ]
+    few, many = np.mean(errors, axis=0)
+    assert many < 1.5 * few < 0.01
+
+
 def test_tasks_out_of_range_are_refused(meta):
     with pytest.raises(InvalidValueError, match="tasks"):
         module.study(meta, 0)
