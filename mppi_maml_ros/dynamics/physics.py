@@ -210,12 +210,22 @@ def _likeliest(
     base, first, weights, noise, pole, push_gain, noise_gain, scale, share, thetas,
     mean, precision, age, keep, newer, older,
 ):  # fmt: skip
-    """Model of the errors of one axis: first the likeliest push, then the likeliest noise beside it."""
+    """Model of the errors of one axis.
+
+    The likeliest push without noise, then every noise beside it; and beside none, for noise that is not
+    reckoned with bends the regression, and what that leaves looks like a push.
+    """
     white, gram = np.empty_like(base), np.empty((base.shape[1], base.shape[1]))
     pushes = len(pole) // thetas
     best, pushed, highest, delay = 0, 0, -np.inf, 0
-    for attempt in range(pushes + thetas - 1):
-        model = attempt * thetas if attempt < pushes else pushed + attempt - pushes + 1
+    for attempt in range(pushes + 2 * (thetas - 1)):
+        if attempt < pushes:
+            model = attempt * thetas
+        else:
+            beside, theta = divmod(attempt - pushes, thetas - 1)
+            if beside == 1 and pushed == 0:
+                break
+            model = (pushed if beside == 0 else 0) + theta + 1
         value = math.log(share[model]) - innovations.whiten(
             base, first, pole[model], push_gain[model], noise_gain[model], scale[model], white
         )
