@@ -10,6 +10,7 @@ import mppi_maml_ros
 from mppi_maml_ros.adaptation.adapters import META_TRAINED, make_adapter
 from mppi_maml_ros.adaptation.adapters.inner_loop import InnerLoopAdapter
 from mppi_maml_ros.adaptation.adapters.mb import MBAdapter, dynamic_evaluation
+from mppi_maml_ros.adaptation.adapters.registry import GRBAL_WINDOW
 from mppi_maml_ros.adaptation.sgd import SGDConfig
 from mppi_maml_ros.core.errors import InvalidValueError
 from mppi_maml_ros.core.types import Odometry
@@ -61,7 +62,7 @@ def test_the_packaged_meta_model_has_every_network(packaged):
     assert set(packaged.networks) == set(META_TRAINED)
 
 
-@pytest.mark.parametrize("name", [name for name in FAMILY if name != "grbal"])
+@pytest.mark.parametrize("name", FAMILY)
 def test_adapting_predicts_unseen_transitions_better_than_the_start_and_the_kinematics(
     packaged, slow_robot, name
 ):
@@ -79,7 +80,7 @@ def test_grbal_predicts_what_comes_next_from_its_window_alone(packaged, slow_rob
     adapted = adapter.adapt(past)
     assert adapted.loss_after < adapted.loss_before
     assert error(adapted.weights, future[:16]) < 0.5 * error(ResidualWeights.prior(4), future[:16])
-    assert adapted.weights.digest() == adapter.adapt(past[-32:]).weights.digest()
+    assert adapted.weights.digest() == adapter.adapt(past[-GRBAL_WINDOW:]).weights.digest()
 
 
 @pytest.mark.parametrize("name", EVERY)
