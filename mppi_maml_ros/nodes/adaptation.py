@@ -8,7 +8,6 @@ and there is one at a time.
 from __future__ import annotations
 
 import os
-import sys
 from collections import Counter
 from collections.abc import Mapping
 
@@ -29,7 +28,7 @@ from ..ros import conversions as to
 from ..ros import qos
 from ..ros.base import AUTOSTART, BaseNode
 from ..ros.diagnostics import OK, WARN, Report
-from ..ros.executor import Deferred, deferrable, run
+from ..ros.executor import Deferred, deferrable, leave, run
 from ..ros.frames import FrameLatch
 from ..ros.parameters import Declared, ParameterError, Parameters
 from ..ros.weights import weights_message
@@ -513,4 +512,4 @@ def main(args: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

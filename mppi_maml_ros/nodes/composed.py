@@ -11,7 +11,7 @@ import importlib
 import sys
 
 from ..core.errors import MppiMamlError
-from ..ros.executor import run
+from ..ros.executor import leave, run
 
 NODES = {
     "mppi_controller": "MppiControllerNode",
@@ -55,4 +55,4 @@ def main(args: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

@@ -8,7 +8,6 @@ period; a command acts from its arrival on, within a step as well, and none for 
 from __future__ import annotations
 
 import math
-import sys
 from collections.abc import Mapping
 
 import attrs
@@ -23,7 +22,7 @@ from ..ros import conversions as to
 from ..ros import qos
 from ..ros.base import AUTOSTART, BaseNode
 from ..ros.diagnostics import OK, WARN, Report
-from ..ros.executor import run
+from ..ros.executor import leave, run
 from ..ros.parameters import Declared, ParameterError, Parameters
 from ..simulation import faults
 from ..simulation.mujoco_world import MuJoCoWorld
@@ -393,4 +392,4 @@ def main(args: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

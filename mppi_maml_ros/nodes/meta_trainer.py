@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import math
 import os
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -25,7 +24,7 @@ from ..ros import conversions as to
 from ..ros import qos
 from ..ros.base import AUTOSTART, BaseNode
 from ..ros.diagnostics import ERROR, OK, Report
-from ..ros.executor import Deferred, deferrable, run
+from ..ros.executor import Deferred, deferrable, leave, run
 from ..ros.parameters import Declared, Parameters
 from ..srv import MetaTrain
 
@@ -283,4 +282,4 @@ def main(args: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

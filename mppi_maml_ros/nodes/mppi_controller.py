@@ -8,7 +8,6 @@ between two ticks.
 from __future__ import annotations
 
 import math
-import sys
 from collections import Counter
 from collections.abc import Mapping
 
@@ -33,7 +32,7 @@ from ..ros import conversions as to
 from ..ros import qos
 from ..ros.base import AUTOSTART, BaseNode
 from ..ros.diagnostics import ERROR, OK, WARN, Report
-from ..ros.executor import run
+from ..ros.executor import leave, run
 from ..ros.frames import FrameLatch
 from ..ros.parameters import Declared, Parameters
 from ..ros.publishers import Allowance, LivePublishers
@@ -768,4 +767,4 @@ def main(args: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

@@ -17,6 +17,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
+from typing import NoReturn
 
 import rclpy
 from rclpy.exceptions import InvalidHandle
@@ -30,6 +31,7 @@ from ..core.errors import MppiMamlError
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _HANGS_AFTER = 5.0  # [s] a second signal later than this after the first ends the process at once
+_CALL_TAKES = 1.0  # [s] at most: waking an executor that has just ended may never return
 _SPIN_FOR = 3600.0  # [s] EventsExecutor without a timeout does not wake up on every system
 
 
@@ -61,9 +63,10 @@ class _Signals:
         for number, handler in self._handlers.items():
             signal.signal(number, handler)
         os.write(self._write, b"\0")
-        self._thread.join()
-        os.close(self._read)
-        os.close(self._write)
+        self._thread.join(_CALL_TAKES)
+        if not self._thread.is_alive():
+            os.close(self._read)
+            os.close(self._write)
 
     def _handle(self, number, frame) -> None:
         if self._making:
@@ -257,6 +260,16 @@ def run(name: str, make_node: Callable[[], Node], args: list[str] | None = None,
                 with contextlib.suppress(Exception):
                     node.destroy_node()
             rclpy.try_shutdown()
+
+
+def leave(code: int) -> NoReturn:
+    """End the process of a node that :func:`run` has ended.
+
+    At once: nothing is left to be done, and threads of the middleware may hang at the interpreter's end.
+    """
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 def _log_error(node: Node, error: Exception) -> None:
