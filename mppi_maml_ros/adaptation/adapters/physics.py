@@ -19,22 +19,22 @@ class PhysicsAdapter:
     name = "physics"
 
     def __init__(self, meta: MetaModel):
-        self._meta = meta
+        self._meta, self._typical = meta, meta.physics.typical
 
     def start(self) -> ResidualWeights:
         """The typical robot: a short lag, full gain and no delay."""
-        return self._meta.weights(self.name, linear=self._meta.physics.typical, error_model=TYPICAL)
+        return self._meta.weights(self.name, linear=self._typical, error_model=TYPICAL)
 
     def fit(self, data: Transitions) -> physics.PhysicsPosterior:
         """Posterior of the coefficients given the transitions."""
         return physics.fit(self._meta.physics, data.inputs, data.residuals, first=data.first)
 
     def adapt(self, data: Transitions) -> Adaptation:
-        posterior = self.fit(data)
-        deviation = np.sqrt(self._meta.noise)
-        phi, residuals = features(data.inputs), data.residuals
+        inputs, residuals = data.inputs, data.residuals
+        posterior = physics.fit(self._meta.physics, inputs, residuals, first=data.first)
+        phi, deviation = features(inputs), np.sqrt(self._meta.noise)
         scaled = (phi @ posterior.mean.T - residuals) / deviation
-        before = (phi @ self.start().linear.T - residuals) / deviation
+        before = (phi @ self._typical.T - residuals) / deviation
         gain, time_constant = response(posterior.mean, self._meta.model_dt)
         return Adaptation(
             weights=self._meta.weights(
