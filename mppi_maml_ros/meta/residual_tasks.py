@@ -41,15 +41,17 @@ def sample_windows(rng: np.random.Generator, tasks: int, steps: int, config: Tra
     """Choose the last M transitions and the next K of each task, at a random moment (GrBAL, eq. 3).
 
     Returns:
-        as :func:`sample_sets`; M is ``support_size``, K ``query_size``.
+        as :func:`sample_sets`; M is ``support_size``, or what a shorter task leaves of it; K ``query_size``.
 
     Raises:
-        InvalidValueError: a task is shorter than M + K.
+        InvalidValueError: a task leaves fewer than SMALLEST_SUPPORT.
     """
-    past, ahead = config.support_size, config.query_size
-    if past + ahead > steps:
+    ahead = config.query_size
+    past = min(config.support_size, steps - ahead)
+    if past < min(SMALLEST_SUPPORT, config.support_size):
         raise InvalidValueError(
-            f"support_size + query_size must be at most {steps}, the steps of a task, got {past + ahead}"
+            f"query_size must be at most {max(steps - SMALLEST_SUPPORT, 0)}, as tasks have {steps} steps and "
+            f"{SMALLEST_SUPPORT} of them are to adapt on, got {ahead}"
         )
     start = rng.integers(0, steps - past - ahead + 1, size=tasks)
     index = start[:, None] + np.arange(past)

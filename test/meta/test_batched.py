@@ -87,8 +87,16 @@ def test_windows_put_the_query_right_after_the_support():
     together = np.concatenate([index, query], axis=1)
     assert (np.diff(together, axis=1) == 1).all() and together.min() >= 0 and together.max() < 60
     assert weights.sum(axis=1) == pytest.approx(np.ones(40))
-    with pytest.raises(InvalidValueError, match="support_size"):
-        sample_windows(np.random.default_rng(0), 4, 20, config)
+
+
+def test_a_short_task_leaves_a_shorter_window():
+    config = TrainingConfig(support_size=100, query_size=16)
+    index, weights, query = sample_windows(np.random.default_rng(0), 40, 59, config)
+    assert index.shape == (40, 43) and query.shape == (40, 16) and query.max() == 58
+    assert weights.sum(axis=1) == pytest.approx(np.ones(40))
+    assert sample_windows(np.random.default_rng(0), 4, 26, config)[0].shape == (4, 10)
+    with pytest.raises(InvalidValueError, match="query_size must be at most 15"):
+        sample_windows(np.random.default_rng(0), 4, 25, config)
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,9 @@ import attrs
 import pytest
 from mppi_maml_ros.msg import AdaptationStatus, ControllerStatus
 from mppi_maml_ros.srv import MetaTrain
+from rcl_interfaces.msg import Parameter as ParameterMessage
+from rcl_interfaces.msg import ParameterType, ParameterValue
+from rcl_interfaces.srv import SetParameters
 
 from mppi_maml_ros.experiments.demo import FIGURES, draw_world
 from mppi_maml_ros.weights.meta_model import MetaModel
@@ -53,13 +56,14 @@ def typical_error(statuses):
     return statistics.median(status.tracking_error for status in statuses)
 
 
-def drive_with_weights(listener, group, periods):
-    """Wait until so many control periods were driven with swapped weights; all statuses so far."""
+def drive(listener, group, periods, with_weights=True):
+    """Wait until so many periods were driven, with swapped weights or without; all statuses so far."""
 
     def enough():
-        return len(driven(listener.messages("mppi_controller/status"), True)) >= periods
+        return len(driven(listener.messages("mppi_controller/status"), with_weights)) >= periods
 
-    listener.wait_for(enough, 0.05 * periods + 20.0, f"{periods} control periods with weights", group)
+    what = f"{periods} control periods {'with' if with_weights else 'without'} weights"
+    listener.wait_for(enough, 0.05 * periods + 20.0, what, group)
     return listener.messages("mppi_controller/status")
 
 
@@ -80,8 +84,7 @@ def test_four_processes_drive_adapt_and_stop(system, controller_limits):
     listener, group = system.listener, system.group
     figure = FIGURES["circle"]
     system.start("mppi_controller", reference="circle", seed=1, **figure)
-    # A second of driving by the kinematics alone, to compare with.
-    system.start("adaptation", warmup_samples=20, meta_samples=0)
+    system.start("adaptation", enabled=False)
     system.start("meta_trainer", output_folder=str(system.folder / "artifacts"))
 
     # Without odometry the robot is told to stand still.
@@ -97,11 +100,17 @@ def test_four_processes_drive_adapt_and_stop(system, controller_limits):
         "mppi_controller/status", running, START_TIMEOUT, "the reference is tracked", group
     )
 
+    # Two seconds of driving by the kinematics alone, to compare with.
+    drive(listener, group, periods=40, with_weights=False)
+    value = ParameterValue(type=ParameterType.PARAMETER_BOOL, bool_value=True)
+    request = SetParameters.Request(parameters=[ParameterMessage(name="enabled", value=value)])
+    (result,) = listener.call(SetParameters, "adaptation/set_parameters", request, 10.0).results
+    assert result.successful, result.reason
     accepted = listener.wait_for_message(
         "adaptation/status", lambda status: status.swaps_accepted >= 1, 30.0, "a swap is accepted", group
     )
     assert accepted.decision == AdaptationStatus.ACCEPTED
-    statuses = drive_with_weights(listener, group, periods=120)
+    statuses = drive(listener, group, periods=120)
     before = typical_error(driven(statuses, with_weights=False)[-20:])
     after = typical_error(driven(statuses, with_weights=True)[-40:])
     assert after < 0.5 * before, f"{before:.3f} m before the first swap, {after:.3f} m after it"
@@ -143,7 +152,7 @@ def test_robot_of_another_maker_is_driven_and_learned(system, controller_limits)
     listener.wait_for_message(
         "adaptation/status", lambda status: status.swaps_accepted >= 1, 30.0, "a swap is accepted", group
     )
-    statuses = drive_with_weights(listener, group, periods=100)
+    statuses = drive(listener, group, periods=100)
     # The only reason to stand still is a robot, or a machine, that stood still itself.
     excused = stalls(listener)
     for status in statuses:
