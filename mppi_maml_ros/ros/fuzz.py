@@ -1,8 +1,9 @@
 """Throws anything at all four nodes, as processes, and holds what they promise under it.
 
 The fuzzer stands between the nodes: odometry reaches controller and adaptation through it, commands
-reach robot and adaptation through it, and it calls every service and sets every parameter. Most of the
-time it passes things on as they are, so that the robot drives; else it drops, repeats and spoils them.
+reach robot and adaptation through it, and it calls every service and sets every parameter but the
+limits. Most of the time it passes things on as they are, so that the robot drives; else it drops,
+repeats and spoils them.
 
 Held all along: every process lives; each command of the controller is finite, within the limits of
 velocity and, unless it is zero, of acceleration; commands never fall silent; a request that is not a
@@ -414,7 +415,9 @@ class Fuzzer:
         parameters = [ParameterMessage(name=name, value=self._value_like(known[name])) for name in chosen]
         if self._chance(0.1):
             parameters.append(ParameterMessage(name=self._text(), value=ParameterValue(type=1)))
-        return [parameter for parameter in parameters if parameter.name != "use_sim_time"]
+        # A new limit would hold from the next command on, so commands could not be held to it here.
+        kept = ("use_sim_time", *self.limits)
+        return [parameter for parameter in parameters if parameter.name not in kept]
 
     def _set_parameters(self) -> None:
         node = str(self.random.choice(NODES))
