@@ -39,8 +39,9 @@ def soft_sign(a):
 def features(inputs: np.ndarray) -> np.ndarray:
     """Map inputs z of shape (..., Z) to features phi(z) of shape (..., Z + 4)."""
     inputs = np.asarray(inputs)
+    size = inputs.shape[-1]
+    out = np.empty((*inputs.shape[:-1], size + EXTRA_FEATURES), dtype=np.result_type(inputs, np.float32))
     v, omega = inputs[..., 0], inputs[..., 1]
-    extra = np.stack(
-        [np.ones_like(v), v * omega, soft_sign(v / SOFT_SIGN_V), soft_sign(omega / SOFT_SIGN_OMEGA)], axis=-1
-    )
-    return np.concatenate([inputs, extra], axis=-1)
+    out[..., :size], out[..., size], out[..., size + 1] = inputs, 1.0, v * omega
+    out[..., size + 2], out[..., size + 3] = soft_sign(v / SOFT_SIGN_V), soft_sign(omega / SOFT_SIGN_OMEGA)
+    return out

@@ -19,7 +19,7 @@ import attrs
 import numpy as np
 from numba import njit
 
-from . import innovations, servo
+from . import cholesky, innovations, servo
 from .features import feature_size, features
 from .innovations import MODELS, THETAS
 
@@ -60,12 +60,15 @@ class PhysicsPrior:
     precision: np.ndarray = attrs.field(init=False)
     log_det: np.ndarray = attrs.field(init=False)
     servo: servo.ServoFamily = attrs.field(init=False)
+    nearest: np.ndarray = attrs.field(init=False)  # component that stands for each delay of the servo family
 
     def __attrs_post_init__(self):
         object.__setattr__(self, "precision", _array(np.linalg.inv(self.covariance)))
         taps = (self.mean.shape[-1] - feature_size(0)) // 2
         object.__setattr__(self, "servo", servo.ServoFamily.make(taps, self.model_dt))
         object.__setattr__(self, "log_det", _array(np.linalg.slogdet(self.covariance)[1]))
+        nearest = np.abs(self.servo.delay[:, None] - self.delay).argmin(axis=1)
+        object.__setattr__(self, "nearest", nearest)
 
     @property
     def typical(self) -> np.ndarray:
@@ -124,32 +127,61 @@ def fit(
     for axis in (0, 1):
         if models[axis]:
             _whiten(models[axis], designs[axis].copy(), first, designs[axis])
-    free = _free_fit(prior, designs, weights, levels)
-
-    # Each axis is of the servo family or a free linear map; the delay is one for both.
-    nearest = np.abs(family.delay[:, None] - prior.delay).argmin(axis=1)  # (J,)
-    mixed = np.logaddexp(
-        simple.evidence + np.log(SERVO_SHARE), free.evidence[nearest, :2].T + np.log1p(-SERVO_SHARE)
-    )  # (2, J)
-    delay = mixed.sum(axis=0)
-    delay = np.exp(delay - delay.max())
-    delay /= delay.sum()
-    is_servo = np.exp(simple.evidence + np.log(SERVO_SHARE) - mixed)  # (2, J)
-    rows = is_servo[..., None] * simple.linear
-    rows += (1.0 - is_servo[..., None]) * free.mean[nearest, :2].swapaxes(0, 1)
-    noise = is_servo * simple.noise + (1.0 - is_servo) * free.noise[nearest, :2].T
-    component = np.bincount(nearest, delay, minlength=len(prior.delay))
-    phi_v, likeliest = designs[0, :, :-1], component.argmax()
-    information = (phi_v * weights[:, None]).T @ phi_v / float(noise[0] @ delay)
-    lateral, lateral_noise = _lateral(prior, free, component, phi, residuals[:, LATERAL], weights)
+    joint = np.empty((OUTPUTS, *2 * designs.shape[2:]))
+    for design, gram in zip(designs, joint, strict=True):
+        _gram(design, weights, gram)
+    free = _free_fit(prior, joint, weights.sum(), levels)
+    delay, component, rows, noise = _mix(
+        simple.evidence, simple.linear, simple.noise, free.evidence, free.mean, free.noise, prior.nearest,
+        SERVO_SHARE,
+    )  # fmt: skip
+    variance = _lateral(
+        joint[LATERAL], weights.sum(), prior.noise[:, LATERAL], component, free.evidence, free.mean,
+        free.noise, LATERAL_SHARES, rows[LATERAL],
+    )  # fmt: skip
+    likeliest = component.argmax()
     return PhysicsPosterior(
-        mean=np.vstack([np.einsum("j,ajp->ap", delay, rows), lateral]),
+        mean=rows,
         component=delay,
         delay=float(delay @ family.delay),
-        noise=np.append(noise @ delay * MODELS.scale[models, -1] ** 2, lateral_noise),
+        noise=np.append(noise * MODELS.scale[models, -1] ** 2, variance),
         error_model=MODELS.settled(models),
-        covariance=np.linalg.inv(prior.precision[likeliest, 0] + information),
+        covariance=np.linalg.inv(prior.precision[likeliest, 0] + joint[0, :-1, :-1] / noise[0]),
     )
+
+
+@njit(cache=True)
+def _mix(evidence, linear, noise, free_evidence, free_mean, free_noise, nearest, servo_share):
+    """Average over structures and delays; an axis is of the servo family or a free linear map.
+
+    The delay j is one for both axes; ``nearest`` is the component of the free maps that stands for it.
+
+    Returns:
+        Probability of each j and of each component; rows of the linear map, shape (3, P), the last one
+        zero; noise of both axes, shape (2,).
+    """
+    delays, size = len(nearest), linear.shape[2]
+    share, is_servo = np.zeros(delays), np.empty((2, delays))
+    for j in range(delays):
+        for axis in range(2):
+            servo_part = evidence[axis, j] + math.log(servo_share)
+            free_part = free_evidence[nearest[j], axis] + math.log(1.0 - servo_share)
+            high = max(servo_part, free_part)
+            both = high + math.log(math.exp(servo_part - high) + math.exp(free_part - high))
+            is_servo[axis, j] = math.exp(servo_part - both)
+            share[j] += both
+    share = np.exp(share - share.max())
+    share /= share.sum()
+    component, rows, level = np.zeros(len(free_evidence)), np.zeros((3, size)), np.zeros(2)
+    for j in range(delays):
+        c = nearest[j]
+        component[c] += share[j]
+        for axis in range(2):
+            a, b = share[j] * is_servo[axis, j], share[j] * (1.0 - is_servo[axis, j])
+            level[axis] += a * noise[axis, j] + b * free_noise[c, axis]
+            for p in range(size):
+                rows[axis, p] += a * linear[axis, j, p] + b * free_mean[c, axis, p]
+    return share, component, rows, level
 
 
 def _whiten(model, columns, first, out) -> float:
@@ -193,16 +225,25 @@ def _levels(noise, scale):
 
 @njit(cache=True)
 def _gram(columns, weights, out):
+    """Weighted sum of row row^T over the rows, four at a time: the compiler does a line of it at once."""
+    rows, size = columns.shape
     out[:] = 0.0
-    for k in range(len(columns)):
+    whole = rows - rows % 4
+    for k in range(0, whole, 4):
+        a, b, c, d = columns[k], columns[k + 1], columns[k + 2], columns[k + 3]
+        for i in range(size):
+            x, y, z, w = (
+                weights[k] * a[i], weights[k + 1] * b[i], weights[k + 2] * c[i], weights[k + 3] * d[i],
+            )  # fmt: skip
+            line = out[i]
+            for j in range(size):
+                line[j] += (x * a[j] + y * b[j]) + (z * c[j] + w * d[j])
+    for k in range(whole, rows):
         row = columns[k]
-        for i in range(len(row)):
+        for i in range(size):
             x = weights[k] * row[i]
-            for j in range(i + 1):
+            for j in range(size):
                 out[i, j] += x * row[j]
-    for i in range(len(out)):
-        for j in range(i):
-            out[j, i] = out[i, j]
 
 
 @njit(cache=True)
@@ -249,12 +290,11 @@ class _Free:
     evidence: np.ndarray  # (C, 3)
 
 
-def _free_fit(prior, designs, weights, levels) -> _Free:
-    # designs: features and target of each output, (3, M, P + 1)
-    joint = (designs * weights[:, None]).swapaxes(1, 2) @ designs
+def _free_fit(prior, joint, count, levels) -> _Free:
+    # joint: inner products of the features and the target of each output, (3, P + 1, P + 1)
     free = _Free(np.empty(prior.mean.shape), *np.empty((2, *prior.mean.shape[:2])))
     _free_regressions(
-        joint, weights.sum(), levels, prior.mean, prior.precision, prior.log_det,
+        joint, count, levels, prior.mean, prior.precision, prior.log_det,
         free.mean, free.noise, free.evidence,
     )  # fmt: skip
     return free
@@ -265,7 +305,7 @@ def _free_regressions(joint, count, noise, mean, precision, log_det, out_mean, o
     """Gaussian regression of every component c and output o, with the noise levels averaged."""
     components, outputs, size = mean.shape
     levels = len(noise)
-    factor, missed, z = np.empty((size, size)), np.empty(size), np.empty(size)
+    matrix, missed, moment = np.empty((size, size)), np.empty(size), np.empty(size)
     found, values = np.empty((levels, size)), np.empty(levels)
     for c in range(components):
         for o in range(outputs):
@@ -288,29 +328,16 @@ def _free_regressions(joint, count, noise, mean, precision, log_det, out_mean, o
                 # The square sum only grows with the noise level.
                 if visit > 0 and constant - 0.5 * least / variance < best - servo.MARGIN:
                     continue
-                value = constant - 0.5 * log_det[c, o]
-                square = left / variance
                 for p in range(size):
+                    moment[p] = missed[p] / variance
                     for q in range(p + 1):
-                        entry = precision[c, o, p, q] + joint[o, p, q] / variance
-                        for r in range(q):
-                            entry -= factor[p, r] * factor[q, r]
-                        factor[p, q] = math.sqrt(entry) if p == q else entry / factor[q, q]
-                    z[p] = missed[p] / variance
-                    for r in range(p):
-                        z[p] -= factor[p, r] * z[r]
-                    z[p] /= factor[p, p]
-                    square -= z[p] * z[p]
-                    value -= math.log(factor[p, p])
+                        matrix[p, q] = precision[c, o, p, q] + joint[o, p, q] / variance
+                volume, explained = cholesky.solve(matrix, moment, found[g])
+                square = left / variance - explained
                 if visit == 0:
                     least = square * variance
-                values[g] = value - 0.5 * square
+                values[g] = constant - 0.5 * (log_det[c, o] + volume + square)
                 best = max(best, values[g])
-                for p in range(size - 1, -1, -1):
-                    e = z[p]
-                    for r in range(p + 1, size):
-                        e -= factor[r, p] * found[g, r]
-                    found[g, p] = e / factor[p, p]
             total = 0.0
             for g in range(levels):
                 total += math.exp(values[g] - best)
@@ -323,32 +350,54 @@ def _free_regressions(joint, count, noise, mean, precision, log_det, out_mean, o
                     out_mean[c, o] += share * found[g]
 
 
-def _lateral(prior, free, component, phi, y, weights):
-    """Lateral output: none, slip in proportion to v omega and omega, or a free linear map."""
-    noise = prior.noise[:, LATERAL]
-    count, power = weights.sum(), weights @ y**2
-    level = -0.5 * (count * np.log(2.0 * np.pi * noise) + power / noise)  # (G,)
-    columns = [1, phi.shape[1] - 3]  # omega, v omega
-    few = phi[:, columns]
-    gram, moment = (few * weights[:, None]).T @ few, (few * weights[:, None]).T @ y
-    start = np.diag(1.0 / np.square(SLIP_DEVIATION))
-    precision = start + gram / noise[:, None, None]
-    mean = np.linalg.solve(precision, (moment / noise[:, None])[..., None])[..., 0]
-    slab = level + 0.5 * (
-        np.linalg.slogdet(start)[1]
-        - np.linalg.slogdet(precision)[1]
-        + np.einsum("gp,p->g", mean, moment) / noise
-    )
-    none, slip = np.logaddexp.reduce(level), np.logaddexp.reduce(slab)
-    full = np.logaddexp.reduce(np.log(component + 1e-300) + free.evidence[:, LATERAL]) + np.log(len(noise))
-    share = np.array([none, slip, full]) + np.log(LATERAL_SHARES)
-    share = np.exp(share - share.max())
-    share /= share.sum()
-    p_none, p_slip = np.exp(level - none), np.exp(slab - slip)
-    row = share[2] * (component @ free.mean[:, LATERAL])
-    row[columns] += share[1] * (p_slip @ mean)
-    variance = share[0] * (p_none @ noise) + share[1] * (p_slip @ noise)
-    return row, variance + share[2] * (component @ free.noise[:, LATERAL])
+@njit(cache=True)
+def _lateral(joint, count, noise, component, free_evidence, free_mean, free_noise, shares, row):
+    """Lateral output: none, slip in proportion to v omega and omega, or a free linear map.
+
+    Args:
+        joint: inner products of the features and the target, shape (P + 1, P + 1).
+        count: sum of the weights.
+        noise: variances to average over, shape (G,).
+        component: probability of each free map; free_*: what _Free holds.
+        shares: LATERAL_SHARES.
+        row: shape (P,), filled with the coefficients.
+
+    Returns:
+        The noise variance.
+    """
+    size, levels = len(row), len(noise)
+    omega, turn = 1, size - 3  # columns of omega and v omega
+    power = joint[size, size]
+    p0, p1 = 1.0 / SLIP_DEVIATION[0] ** 2, 1.0 / SLIP_DEVIATION[1] ** 2
+    nothing, slip = np.empty(levels), np.empty(levels)
+    found = np.empty((levels, 2))
+    for g in range(levels):
+        inverse = 1.0 / noise[g]
+        nothing[g] = -0.5 * (count * math.log(2.0 * math.pi * noise[g]) + power * inverse)
+        a, b = p0 + joint[omega, omega] * inverse, joint[omega, turn] * inverse
+        c = p1 + joint[turn, turn] * inverse
+        m0, m1 = joint[omega, size] * inverse, joint[turn, size] * inverse
+        det = a * c - b * b
+        found[g, 0], found[g, 1] = (c * m0 - b * m1) / det, (a * m1 - b * m0) / det
+        slip[g] = nothing[g] + 0.5 * (math.log(p0 * p1 / det) + found[g, 0] * m0 + found[g, 1] * m1)
+    full = np.log(component + 1e-300) + free_evidence[:, LATERAL]
+    best = max(nothing.max(), slip.max(), full.max())
+    # Each level is as likely as any other; a free map has averaged over them already.
+    nothing = shares[0] * np.exp(nothing - best)
+    slip = shares[1] * np.exp(slip - best)
+    full = shares[2] * levels * np.exp(full - best)
+    total, anything = nothing.sum() + slip.sum() + full.sum(), full.sum()
+    row[:] = 0.0
+    variance = 0.0
+    for g in range(levels):
+        row[omega] += slip[g] / total * found[g, 0]
+        row[turn] += slip[g] / total * found[g, 1]
+        variance += (nothing[g] + slip[g]) / total * noise[g]
+    for k in range(len(component)):
+        variance += anything / total * component[k] * free_noise[k, LATERAL]
+        for p in range(size):
+            row[p] += anything / total * component[k] * free_mean[k, LATERAL, p]
+    return variance
 
 
 def empirical_prior(

@@ -88,12 +88,11 @@ class ResidualWeights:
             raise InvalidValueError(f"displacement_blend must be in [0, 1], got {self.displacement_blend}")
         self._check_shapes()
         for name, tensor in self.tensors().items():
-            if not np.isfinite(tensor).all():
+            largest = np.abs(tensor).max() if tensor.size else 0.0
+            if not np.isfinite(largest):
                 raise InvalidValueError(f"{name} must be finite")
-            if tensor.size and np.abs(tensor).max() > MAX_WEIGHT:
-                raise InvalidValueError(
-                    f"{name} must stay within +-{MAX_WEIGHT:g}, largest is {np.abs(tensor).max():g}"
-                )
+            if largest > MAX_WEIGHT:
+                raise InvalidValueError(f"{name} must stay within +-{MAX_WEIGHT:g}, largest is {largest:g}")
         for row, low, high in zip(self.error_model, *ERROR_MODEL_RANGE, strict=True):
             if not ((row >= low) & (row <= high)).all():
                 raise InvalidValueError(f"a row of error_model must be in [{low:g}, {high:g}], got {row}")

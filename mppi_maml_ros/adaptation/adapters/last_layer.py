@@ -15,6 +15,7 @@ import attrs
 import numpy as np
 
 from ...core.errors import InvalidValueError
+from ...dynamics import cholesky
 from ...dynamics.features import feature_size, features
 from ...dynamics.residual import OUTPUTS, ResidualWeights, hidden_output
 from ...weights.meta_model import MetaModel
@@ -43,15 +44,6 @@ class HeadPosterior:
     gram: np.ndarray
     share: np.ndarray
     component: np.ndarray
-
-
-def _log_det(matrices: np.ndarray) -> np.ndarray:
-    """Logarithms of the determinants of positive definite matrices (..., P, P)."""
-    try:
-        factors = np.linalg.cholesky(matrices)
-    except np.linalg.LinAlgError:  # definite but for rounding
-        return np.linalg.slogdet(matrices)[1]
-    return 2.0 * np.log(np.diagonal(factors, axis1=-2, axis2=-1)).sum(axis=-1)
 
 
 class LastLayerAdapter:
@@ -122,11 +114,14 @@ class LastLayerAdapter:
         schur = prior.precision[:, None] + schur  # (C, G, 3, P, P)
         drive = inverse[:, :, None] * moment[:p].T - (squared * head_moment.T) @ cross
         right = self._pull[:, None] + drive  # (C, G, 3, P)
-        physics = np.linalg.solve(schur, right[..., None])[..., 0]
+        physics, log_det = np.empty_like(right), np.empty(right.shape[:-1])
+        cholesky.solve_many(
+            schur.reshape(-1, p, p), right.reshape(-1, p), physics.reshape(-1, p), log_det.reshape(-1)
+        )
         share = inverse[:, :, None] / head
         rotated = share * (head_moment.T - physics @ cross.T)  # (C, G, 3, H)
         mean = np.concatenate([physics, rotated @ vectors.T], axis=-1)
-        log_det = _log_det(schur) + np.log(head).sum(axis=-1)
+        log_det += np.log(head).sum(axis=-1)
         explained = np.einsum("cop,cgop->cgo", self._pull, physics)
         explained += inverse * np.einsum("qo,cgoq->cgo", moment, mean)
         evidence = 0.5 * (

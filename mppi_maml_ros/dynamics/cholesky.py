@@ -1,0 +1,55 @@
+"""Small positive definite systems, solved many at a time without the overhead of a call for each."""
+
+import math
+
+import numpy as np
+from numba import njit
+
+ROUNDING = 1e-13  # share of its diagonal below which a pivot is noise: then it is taken for that share
+
+
+@njit(cache=True)
+def solve(matrix, right, out):
+    """Solve ``matrix out = right`` for a symmetric positive definite matrix.
+
+    Args:
+        matrix: shape (P, P), of which the lower triangle is read; becomes the Cholesky factor.
+        right: shape (P,).
+        out: shape (P,), filled; NaN where the matrix is not definite.
+
+    Returns:
+        log det of the matrix, and right . out.
+    """
+    size = len(right)
+    log_det = square = 0.0
+    for p in range(size):
+        row = matrix[p]
+        value = right[p]
+        for q in range(p):
+            other = matrix[q]
+            entry = row[q]
+            for r in range(q):
+                entry -= row[r] * other[r]
+            row[q] = entry / other[q]
+            value -= row[q] * out[q]
+        pivot, least = row[p], ROUNDING * row[p]
+        for r in range(p):
+            pivot -= row[r] * row[r]
+        if abs(pivot) < least:
+            pivot = least
+        row[p] = math.sqrt(pivot) if pivot > 0.0 else np.nan
+        out[p] = value / row[p]
+        log_det += 2.0 * math.log(row[p])
+        square += out[p] * out[p]
+    for p in range(size - 1, -1, -1):
+        out[p] /= matrix[p, p]
+        for r in range(p):
+            out[r] -= matrix[p, r] * out[p]
+    return log_det, square
+
+
+@njit(cache=True)
+def solve_many(matrices, rights, out, log_det):
+    """:func:`solve` for N systems: shapes (N, P, P), (N, P), (N, P) and (N,), the last two filled."""
+    for n in range(len(matrices)):
+        log_det[n] = solve(matrices[n], rights[n], out[n])[0]
