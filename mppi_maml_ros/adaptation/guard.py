@@ -12,11 +12,15 @@ import numpy as np
 
 from ..core.angles import wrap
 from ..core.errors import InvalidValueError
-from ..dynamics.residual import ResidualWeights, open_loop
+from ..core.types import VelocityLimits
+from ..dynamics.features import input_size
+from ..dynamics.residual import ResidualWeights, correction, open_loop
 from .transitions import Transitions
 
 HORIZON = 10  # steps
 SURE = 1.0  # standard errors
+PROBES = 5  # velocities on each axis at which extrapolation is looked at
+LEAST_PROBED = (0.5, 0.5)  # [m/s, rad/s] when the limits are not known
 ARM = 0.5  # [m] turns a yaw error into the position error that it causes half a metre on
 
 
@@ -31,6 +35,8 @@ class GuardConfig:
         tolerance: a candidate may be worse than what serves by this share, since newer data count.
         max_correction: largest |dv| [m/s] or |domega| [rad/s] that a candidate may predict
             anywhere in the data.
+        max_extrapolation: largest share of the velocity limit that a candidate may correct a steady drive
+            by, anywhere within the limits: where the data do not reach, nothing else holds it.
     """
 
     held_out_share: float = 0.25
@@ -38,6 +44,7 @@ class GuardConfig:
     margin: float = 0.02
     tolerance: float = 0.02
     max_correction: float = 3.0
+    max_extrapolation: float = 1.0
 
     def __attrs_post_init__(self):
         for name, low, high in (
@@ -46,6 +53,7 @@ class GuardConfig:
             ("margin", 0.0, 0.9),
             ("tolerance", 0.0, 0.9),
             ("max_correction", 1e-3, 100.0),
+            ("max_extrapolation", 1e-3, 100.0),
         ):
             if not low <= getattr(self, name) <= high:
                 raise InvalidValueError(f"{name} must be in [{low:g}, {high:g}], got {getattr(self, name)}")
@@ -107,6 +115,33 @@ def split(data: Transitions, config: GuardConfig) -> tuple[Transitions, Transiti
     fewest = min(2 * config.min_held_out - 1, len(data) // 2)
     held = max(int(round(config.held_out_share * len(data))), fewest)
     return data[: len(data) - held], data[len(data) - held :]
+
+
+def extrapolation(weights: ResidualWeights, data: Transitions, limits: VelocityLimits | None = None) -> float:
+    """Largest correction of a steady drive at any velocity, as a share of the fastest.
+
+    A robot that has only driven straight tells nothing about turns, and a network or a regression may say
+    anything there. At a steady velocity the prior is wrong by what the gain is off, which is bounded.
+
+    Args:
+        weights: the model.
+        data: when the limits are not known, they stand in: up to twice what was commanded.
+        limits: velocities to probe.
+
+    Returns:
+        Of dv and of the lateral velocity over the forward limit, or of domega over the yaw limit.
+    """
+    if limits is None:
+        fastest = np.maximum(2.0 * np.abs(data.commands).max(axis=0), LEAST_PROBED)
+        low, high = -fastest, fastest
+    else:
+        low, high = np.array([limits.vx_min, -limits.wz_max]), np.array([limits.vx_max, limits.wz_max])
+    v, omega = np.linspace(low, high, PROBES).T
+    steady = np.stack(np.meshgrid(v, omega), axis=-1).reshape(-1, 2)
+    inputs = np.tile(steady, (1, input_size(weights.delay_taps) // 2))
+    largest = np.abs(correction(weights, inputs)).max(axis=0)
+    scale = np.maximum(high, -low)[[0, 1, 0]]
+    return float((largest / scale).max())
 
 
 @attrs.frozen

@@ -17,7 +17,7 @@ from ..weights.meta_model import MetaModel
 from .adapters import Adaptation, make_adapter
 from .buffer import BufferConfig, TransitionBuffer
 from .change import ChangeDetector, newest_regime
-from .guard import GuardConfig, Verdict, judge, prediction_error, split, surely_worse
+from .guard import GuardConfig, Verdict, extrapolation, judge, prediction_error, split, surely_worse
 from .sgd import SGDConfig
 from .transitions import Transitions
 
@@ -149,6 +149,7 @@ class OnlineAdaptation:
         # Some adapters remember: another instance than the one that serves.
         weights = make_adapter(self.config.adapter, meta, self.config.sgd).adapt(data).weights
         judge(weights, self._meta_weights, weights, data, self.config.guard)
+        extrapolation(weights, data, self.config.limits)
         newest_regime(meta.physics, data, TYPICAL)
 
     @property
@@ -262,6 +263,11 @@ class OnlineAdaptation:
         largest = float(np.abs(correction(final.weights, data.inputs)[:, :2]).max())
         if not largest <= c.guard.max_correction:
             reason = f"predicts a correction of {largest:.3g}, at most {c.guard.max_correction:g} is allowed"
+            return outcome(Decision.REJECTED_NORM, reason, None, final)
+        share = extrapolation(final.weights, data, c.limits)
+        if not share <= c.guard.max_extrapolation:
+            reason = f"corrects a steady drive by {share:.3g} of the fastest, where the data do not reach"
+            reason += f"; at most {c.guard.max_extrapolation:g} is allowed"
             return outcome(Decision.REJECTED_NORM, reason, None, final)
         self._offered = final.weights
         return outcome(Decision.ACCEPTED, verdict.reason, final.weights, final)

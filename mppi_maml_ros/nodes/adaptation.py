@@ -127,6 +127,15 @@ GUARD_TABLE = (
         100.0,
         dynamic=True,
     ),
+    Declared(
+        "guard.max_extrapolation",
+        _GUARD.max_extrapolation,
+        "Share of the fastest velocity that a steady drive may be corrected by, where no data reach",
+        "",
+        1e-3,
+        100.0,
+        dynamic=True,
+    ),
 )
 
 TABLE = (

@@ -10,6 +10,7 @@ from mppi_maml_ros.adaptation.guard import (
     ARM,
     HORIZON,
     GuardConfig,
+    extrapolation,
     judge,
     prediction_error,
     prediction_errors,
@@ -18,6 +19,7 @@ from mppi_maml_ros.adaptation.guard import (
 )
 from mppi_maml_ros.adaptation.transitions import Transitions
 from mppi_maml_ros.core.errors import InvalidValueError
+from mppi_maml_ros.core.types import VelocityLimits
 from mppi_maml_ros.dynamics.residual import ResidualWeights, step
 
 DT = 0.05
@@ -136,6 +138,7 @@ BOUNDS = {
     "margin": (0.0, 0.9),
     "tolerance": (0.0, 0.9),
     "max_correction": (1e-3, 100.0),
+    "max_extrapolation": (1e-3, 100.0),
 }
 
 
@@ -157,6 +160,7 @@ def test_the_defaults_are_those_that_are_documented():
         "margin": 0.02,
         "tolerance": 0.02,
         "max_correction": 3.0,
+        "max_extrapolation": 1.0,
     }
     assert (HORIZON, ARM) == (10, 0.5)
 
@@ -245,3 +249,45 @@ def test_an_error_that_is_not_finite_is_never_accepted(bad):
     spoilt[3, 0] = bad
     verdict = judge(SLOW, SLOW, None, attrs.evolve(data, next_states=spoilt), GuardConfig())
     assert not verdict.accepted and "not finite" in verdict.reason
+
+
+LIMITS = VelocityLimits(vx_max=2.0, vx_min=-1.0, wz_max=4.0)
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+def test_a_gain_extrapolates_by_what_it_is_off(axis):
+    gain = np.ones(2)
+    gain[axis] = 0.25
+    immediate = ResidualWeights.first_order((1e-3, 1e-3), gain=tuple(gain))
+    assert extrapolation(immediate, transitions(), LIMITS) == pytest.approx(0.75, rel=1e-4)
+
+
+@pytest.mark.parametrize("output, share", [(0, 0.3 / 2.0), (1, 0.3 / 4.0), (2, 0.3 / 2.0)])
+def test_each_correction_is_a_share_of_its_own_limit(output, share):
+    linear = np.zeros_like(PRIOR.linear)
+    linear[output, 4] = 0.3
+    assert extrapolation(attrs.evolve(PRIOR, linear=linear), transitions(), LIMITS) == pytest.approx(share)
+
+
+def test_what_grows_outside_the_data_is_seen_in_every_corner():
+    data = transitions()
+    data = attrs.evolve(data, commands=data.commands * [1.0, 0.0])  # straight ahead
+    for v, omega in ((2.0, 4.0), (2.0, -4.0), (-1.0, 4.0), (-1.0, -4.0)):
+        linear = np.zeros_like(PRIOR.linear)
+        linear[0, 5] = np.sign(v * omega)  # v omega, towards one corner and its opposite
+        assert extrapolation(attrs.evolve(PRIOR, linear=linear), data, LIMITS) == pytest.approx(4.0)
+
+
+def test_without_limits_twice_what_was_commanded_is_probed_and_half_a_unit_at_least():
+    data = transitions()
+    immediate = ResidualWeights.first_order((1e-3, 1e-3), gain=(0.5, 1.0))
+    offset = attrs.evolve(PRIOR, linear=np.eye(*PRIOR.linear.shape, 4) * [[0.3], [0.0], [0.0]])
+    assert extrapolation(immediate, data) == pytest.approx(0.5, rel=1e-4)
+    assert extrapolation(offset, data) == pytest.approx(0.3 / (2.0 * np.abs(data.commands[:, 0]).max()))
+    still = attrs.evolve(data, commands=np.zeros_like(data.commands))
+    assert extrapolation(offset, still) == pytest.approx(0.3 / 0.5)
+
+
+def test_with_a_history_of_commands_the_drive_is_steady():
+    delayed = ResidualWeights.first_order((1e-3, 1e-3), delay=0.15)
+    assert extrapolation(delayed, transitions(), LIMITS) == pytest.approx(0.0, abs=1e-6)

@@ -8,6 +8,7 @@ from mppi_maml_ros.adaptation.guard import GuardConfig, judge, prediction_error,
 from mppi_maml_ros.adaptation.online import Decision, OnlineAdaptation, OnlineConfig
 from mppi_maml_ros.adaptation.sgd import SGDConfig
 from mppi_maml_ros.core.errors import InvalidValueError
+from mppi_maml_ros.core.types import VelocityLimits
 from mppi_maml_ros.dynamics.residual import ResidualWeights
 
 SLOW = ResidualWeights.first_order((0.35, 0.25), gain=(0.7, 0.8), delay=0.05)
@@ -150,6 +151,30 @@ def test_a_loss_that_is_not_finite_and_a_correction_that_is_too_large_are_reject
     attempt = loop.attempt()
     assert attempt.decision == Decision.REJECTED_NOT_FINITE and attempt.weights is None
     assert loop.serving is None
+
+
+@pytest.mark.fault(37)
+def test_a_candidate_that_fits_but_is_wild_where_no_data_reach_is_rejected(meta, drive, monkeypatch):
+    loop = online(meta, limits=VelocityLimits(vx_max=2.0, wz_max=3.0))
+    drive(loop.add_odometry, loop.add_command, SLOW)
+    adapt = loop.adapter.adapt
+
+    def wild(data):
+        good = adapt(data)
+        assert data.states[:, 3].max() < 1.0
+        first = np.zeros((1, good.weights.linear.shape[1] - 4))
+        first[0, 0] = 1.0  # silent below 1.5 m/s
+        layers = ((first, np.array([-1.5])), (np.array([[8.0], [0.0], [0.0]]), np.zeros(3)))
+        scale = np.ones(first.shape[1])
+        return attrs.evolve(
+            good,
+            weights=attrs.evolve(good.weights, layers=layers, activation="relu", input_scale=scale),
+        )
+
+    monkeypatch.setattr(loop.adapter, "adapt", wild)
+    attempt = loop.attempt()
+    assert attempt.decision == Decision.REJECTED_NORM and attempt.weights is None
+    assert "where the data do not reach" in attempt.reason and "at most 1" in attempt.reason
 
 
 def test_a_refused_offer_leaves_what_serves(meta, drive):
