@@ -1,14 +1,13 @@
 """Throws anything at all four nodes, as processes, and holds what they promise under it.
 
 The fuzzer stands between the nodes: odometry reaches controller and adaptation through it, commands
-reach robot and adaptation through it, and it calls every service and sets every parameter but the
-limits. Most of the time it passes things on as they are, so that the robot drives; else it drops,
-repeats and spoils them.
+reach robot and adaptation through it, and it calls every service and sets every parameter. Most of the
+time it passes things on as they are, so that the robot drives; else it drops, repeats and spoils them.
 
 Held all along: every process lives; each command of the controller is finite, within the limits of
-velocity and, unless it is zero, of acceleration; commands never fall silent; a request that is not a
-training run is answered. At the end the system must drive again, and every process must end with code
-0 and without a traceback.
+velocity and, unless it is zero, of acceleration, and within the new ones where a limit was changed;
+commands never fall silent; a request that is not a training run is answered. At the end the system must
+drive again, and every process must end with code 0 and without a traceback.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ from geometry_msgs.msg import PoseStamped, Twist
 from nav_msgs.msg import Odometry
 from nav_msgs.msg import Path as PathMessage
 from rcl_interfaces.msg import Parameter as ParameterMessage
-from rcl_interfaces.msg import ParameterType, ParameterValue
+from rcl_interfaces.msg import ParameterEvent, ParameterType, ParameterValue
 from rcl_interfaces.srv import (
     DescribeParameters,
     GetParameters,
@@ -52,6 +51,7 @@ from ..safety.codes import Code, State
 from ..srv import MetaTrain, RandomizeWorld, SwapWeights
 from . import conversions as to
 from .executor import make_executor
+from .fuzz_limits import LIMITS, LimitsInForce
 from .qos import COMMAND, ODOMETRY, RECORD, STATE
 from .weights import weights_message
 
@@ -89,10 +89,10 @@ TEXTS = (
 START_TIMEOUT = 90.0  # [s]
 LONGEST_SILENCE = 2.0  # [s] between two commands; a busy machine is no fault
 ANSWERED_WITHIN = 20.0  # [s]
+LARGEST_LIMIT = 100.0  # [m/s, rad/s, m/s^2, rad/s^2] that a controller may be told
 RECOVERED_WITHIN = 30.0  # [s] from the last nonsense to driving
 _CYCLE = 8.0  # [s] of calm and storm
 _AT_ONCE = 3  # actions before what passes through is passed on
-_MAX_DT = 0.1  # [s] of acceleration that one period allows at most; see safety.limiter
 
 
 class FuzzError(MppiMamlError):
@@ -133,7 +133,7 @@ class Fuzzer:
 
     def __init__(self, domain: int, seed: int, limits: dict[str, float]):
         self.random = np.random.default_rng(seed)
-        self.limits = limits
+        self.limits = LimitsInForce(limits)
         self.counts: Counter[str] = Counter()
         self.codes: Counter[str] = Counter()
         self.commands = 0
@@ -152,6 +152,8 @@ class Fuzzer:
         rclpy.init(context=self._context, domain_id=domain, args=[])
         self.node = rclpy.create_node("fuzzer", context=self._context, enable_rosout=False)
         n = self.node
+        # First, so that a new limit is known before the commands that follow it.
+        n.create_subscription(ParameterEvent, "/parameter_events", self._on_parameters, 1000)
         n.create_subscription(Odometry, "robot/odom", self._on_odometry, RECORD)
         n.create_subscription(Twist, "controller/cmd_vel", self._on_command, 50)
         n.create_subscription(ControllerStatus, "mppi_controller/status", self._on_status, 50)
@@ -215,21 +217,14 @@ class Fuzzer:
     def _on_command(self, message: Twist) -> None:
         now = time.monotonic()
         v, omega = message.linear.x, message.angular.z
-        limits = self.limits
         others = (message.linear.y, message.linear.z, message.angular.x, message.angular.y)
         if not (math.isfinite(v) and math.isfinite(omega)) or any(others):
             self._fail(f"command ({v}, {omega}) with {others}")
-        if not (limits["vx_min"] <= v <= limits["vx_max"] and abs(omega) <= limits["wz_max"]):
-            self._fail(f"command ({v}, {omega}) is beyond the limits")
         if self._last_command is not None:
-            at, last_v, last_omega = self._last_command
-            self.longest_silence = max(self.longest_silence, now - at)
-            step_v = max(limits["ax_max"], -limits["ax_min"]) * _MAX_DT + 1e-9
-            step_omega = limits["az_max"] * _MAX_DT + 1e-9
-            if (v or omega) and not (abs(v - last_v) <= step_v and abs(omega - last_omega) <= step_omega):
-                self._fail(
-                    f"command ({v}, {omega}) after ({last_v}, {last_omega}) is beyond the acceleration"
-                )
+            self.longest_silence = max(self.longest_silence, now - self._last_command[0])
+        last = self._last_command and self._last_command[1:]
+        if complaint := self.limits.complaint((v, omega), last, now):
+            self._fail(complaint)
         self._last_command = (now, v, omega)
         self.commands += 1
         if self.nonsense and self.random.random() < 0.02:
@@ -237,6 +232,18 @@ class Fuzzer:
             return
         self._to_robot.publish(message)
         self._to_adaptation.publish(message)
+
+    def _on_parameters(self, message: ParameterEvent) -> None:
+        if not message.node.endswith("/mppi_controller"):
+            return
+        for parameter in message.changed_parameters:
+            if parameter.name not in LIMITS:
+                continue
+            value = parameter.value.double_value
+            if not abs(value) <= LARGEST_LIMIT:
+                self._fail(f"{parameter.name} = {value} was accepted")
+            self.counts["limits changed"] += 1
+            self.limits.change(parameter.name, value, time.monotonic())
 
     def _on_status(self, message: ControllerStatus) -> None:
         if message.model == "fuzzer":
@@ -415,9 +422,7 @@ class Fuzzer:
         parameters = [ParameterMessage(name=name, value=self._value_like(known[name])) for name in chosen]
         if self._chance(0.1):
             parameters.append(ParameterMessage(name=self._text(), value=ParameterValue(type=1)))
-        # A new limit would hold from the next command on, so commands could not be held to it here.
-        kept = ("use_sim_time", *self.limits)
-        return [parameter for parameter in parameters if parameter.name not in kept]
+        return [parameter for parameter in parameters if parameter.name != "use_sim_time"]
 
     def _set_parameters(self) -> None:
         node = str(self.random.choice(NODES))
@@ -583,8 +588,7 @@ def _start(group: ProcessGroup, folder: Path) -> None:
 
 def _limits() -> dict[str, float]:
     (parameters,) = yaml.safe_load(config_file("mppi_controller.yaml").read_text()).values()
-    names = ("vx_max", "vx_min", "wz_max", "ax_max", "ax_min", "az_max")
-    return {name: parameters["ros__parameters"][name] for name in names}
+    return {name: parameters["ros__parameters"][name] for name in LIMITS}
 
 
 def _until(

@@ -15,6 +15,7 @@ from geometry_msgs.msg import PoseStamped, Twist, TwistStamped
 from mppi_maml_ros.msg import ControllerStatus
 from mppi_maml_ros.srv import SwapWeights
 from nav_msgs.msg import Odometry, Path
+from rclpy.parameter import Parameter
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.serialization import serialize_message
 from std_msgs.msg import Header
@@ -57,6 +58,24 @@ def within_limits(robot: FakeRobot) -> bool:
     return bool(
         np.isfinite(values).all() and (values[:, 0] <= 1.0).all() and (np.abs(values[:, 1]) <= 1.9).all()
     )
+
+
+@pytest.mark.fault(25)
+def test_a_limit_that_is_lowered_while_it_drives_holds_and_is_braked_to_within_the_deceleration(bench):
+    robot, watch = FakeRobot(bench), Watch(bench)
+    controller = bench.start(MppiControllerNode, **CIRCLE)
+    bench.until(lambda: robot.fastest > 0.45)
+    bench.until(watch.running)
+    (result,) = controller.set_parameters([Parameter("vx_max", value=0.2)])
+    assert result.successful
+    before = len(robot.commands)
+    bench.until(lambda: robot.commands[-1][1] <= 0.2)
+    slowest = len(robot.commands)
+    bench.until(lambda: len(robot.commands) >= slowest + 20)
+    v = np.array(robot.commands)[before - 1 :, 1]
+    assert np.diff(v).min() >= -3.0 * 0.1 - 1e-9  # ax_min over two periods, what a late one may take
+    assert slowest - before <= 8 and v[slowest - before :].max() <= 0.2
+    assert v[-1] > 0.1 and watch.running()
 
 
 @pytest.mark.fault(1)
