@@ -12,7 +12,7 @@ from ..dynamics.innovations import whiten
 from ..dynamics.physics import PhysicsPrior
 from .transitions import Transitions
 
-ODDS = 5.0  # log of how much likelier two robots in turn must make the data than one
+ODDS = 8.0  # log of how much likelier two robots in turn must make the data than one
 SHORTEST = 4  # transitions
 RULED_OUT = 30.0  # log of how much likelier another delay makes the data
 

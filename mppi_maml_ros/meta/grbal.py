@@ -7,6 +7,8 @@ step, so that the model never lags behind a change by more than M transitions an
 
 from __future__ import annotations
 
+import numpy as np
+
 from .meta_sgd import MetaSGD
 
 
@@ -15,3 +17,6 @@ class GrBAL(MetaSGD):
 
     name = "grbal"
     sequential = True
+
+    def extras(self):
+        return super().extras() | {"window": np.array([self.config.support_size], dtype=np.float32)}

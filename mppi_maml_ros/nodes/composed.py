@@ -34,6 +34,7 @@ def compose(names) -> object:
     kinds = [getattr(importlib.import_module(f".{name}", __package__), NODES[name]) for name in names]
     first, *others = (kind() for kind in kinds)
     first.companions = others
+    first.thread_priority = 0  # what adapts and trains is not to run before the rest of the robot
     destroy = first.destroy_node
 
     def destroy_all() -> None:

@@ -228,6 +228,14 @@ INTERFACE_TABLE = (
         dynamic=True,
     ),
     Declared("seed", 0, "Seed of the sampler", "", 0, 2**63 - 1),
+    Declared(
+        "thread_priority",
+        50,
+        "Real-time priority (SCHED_FIFO) of the process, where the system permits it; 0: none",
+        "",
+        0,
+        99,
+    ),
 )
 
 TABLE = (
@@ -333,6 +341,7 @@ class MppiControllerNode(BaseNode):
     def __init__(self, **options):
         super().__init__(NAME, **options)
         self._values = Parameters(self, TABLE, Settings.of, self._reconfigure)
+        self.thread_priority: int = self._values["thread_priority"]
         self.bring_up(self._values["autostart"])
 
     def set_up(self) -> None:

@@ -28,6 +28,7 @@ from rclpy.signals import SignalHandlerOptions
 from rclpy.task import Future
 
 from ..core.errors import MppiMamlError
+from .realtime import prioritise
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _HANGS_AFTER = 5.0  # [s] a second signal later than this after the first ends the process at once
@@ -205,7 +206,7 @@ def run(name: str, make_node: Callable[[], Node], args: list[str] | None = None,
 
     The node may have ``shutdown()``, called while it can still publish, and ``is_stopped()``: after
     ``begin_shutdown()`` it keeps spinning until that says so, or for a second at most. It may also have
-    ``companions``, nodes that are spun with it and that it destroys with itself.
+    ``companions``, nodes that are spun with it and that it destroys with itself, and a ``thread_priority``.
 
     Args:
         name: in the message of a node that refuses to start.
@@ -231,6 +232,8 @@ def run(name: str, make_node: Callable[[], Node], args: list[str] | None = None,
             executor = make_executor(node.context, events)
             for each in (node, *getattr(node, "companions", ())):
                 executor.add_node(each)
+            if complaint := prioritise(getattr(node, "thread_priority", 0)):
+                node.get_logger().info(f"no real-time priority: {complaint}")
             gc.collect()
             gc.freeze()  # what lives as long as the process need not be looked through again
             stop = Future()

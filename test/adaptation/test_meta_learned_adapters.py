@@ -10,7 +10,6 @@ import mppi_maml_ros
 from mppi_maml_ros.adaptation.adapters import META_TRAINED, make_adapter
 from mppi_maml_ros.adaptation.adapters.inner_loop import InnerLoopAdapter
 from mppi_maml_ros.adaptation.adapters.mb import MBAdapter, dynamic_evaluation
-from mppi_maml_ros.adaptation.adapters.registry import GRBAL_WINDOW
 from mppi_maml_ros.adaptation.sgd import SGDConfig
 from mppi_maml_ros.core.errors import InvalidValueError
 from mppi_maml_ros.core.types import Odometry
@@ -80,7 +79,17 @@ def test_grbal_predicts_what_comes_next_from_its_window_alone(packaged, slow_rob
     adapted = adapter.adapt(past)
     assert adapted.loss_after < adapted.loss_before
     assert error(adapted.weights, future[:16]) < 0.5 * error(ResidualWeights.prior(4), future[:16])
-    assert adapted.weights.digest() == adapter.adapt(past[-GRBAL_WINDOW:]).weights.digest()
+    window = int(packaged.extras["grbal"]["window"][0])
+    assert len(past) > window
+    assert adapted.weights.digest() == adapter.adapt(past[-window:]).weights.digest()
+    assert adapted.weights.digest() != adapter.adapt(past[-window + 1 :]).weights.digest()
+
+
+@pytest.mark.parametrize("window", [0.0, -1.0, np.nan, 1e6])
+def test_a_window_out_of_range_is_refused(packaged, window):
+    extras = packaged.extras | {"grbal": packaged.extras["grbal"] | {"window": np.array([window])}}
+    with pytest.raises(InvalidValueError, match="window of the network 'grbal'"):
+        make_adapter("grbal", attrs.evolve(packaged, extras=extras), SGDConfig())
 
 
 @pytest.mark.parametrize("name", EVERY)

@@ -18,6 +18,7 @@ from .base import Adaptation
 from .maml import output_weight
 
 MAX_GRADIENT_NORM = 10.0
+LONGEST_WINDOW = 10_000
 
 
 def network_of(meta: MetaModel, name: str, *extras: str):
@@ -35,6 +36,22 @@ def network_of(meta: MetaModel, name: str, *extras: str):
     return meta.networks[name], found
 
 
+def window_of(meta: MetaModel, name: str) -> int | None:
+    """Newest transitions that a network was trained to be adapted on, M; None where it takes all.
+
+    Raises:
+        InvalidValueError: M is out of range.
+    """
+    window = meta.extras.get(name, {}).get("window")
+    if window is None:
+        return None
+    if not 1.0 <= float(window[0]) <= LONGEST_WINDOW:
+        raise InvalidValueError(
+            f"window of the network {name!r} must be in [1, {LONGEST_WINDOW}], got {window[0]}"
+        )
+    return int(window[0])
+
+
 def normalised(meta: MetaModel, name: str, data: Transitions) -> tuple[np.ndarray, np.ndarray]:
     """Inputs and targets as the network ``name`` was trained on them, float32."""
     targets = data.residuals / meta.output_scale[name]
@@ -48,12 +65,11 @@ class InnerLoopAdapter:
         name: of the adapter and of its network.
         meta: meta-model; holds the network and the settings of its inner loop.
         head_only: leave all layers but the last as they are.
-        newest: transitions that are used, None for all.
     """
 
-    def __init__(self, name: str, meta: MetaModel, head_only: bool = False, newest: int | None = None):
+    def __init__(self, name: str, meta: MetaModel, head_only: bool = False):
         self.name = name
-        self._meta, self._newest = meta, newest
+        self._meta, self._newest = meta, window_of(meta, name)
         self._theta, extras = network_of(meta, name, "inner")
         rate, steps = float(extras["inner"][0]), float(extras["inner"][1])
         if not (0.0 < rate <= 10.0 and 1.0 <= steps <= 1000.0):

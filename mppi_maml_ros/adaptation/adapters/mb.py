@@ -12,11 +12,10 @@ from ...weights.meta_model import MetaModel
 from ..sgd import SGDConfig
 from ..transitions import Transitions
 from .base import Adaptation
-from .inner_loop import network_of
-from .online_learner import OnlineLearner
+from .inner_loop import network_of, window_of
+from .online_learner import NEWEST, OnlineLearner
 
 DYNAMIC_RATE = 0.01
-DYNAMIC_WINDOW = 100  # newest transitions, as GrBAL has
 
 
 class MBAdapter:
@@ -43,6 +42,6 @@ class MBAdapter:
 
 
 def dynamic_evaluation(meta: MetaModel) -> OnlineLearner:
-    """MB+DE: one gradient step at each call, without restore (Krause et al., ICML 2018)."""
+    """MB+DE: one step at each call on GrBAL's window, without restore (Krause et al., ICML 2018)."""
     one = SGDConfig(inner_lr=DYNAMIC_RATE, inner_steps=1, patience=0)
-    return OnlineLearner(meta, one, newest=DYNAMIC_WINDOW, network="mb", name="mb+de")
+    return OnlineLearner(meta, one, newest=window_of(meta, "grbal") or NEWEST, network="mb", name="mb+de")

@@ -16,8 +16,6 @@ from .online_learner import OnlineLearner
 from .physics import PhysicsAdapter
 from .rebal import ReBALAdapter
 
-GRBAL_WINDOW = 100  # transitions that GrBAL adapts on, as in its training
-
 
 # The three below import numba, which takes a second; a robot that does not use them need not wait.
 def _rls(meta: MetaModel, sgd: SGDConfig) -> Adapter:
@@ -50,7 +48,7 @@ REGISTRY: dict[str, Callable[[MetaModel, SGDConfig], Adapter]] = {
     "anil": lambda meta, sgd: InnerLoopAdapter("anil", meta, head_only=True),
     "meta_sgd": lambda meta, sgd: InnerLoopAdapter("meta_sgd", meta),
     "alpaca": lambda meta, sgd: ALPaCAAdapter(meta),
-    "grbal": lambda meta, sgd: InnerLoopAdapter("grbal", meta, newest=GRBAL_WINDOW),
+    "grbal": lambda meta, sgd: InnerLoopAdapter("grbal", meta),
     "rebal": lambda meta, sgd: ReBALAdapter(meta),
 }
 ADAPTERS = tuple(REGISTRY)
