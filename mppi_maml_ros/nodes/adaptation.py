@@ -227,6 +227,7 @@ class AdaptationNode(BaseNode):
         self._clock_check = ClockCheck()
         self._odometry_seen = self._command_seen = False
         self._attempted = False
+        self._ticked_at = self.steady_now()
 
         self._version = 0
         self._swap = None  # the future of the offer under way
@@ -352,8 +353,18 @@ class AdaptationNode(BaseNode):
     # Attempts
 
     def _tick(self) -> None:
-        if self._adapting:
-            self._try("timer")
+        steady = self.steady_now()
+        last, self._ticked_at = self._ticked_at, steady
+        if not self._adapting:
+            return
+        interval = self._values["adapt_interval"]
+        if missed := max(int((steady - last) / interval) - 1, 0):
+            self._counts["skipped"] += missed
+            self.get_logger().warning(
+                f"{missed} attempts skipped: the last took longer than the adapt_interval of {interval:g} s",
+                throttle_duration_sec=10.0,
+            )
+        self._try("timer")
 
     def _try(self, why: str) -> None:
         """One attempt: adapt, and offer what comes of it."""

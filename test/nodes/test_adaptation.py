@@ -13,7 +13,7 @@ from mppi_maml_ros.srv import SwapWeights
 from rclpy.parameter import Parameter
 from std_srvs.srv import SetBool, Trigger
 
-from mppi_maml_ros.adaptation.online import OnlineConfig
+from mppi_maml_ros.adaptation.online import Attempt, Decision, OnlineConfig
 from mppi_maml_ros.nodes.adaptation import AdaptationNode
 from mppi_maml_ros.ros import conversions as to
 from mppi_maml_ros.ros.weights import read_weights
@@ -168,6 +168,25 @@ def test_an_answer_that_does_not_come_is_given_up_and_ticks_meanwhile_are_counte
     assert "did not answer within 0.5 s" in controller.status.reason
     assert controller.status.ticks_skipped >= 1
     assert controller.status.swap_ms >= 500.0
+
+
+@pytest.mark.fault(40)
+def test_ticks_that_pass_during_an_attempt_are_counted_and_not_made_up_for(bench, controller, monkeypatch):
+    FakeRobot(bench)
+    node = bench.start(AdaptationNode, adapt_interval=0.1)
+    attempts = []
+
+    def slow():
+        attempts.append(time.monotonic())
+        while time.monotonic() < attempts[-1] + 0.35:
+            pass
+        return Attempt(Decision.REJECTED_HELD_OUT, "a test")
+
+    monkeypatch.setattr(node._online, "attempt", slow)
+    monkeypatch.setattr(type(node._online), "due", False)
+    bench.until(lambda: len(attempts) >= 4 and controller.status.ticks_skipped >= 4)
+    assert controller.status.ticks_skipped <= 4 * len(attempts)
+    assert np.diff(attempts).min() > 0.34
 
 
 class Never:

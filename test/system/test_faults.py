@@ -196,6 +196,45 @@ def test_every_node_may_be_killed_and_started_again(story):
     assert "Traceback" not in logs
 
 
+@pytest.mark.fault(40)
+@pytest.mark.fault(50)
+def test_control_keeps_its_deadline_beside_an_adaptation_that_never_catches_up_and_a_training_run(story):
+    system, listener, group = story.system, story.listener, story.group
+    controller = {"reference": "circle", "batch_size": 300, "overrun_limit": 100, **FIGURES["circle"]}
+    system.start("mppi_controller", **controller)
+    system.start("dynamic_world", randomize_on_start=False)
+    story.until(running, "the reference is tracked", START_TIMEOUT)
+
+    def worked(count):
+        """Milliseconds from a control tick to its command, of ``count`` periods from now on."""
+        story.now()
+        listener.wait_for(lambda: len(story.statuses()) >= count, 30.0, "it goes on", group)
+        took = sorted(status.step_ms for status in story.statuses())
+        return took[int(0.95 * len(took))], sorted(s.period_ms for s in story.statuses())[len(took) // 2]
+
+    alone, _ = worked(60)
+    artifacts = system.folder / "artifacts"
+    system.start("meta_trainer", output_folder=str(artifacts))
+    # A wide inner loop without an early end, ten times a second: it takes longer than that.
+    system.start("adaptation", adapt_interval=0.1, inner_steps=2000, patience=0, growth=0.05)
+    client = listener.node.create_client(MetaTrain, "meta_trainer/meta_train")
+    assert client.wait_for_service(START_TIMEOUT)
+    client.call_async(MetaTrain.Request(name="busy", iterations=100_000))
+    listener.wait_for(
+        lambda: story.diagnosed(b"\0", "under way"), START_TIMEOUT, "the run is under way", group
+    )
+    listener.wait_for_message(
+        "adaptation/status", lambda m: m.ticks_skipped >= 3, START_TIMEOUT, "ticks are skipped", group
+    )
+    answer = listener.call(MetaTrain, "meta_trainer/meta_train", MetaTrain.Request(name="second"), 20.0)
+    assert not answer.success and answer.code == MetaTrain.Response.BUSY
+    beside, period = worked(100)
+    assert beside < alone + 15.0  # [ms] of 50
+    assert 48.0 < period < 52.0
+    assert all(map(running, story.statuses()))
+    assert_no_jump(listener.heard("cmd_vel"))
+
+
 @pytest.mark.fault(13)
 @pytest.mark.fault(14)
 @pytest.mark.fault(15)
