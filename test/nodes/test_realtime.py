@@ -1,8 +1,10 @@
 """Real-time priority of a node's process."""
 
 import os
+import signal
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -45,3 +47,17 @@ def test_a_refusal_says_how_to_allow_it(monkeypatch):
 def test_zero_leaves_the_process_as_it_is(monkeypatch):
     monkeypatch.setattr(os, "sched_setscheduler", lambda *_: pytest.fail("it was asked for"))
     assert realtime.prioritise(0) == ""
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setscheduler"), reason="no scheduling policies here")
+def test_the_controller_asks_for_the_priority_that_it_is_given(node_process):
+    process = node_process("mppi_controller", "-p", "thread_priority:=7")
+    while "rollouts" not in (line := process.process.stdout.readline()):
+        assert line, "it ended"
+    pid, deadline = process.process.pid, time.monotonic() + 5.0
+    while os.sched_getscheduler(pid) == os.SCHED_OTHER and time.monotonic() < deadline:
+        os.sched_yield()
+    policy, priority = os.sched_getscheduler(pid), os.sched_getparam(pid).sched_priority
+    code, output = process.end(signal.SIGINT)
+    assert code == 0
+    assert (policy, priority) == (os.SCHED_FIFO, 7) or "no real-time priority: SCHED_FIFO 7" in output
