@@ -10,7 +10,10 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import numpy as np
 import torch
+
+NARROW = 32  # inputs
 
 
 class Samples(NamedTuple):
@@ -52,7 +55,7 @@ def hidden_values(layers, activation: str, inputs):
     for i, (w, b) in enumerate(layers):
         value = torch.baddbmm(b, hidden[-1], w.transpose(1, 2))
         if i < last:
-            value = value.tanh_() if activation == "tanh" else value.relu_()
+            value = _activate(value, activation)
         hidden.append(value)
     return hidden
 
@@ -68,9 +71,28 @@ def loss(layers, activation: str, samples) -> torch.Tensor:
     return (error * error * samples[2]).sum(dim=(1, 2))
 
 
-def slope(hidden, activation: str):
-    """Derivative of the activation where it gave ``hidden``."""
-    return 1.0 - hidden * hidden if activation == "tanh" else (hidden > 0.0).to(hidden.dtype)
+def _activate(value, activation: str):
+    """The activation, in place."""
+    if activation == "relu":
+        return value.relu_()
+    if value.device.type == "cpu" and not value.requires_grad:
+        np.tanh(value.numpy(), out=value.numpy())  # torch's own takes ten times as long
+        return value
+    return value.tanh_()
+
+
+def through(change, hidden, activation: str):
+    """``change`` times the derivative of the activation where it gave ``hidden``, in one pass."""
+    if activation == "tanh":
+        return torch.ops.aten.tanh_backward(change, hidden)
+    return torch.ops.aten.threshold_backward(change, hidden, 0.0)
+
+
+def _outer(delta, inputs):
+    """Sum over samples of delta inputs^T, (B, out, in)."""
+    if inputs.shape[2] < NARROW <= delta.shape[2]:  # the product that is slow the other way round
+        return torch.bmm(inputs.transpose(1, 2), delta).transpose(1, 2)
+    return torch.bmm(delta.transpose(1, 2), inputs)
 
 
 def differentiate(layers, activation: str, inputs, targets, weights):
@@ -87,10 +109,10 @@ def differentiate(layers, activation: str, inputs, targets, weights):
     gradients, deltas, pulled = [None] * len(layers), [None] * len(layers), [None] * len(layers)
     for i in range(len(layers) - 1, -1, -1):
         deltas[i] = delta
-        gradients[i] = (torch.bmm(delta.transpose(1, 2), hidden[i]), delta.sum(dim=1, keepdim=True))
+        gradients[i] = (_outer(delta, hidden[i]), delta.sum(dim=1, keepdim=True))
         if i > 0:
             pulled[i] = torch.bmm(delta, layers[i][0])
-            delta = pulled[i] * slope(hidden[i], activation)
+            delta = through(pulled[i], hidden[i], activation)
     return losses, gradients, Pass(hidden, deltas, pulled)
 
 
@@ -127,18 +149,18 @@ def hessian_product(layers, activation: str, weights, record: Pass, vectors):
         if i > 0:
             value.baddbmm_(moved[i], w.transpose(1, 2))
         if i < len(layers) - 1:
-            value = value.mul_(slope(hidden[i + 1], activation))
+            value = through(value, hidden[i + 1], activation)
         moved.append(value)
     change = (2.0 * weights) * moved[-1]
     products = [None] * len(layers)
     for i in range(len(layers) - 1, -1, -1):
-        product = torch.bmm(change.transpose(1, 2), hidden[i])
+        product = _outer(change, hidden[i])
         if i > 0:
-            product.baddbmm_(deltas[i].transpose(1, 2), moved[i])
+            product = product + _outer(deltas[i], moved[i])
         products[i] = (product, change.sum(dim=1, keepdim=True))
         if i > 0:
             back = torch.bmm(change, layers[i][0]).baddbmm_(deltas[i], vectors[i][0])
-            change = back.mul_(slope(hidden[i], activation))
+            change = through(back, hidden[i], activation)
             if activation == "tanh":  # the slope itself changes: tanh'' = -2 tanh tanh'
                 change = change.addcmul_(pulled[i] * hidden[i], moved[i], value=-2.0)
     return products
@@ -146,12 +168,18 @@ def hessian_product(layers, activation: str, weights, record: Pass, vectors):
 
 def norm(gradients) -> torch.Tensor:
     """Euclidean norm of each task's gradient, (B,)."""
-    return sum((g * g).sum(dim=(1, 2)) for pair in gradients for g in pair).sqrt()
+    parts = [torch.linalg.vector_norm(g, dim=(1, 2)) for pair in gradients for g in pair]
+    return torch.linalg.vector_norm(torch.stack(parts), dim=0)
+
+
+def shrink(gradients, max_norm: float) -> torch.Tensor:
+    """What brings each task's gradient down to a Euclidean norm of at most ``max_norm``, (B, 1, 1)."""
+    return torch.clamp(max_norm / (norm(gradients) + 1e-12), max=1.0)[:, None, None]
 
 
 def clip(gradients, max_norm: float):
     """Scale each task's gradient down to a Euclidean norm of at most ``max_norm``."""
-    factor = torch.clamp(max_norm / (norm(gradients) + 1e-12), max=1.0)[:, None, None]
+    factor = shrink(gradients, max_norm)
     return [(gw * factor, gb * factor) for gw, gb in gradients]
 
 
@@ -169,8 +197,18 @@ def clip_product(gradients, max_norm: float, vectors):
     ]
 
 
-def descend(layers, gradients, rates):
-    """One step down: ``rates`` is one number, or pairs that broadcast against ``layers``."""
+def descend(layers, gradients, rates, factor=None):
+    """One step down.
+
+    Args:
+        rates: one number, or pairs that broadcast against ``layers``.
+        factor: on the gradients of each task, (B, 1, 1), with one rate; see :func:`shrink`.
+    """
+    if factor is not None:
+        return [
+            (torch.addcmul(w, gw, factor, value=-rates), torch.addcmul(b, gb, factor, value=-rates))
+            for (w, b), (gw, gb) in zip(layers, gradients, strict=True)
+        ]
     if isinstance(rates, float):
         return [
             (torch.sub(w, gw, alpha=rates), torch.sub(b, gb, alpha=rates))
@@ -188,5 +226,5 @@ def inner_sgd(
     """Full-batch SGD of every task; returns the adapted layers (MAML, eq. 1)."""
     for _ in range(steps):
         _, gradients = loss_and_gradient(layers, activation, inputs, targets, weights)
-        layers = descend(layers, clip(gradients, max_norm), inner_lr)
+        layers = descend(layers, gradients, inner_lr, shrink(gradients, max_norm))
     return layers

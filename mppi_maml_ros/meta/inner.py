@@ -50,6 +50,9 @@ def adapt(
         interrupt()
         if trace is None:
             _, raw = batched.loss_and_gradient(layers, activation, *support)
+            if isinstance(rates, float) and not math.isinf(max_norm):
+                layers = batched.descend(layers, raw, rates, batched.shrink(raw, max_norm))
+                continue
         else:
             _, raw, record = batched.differentiate(layers, activation, *support)
         gradients = raw if math.isinf(max_norm) else batched.clip(raw, max_norm)

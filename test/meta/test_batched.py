@@ -27,7 +27,7 @@ def network(seed=0, hidden=(6,)):
 
 
 @pytest.mark.parametrize("activation", ["tanh", "relu"])
-@pytest.mark.parametrize("hidden", [(6,), (6, 5)])
+@pytest.mark.parametrize("hidden", [(6,), (6, 5), (40,), (40, 36)])
 def test_batched_gradient_equals_autograd_in_every_task(activation, hidden):
     x, y, weights = problem()
     layers = batched.repeat(network(hidden=hidden), 3)
@@ -52,6 +52,18 @@ def test_clipping_bounds_each_tasks_gradient_on_its_own():
     norms = clipped[0][0].flatten(1).norm(dim=1)
     assert norms[0] == pytest.approx(1.0, rel=1e-4)
     assert norms[1] == pytest.approx(0.03, rel=1e-4)
+
+
+@pytest.mark.parametrize("max_norm", [0.05, 1e6])
+def test_a_step_down_by_shrunk_gradients_is_one_by_clipped_ones(max_norm):
+    x, y, weights = problem()
+    layers = batched.repeat(network(), 3)
+    _, gradients = batched.loss_and_gradient(layers, "tanh", x, y, weights)
+    expected = batched.descend(layers, batched.clip(gradients, max_norm), 0.1)
+    found = batched.descend(layers, gradients, 0.1, batched.shrink(gradients, max_norm))
+    for pair, other in zip(found, expected):
+        for one, two in zip(pair, other):
+            assert torch.allclose(one, two, atol=1e-7)
 
 
 def test_meta_training_lowers_the_loss_after_adaptation():

@@ -12,7 +12,7 @@ pytestmark = [pytest.mark.end_to_end, pytest.mark.slow, pytest.mark.timeout(300)
 
 @pytest.mark.fault(57)
 @pytest.mark.fault(48)
-def test_anything_thrown_at_all_four_nodes_ends_none_and_moves_no_limit(monkeypatch):
+def test_anything_thrown_at_all_four_nodes_ends_none_and_no_command_leaves_the_limits(monkeypatch):
     # Killed processes would leave shared memory behind, and containers have little of it.
     monkeypatch.setenv("FASTDDS_BUILTIN_TRANSPORTS", "UDPv4")
     report = run_fuzz(FuzzSettings(duration=8.0, seed=1), Console(file=io.StringIO()))
