@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-LIMITS = ("vx_max", "vx_min", "wz_max", "ax_max", "ax_min", "az_max")
+import attrs
+
+from ..core.types import VelocityLimits
+
+LIMITS = tuple(field.name for field in attrs.fields(VelocityLimits))
 BRAKED_WITHIN = 1.0  # [s] from a tighter limit to a command that keeps it
 MAX_DT = 0.1  # [s] of acceleration that one period allows at most: two periods at 20 Hz
 

@@ -15,6 +15,7 @@ from mppi_maml_ros.experiments.demo import FIGURES
 from mppi_maml_ros.experiments.processes import config_file, executable
 from mppi_maml_ros.ros.conversions import to_stamp
 from mppi_maml_ros.ros.weights import weights_message
+from mppi_maml_ros.safety.codes import Code
 
 START_TIMEOUT = 60.0  # [s]
 STOP_WITHIN = 0.6  # [s] from the last odometry to an exact zero
@@ -200,17 +201,18 @@ def test_every_node_may_be_killed_and_started_again(story):
 @pytest.mark.fault(50)
 def test_control_keeps_its_deadline_beside_an_adaptation_that_never_catches_up_and_a_training_run(story):
     system, listener, group = story.system, story.listener, story.group
-    controller = {"reference": "circle", "batch_size": 300, "overrun_limit": 100, **FIGURES["circle"]}
-    system.start("mppi_controller", **controller)
+    system.start("mppi_controller", reference="circle", batch_size=300, **FIGURES["circle"])
     system.start("dynamic_world", randomize_on_start=False)
     story.until(running, "the reference is tracked", START_TIMEOUT)
 
     def worked(count):
-        """Milliseconds from a control tick to its command, of ``count`` periods from now on."""
+        """95th percentile of the control step while it drives, and median period [ms], from now on."""
         story.now()
         listener.wait_for(lambda: len(story.statuses()) >= count, 30.0, "it goes on", group)
-        took = sorted(status.step_ms for status in story.statuses())
-        return took[int(0.95 * len(took))], sorted(s.period_ms for s in story.statuses())[len(took) // 2]
+        took = sorted(status.step_ms for status in story.statuses() if running(status))
+        assert len(took) >= 0.5 * count
+        periods = sorted(status.period_ms for status in story.statuses())
+        return took[int(0.95 * len(took))], periods[len(periods) // 2]
 
     alone, _ = worked(60)
     artifacts = system.folder / "artifacts"
@@ -229,11 +231,11 @@ def test_control_keeps_its_deadline_beside_an_adaptation_that_never_catches_up_a
     answer = listener.call(MetaTrain, "meta_trainer/meta_train", MetaTrain.Request(name="second"), 20.0)
     assert not answer.success and answer.code == MetaTrain.Response.BUSY
     beside, period = worked(100)
-    assert beside < alone + 25.0  # [ms] of 50
+    assert beside < alone + 15.0  # [ms] of 50
     assert 48.0 < period < 52.0
-    # The simulated robot shares the machine: its odometry may come late, but control does not.
-    assert not any(status.code == ControllerStatus.CONTROL_OVERRUN for status in story.statuses())
-    assert any(map(running, story.statuses()))
+    # The simulated robot shares the machine: its odometry may come late, and that alone may stop it.
+    stopped = {Code(status.code).name for status in story.statuses() if not running(status)}
+    assert all(name.startswith("ODOMETRY_") for name in stopped), stopped
     assert_no_jump(listener.heard("cmd_vel"))
 
 

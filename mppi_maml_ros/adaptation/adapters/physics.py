@@ -30,8 +30,8 @@ class PhysicsAdapter:
         return physics.fit(self._meta.physics, data.inputs, data.residuals, first=data.first)
 
     def adapt(self, data: Transitions) -> Adaptation:
+        posterior = self.fit(data)
         inputs, residuals = data.inputs, data.residuals
-        posterior = physics.fit(self._meta.physics, inputs, residuals, first=data.first)
         phi, deviation = features(inputs), np.sqrt(self._meta.noise)
         scaled = (phi @ posterior.mean.T - residuals) / deviation
         before = (phi @ self._typical.T - residuals) / deviation
