@@ -1,4 +1,4 @@
-"""Restore-then-adapt SGD on the residual network, by hand-written back-propagation in numpy.
+"""Restore-then-adapt SGD on the residual network, in compiled code.
 
 Inner loop of MAML (Finn et al., ICML 2017, eq. 1; GrBAL, Nagabandi et al., ICLR 2019): start
 from the meta-learned weights each time, take a fixed number of full-batch gradient steps.
@@ -6,10 +6,14 @@ from the meta-learned weights each time, take a fixed number of full-batch gradi
 
 from __future__ import annotations
 
+import math
+
 import attrs
 import numpy as np
+from numba import njit
 
 from ..core.errors import InvalidValueError
+from ..dynamics import backprop
 
 OPTIMISERS = ("sgd", "adam")
 
@@ -57,96 +61,71 @@ class NetworkGradient:
         layers: (W, b) pairs, input side first.
         activation: ``tanh`` or ``relu``.
         output_weight: weight of each output's squared error, shape (out,); None for ones.
+
+    Attributes:
+        parameters, gradient: flat, see :mod:`dynamics.backprop`.
     """
 
     def __init__(self, layers, activation: str, output_weight=None):
-        outputs = len(layers[-1][1])
-        self._output_weight = np.ones(outputs, dtype=np.float32)
+        self._widths = widths_of(layers)
+        self._output_weight = np.ones(self._widths[-1], dtype=np.float32)
         if output_weight is not None:
             self._output_weight[:] = output_weight
-        sizes = [w.size for w, _ in layers] + [b.size for _, b in layers]
-        self.parameters = np.empty(sum(sizes), dtype=np.float32)
+        self.parameters = backprop.flatten(layers)
         self.gradient = np.empty_like(self.parameters)
-        self._layers, self._grads = self._views(self.parameters, layers), self._views(self.gradient, layers)
         self._tanh = activation == "tanh"
         self._rows = -1
-        self.restore(layers)
-
-    @staticmethod
-    def _views(flat, layers):
-        views, offset = [], 0
-        for w, b in layers:
-            weight = flat[offset : offset + w.size].reshape(w.shape)
-            offset += w.size
-            views.append((weight, flat[offset : offset + b.size]))
-            offset += b.size
-        return views
 
     def restore(self, layers) -> None:
         """Copy ``layers`` into the parameters."""
-        for (w, b), (source_w, source_b) in zip(self._layers, layers, strict=True):
-            w[:], b[:] = source_w, source_b
+        self.parameters[:] = backprop.flatten(layers)
 
     @property
     def layers(self):
         """Copies of the present (W, b) pairs."""
-        return tuple((w.copy(), b.copy()) for w, b in self._layers)
+        return copies(self.parameters, self._widths)
 
     def _reserve(self, rows: int) -> None:
-        if rows == self._rows:
-            return
-        self._rows = rows
-        self._hidden = [np.empty((rows, w.shape[0]), dtype=np.float32) for w, _ in self._layers]
-        self._delta = [np.empty((rows, w.shape[0]), dtype=np.float32) for w, _ in self._layers]
-        self._weighted = np.empty_like(self._delta[-1])
+        if rows != self._rows:
+            self._rows, self._space = rows, backprop.Workspace(self._widths, rows)
+            self._weights = sample_weights(self._output_weight, rows)
 
     def forward(self, inputs: np.ndarray) -> np.ndarray:
-        """Outputs (M, out) for inputs (M, in) float32; the array is reused by the next call."""
+        """Outputs (M, out) for inputs (M, in) float32."""
         self._reserve(len(inputs))
-        source = inputs
-        for i, (w, b) in enumerate(self._layers):
-            hidden = self._hidden[i]
-            np.matmul(source, w.T, out=hidden)
-            hidden += b
-            if i < len(self._layers) - 1:
-                if self._tanh:
-                    np.tanh(hidden, out=hidden)
-                else:
-                    np.maximum(hidden, 0.0, out=hidden)
-            source = hidden
-        return source
+        out = np.empty((len(inputs), self._widths[-1]), dtype=np.float32)
+        backprop.outputs(self._space.plan, self._space.memory, self.parameters, self._tanh, inputs, out)
+        return out
 
     def loss(self, inputs: np.ndarray, targets: np.ndarray) -> float:
         """Mean over samples of the weighted, summed squared error."""
-        error = self.forward(inputs) - targets
-        return float(np.vdot(error, error * self._output_weight)) / len(inputs)
+        self._reserve(len(inputs))
+        return backprop.loss(
+            self._space.plan, self._space.memory, self.parameters, self._tanh, inputs, targets, self._weights
+        )
 
     def backward(self, inputs: np.ndarray, targets: np.ndarray) -> float:
         """Fill ``gradient``; returns the loss at the present parameters."""
-        output = self.forward(inputs)
-        delta = self._delta[-1]
-        np.subtract(output, targets, out=delta)
-        weighted = self._weighted
-        np.multiply(delta, self._output_weight, out=weighted)
-        loss = float(np.vdot(delta, weighted)) / len(inputs)
-        np.multiply(weighted, np.float32(2.0 / len(inputs)), out=delta)
-        for i in range(len(self._layers) - 1, -1, -1):
-            source = inputs if i == 0 else self._hidden[i - 1]
-            grad_w, grad_b = self._grads[i]
-            np.matmul(delta.T, source, out=grad_w)
-            np.sum(delta, axis=0, out=grad_b)
-            if i > 0:
-                before = self._delta[i - 1]
-                np.matmul(delta, self._layers[i][0], out=before)
-                if self._tanh:
-                    # The activations are not needed again in this pass: square them in place.
-                    np.multiply(source, source, out=source)
-                    np.subtract(np.float32(1.0), source, out=source)
-                    before *= source
-                else:
-                    before *= source > 0.0
-                delta = before
-        return loss
+        self._reserve(len(inputs))
+        return backprop.loss_and_gradient(
+            self._space.plan, self._space.memory, self.parameters, self._tanh, inputs, targets,
+            self._weights, self.gradient,
+        )  # fmt: skip
+
+
+def widths_of(layers) -> list[int]:
+    """Widths of a network, from its inputs to its outputs."""
+    return [layers[0][0].shape[1], *(len(b) for _, b in layers)]
+
+
+def copies(parameters: np.ndarray, widths):
+    """(W, b) pairs of flat parameters, each an array of its own."""
+    return tuple((w.copy(), b.copy()) for w, b in backprop.views(parameters, widths))
+
+
+def sample_weights(output_weight: np.ndarray, rows: int) -> np.ndarray:
+    """What makes a sum over samples and outputs their weighted mean, shape (rows, out)."""
+    return np.tile(np.asarray(output_weight / max(rows, 1), dtype=np.float32), (rows, 1))
 
 
 @attrs.frozen(eq=False)
@@ -181,46 +160,75 @@ def restore_then_adapt(
     Returns:
         The layers with the lowest validation loss, or the last ones without validation.
     """
-    net = NetworkGradient(layers, activation, output_weight)
-    inputs = np.ascontiguousarray(inputs, dtype=np.float32)
-    targets = np.ascontiguousarray(targets, dtype=np.float32)
+    widths, tanh = widths_of(layers), activation == "tanh"
+    parameters = backprop.flatten(layers)
     watch = validation is not None and config.patience > 0 and len(validation[0]) > 0
-    if watch:
-        check = NetworkGradient(layers, activation, output_weight)
-        check.parameters = net.parameters
-        check._layers = net._layers  # one set of parameters, two sets of scratch
-        held = [np.ascontiguousarray(a, dtype=np.float32) for a in validation]
-        best_loss, best, waited = check.loss(*held), net.parameters.copy(), 0
-    first = second = None
-    if config.optimiser == "adam":
-        first, second = np.zeros_like(net.parameters), np.zeros_like(net.parameters)
-    before, taken = None, 0
-    for step in range(1, config.inner_steps + 1):
-        loss = net.backward(inputs, targets)
-        before = loss if before is None else before
+    sets, spaces = [], []
+    for x, y in ((inputs, targets), validation if watch else (inputs[:1], targets[:1])):
+        weights = np.ones(widths[-1]) if output_weight is None else np.asarray(output_weight)
+        sets += [
+            np.ascontiguousarray(x, dtype=np.float32),
+            np.ascontiguousarray(y, dtype=np.float32),
+            sample_weights(weights, len(x)),
+        ]
+        spaces.append(backprop.Workspace(widths, len(x)))
+    scratch = np.zeros((4, len(parameters)), dtype=np.float32)
+    before, after, taken = _descend(
+        spaces[0].plan, spaces[0].memory, spaces[1].plan, spaces[1].memory, parameters, tanh, *sets,
+        config.inner_lr, config.inner_steps, config.max_gradient_norm, config.optimiser == "adam",
+        config.patience if watch else 0, scratch,
+    )  # fmt: skip
+    return SGDResult(copies(parameters, widths), before, after, taken)
+
+
+@njit(cache=True, **backprop.COMPILED)
+def _descend(
+    plan, memory, held_plan, held_memory, parameters, tanh, inputs, targets, weights,
+    held_inputs, held_targets, held_weights, rate, steps, max_norm, adam, patience, scratch,
+):  # fmt: skip
+    """Step down in place; returns the loss before, the loss after and the steps taken."""
+    gradient, best, first, second = scratch
+    rows, filled = backprop.place_inputs(plan, memory, inputs, weights)
+    held_rows, held_filled = backprop.place_inputs(held_plan, held_memory, held_inputs, held_weights)
+    before, taken, waited, lowest = np.nan, 0, 0, np.inf
+    if patience > 0:
+        best[:] = parameters
+        lowest = backprop.loss_at(
+            held_plan, held_memory, parameters, tanh, held_targets, held_weights, held_rows, held_filled
+        )
+    for step in range(1, steps + 1):
+        loss = backprop.gradient_at(
+            plan, memory, parameters, tanh, targets, weights, rows, filled, gradient
+        )
+        if step == 1:
+            before = loss
         if not np.isfinite(loss):
             break
-        norm = float(np.sqrt(np.vdot(net.gradient, net.gradient)))
-        if norm > config.max_gradient_norm:
-            net.gradient *= np.float32(config.max_gradient_norm / norm)
-        if first is None:
-            net.gradient *= np.float32(config.inner_lr)
-            net.parameters -= net.gradient
+        factor = np.float32(backprop.shrink(gradient, max_norm))
+        if adam:
+            scale = np.float32(rate * math.sqrt(1.0 - 0.999**step) / (1.0 - 0.9**step))
+            for p in range(len(parameters)):
+                slope = factor * gradient[p]
+                first[p] += np.float32(0.1) * (slope - first[p])
+                second[p] += np.float32(0.001) * (slope * slope - second[p])
+                parameters[p] -= scale * first[p] / (np.sqrt(second[p]) + np.float32(1e-8))
         else:
-            first += 0.1 * (net.gradient - first)
-            second += 0.001 * (net.gradient * net.gradient - second)
-            scale = config.inner_lr * np.sqrt(1.0 - 0.999**step) / (1.0 - 0.9**step)
-            net.parameters -= (scale * first / (np.sqrt(second) + 1e-8)).astype(np.float32)
+            factor *= np.float32(rate)
+            for p in range(len(parameters)):
+                parameters[p] -= factor * gradient[p]
         taken = step
-        if watch:
-            held_loss = check.loss(*held)
-            if held_loss < best_loss:
-                best_loss, waited = held_loss, 0
-                np.copyto(best, net.parameters)
+        if patience > 0:
+            held = backprop.loss_at(
+                held_plan, held_memory, parameters, tanh, held_targets, held_weights, held_rows, held_filled
+            )
+            if held < lowest:
+                lowest, waited = held, 0
+                best[:] = parameters
             else:
                 waited += 1
-                if waited >= config.patience:
+                if waited >= patience:
                     break
-    if watch:
-        np.copyto(net.parameters, best)
-    return SGDResult(net.layers, before, net.loss(inputs, targets), taken)
+    if patience > 0:
+        parameters[:] = best
+    after = backprop.loss_at(plan, memory, parameters, tanh, targets, weights, rows, filled)
+    return before, after, taken

@@ -318,3 +318,137 @@ def dense_tile(typingctx, weights, at, inner, source, target, column, stride, ro
 
     arguments = (weights, at, inner, source, target, column, stride, row, rows, activation)
     return types.void(*arguments), codegen
+
+
+# What product_tile starts from and does with its sums: a layer (from the biases, then the activation),
+# a plain product, or back-propagation through the activation that gave the values beside.
+LAYER, LAYER_TANH, LAYER_RELU, PRODUCT, THROUGH_TANH, THROUGH_RELU = range(6)
+
+
+def _through_tanh(builder, x, value):
+    slope = builder.fsub(_constant(1.0), builder.fmul(value, value, flags=FLAGS), flags=FLAGS)
+    return builder.fmul(x, slope, flags=FLAGS)
+
+
+def _through_relu(builder, x, value):
+    zero = _constant(0.0)
+    return builder.select(builder.fcmp_ordered(">", value, zero), x, zero)
+
+
+@intrinsic
+def product_tile(
+    typingctx, left, left_at, left_row, left_step, right, right_at, right_row, inner,
+    target, target_at, target_row, aside, aside_at, rows, vectors, kind,
+):  # fmt: skip
+    """One tile of a matrix product: some rows, some vectors of columns.
+
+    target[r, c] = sum over i of left[r, i] right[i, c], r < rows, c < vectors * LANES; arrays are flat,
+    C-contiguous float32, and the accumulators never leave the registers.
+
+    Args:
+        left, left_at, left_row, left_step: where left[0, 0] lies, and from one row and one i to the next.
+        right, right_at, right_row: where right[0, 0] lies, and from one i to the next.
+        inner: length of the inner product, at least 1.
+        target, target_at, target_row: where the tile lies, and from one row to the next.
+        aside, aside_at: for LAYER kinds the biases of the columns; for THROUGH kinds the values that the
+            activation gave, laid out as the target. Not read for PRODUCT.
+        rows, vectors, kind: compile-time integers.
+    """
+    literals = (rows, vectors, kind)
+    if not all(isinstance(value, types.IntegerLiteral) for value in literals):
+        return None
+    count, wide, ending = (value.literal_value for value in literals)
+    activate = {LAYER_TANH: _tanh, LAYER_RELU: _relu}.get(ending, lambda _, x: x)
+    through = {THROUGH_TANH: _through_tanh, THROUGH_RELU: _through_relu}.get(ending)
+
+    def codegen(context, builder, sig, args):
+        def integer(i):
+            return context.cast(builder, args[i], sig.args[i], types.intp)
+
+        def pointer(array, at):
+            return _address(context, builder, sig.args[array], args[array], integer(at))
+
+        def number(n):
+            return ir.Constant(ir.IntType(64), n)
+
+        def moved(base, stride, n):
+            return builder.gep(base, [builder.mul(stride, number(n))]) if n else base
+
+        def column(base, h):
+            return builder.gep(base, [number(h * LANES)]) if h else base
+
+        left_first, right_first, out, beside = pointer(0, 1), pointer(4, 5), pointer(8, 9), pointer(11, 12)
+        left_row, left_step, right_row, inner_value, out_row = (integer(i) for i in (2, 3, 6, 7, 10))
+        lines = [moved(left_first, left_row, r) for r in range(count)]
+        zero = _constant(0.0)
+        biased = ending in (LAYER, LAYER_TANH, LAYER_RELU)
+        start = [_load(builder, column(beside, h)) if biased else zero for h in range(wide)]
+        before = builder.block
+        body = builder.append_basic_block("product.body")
+        after = builder.append_basic_block("product.after")
+        builder.branch(body)
+
+        builder.position_at_end(body)
+        i = builder.phi(ir.IntType(64))
+        i.add_incoming(number(0), before)
+        sums = [[builder.phi(_TYPE) for _ in range(wide)] for _ in range(count)]
+        line = builder.gep(right_first, [builder.mul(i, right_row)])
+        columns = [_load(builder, column(line, h)) for h in range(wide)]
+        along = builder.mul(i, left_step)
+        results = []
+        for r in range(count):
+            value = _splat(builder, builder.load(builder.gep(lines[r], [along])))
+            results.append([_called(builder, "fma", value, columns[h], sums[r][h]) for h in range(wide)])
+        following = builder.add(i, number(1))
+        i.add_incoming(following, body)
+        for r in range(count):
+            for h in range(wide):
+                sums[r][h].add_incoming(start[h], before)
+                sums[r][h].add_incoming(results[r][h], body)
+        builder.cbranch(builder.icmp_signed("<", following, inner_value), body, after)
+
+        builder.position_at_end(after)
+        for r in range(count):
+            for h in range(wide):
+                result = activate(builder, results[r][h])
+                if through is not None:
+                    value = _load(builder, column(moved(beside, out_row, r), h))
+                    result = through(builder, result, value)
+                _store(builder, result, column(moved(out, out_row, r), h))
+        return context.get_dummy_value()
+
+    arguments = (
+        left, left_at, left_row, left_step, right, right_at, right_row, inner,
+        target, target_at, target_row, aside, aside_at, rows, vectors, kind,
+    )  # fmt: skip
+    return types.void(*arguments), codegen
+
+
+@intrinsic
+def transpose_tile(typingctx, source, source_at, source_row, target, target_at, target_row):
+    """target[c, r] = source[r, c] for r, c < LANES; flat, C-contiguous float32, rows so far apart."""
+
+    def codegen(context, builder, sig, args):
+        def lines(array):
+            places = (array + 1, array + 2)
+            at, stride = (context.cast(builder, args[i], sig.args[i], types.intp) for i in places)
+            base = _address(context, builder, sig.args[array], args[array], at)
+            steps = (builder.mul(stride, ir.Constant(ir.IntType(64), r)) for r in range(LANES))
+            return [builder.gep(base, [step]) for step in steps]
+
+        values = [_load(builder, pointer) for pointer in lines(0)]
+        step = 1
+        while step < LANES:  # blocks of this size change places across the diagonal
+            upper = [k if not k & step else LANES + (k ^ step) for k in range(LANES)]
+            lower = [k | step if not k & step else LANES + k for k in range(LANES)]
+            masks = [ir.Constant(ir.VectorType(ir.IntType(32), LANES), mask) for mask in (upper, lower)]
+            for r in range(LANES):
+                if not r & step:
+                    a, b = values[r], values[r | step]
+                    values[r], values[r | step] = (builder.shuffle_vector(a, b, mask) for mask in masks)
+            step *= 2
+        for pointer, value in zip(lines(3), values, strict=True):
+            _store(builder, value, pointer)
+        return context.get_dummy_value()
+
+    return types.void(source, source_at, source_row, target, target_at, target_row), codegen

@@ -13,6 +13,8 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
+from . import compiled
+
 NARROW = 32  # inputs
 
 
@@ -128,6 +130,8 @@ def loss_and_gradient(layers, activation: str, inputs, targets, weights):
     Returns:
         losses (B,), and gradients shaped like ``layers``.
     """
+    if compiled.serves(layers):
+        return compiled.loss_and_gradient(layers, activation, inputs, targets, weights)
     losses, gradients, _ = differentiate(layers, activation, inputs, targets, weights)
     return losses, gradients
 
@@ -218,13 +222,3 @@ def descend(layers, gradients, rates, factor=None):
         (w - rw * gw, b - rb * gb)
         for (w, b), (gw, gb), (rw, rb) in zip(layers, gradients, rates, strict=True)
     ]
-
-
-def inner_sgd(
-    layers, activation: str, inputs, targets, weights, inner_lr: float, steps: int, max_norm: float
-):
-    """Full-batch SGD of every task; returns the adapted layers (MAML, eq. 1)."""
-    for _ in range(steps):
-        _, gradients = loss_and_gradient(layers, activation, inputs, targets, weights)
-        layers = descend(layers, gradients, inner_lr, shrink(gradients, max_norm))
-    return layers

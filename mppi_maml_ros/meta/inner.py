@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import torch
 
-from . import batched
+from . import batched, compiled
 
 Rates = float | list
 
@@ -46,6 +46,8 @@ def adapt(
     Returns:
         Adapted layers.
     """
+    if trace is None and isinstance(rates, float) and compiled.serves(layers):
+        return compiled.adapt(layers, activation, support, rates, steps, max_norm, interrupt)
     for _ in range(steps):
         interrupt()
         if trace is None:

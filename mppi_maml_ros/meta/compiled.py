@@ -1,0 +1,74 @@
+"""First derivatives and the inner loop on a processor: one task after the other, in compiled code.
+
+All of a task fits into the processor's cache, which a batched product over tasks leaves again and again.
+The same numbers as :mod:`.batched` but for rounding; single precision and no graph.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+import torch
+
+from ..dynamics import backprop
+
+
+def serves(layers) -> bool:
+    """Whether these (W, b) pairs of torch tensors can be worked on here."""
+    return all(
+        p.device.type == "cpu" and p.dtype == torch.float32 and not p.requires_grad
+        for pair in layers
+        for p in pair
+    )
+
+
+def _widths(layers) -> list[int]:
+    return [layers[0][0].shape[2], *(w.shape[1] for w, _ in layers)]
+
+
+def _packed(layers) -> np.ndarray:
+    return torch.cat([part.flatten(1) for pair in layers for part in pair], dim=1).numpy()
+
+
+def _unpacked(flat: np.ndarray, widths):
+    return [(w, b[:, None]) for w, b in backprop.views(torch.from_numpy(flat), widths)]
+
+
+def _samples(inputs, targets, weights):
+    arrays = (inputs, targets, weights.expand_as(targets))
+    return [np.ascontiguousarray(a.numpy(), dtype=np.float32) for a in arrays]
+
+
+def loss_and_gradient(layers, activation: str, inputs, targets, weights):
+    """As :func:`batched.loss_and_gradient`."""
+    widths, flat = _widths(layers), _packed(layers)
+    space = backprop.Workspace(widths, inputs.shape[1])
+    losses, gradients = np.empty(len(flat), dtype=np.float32), np.empty_like(flat)
+    samples = _samples(inputs, targets, weights)
+    backprop.losses_and_gradients(
+        space.plan, space.memory, flat, activation == "tanh", *samples, losses, gradients
+    )
+    return torch.from_numpy(losses), _unpacked(gradients, widths)
+
+
+def adapt(
+    layers,
+    activation: str,
+    support,
+    rate: float,
+    steps: int,
+    max_norm: float = math.inf,
+    interrupt: Callable[[], None] = lambda: None,
+):
+    """As :func:`inner.adapt` with one rate and without a trace."""
+    widths, flat = _widths(layers), _packed(layers)
+    space = backprop.Workspace(widths, support[0].shape[1])
+    samples, gradient = _samples(*support), np.empty(flat.shape[1], dtype=np.float32)
+    for _ in range(steps):
+        interrupt()
+        backprop.step_down(
+            space.plan, space.memory, flat, activation == "tanh", *samples, rate, max_norm, gradient
+        )
+    return _unpacked(flat, widths)
