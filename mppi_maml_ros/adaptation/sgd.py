@@ -187,7 +187,7 @@ def _descend(
     held_inputs, held_targets, held_weights, rate, steps, max_norm, adam, patience, scratch,
 ):  # fmt: skip
     """Step down in place; returns the loss before, the loss after and the steps taken."""
-    gradient, best, first, second = scratch
+    gradient, best, first, second = scratch[0], scratch[1], scratch[2], scratch[3]
     rows, filled = backprop.place_inputs(plan, memory, inputs, weights)
     held_rows, held_filled = backprop.place_inputs(held_plan, held_memory, held_inputs, held_weights)
     before, taken, waited, lowest = np.nan, 0, 0, np.inf

@@ -312,7 +312,15 @@ def loss_and_gradient(plan, memory, parameters, tanh, inputs, targets, weights, 
 
 
 @njit(cache=True, **COMPILED)
-def losses_and_gradients(plan, memory, parameters, tanh, inputs, targets, weights, losses, gradients):
+def losses(plan, memory, parameters, tanh, inputs, targets, weights, out):
+    """As :func:`losses_and_gradients`, the losses alone into ``out`` (B,)."""
+    for b in range(len(parameters)):
+        rows, filled = place_inputs(plan, memory, inputs[b], weights[b])
+        out[b] = loss_at(plan, memory, parameters[b], tanh, targets[b], weights[b], rows, filled)
+
+
+@njit(cache=True, **COMPILED)
+def losses_and_gradients(plan, memory, parameters, tanh, inputs, targets, weights, out, gradients):
     """Loss and gradient of each of B networks on its own samples.
 
     Args:
@@ -320,11 +328,11 @@ def losses_and_gradients(plan, memory, parameters, tanh, inputs, targets, weight
         parameters: (B, P).
         tanh: or ReLU.
         inputs: (B, S, in); targets, weights: (B, S, out).
-        losses: (B,), gradients: (B, P); filled.
+        out: losses, (B,), gradients: (B, P); filled.
     """
     for b in range(len(parameters)):
         rows, filled = place_inputs(plan, memory, inputs[b], weights[b])
-        losses[b] = gradient_at(
+        out[b] = gradient_at(
             plan, memory, parameters[b], tanh, targets[b], weights[b], rows, filled, gradients[b]
         )
 

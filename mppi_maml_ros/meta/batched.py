@@ -69,6 +69,8 @@ def forward(layers, activation: str, inputs):
 
 def loss(layers, activation: str, samples) -> torch.Tensor:
     """Weighted mean squared error of each task, (B,)."""
+    if compiled.serves(layers):
+        return compiled.loss(layers, activation, *samples)
     error = forward(layers, activation, samples[0]) - samples[1]
     return (error * error * samples[2]).sum(dim=(1, 2))
 

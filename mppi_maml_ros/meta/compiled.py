@@ -41,6 +41,15 @@ def _samples(inputs, targets, weights):
     return [np.ascontiguousarray(a.numpy(), dtype=np.float32) for a in arrays]
 
 
+def loss(layers, activation: str, inputs, targets, weights) -> torch.Tensor:
+    """As :func:`batched.loss`."""
+    flat = _packed(layers)
+    space, losses = backprop.Workspace(_widths(layers), inputs.shape[1]), np.empty(len(flat), np.float32)
+    samples = _samples(inputs, targets, weights)
+    backprop.losses(space.plan, space.memory, flat, activation == "tanh", *samples, losses)
+    return torch.from_numpy(losses)
+
+
 def loss_and_gradient(layers, activation: str, inputs, targets, weights):
     """As :func:`batched.loss_and_gradient`."""
     widths, flat = _widths(layers), _packed(layers)
