@@ -68,23 +68,24 @@ MODELS = {
 }
 
 
-def ours(weights: ResidualWeights | None, samples: int, steps: int):
+def ours(weights: ResidualWeights | None, samples: int, steps: int, rollout=None):
     """One step of this package's controller, as a function without arguments."""
-    controller = MPPIController(MPPIConfig(batch_size=samples, time_steps=steps), LIMITS, seed=0)
+    config = MPPIConfig(batch_size=samples, time_steps=steps)
+    controller = MPPIController(config, LIMITS, seed=0, rollout=rollout)
     controller.warm_up(weights)
     reference = np.column_stack([0.5 * DT * np.arange(steps + 1), np.zeros((steps + 1, 2))])
     state, history = np.zeros(5), np.zeros((8, 2))
     return lambda: controller.compute_control(state, reference, history, history[0], weights)
 
 
-def theirs(weights: ResidualWeights | None, samples: int, steps: int):
-    """One step of pytorch_mppi with the same model and cost."""
+def theirs(weights: ResidualWeights | None, samples: int, steps: int, device: str = "cpu"):
+    """One step of pytorch_mppi with the same model and cost; waits for the device."""
     from pytorch_mppi import MPPI
 
     reference = torch.stack(
         [0.5 * DT * torch.arange(1, steps + 1), torch.zeros(steps), torch.zeros(steps)], dim=1
-    )
-    q = torch.tensor([10.0, 10.0, 1.0])
+    ).to(device)
+    q = torch.tensor([10.0, 10.0, 1.0], device=device)
 
     def cost(state, action, t):
         return ((state[..., :3] - reference[t]) ** 2 * q).sum(-1) + 0.1 * (action**2).sum(-1)
@@ -105,7 +106,7 @@ def theirs(weights: ResidualWeights | None, samples: int, steps: int):
             )
     else:
         size = 5
-        layers = [(torch.tensor(w), torch.tensor(b)) for w, b in weights.layers]
+        layers = [[torch.tensor(part, device=device) for part in pair] for pair in weights.layers]
         inputs = weights.layers[0][0].shape[1]
         activate = torch.tanh if weights.activation == "tanh" else torch.relu
 
@@ -128,16 +129,17 @@ def theirs(weights: ResidualWeights | None, samples: int, steps: int):
         dynamics,
         cost,
         nx=size,
-        noise_sigma=torch.diag(torch.tensor([0.25, 0.25])),
+        noise_sigma=torch.diag(torch.tensor([0.25, 0.25])).to(device),
         num_samples=samples,
         horizon=steps,
         lambda_=1.0,
-        u_min=torch.tensor(LIMITS.low, dtype=torch.float32),
-        u_max=torch.tensor(LIMITS.high, dtype=torch.float32),
+        u_min=torch.tensor(LIMITS.low, dtype=torch.float32, device=device),
+        u_max=torch.tensor(LIMITS.high, dtype=torch.float32, device=device),
         step_dependent_dynamics=True,
+        device=device,
     )
-    state = torch.zeros(size)
-    return lambda: controller.command(state)
+    state = torch.zeros(size, device=device)
+    return lambda: controller.command(state).cpu()
 
 
 def accuracy() -> dict[str, float]:

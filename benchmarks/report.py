@@ -157,7 +157,41 @@ process. Late: longer than 1.2 periods. Memory: resident, of the controller, fir
 {table(head, rows)}"""
 
 
-SECTIONS = {"mppi": mppi, "width": width, "adaptation": adaptation, "sampling": sampling, "latency": latency}
+def cuda(results: dict) -> str:
+    """Control steps and meta-training on a CUDA device."""
+    steps = [
+        [
+            row["model"],
+            f"{row['samples']} x {row['steps']}",
+            *(f"{row['ms'][name]['p50_ms']:.2f} ({row['ms'][name]['p99_ms']:.2f})" for name in row["ms"]),
+            f"{row['largest_difference']:.0e}",
+        ]
+        for row in results["control_step"]
+    ]
+    training = [
+        [row["trainer"], str(row["tasks"]), *(f"{row['ms'][d]:.1f}" for d in ("cpu", "cuda"))]
+        + [f"**{row['ms']['cpu'] / row['ms']['cuda']:.1f}**"]
+        for row in results["meta_training"]
+    ]
+    m = results["machine"]
+    return f"""## On CUDA
+
+`device: cuda` of the controller rolls networks out in one captured graph; `mppi-maml meta-train` takes
+`--device cuda`. It pays for wide networks and many samples, not for the default residual. Whole steps, wall
+time, median (p99) [ms], beside pytorch_mppi on the same device, and how far the chosen sequences of the two
+backends differ [m/s, rad/s]: `python benchmarks/cuda.py`, {results["device"]}, {m["cores"]} cores of
+{m["cpu"]}, torch {m["torch"]}; one thread.
+
+{table(["model", "K x N", "compiled", "cuda", "pytorch_mppi, cuda", "difference"], steps)}
+An iteration of meta-training at the guide's size [ms], simulation of its robots included:
+
+{table(["trainer", "tasks", "cpu", "cuda", "ratio"], training)}"""
+
+
+SECTIONS = {
+    "mppi": mppi, "width": width, "cuda": cuda,
+    "adaptation": adaptation, "sampling": sampling, "latency": latency,
+}  # fmt: skip
 
 
 @click.command()

@@ -197,9 +197,7 @@ def _descend(
             held_plan, held_memory, parameters, tanh, held_targets, held_weights, held_rows, held_filled
         )
     for step in range(1, steps + 1):
-        loss = backprop.gradient_at(
-            plan, memory, parameters, tanh, targets, weights, rows, filled, gradient
-        )
+        loss = backprop.gradient_at(plan, memory, parameters, tanh, targets, weights, rows, filled, gradient)
         if step == 1:
             before = loss
         if not np.isfinite(loss):

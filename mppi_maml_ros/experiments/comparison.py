@@ -171,9 +171,7 @@ def begin(job: Job, settings: Settings, meta: MetaModel, library: Library):
     return world, entrant, steps
 
 
-def _served(
-    result: Run, entrant: Contender
-) -> list[tuple[int, ResidualWeights | RolloutModel]] | None:
+def _served(result: Run, entrant: Contender) -> list[tuple[int, ResidualWeights | RolloutModel]] | None:
     """Which model served from which step on; None for oracles, whose equations change as they drive."""
     initial = entrant.model
     if isinstance(initial, Oracle):

@@ -11,6 +11,7 @@ import numpy as np
 from ..core import se2
 from ..core.errors import InvalidValueError, NoValidControlError
 from ..core.types import VelocityLimits
+from ..dynamics.backends import CompiledRollout, Rollout
 from ..dynamics.features import MAX_DELAY_TAPS, input_size
 from ..dynamics.residual import ResidualWeights, deviation, open_loop, step
 from ..dynamics.rollout import Tracking, Trajectories, rollout
@@ -63,6 +64,7 @@ class MPPIController:
         seed: of the sampler.
         noise_source: what the samples are drawn from; None for :class:`.sampling.Sampler`.
         critics: judge the rollouts besides their distance to the reference and their effort.
+        rollout: computes the rollouts of residuals, see :mod:`..dynamics.backends`; None for compiled code.
     """
 
     def __init__(
@@ -72,11 +74,13 @@ class MPPIController:
         seed: int,
         noise_source: NoiseSource | None = None,
         critics: tuple[Critic, ...] = (),
+        rollout: Rollout | None = None,
     ):
         self.config = config
         self.limits = limits
         self.critics = critics
         self._sampler = noise_source or Sampler(config, seed)
+        self._rollout = rollout or CompiledRollout()
         self._samples = batch_width(config.batch_size)
         steps, samples = config.time_steps, self._samples
         self._commands = np.zeros((steps, 2, samples), dtype=np.float32)
@@ -172,7 +176,7 @@ class MPPIController:
             )  # fmt: skip
             if residual:
                 t = self._kept() if self.critics else None
-                rollout(
+                self._rollout(
                     weights, state[3:5], past, self._commands, c.model_dt, t, self._tracking, self._costs,
                     self._push,
                 )  # fmt: skip
@@ -332,6 +336,8 @@ class MPPIController:
         wall = Costmap(np.eye(8, dtype=np.int8) * 100, 0.5, (0.0, -1.0))
         scene = Scene(goal=np.ones(3), remaining=0.2, costmap=wall)
         past = np.zeros((MAX_DELAY_TAPS, 2))
+        if weights is None or isinstance(weights, ResidualWeights):
+            self._rollout.prepare(weights, self.config.time_steps, self._samples)
         for model in (None, weights):
             self.compute_control(np.zeros(5), reference, past, np.zeros(2), model, None, scene)
             if self.critics:

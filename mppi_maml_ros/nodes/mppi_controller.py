@@ -22,6 +22,7 @@ from visualization_msgs.msg import MarkerArray
 from ..control.loop import MODELS, REFERENCES, ControlConfig, ControlLoop, ControlOutput
 from ..core.errors import InvalidPathError, InvalidValueError
 from ..core.types import VelocityLimits
+from ..dynamics.backends import rollout_on
 from ..dynamics.features import MAX_DELAY_TAPS, feature_size, input_size
 from ..dynamics.residual import OUTPUTS, ResidualWeights
 from ..mppi import MPPIConfig, MPPIController
@@ -34,7 +35,7 @@ from ..ros.base import AUTOSTART, BaseNode
 from ..ros.diagnostics import ERROR, OK, WARN, Report
 from ..ros.executor import leave, run
 from ..ros.frames import FrameLatch
-from ..ros.parameters import Declared, Parameters
+from ..ros.parameters import Declared, ParameterError, Parameters
 from ..ros.publishers import Allowance, LivePublishers
 from ..ros.transforms import Transforms
 from ..ros.weights import SwapError, check_corrections, read_weights
@@ -228,6 +229,7 @@ INTERFACE_TABLE = (
         dynamic=True,
     ),
     Declared("seed", 0, "Seed of the sampler", "", 0, 2**63 - 1),
+    Declared("device", "cpu", "Where networks are rolled out: cpu, cuda or cuda:N, which needs torch"),
     Declared(
         "thread_priority",
         50,
@@ -355,6 +357,10 @@ class MppiControllerNode(BaseNode):
         self._installed_at: float | None = None
         self._expired = False
         self._refused = Counter()
+        try:
+            self._rollout = rollout_on(self._values["device"])
+        except InvalidValueError as error:
+            raise ParameterError(f"invalid parameter {error}") from error
         self._mppi = _Newest(self._make_mppi())
         # Before anything is advertised: from the first period on each step is as fast as the rest.
         self._mppi.warm_up(_typical_weights(control.delay_taps, control.model_dt))
@@ -403,7 +409,9 @@ class MppiControllerNode(BaseNode):
 
     def _make_mppi(self) -> MPPIController:
         s = self._settings
-        return MPPIController(s.mppi, s.control.limits, self._values["seed"], critics=s.critics)
+        return MPPIController(
+            s.mppi, s.control.limits, self._values["seed"], critics=s.critics, rollout=self._rollout
+        )
 
     def _make_loop(self) -> ControlLoop:
         frames = {"odom_frame": self._frames.odom_frame, "base_frame": self._frames.base_frame}

@@ -268,3 +268,19 @@ def test_losses_start_at_theta_and_change_nothing(name):
     losses = trainer.losses(problem(1), problem(2), 5)
     assert losses.shape == (6, TASKS) and torch.isfinite(losses).all()
     assert torch.equal(before, trainer.parameters.flat)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+@pytest.mark.parametrize("name", TRAINERS)
+def test_cuda_gives_the_meta_gradient_of_the_processor(name):
+    config = TrainingConfig(hidden=(16, 8), inner_steps=5, inner_lr=0.1, meta_lr=1e-3, seed=4)
+    support, query = problem(5), problem(6)
+    found = []
+    for device in ("cpu", "cuda"):
+        trainer = TRAINERS[name](config, INPUTS, OUTPUTS, silent=False, device=device)
+        sets = (trainer._samples(support), trainer._samples(query))
+        gradient = trainer.meta_gradient(*sets)[0].double().cpu()
+        trainer.step(*sets)
+        found.append((gradient, trainer.parameters.flat.double().cpu(), trainer.losses(*sets).double().cpu()))
+    for there, here in zip(found[1], found[0], strict=True):
+        assert torch.allclose(there, here, rtol=1e-3, atol=3e-5)

@@ -151,6 +151,7 @@ BAD = [
     ("dynamic_world", "ranges.mass", [2.0, 1.0], "low <= high"),
     ("dynamic_world", "ranges.mass", [1.0], "2 elements"),
     ("dynamic_world", "odom_rate", math.nan, "finite"),
+    ("mppi_controller", "device", "cuda:99", "cpu, cuda or cuda:N and be there"),
     ("meta_trainer", "iterations", 0, r"\[1, 1e\+06\]"),
     ("meta_trainer", "activation", "sine", "tanh, relu"),
 ]

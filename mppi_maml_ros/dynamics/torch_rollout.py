@@ -1,0 +1,257 @@
+"""The rollout of :mod:`.rollout` in torch, for CUDA: one captured graph for each shape of network.
+
+What commands contribute is known before the robot moves, so one batched product does it for all steps;
+only the twist goes round from step to step, and the poses are cumulative sums of what is left.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+import attrs
+import numpy as np
+import torch
+
+from ..core.errors import InvalidValueError
+from .features import SOFT_SIGN_OMEGA, SOFT_SIGN_V, input_size
+from .residual import ResidualWeights
+from .rollout import Tracking, Trajectories, rollout
+
+_TWO_PI = 2.0 * np.pi
+_capturing = threading.Lock()  # CUDA takes one graph at a time
+
+
+@attrs.frozen
+class _Shape:
+    """What a program is made for."""
+
+    steps: int
+    samples: int
+    taps: int
+    hidden: tuple[int, ...]
+    activation: str
+
+
+class TorchRollout:
+    """As :func:`.rollout.rollout`, within single precision; other devices than CUDA take no graph.
+
+    The kinematic prior stays with the compiled code, and so does a network of a new shape until its
+    program is made by a thread of its own.
+
+    Args:
+        device: ``cpu``, ``cuda`` or ``cuda:N``.
+
+    Raises:
+        InvalidValueError: there is no such device.
+    """
+
+    def __init__(self, device: str):
+        try:
+            self.device = torch.device(device)
+            torch.zeros(1, device=self.device)
+        except (RuntimeError, AssertionError) as error:
+            reason = str(error).splitlines()[0]
+            raise InvalidValueError(
+                f"device must be cpu, cuda or cuda:N and be there, got {device!r}: {reason}"
+            ) from error
+        self._programs: dict[_Shape, _Program] = {}
+        self._making: tuple[_Shape, threading.Thread] | None = None
+        self._failure: Exception | None = None
+
+    def __call__(
+        self,
+        weights: ResidualWeights | None,
+        twist: np.ndarray,
+        history: np.ndarray,
+        commands: np.ndarray,
+        model_dt: float,
+        out: Trajectories | None,
+        tracking: Tracking | None = None,
+        costs: np.ndarray | None = None,
+        push: np.ndarray | None = None,
+    ) -> None:
+        """See :func:`.rollout.rollout`."""
+        if self._failure is not None:
+            failure, self._failure = self._failure, None
+            raise failure
+        program = None
+        if weights is not None and weights.layers and not weights.is_prior:
+            shape = _shape(weights, len(commands), commands.shape[2])
+            program = self._programs.get(shape)
+            if program is None:
+                self._make_aside(shape)
+        if program is None:
+            rollout(weights, twist, history, commands, model_dt, out, tracking, costs, push)
+        else:
+            program.run(weights, twist, history, commands, model_dt, out, tracking, costs, push)
+
+    def prepare(self, weights: ResidualWeights | None, steps: int, samples: int) -> None:
+        """See :class:`.backends.Rollout`."""
+        if weights is not None and weights.layers:
+            shape = _shape(weights, steps, samples)
+            self._make(shape)
+
+    def _make(self, shape: _Shape) -> None:
+        with _capturing:
+            if shape not in self._programs:
+                self._programs[shape] = _Program(shape, self.device)
+
+    def _make_aside(self, shape: _Shape) -> None:
+        if self._making is not None and self._making[1].is_alive():
+            return
+
+        def make():
+            try:
+                self._make(shape)
+            except RuntimeError as error:
+                self._failure = error
+
+        self._making = shape, threading.Thread(target=make, name="rollout program", daemon=True)
+        self._making[1].start()
+
+
+def _shape(weights: ResidualWeights, steps: int, samples: int) -> _Shape:
+    hidden = tuple(len(bias) for _, bias in weights.layers[:-1])
+    return _Shape(steps, samples, weights.delay_taps, hidden, weights.activation)
+
+
+class _Program:
+    """The rollout of one shape in buffers that never move."""
+
+    def __init__(self, shape: _Shape, device: torch.device):
+        self._shape, self._device = shape, device
+        self._weights: ResidualWeights | None = None
+        steps, samples, past = shape.steps, shape.samples, max(shape.taps, 1)
+        n, z = steps, input_size(shape.taps)
+        self._commands = self._pair(n, 2, samples)
+        # All that is small travels in one piece: its parts are views.
+        parts = {
+            "twist": (2, 1), "past": (past, 2, 1), "scalars": (2,),
+            "push": (n, 2, 1), "target": (n, 3, 1), "weight": (n, 2, 1),
+        }  # fmt: skip
+        self._situation = self._pair(sum(int(np.prod(part)) for part in parts.values()))
+        self._host, self._on_device = (_views(buffer, parts) for buffer in self._situation)
+        widths = (z, *shape.hidden, 3)
+        matrices: dict[str, tuple[int, ...]] = {"linear": (3, z + 4)}
+        for i, (width, wider) in enumerate(zip(widths[:-1], widths[1:], strict=True)):
+            matrices |= {f"w{i}": (wider, width), f"b{i}": (wider, 1)}
+        self._network = self._pair(sum(int(np.prod(part)) for part in matrices.values()))
+        self._host_network, self._matrices = (_views(buffer, matrices) for buffer in self._network)
+        sharpness = [[1.0 / SOFT_SIGN_V], [1.0 / SOFT_SIGN_OMEGA]]
+        self._sharpness = torch.tensor(sharpness, device=device)
+        self._costs = self._pair(samples)
+        self._poses = self._pair(5, n, samples)
+        self._go = self._captured() if device.type == "cuda" else self._compute
+
+    def _pair(self, *shape: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """A buffer here, and its counterpart on the device."""
+        host = torch.zeros(shape, pin_memory=self._device.type == "cuda")
+        return host, torch.zeros(shape, device=self._device)
+
+    def _captured(self) -> Callable[[], None]:
+        stream = torch.cuda.Stream(self._device)
+        with torch.cuda.device(self._device), torch.cuda.stream(stream):
+            for _ in range(3):
+                self._compute()
+            stream.synchronize()
+            graph = torch.cuda.CUDAGraph()
+            with torch.cuda.graph(graph, stream=stream, capture_error_mode="thread_local"):
+                self._compute()
+        return graph.replay
+
+    def run(self, weights, twist, history, commands, model_dt, out, tracking, costs, push) -> None:
+        """See :func:`.rollout.rollout`."""
+        if weights is not self._weights:
+            self._install(weights)
+        host = self._host
+        host["twist"][:] = torch.as_tensor(np.asarray(twist, dtype=np.float32))[:, None]
+        if self._shape.taps:
+            host["past"][:] = torch.as_tensor(history[: self._shape.taps])[..., None]
+        if push is None:
+            host["push"].zero_()
+        else:
+            host["push"][:] = torch.as_tensor(push)[..., None]
+        if tracking is not None:
+            host["target"][:] = torch.as_tensor(tracking.target)[..., None]
+            host["weight"][:] = torch.as_tensor(tracking.weight)[..., None]
+        host["scalars"][0], host["scalars"][1] = model_dt, weights.displacement_blend
+        self._commands[0].copy_(torch.as_tensor(commands))
+        with torch.inference_mode():
+            for here, there in (self._situation, self._commands):
+                there.copy_(here, non_blocking=True)
+            self._go()
+            if tracking is not None:
+                self._costs[0].copy_(self._costs[1], non_blocking=True)
+            if out is not None:
+                self._poses[0].copy_(self._poses[1], non_blocking=True)
+            if self._device.type == "cuda":
+                torch.cuda.current_stream(self._device).synchronize()
+        if tracking is not None:
+            costs += self._costs[0].numpy()
+        if out is not None:
+            for name, values in zip(("x", "y", "yaw", "v", "omega"), self._poses[0].numpy(), strict=True):
+                getattr(out, name)[:] = values
+
+    def _install(self, weights: ResidualWeights) -> None:
+        host = self._host_network
+        host["linear"].copy_(torch.tensor(weights.linear))
+        scale = weights.input_scale
+        for i, (matrix, bias) in enumerate(weights.layers):
+            host[f"w{i}"].copy_(torch.tensor(matrix * scale))
+            host[f"b{i}"].copy_(torch.tensor(bias)[:, None])
+            scale = np.float32(1.0)
+        self._network[1].copy_(self._network[0])
+        self._weights = weights
+
+    @torch.inference_mode()
+    def _compute(self) -> None:
+        shape, m, s = self._shape, self._matrices, self._on_device
+        n, z, commands = shape.steps, input_size(shape.taps), self._commands[1]
+        dt, blend = s["scalars"][0], s["scalars"][1]
+        activate = torch.tanh_ if shape.activation == "tanh" else torch.relu_
+        past = s["past"][: shape.taps].flip(0).expand(-1, -1, shape.samples)
+        course = torch.cat([past, commands])
+        # Rows: u0, u1, ... of each step, newest first.
+        inputs = torch.cat(
+            [course[shape.taps - k : shape.taps - k + n] for k in range(shape.taps + 1)], dim=1
+        )
+        hidden = torch.baddbmm(m["b0"], m["w0"][:, 2:].expand(n, -1, -1), inputs)
+        last = len(shape.hidden)
+        constant = m["linear"][:, z, None] + m[f"b{last}"]
+        direct = torch.baddbmm(constant, m["linear"][:, 2:z].expand(n, -1, -1), inputs)
+        direct[:, :2] += commands + s["push"]
+        by_twist, features = m["w0"][:, :2], torch.cat([m["linear"][:, :2], m["linear"][:, z + 1 :]], dim=1)
+        twist = s["twist"].expand(-1, shape.samples)
+        ends = []
+        for t in range(n):
+            state = activate(torch.addmm(hidden[t], by_twist, twist))
+            for i in range(1, last):
+                state = activate(torch.addmm(m[f"b{i}"], m[f"w{i}"], state))
+            steep = twist * self._sharpness
+            phi = torch.cat([twist, twist[:1] * twist[1:], steep * torch.rsqrt(1.0 + steep * steep)])
+            end = torch.addmm(torch.addmm(direct[t], features, phi), m[f"w{last}"], state)
+            ends.append(end)
+            twist = end[:2]
+        ends = torch.stack(ends)
+        before = torch.cat([s["twist"].expand(1, -1, shape.samples), ends[:-1, :2]])
+        mean = commands + blend * (0.5 * (before + ends[:, :2]) - commands)
+        turn, forward, lateral = mean[:, 1] * dt, mean[:, 0] * dt, ends[:, 2] * dt
+        yaw = turn.cumsum(0)
+        middle = yaw - 0.5 * turn
+        cos, sin = torch.cos(middle), torch.sin(middle)
+        x = (cos * forward - sin * lateral).cumsum(0)
+        y = (sin * forward + cos * lateral).cumsum(0)
+        torch.stack([x, y, yaw, ends[:, 0], ends[:, 1]], out=self._poses[1])
+        target, weight = s["target"], s["weight"]
+        off = yaw - target[:, 2]
+        off = off - _TWO_PI * torch.round(off * (1.0 / _TWO_PI))
+        squares = (x - target[:, 0]) ** 2 + (y - target[:, 1]) ** 2
+        torch.sum(weight[:, 0] * squares + weight[:, 1] * off**2, dim=0, out=self._costs[1])
+
+
+def _views(buffer: torch.Tensor, parts: dict[str, tuple[int, ...]]) -> dict[str, torch.Tensor]:
+    """Consecutive parts of a flat buffer, by name."""
+    sizes = [int(np.prod(part)) for part in parts.values()]
+    pieces = torch.split(buffer, sizes)
+    return {name: piece.view(part) for (name, part), piece in zip(parts.items(), pieces, strict=True)}
