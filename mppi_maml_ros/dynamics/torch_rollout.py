@@ -14,9 +14,10 @@ import numpy as np
 import torch
 
 from ..core.errors import InvalidValueError
-from .features import SOFT_SIGN_OMEGA, SOFT_SIGN_V, input_size
+from .features import MAX_DELAY_TAPS, SOFT_SIGN_OMEGA, SOFT_SIGN_V, input_size
 from .residual import ResidualWeights
 from .rollout import Tracking, Trajectories, rollout
+from .simd import GROUP
 
 _TWO_PI = 2.0 * np.pi
 _capturing = threading.Lock()  # CUDA takes one graph at a time
@@ -89,8 +90,10 @@ class TorchRollout:
     def prepare(self, weights: ResidualWeights | None, steps: int, samples: int) -> None:
         """See :class:`.backends.Rollout`."""
         if weights is not None and weights.layers:
-            shape = _shape(weights, steps, samples)
-            self._make(shape)
+            # The compiled code serves when networks of another shape come.
+            commands, past = np.zeros((1, 2, GROUP), np.float32), np.zeros((MAX_DELAY_TAPS, 2), np.float32)
+            rollout(weights, np.zeros(2), past, commands, weights.model_dt, None)
+            self._make(_shape(weights, steps, samples))
 
     def _make(self, shape: _Shape) -> None:
         with _capturing:
