@@ -65,12 +65,22 @@ def adaptation() -> None:
         OnlineAdaptation(meta, OnlineConfig(adapter=name)).warm_up()
 
 
+def meta() -> None:
+    """Meta-training; nothing to do where torch is not installed."""
+    try:
+        from .meta.maml_trainer import MAMLTrainer
+    except ImportError:
+        return
+    MAMLTrainer(hidden_dims=(4,), inner_steps=1, support_size=16, query_size=16).meta_train(1, verbose=False)
+
+
 def main() -> None:
     """Compile everything and say how long it took."""
     started = time.perf_counter()
     controller()
     simulation()
     adaptation()
+    meta()
     print(f"kernels ready after {time.perf_counter() - started:.1f} s")
 
 
