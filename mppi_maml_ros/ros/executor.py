@@ -61,16 +61,17 @@ class _Signals:
     def __exit__(self, *_) -> None:
         self._making = False
         signal.set_wakeup_fd(self._old_fd)
-        for number, handler in self._handlers.items():
-            signal.signal(number, handler)
         os.write(self._write, b"\0")
         self._thread.join(_CALL_TAKES)
         if not self._thread.is_alive():
             os.close(self._read)
             os.close(self._write)
+        for number, handler in self._handlers.items():
+            signal.signal(number, handler)
 
     def _handle(self, number, frame) -> None:
         if self._making:
+            self._making = False  # a second one must not interrupt the way out
             raise KeyboardInterrupt
 
     def made(self) -> None:
