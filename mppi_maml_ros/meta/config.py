@@ -7,6 +7,7 @@ import attrs
 from ..core.errors import InvalidValueError
 
 ACTIVATIONS = ("tanh", "relu")
+OUTER = ("auto", "adam", "annealed_adam", "descent")
 
 RANGES: dict[str, tuple[float, float]] = {
     "iterations": (1, 1_000_000),
@@ -36,7 +37,10 @@ class TrainingConfig:
         support_size: largest support set; each task draws its size from [10, support_size].
         query_size: transitions that judge the adapted weights.
         inner_lr, inner_steps: inner SGD, as in deployment.
-        meta_lr: of Adam; the step of Reptile.
+        meta_lr: of the outer update.
+        outer: how the meta-gradient moves theta: ``adam``; ``annealed_adam``, its rate falling
+            linearly to 0 over the iterations; ``descent``, plain and with the same fall; ``auto``: as
+            the algorithm's paper has it, ``descent`` for Reptile and ``adam`` for all others.
         max_gradient_norm: of each inner step.
         patience: end after this many evaluations on held-out tasks without a new best, and keep
             the best; 0 takes all iterations and keeps the last.
@@ -56,6 +60,7 @@ class TrainingConfig:
     inner_lr: float = 0.05
     inner_steps: int = 30
     meta_lr: float = 1e-3
+    outer: str = "auto"
     max_gradient_norm: float = 10.0
     patience: int = 0
     evaluate_every: int = 100
@@ -67,5 +72,7 @@ class TrainingConfig:
                 raise InvalidValueError(f"{name} must be in [{low:g}, {high:g}], got {getattr(self, name)}")
         if self.activation not in ACTIVATIONS:
             raise InvalidValueError(f"activation must be tanh or relu, got {self.activation!r}")
+        if self.outer not in OUTER:
+            raise InvalidValueError(f"outer must be one of {', '.join(OUTER)}, got {self.outer!r}")
         if not 1 <= len(self.hidden) <= 2 or not all(1 <= width <= 1024 for width in self.hidden):
             raise InvalidValueError(f"hidden must be one or two widths in [1, 1024], got {self.hidden}")

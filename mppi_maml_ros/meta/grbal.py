@@ -10,6 +10,9 @@ from __future__ import annotations
 import numpy as np
 
 from .meta_sgd import MetaSGD
+from .trainer import limited
+
+LARGEST = 1.0  # Euclidean norm of a meta-gradient; ten times the usual one
 
 
 class GrBAL(MetaSGD):
@@ -17,6 +20,9 @@ class GrBAL(MetaSGD):
 
     name = "grbal"
     sequential = True
+
+    def _limit(self, gradient):
+        return limited(gradient, LARGEST)
 
     def extras(self):
         return super().extras() | {"window": np.array([self.config.support_size], dtype=np.float32)}

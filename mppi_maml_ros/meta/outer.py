@@ -29,29 +29,41 @@ class Parameters:
         return torch.cat([named[name].reshape(-1) for name in self._shapes])
 
 
+def falling(rate: float, steps: int, iterations: int) -> float:
+    """``rate`` after ``steps`` of its linear fall to 0 over the iterations."""
+    return rate * max(1.0 - steps / iterations, 0.0)
+
+
 class Adam:
     """Adam (Kingma and Ba, ICLR 2015, algorithm 1) on a flat tensor, its state open to checkpoints.
 
     Args:
         flat: what is optimised, changed in place.
-        lr: learning rate.
+        lr: learning rate of the first step.
+        iterations: steps until the rate is 0, falling linearly; None: it stays.
     """
 
     beta1, beta2, epsilon = 0.9, 0.999, 1e-8
 
-    def __init__(self, flat: torch.Tensor, lr: float):
-        self._flat, self.lr = flat, lr
+    def __init__(self, flat: torch.Tensor, lr: float, iterations: int | None = None):
+        self._flat, self.lr, self._iterations = flat, lr, iterations
         self.first, self.second = torch.zeros_like(flat), torch.zeros_like(flat)
         self.steps = 0
 
+    @property
+    def rate(self) -> float:
+        """Of the next step."""
+        return self.lr if self._iterations is None else falling(self.lr, self.steps, self._iterations)
+
     def step(self, gradient: torch.Tensor) -> None:
         """Move by a gradient shaped like the flat tensor."""
+        rate = self.rate
         self.steps += 1
         self.first.lerp_(gradient, 1.0 - self.beta1)
         self.second.mul_(self.beta2).addcmul_(gradient, gradient, value=1.0 - self.beta2)
         correction = math.sqrt(1.0 - self.beta2**self.steps)
         denominator = self.second.sqrt().div_(correction).add_(self.epsilon)
-        self._flat.addcdiv_(self.first, denominator, value=-self.lr / (1.0 - self.beta1**self.steps))
+        self._flat.addcdiv_(self.first, denominator, value=-rate / (1.0 - self.beta1**self.steps))
 
     def tensors(self) -> dict[str, torch.Tensor]:
         """State, for checkpoints."""
@@ -79,7 +91,7 @@ class Descent:
     @property
     def rate(self) -> float:
         """Of the next step."""
-        return self.lr * max(1.0 - self.steps / self._iterations, 0.0)
+        return falling(self.lr, self.steps, self._iterations)
 
     def step(self, gradient: torch.Tensor) -> None:
         """Move by a gradient shaped like the flat tensor."""

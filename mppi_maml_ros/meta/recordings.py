@@ -194,6 +194,10 @@ class RecordedTasks:
         noise = np.full((tasks, 3), np.nan)
         return TaskPool(inputs, residuals, inputs, residuals, noise[:, 0], self._noise())
 
+    def changing_pool(self, seed: int, tasks: int, held_out: bool = False) -> TaskPool:
+        """As :meth:`pool`: a recorded world changes by itself."""
+        return self.pool(seed, tasks, held_out)
+
     def _noise(self) -> np.ndarray:
         """Variance of the residuals about a smooth course, from third differences, shape (3,)."""
         squares = [np.diff(y, n=3, axis=0) ** 2 / 20.0 for _, y in self.training if len(y) > 3]

@@ -1,7 +1,8 @@
 """Reptile (Nichol et al., arXiv:1803.02999, algorithm 2): theta moves toward where SGD ends.
 
 theta <- theta + epsilon * mean over tasks of (theta' - theta), epsilon falling linearly to 0.
-There is no query: theta' is trained on all of a task's samples.
+There is no query: theta' is trained on all of a task's samples. The mean of theta - theta' may also
+serve as the gradient of Adam, as the paper proposes.
 """
 
 from __future__ import annotations
@@ -11,18 +12,15 @@ import torch
 from . import batched, inner
 from .batched import Samples
 from .gradient_based import NAN, GradientTrainer
-from .outer import Descent
 from .trainer import mean_over_tasks
 
 
 class Reptile(GradientTrainer):
-    """``meta_lr`` is epsilon at the start."""
+    """``meta_lr`` is epsilon at the start, or Adam's rate where ``outer`` asks for Adam."""
 
     name = "reptile"
     exact = False
-
-    def _optimiser(self):
-        return Descent(self.parameters.flat, self.config.meta_lr, self.config.iterations)
+    outer = "descent"
 
     @torch.no_grad()
     def meta_gradient(self, support, query, measure=False):

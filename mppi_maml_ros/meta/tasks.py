@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Protocol
 
 import attrs
@@ -13,10 +14,18 @@ from ..dynamics.features import input_size
 from ..simulation.batch import simulate_batch
 from ..simulation.commands import tracking_commands
 from ..simulation.parameters import (
+    BATTERY,
     COMMAND_DELAY,
+    COULOMB,
     DEFAULT_RANGES,
+    FRICTION_OMEGA,
+    FRICTION_V,
+    INERTIA,
+    MASS,
     ODOMETRY_DELAY,
     ODOMETRY_NOISE,
+    PARAMETER_HIGH,
+    PARAMETER_LOW,
     randomize_batch,
 )
 
@@ -56,6 +65,9 @@ class TaskDistribution(Protocol):
     def pool(self, seed: int, tasks: int, held_out: bool = False) -> TaskPool:
         """``tasks`` tasks; those that are ``held_out`` share no data with the others."""
 
+    def changing_pool(self, seed: int, tasks: int, held_out: bool = False) -> TaskPool:
+        """As :meth:`pool`, of tasks whose world changes while it is driven in, for time-ordered learners."""
+
     def prior_pool(self, seed: int, tasks: int) -> TaskPool:
         """Tasks for the prior of the physics layer, which takes thousands."""
 
@@ -86,6 +98,58 @@ def transitions_of(states: np.ndarray, commands: np.ndarray, delay_taps: int, dt
 
 
 @attrs.frozen
+class Changes:
+    """How worlds change while they are driven in: a random sequence of phases.
+
+    At the start of a phase each of the four changes with probability ``chance`` and else stays.
+
+    Attributes:
+        interval: length of a phase [s], drawn uniformly.
+        floor: factor on viscous and dry friction, its logarithm uniform.
+        load: factor on mass and on inertia.
+        battery: motor gain left, as a fraction.
+        push: largest external acceleration [m/s^2, rad/s^2].
+        chance: of each change.
+    """
+
+    interval: tuple[float, float] = (1.0, 8.0)
+    floor: tuple[float, float] = (0.3, 5.0)
+    load: tuple[float, float] = (1.0, 2.5)
+    battery: tuple[float, float] = (0.6, 1.0)
+    push: tuple[float, float] = (1.0, 0.5)
+    chance: float = 0.4
+
+    def draw(self, rng: np.random.Generator, worlds: np.ndarray, steps: int, dt: float):
+        """Phases of each world.
+
+        Args:
+            worlds: parameters in the first phase, (W, P).
+            steps: length of the drive; dt: [s].
+
+        Returns:
+            parameters (W, N, P), the first step of each phase (W, N), pushes (W, N, 2).
+        """
+        tasks, phases = len(worlds), math.ceil(steps * dt / self.interval[0]) + 1
+        lengths = np.maximum(np.round(rng.uniform(*self.interval, (tasks, phases - 1)) / dt).astype(int), 1)
+        starts = np.concatenate([np.zeros((tasks, 1), dtype=int), np.cumsum(lengths, axis=1)], axis=1)
+        shape = (tasks, phases, 1)
+        floor = np.exp(rng.uniform(*np.log(self.floor), shape))
+        load = rng.uniform(*self.load, (tasks, phases, 2))
+        battery = rng.uniform(*self.battery, shape)
+        push = rng.uniform(-1.0, 1.0, (tasks, phases, 2)) * self.push
+        for drawn, nothing in ((floor, 1.0), (load, 1.0), (battery, 1.0), (push, 0.0)):
+            drawn[:, 0] = nothing
+            stays = rng.random((tasks, phases)) >= self.chance
+            for n in range(1, phases):
+                drawn[stays[:, n], n] = drawn[stays[:, n], n - 1]
+        parameters = np.repeat(worlds[:, None], phases, axis=1)
+        parameters[..., [FRICTION_V, FRICTION_OMEGA, COULOMB]] *= floor
+        parameters[..., [MASS, INERTIA]] *= load
+        parameters[..., [BATTERY]] *= battery
+        return np.clip(parameters, PARAMETER_LOW, PARAMETER_HIGH), starts, push
+
+
+@attrs.frozen
 class WorldTasks:
     """Randomised wheel-level worlds driven by tracking-like commands.
 
@@ -96,6 +160,7 @@ class WorldTasks:
         limits: command limits; their scale is drawn anew for each task.
         odometry_noise: largest standard deviation of (x, y, yaw, v, omega) noise; each task draws
             its own scale up to it.
+        changes: of :meth:`changing_pool`.
     """
 
     delay_taps: int = 4
@@ -104,16 +169,25 @@ class WorldTasks:
     ranges: dict = attrs.field(factory=lambda: dict(DEFAULT_RANGES))
     limits: VelocityLimits = attrs.field(factory=lambda: VelocityLimits(vx_max=1.5, vx_min=-0.5, wz_max=1.9))
     odometry_noise: tuple = (0.005, 0.005, 0.005, 0.02, 0.02)
+    changes: Changes = attrs.field(factory=Changes)
 
     def pool(self, seed: int, tasks: int, held_out: bool = False) -> TaskPool:
         """Simulate ``tasks`` worlds; the same seed gives the same pool, another one other worlds."""
-        rng = np.random.default_rng(seed)
+        return self._simulated(np.random.default_rng(seed), tasks)
+
+    def changing_pool(self, seed: int, tasks: int, held_out: bool = False) -> TaskPool:
+        """As :meth:`pool`; every few seconds the floor, the load, the battery or a push changes."""
+        return self._simulated(np.random.default_rng(seed), tasks, self.changes)
+
+    def _simulated(self, rng: np.random.Generator, tasks: int, changes: Changes | None = None) -> TaskPool:
         worlds = randomize_batch(rng, tasks, self.ranges)
         noise = rng.uniform(0.0, 1.0, size=(tasks, 1)) * np.asarray(self.odometry_noise)
         worlds[:, ODOMETRY_NOISE : ODOMETRY_NOISE + 5] = noise
         commands = tracking_commands(rng, tasks, self.steps, self.model_dt, self.limits)
         commands = commands * rng.uniform(0.3, 1.0, size=(tasks, 1, 1))
-        true, observed = simulate_batch(worlds, commands, self.model_dt, rng.integers(0, 2**31, size=tasks))
+        phases = (worlds,) if changes is None else changes.draw(rng, worlds, self.steps, self.model_dt)
+        seeds = rng.integers(0, 2**31, size=tasks)
+        true, observed = simulate_batch(phases[0], commands, self.model_dt, seeds, None, None, *phases[1:])
         inputs, residuals = transitions_of(observed, commands, self.delay_taps, self.model_dt)
         clean_inputs, clean_residuals = transitions_of(true, commands, self.delay_taps, self.model_dt)
         delays = worlds[:, COMMAND_DELAY] + worlds[:, ODOMETRY_DELAY]

@@ -44,6 +44,7 @@ class Trainer(ABC):
     Attributes:
         name: of the algorithm.
         sequential: whether the query has to follow the support in time.
+        outer: what ``auto`` means among the outer updates of the settings.
         parameters: the meta-parameters.
         optimiser: the outer update.
         interrupt: called before every inner step; what it raises ends the training there.
@@ -51,6 +52,7 @@ class Trainer(ABC):
 
     name: str
     sequential = False
+    outer = "adam"
 
     def __init__(
         self, config: TrainingConfig, inputs: int, outputs: int, silent: bool = True,
@@ -68,7 +70,11 @@ class Trainer(ABC):
         return named_layers(layers)
 
     def _optimiser(self) -> Adam | Descent:
-        return Adam(self.parameters.flat, self.config.meta_lr)
+        c, flat = self.config, self.parameters.flat
+        outer = self.outer if c.outer == "auto" else c.outer
+        if outer == "descent":
+            return Descent(flat, c.meta_lr, c.iterations)
+        return Adam(flat, c.meta_lr, c.iterations if outer == "annealed_adam" else None)
 
     @property
     def layers(self):

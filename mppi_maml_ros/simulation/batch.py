@@ -40,11 +40,14 @@ def _command_at(commands, initial, index):
 
 
 @njit(cache=True)
-def _simulate(parameters, commands, dt, seeds, initial_states, initial_commands, true, observed):
-    steps = commands.shape[1]
+def _simulate(
+    parameters, starts, pushes, commands, dt, seeds, initial_states, initial_commands, true, observed
+):
+    steps, phases = commands.shape[1], parameters.shape[1]
     noise_scale = math.sqrt(dt / NOISE_STEP)
     for b in range(commands.shape[0]):
-        p = parameters[b].copy()
+        phase = 0
+        p = parameters[b, 0].copy()
         full_battery = p[BATTERY]
         process_key = mix(mix(seeds[b]) ^ np.uint64(_PROCESS))
         odometry_key = mix(mix(seeds[b]) ^ np.uint64(_ODOMETRY))
@@ -54,6 +57,13 @@ def _simulate(parameters, commands, dt, seeds, initial_states, initial_commands,
         true[b, 0] = initial_states[b]
         true[b, 0, 2] = _wrap(yaw)
         for t in range(steps):
+            while phase + 1 < phases and t >= starts[b, phase + 1]:
+                phase += 1
+                p = parameters[b, phase].copy()
+                full_battery = p[BATTERY]
+                whole = math.floor(p[COMMAND_DELAY] / dt + 1e-9)
+                late = max(p[COMMAND_DELAY] - whole * dt, 0.0)
+            push_v, push_omega = pushes[b, phase, 0], pushes[b, phase, 1]
             p[BATTERY] = max(full_battery * (1.0 - p[BATTERY_SAG] * t * dt), BATTERY_FLOOR)
             u_v, u_omega = _command_at(commands[b], initial_commands[b], t - whole)
             rest = dt
@@ -61,10 +71,12 @@ def _simulate(parameters, commands, dt, seeds, initial_states, initial_commands,
                 old_v, old_omega = _command_at(commands[b], initial_commands[b], t - whole - 1)
                 if old_v != u_v or old_omega != u_omega:
                     x, y, yaw, v, omega = advance(
-                        x, y, yaw, v, omega, old_v, old_omega, late, p, 1.0, 0.0, 0.0
+                        x, y, yaw, v, omega, old_v, old_omega, late, p, 1.0, push_v, push_omega
                     )
                     rest = dt - late
-            x, y, yaw, v, omega = advance(x, y, yaw, v, omega, u_v, u_omega, rest, p, 1.0, 0.0, 0.0)
+            x, y, yaw, v, omega = advance(
+                x, y, yaw, v, omega, u_v, u_omega, rest, p, 1.0, push_v, push_omega
+            )
             if p[PROCESS_NOISE] > 0.0:
                 x += noise_scale * p[PROCESS_NOISE] * normal(process_key, 5 * t)
             if p[PROCESS_NOISE + 1] > 0.0:
@@ -82,6 +94,7 @@ def _simulate(parameters, commands, dt, seeds, initial_states, initial_commands,
             true[b, t + 1, 3] = v
             true[b, t + 1, 4] = omega
 
+        p = parameters[b, 0]
         age = p[ODOMETRY_DELAY] / dt
         for t in range(steps + 1):
             at = max(t - age, 0.0)
@@ -107,17 +120,23 @@ def simulate_batch(
     seeds: np.ndarray,
     initial_states: np.ndarray | None = None,
     initial_commands: np.ndarray | None = None,
+    starts: np.ndarray | None = None,
+    pushes: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Drive B worlds through T commands each; one compiled loop over all.
 
     Args:
-        parameter_matrix: shape (B, P), rows of :meth:`WorldParameters.as_vector`.
+        parameter_matrix: shape (B, P), rows of :meth:`WorldParameters.as_vector`; or (B, N, P), worlds
+            that change: one row for each of N phases, the odometry as in the first.
         commands: shape (B, T, 2), (v, omega) issued at t * dt [m/s, rad/s].
         dt: step [s], above 0.
         seeds: shape (B,), integers >= 0; each task's noise depends on its own seed only.
         initial_states: shape (B, 5); at rest in the origin if None.
         initial_commands: shape (B, 2), what was commanded before the first step, which a delayed
             robot still obeys; zero if None.
+        starts: step at which each phase begins, shape (B, N), ascending from 0; for N > 1.
+        pushes: external (forward, yaw) acceleration in each phase, shape (B, N, 2)
+            [m/s^2, rad/s^2]; none if None.
 
     Returns:
         True states and observed states (delayed, with odometry noise), each of shape
@@ -132,19 +151,29 @@ def simulate_batch(
     if commands.ndim != 3 or commands.shape[2] != 2:
         raise InvalidValueError(f"commands must have shape (B, T, 2), got {commands.shape}")
     tasks, steps = commands.shape[:2]
-    if parameter_matrix.shape != (tasks, len(PARAMETER_NAMES)):
+    given = parameter_matrix.shape
+    if parameter_matrix.ndim == 2:
+        parameter_matrix = parameter_matrix[:, None]
+    phases = parameter_matrix.shape[1] if parameter_matrix.ndim == 3 else 0
+    if phases < 1 or parameter_matrix.shape != (tasks, phases, len(PARAMETER_NAMES)):
         raise InvalidValueError(
-            f"parameter_matrix must have shape ({tasks}, {len(PARAMETER_NAMES)}), "
-            f"got {parameter_matrix.shape}"
+            f"parameter_matrix must have shape ({tasks}, {len(PARAMETER_NAMES)}) or "
+            f"({tasks}, N, {len(PARAMETER_NAMES)}), got {given}"
         )
+    starts = np.zeros((tasks, phases), dtype=np.int64) if starts is None else np.asarray(starts)
+    if starts.shape != (tasks, phases) or starts[:, 0].any() or (np.diff(starts, axis=1) <= 0).any():
+        raise InvalidValueError(f"starts must have shape ({tasks}, {phases}) and ascend from 0")
+    pushes = np.zeros((tasks, phases, 2)) if pushes is None else np.asarray(pushes, dtype=np.float64)
+    if pushes.shape != (tasks, phases, 2) or not np.isfinite(pushes).all():
+        raise InvalidValueError(f"pushes must be finite and of shape ({tasks}, {phases}, 2)")
     if not (np.isfinite(dt) and dt > 0.0):
         raise InvalidValueError(f"dt must be finite and above 0, got {dt}")
     allowed = (PARAMETER_LOW <= parameter_matrix) & (parameter_matrix <= PARAMETER_HIGH)
     if not allowed.all():
-        b, i = np.argwhere(~allowed)[0]
+        b, n, i = np.argwhere(~allowed)[0]
         raise InvalidValueError(
             f"{PARAMETER_NAMES[i]} of task {b} must be in [{PARAMETER_LOW[i]:g}, {PARAMETER_HIGH[i]:g}], "
-            f"got {parameter_matrix[b, i]}"
+            f"got {parameter_matrix[b, n, i]}"
         )
     seeds = np.asarray(seeds)
     if seeds.shape != (tasks,) or not np.issubdtype(seeds.dtype, np.integer) or (seeds < 0).any():
@@ -172,6 +201,8 @@ def simulate_batch(
     observed = np.empty((tasks, steps + 1, 5))
     _simulate(
         parameter_matrix,
+        starts.astype(np.int64),
+        np.ascontiguousarray(pushes),
         commands,
         float(dt),
         seeds.astype(np.uint64),
