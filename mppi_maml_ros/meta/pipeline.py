@@ -121,15 +121,20 @@ def meta_train(
         prior = physics_prior(pool, model_dt, taps, interrupt)
         pool = distribution.pool(config.seed + 2, recipe.POOL_TASKS)
         held = distribution.pool(config.seed + 3, recipe.HELD_OUT_TASKS, held_out=True)
+        changing = None
         input_scale = 1.0 / np.maximum(pool.clean_inputs.std(axis=(0, 1)), 1e-3)
         noise = pool.noise
         trained, scales, curves = {}, {}, {}
         for name, network in parts.items():
             settings, kind = network.config(config), trainer_class(network.trainer)
             layer = prior if network.physics else None
+            if network.changing and changing is None:
+                changing = (
+                    distribution.changing_pool(config.seed + 2, recipe.POOL_TASKS),
+                    distribution.changing_pool(config.seed + 3, recipe.HELD_OUT_TASKS, held_out=True),
+                )
             tasks = ResidualTasks(
-                pool,
-                held,
+                *(changing if network.changing else (pool, held)),
                 settings,
                 layer,
                 noise,

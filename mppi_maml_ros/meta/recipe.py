@@ -9,7 +9,7 @@ from __future__ import annotations
 import attrs
 
 from ..core.errors import InvalidValueError
-from .config import TrainingConfig
+from .config import RANGES, TrainingConfig
 
 PHYSICS_TASKS = 3000  # worlds for the physics prior
 POOL_TASKS = 1500  # worlds for meta-training
@@ -23,18 +23,23 @@ class Network:
     Attributes:
         trainer: name of its trainer.
         physics: whether it learns what the physics layer leaves.
+        changing: whether its worlds change while they are driven in, see :class:`tasks.Changes`.
         above_noise: how its targets are normalised, see :class:`residual_tasks.ResidualTasks`.
+        longer: iterations, as a multiple of those of all.
         settings: where it differs from the settings of all.
     """
 
     trainer: str
     physics: bool = False
+    changing: bool = False
     above_noise: bool = True
+    longer: int = 1
     settings: dict = attrs.field(factory=dict)
 
     def config(self, common: TrainingConfig) -> TrainingConfig:
         """Its settings."""
-        return attrs.evolve(common, **self.settings)
+        iterations = min(self.longer * common.iterations, RANGES["iterations"][1])
+        return attrs.evolve(common, **{"iterations": iterations} | self.settings)
 
 
 RECIPE: dict[str, Network] = {

@@ -112,7 +112,7 @@ class Changes:
         chance: of each change.
     """
 
-    interval: tuple[float, float] = (1.0, 8.0)
+    interval: tuple[float, float] = (2.0, 20.0)
     floor: tuple[float, float] = (0.3, 5.0)
     load: tuple[float, float] = (1.0, 2.5)
     battery: tuple[float, float] = (0.6, 1.0)

@@ -253,13 +253,14 @@ class MetaTrainerNode(BaseNode):
         if job is not None:
             message.iterations = job.settings["iterations"]
         if progress is not None:
-            # One network is trained after the other; an iteration counts when all have done it.
-            share = 1.0 / job.parts
-            done = job.parts_done * progress.iterations + progress.iteration
-            left = job.parts * progress.iterations - done
-            message.iteration, message.meta_loss = int(share * done), float(progress.loss)
-            message.rate = share * float(progress.rate)
-            message.eta = left / progress.rate if progress.rate > 0.0 else math.nan
+            # One network is trained after the other, some for longer; an iteration counts when all have
+            # done their share of it.
+            asked = job.settings["iterations"]
+            scale = asked / progress.iterations
+            done, rate = job.parts_done * asked + progress.iteration * scale, progress.rate * scale
+            message.iteration, message.meta_loss = int(done / job.parts), float(progress.loss)
+            message.rate = float(rate) / job.parts
+            message.eta = (job.parts * asked - done) / rate if rate > 0.0 else math.nan
         self._progress_publisher.publish(message)
 
     def shutdown(self) -> None:

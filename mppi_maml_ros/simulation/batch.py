@@ -74,9 +74,7 @@ def _simulate(
                         x, y, yaw, v, omega, old_v, old_omega, late, p, 1.0, push_v, push_omega
                     )
                     rest = dt - late
-            x, y, yaw, v, omega = advance(
-                x, y, yaw, v, omega, u_v, u_omega, rest, p, 1.0, push_v, push_omega
-            )
+            x, y, yaw, v, omega = advance(x, y, yaw, v, omega, u_v, u_omega, rest, p, 1.0, push_v, push_omega)
             if p[PROCESS_NOISE] > 0.0:
                 x += noise_scale * p[PROCESS_NOISE] * normal(process_key, 5 * t)
             if p[PROCESS_NOISE + 1] > 0.0:
