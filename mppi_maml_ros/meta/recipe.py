@@ -42,6 +42,8 @@ class Network:
         return attrs.evolve(common, **{"iterations": iterations} | self.settings)
 
 
+ANNEALED = {"outer": "annealed_adam", "meta_lr": 0.01}
+
 RECIPE: dict[str, Network] = {
     "physics+maml": Network("fomaml", physics=True, above_noise=False),
     "maml": Network("fomaml", above_noise=False),
@@ -50,16 +52,14 @@ RECIPE: dict[str, Network] = {
     "alpaca": Network("alpaca", settings={"meta_lr": 3e-3, "support_size": 100}),
     "grbal": Network(
         "grbal",
-        settings={
-            "inner_lr": 0.01,
-            "inner_steps": 10,
-            "support_size": 100,
-            "query_size": 16,
-            "meta_lr": 2e-3,
-        },
+        changing=True,
+        longer=5,
+        settings=ANNEALED | {"inner_lr": 0.02, "inner_steps": 20, "support_size": 100, "query_size": 16},
     ),
-    "rebal": Network("rebal", settings={"support_size": 32, "query_size": 16, "meta_lr": 3e-3}),
-    "mb": Network("supervised", settings={"meta_lr": 2e-3}),
+    "rebal": Network(
+        "rebal", changing=True, longer=5, settings=ANNEALED | {"support_size": 32, "query_size": 16}
+    ),
+    "mb": Network("supervised", changing=True, longer=5, settings=ANNEALED),
 }
 """Networks of the meta-model by the name of the adapter that uses them."""
 

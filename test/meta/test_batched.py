@@ -111,6 +111,11 @@ def test_a_short_task_leaves_a_shorter_window():
         sample_windows(np.random.default_rng(0), 4, 25, config)
 
 
+def test_an_unknown_outer_update_is_refused_with_the_allowed_names():
+    with pytest.raises(InvalidValueError, match="outer must be one of auto, adam, annealed_adam, descent, "):
+        TrainingConfig(outer="momentum")
+
+
 @pytest.mark.parametrize(
     "field, value",
     [

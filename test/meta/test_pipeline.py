@@ -1,5 +1,6 @@
 import threading
 
+import attrs
 import numpy as np
 import pytest
 
@@ -44,11 +45,36 @@ def test_the_artifact_can_be_used_by_every_adapter_and_says_how_it_was_made(quic
         assert np.isfinite(make_adapter(name, meta, SGDConfig()).start().linear).all()
 
 
+def test_only_the_networks_that_ask_for_it_learn_from_changing_worlds(quick, monkeypatch):
+    names = ("maml", "rebal")
+    assert [recipe.RECIPE[name].changing for name in names] == [False, True]
+    first = pipeline.meta_train(SMALL, networks=names).meta
+    monkeypatch.setattr(WorldTasks, "changing_pool", WorldTasks.pool)
+    second = pipeline.meta_train(SMALL, networks=names).meta
+    same = {
+        name: all(
+            np.array_equal(a, b)
+            for pair in zip(first.networks[name], second.networks[name])
+            for a, b in zip(*pair)
+        )
+        for name in names
+    }
+    assert same == {"maml": True, "rebal": False}
+    assert np.array_equal(first.input_scale, second.input_scale)
+
+
+def test_a_network_may_train_for_longer_than_the_others():
+    longer = recipe.Network("grbal", longer=5)
+    assert longer.config(SMALL).iterations == 100
+    assert longer.config(attrs.evolve(SMALL, iterations=1_000_000)).iterations == 1_000_000
+
+
 def test_progress_is_reported_to_the_end_of_each_part(quick):
     reports = []
     pipeline.meta_train(SMALL, on_progress=reports.append, networks=("maml", "mb"))
-    assert {r.phase for r in reports} == {"maml", "mb"}
-    assert max(r.iteration for r in reports) == 20
+    for name in ("maml", "mb"):
+        own = [r for r in reports if r.phase == name]
+        assert own[-1].iteration == own[-1].iterations == 20 * recipe.RECIPE[name].longer
     assert all(np.isfinite(r.loss) and r.rate > 0 for r in reports)
 
 

@@ -13,6 +13,7 @@ from mppi_maml_ros.meta import batched, inner  # noqa: E402
 from mppi_maml_ros.meta.batched import Samples  # noqa: E402
 from mppi_maml_ros.meta.config import TrainingConfig  # noqa: E402
 from mppi_maml_ros.meta.meta_sgd import MAX_RATE, MIN_RATE, MetaSGD  # noqa: E402
+from mppi_maml_ros.meta.outer import Adam, Descent  # noqa: E402
 from mppi_maml_ros.meta.reptile import together  # noqa: E402
 from mppi_maml_ros.meta.trainers import TRAINERS  # noqa: E402
 
@@ -182,6 +183,47 @@ def test_reptile_moves_by_its_formula(case):
         trainer.step(support, query)
         rate = 0.5 * (1.0 - taken / 4)
         assert torch.allclose(trainer.parameters.flat, before + rate * (end - before), rtol=1e-9, atol=1e-12)
+
+
+@few
+@given(case=cases)
+def test_adam_may_take_theta_minus_the_mean_end_as_reptiles_gradient(case):
+    trainer = made("reptile", outer="adam", meta_lr=0.01, **case)
+    assert isinstance(trainer.optimiser, Adam)
+    support, query = problem(case["seed"] + 1), problem(case["seed"] + 2)
+    theta = trainer.parameters.flat.clone()
+    start, c = batched.repeat(trainer.layers, TASKS), case
+    ends = inner_sgd(start, c["activation"], *together(support, query), 0.2, c["steps"], c["max_norm"])
+    end = torch.cat([p.mean(dim=0).reshape(-1) for pair in ends for p in pair])
+    gradient, _, _ = trainer.meta_gradient(support, query)
+    assert torch.allclose(gradient, theta - end, rtol=1e-9, atol=1e-12)
+    trainer.step(support, query)
+    expected = theta.clone()
+    Adam(expected, 0.01).step(theta - end)
+    assert torch.allclose(trainer.parameters.flat, expected, rtol=1e-6, atol=1e-9)
+
+
+@pytest.mark.parametrize("name", [*TRAINERS])
+def test_the_outer_update_is_the_papers_own_unless_asked_otherwise(name):
+    own = Descent if name == "reptile" else Adam
+    assert isinstance(made(name).optimiser, own)
+    assert isinstance(made(name, outer="descent").optimiser, Descent)
+    assert made(name, outer="adam", meta_lr=0.25).optimiser.rate == 0.25
+
+
+def test_the_rate_of_an_annealed_update_falls_linearly_to_nothing():
+    torch_optimiser = torch.nn.Parameter(torch.zeros(3, dtype=torch.float64))
+    reference = torch.optim.Adam([torch_optimiser], lr=0.1, eps=Adam.epsilon)
+    flat = torch.zeros(3, dtype=torch.float64)
+    ours = Adam(flat, 0.1, iterations=5)
+    for k in range(5):
+        assert ours.rate == pytest.approx(0.1 * (1.0 - k / 5))
+        reference.param_groups[0]["lr"] = ours.rate
+        torch_optimiser.grad = torch.tensor([1.0, -2.0, 0.5 * k], dtype=torch.float64)
+        reference.step()
+        ours.step(torch_optimiser.grad)
+    assert torch.allclose(flat, torch_optimiser.detach(), rtol=1e-6)
+    assert ours.rate == 0.0
 
 
 def test_all_samples_together_weigh_as_one_mean():

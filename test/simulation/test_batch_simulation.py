@@ -83,6 +83,42 @@ def test_sixty_four_tasks_of_four_hundred_steps_take_well_under_a_fifth_of_a_sec
     assert best < 0.2
 
 
+def test_one_phase_is_a_world_that_stays():
+    worlds, commands = tasks(3, 60, battery_sag=0.02)
+    noisy = matrix([w.with_process_noise([0.01] * 5).with_odometry_noise([0.01] * 5) for w in worlds])
+    plain = simulate_batch(noisy, commands, 0.05, np.arange(3))
+    phases = {"starts": np.zeros((3, 1), int), "pushes": np.zeros((3, 1, 2))}
+    for a, b in zip(plain, simulate_batch(noisy[:, None], commands, 0.05, np.arange(3), **phases)):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_a_change_takes_effect_at_its_step():
+    worlds, commands = tasks(2, 60, command_delay=0.0, friction_v=0.5)
+    before, after = (matrix([attrs.evolve(w, friction_v=c) for w in worlds]) for c in (0.5, 2.5))
+    starts = np.array([[0, 20], [0, 33]])
+    stays, _ = simulate_batch(before, commands, 0.05, np.arange(2))
+    phases = np.stack([before, after], axis=1)
+    changes, _ = simulate_batch(phases, commands, 0.05, np.arange(2), starts=starts)
+    for b, first in enumerate(starts[:, 1]):
+        np.testing.assert_array_equal(changes[b, : first + 1], stays[b, : first + 1])
+        assert changes[b, first + 1, 3] != stays[b, first + 1, 3]
+        rest, _ = simulate_batch(
+            after[b : b + 1], commands[b : b + 1, first:], 0.05, [0], changes[b : b + 1, first]
+        )
+        np.testing.assert_allclose(rest[0], changes[b, first:], atol=1e-12)
+
+
+def test_a_push_accelerates_while_it_lasts():
+    still = matrix([WorldParameters(acceleration_limit=100.0)] * 3)[None]
+    pushes = np.array([[[0.0, 0.0], [0.8, -0.3], [0.0, 0.0]]])
+    starts = np.array([[0, 20, 40]])
+    true, _ = simulate_batch(still, np.zeros((1, 60, 2)), 0.05, [0], starts=starts, pushes=pushes)
+    v, omega = true[0, :, 3], true[0, :, 4]
+    assert not v[:21].any() and not omega[:21].any()
+    assert v[21] > 0.0 > omega[21]
+    assert 0.0 < v[60] < 0.5 * v[40]
+
+
 def test_no_tasks_are_no_states():
     true, observed = simulate_batch(
         np.zeros((0, len(WorldParameters().as_vector()))), np.zeros((0, 5, 2)), 0.05, np.zeros(0, int)
@@ -98,6 +134,11 @@ def test_no_tasks_are_no_states():
         ({"parameter_matrix": np.zeros((1, 3))}, "parameter_matrix"),
         ({"parameter_matrix": WorldParameters().as_vector()[None] * np.nan}, "lag_v"),
         ({"parameter_matrix": WorldParameters().as_vector()[None] * 5}, "mass"),
+        ({"parameter_matrix": np.tile(WorldParameters().as_vector(), (1, 2, 1))}, "starts"),
+        ({"starts": [[1]]}, "starts"),
+        ({"starts": np.zeros((1, 2), int)}, "starts"),
+        ({"pushes": np.zeros((1, 2))}, "pushes"),
+        ({"pushes": np.full((1, 1, 2), np.nan)}, "pushes"),
         ({"dt": 0.0}, "dt"),
         ({"dt": np.nan}, "dt"),
         ({"seeds": [1, 2]}, "seeds"),
