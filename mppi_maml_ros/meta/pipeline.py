@@ -159,7 +159,11 @@ def meta_train(
         model_dt=model_dt,
         inner_lr=config.inner_lr,
         inner_steps=config.inner_steps,
-        extras={name: trainer.extras() for name, trainer in trained.items() if trainer.extras()},
+        extras={
+            name: parts[name].extras(trainer.extras())
+            for name, trainer in trained.items()
+            if trainer.extras()
+        },
         provenance=settings_of(config, distribution, networks)
         | {"torch": torch.__version__, "numpy": np.__version__, "processes": distributed.world()}
         | {"held_out_loss": {name: list(curve.final) for name, curve in curves.items()}},

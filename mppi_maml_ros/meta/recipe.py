@@ -7,6 +7,7 @@ This is the one place of these numbers: ``mppi-maml meta-train`` follows it, wit
 from __future__ import annotations
 
 import attrs
+import numpy as np
 
 from ..core.errors import InvalidValueError
 from .config import RANGES, TrainingConfig
@@ -26,6 +27,7 @@ class Network:
         changing: whether its worlds change while they are driven in, see :class:`tasks.Changes`.
         above_noise: how its targets are normalised, see :class:`residual_tasks.ResidualTasks`.
         longer: iterations, as a multiple of those of all.
+        online: inner steps that its adapter takes, as a multiple of those in training.
         settings: where it differs from the settings of all.
     """
 
@@ -34,12 +36,20 @@ class Network:
     changing: bool = False
     above_noise: bool = True
     longer: int = 1
+    online: int = 1
     settings: dict = attrs.field(factory=dict)
 
     def config(self, common: TrainingConfig) -> TrainingConfig:
         """Its settings."""
         iterations = min(self.longer * common.iterations, RANGES["iterations"][1])
         return attrs.evolve(common, **{"iterations": iterations} | self.settings)
+
+    def extras(self, trained: dict) -> dict:
+        """What adapting needs besides theta*, from what its trainer says."""
+        if self.online == 1:
+            return trained
+        rate, steps = trained["inner"]
+        return trained | {"inner": np.array([rate, self.online * steps], dtype=np.float32)}
 
 
 ANNEALED = {"outer": "annealed_adam", "meta_lr": 0.01}
@@ -54,12 +64,13 @@ RECIPE: dict[str, Network] = {
         "grbal",
         changing=True,
         longer=5,
-        settings=ANNEALED | {"inner_lr": 0.02, "inner_steps": 20, "support_size": 100, "query_size": 16},
+        online=4,
+        settings=ANNEALED | {"inner_lr": 0.01, "inner_steps": 40, "support_size": 64, "query_size": 48},
     ),
     "rebal": Network(
         "rebal", changing=True, longer=5, settings=ANNEALED | {"support_size": 32, "query_size": 16}
     ),
-    "mb": Network("supervised", changing=True, longer=5, settings=ANNEALED),
+    "mb": Network("supervised", longer=5, settings=ANNEALED),
 }
 """Networks of the meta-model by the name of the adapter that uses them."""
 

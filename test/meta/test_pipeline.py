@@ -69,6 +69,15 @@ def test_a_network_may_train_for_longer_than_the_others():
     assert longer.config(attrs.evolve(SMALL, iterations=1_000_000)).iterations == 1_000_000
 
 
+def test_an_adapter_may_take_more_inner_steps_than_training_did(quick):
+    network = recipe.RECIPE["grbal"]
+    extras = pipeline.meta_train(SMALL, networks=("grbal", "anil")).meta.extras
+    trained = network.settings
+    assert extras["grbal"]["inner"] == pytest.approx([trained["inner_lr"], 4 * trained["inner_steps"]])
+    assert extras["grbal"]["window"] == trained["support_size"]
+    assert extras["anil"]["inner"][1] == recipe.RECIPE["anil"].settings["inner_steps"]
+
+
 def test_progress_is_reported_to_the_end_of_each_part(quick):
     reports = []
     pipeline.meta_train(SMALL, on_progress=reports.append, networks=("maml", "mb"))

@@ -12,6 +12,7 @@ from mppi_maml_ros.adaptation.adapters.rebal import encode  # noqa: E402
 from mppi_maml_ros.meta import batched, inner  # noqa: E402
 from mppi_maml_ros.meta.batched import Samples  # noqa: E402
 from mppi_maml_ros.meta.config import TrainingConfig  # noqa: E402
+from mppi_maml_ros.meta.grbal import LARGEST  # noqa: E402
 from mppi_maml_ros.meta.meta_sgd import MAX_RATE, MIN_RATE, MetaSGD  # noqa: E402
 from mppi_maml_ros.meta.outer import Adam, Descent  # noqa: E402
 from mppi_maml_ros.meta.reptile import together  # noqa: E402
@@ -224,6 +225,12 @@ def test_the_rate_of_an_annealed_update_falls_linearly_to_nothing():
         ours.step(torch_optimiser.grad)
     assert torch.allclose(flat, torch_optimiser.detach(), rtol=1e-6)
     assert ours.rate == 0.0
+
+
+def test_grbal_limits_what_one_batch_may_say():
+    trainer, usual = made("grbal"), torch.full_like(made("grbal").parameters.flat, 1e-3)
+    assert torch.equal(trainer._limit(usual), usual)
+    assert float(trainer._limit(1e6 * usual).norm()) == pytest.approx(LARGEST)
 
 
 def test_all_samples_together_weigh_as_one_mean():

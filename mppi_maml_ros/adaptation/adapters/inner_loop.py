@@ -1,6 +1,6 @@
 """``anil``, ``meta_sgd`` and ``grbal``: the inner loop that their networks were meta-trained for.
 
-Each restores theta* and takes exactly the steps of its training: ``anil`` in the last layer alone
+Each restores theta* and takes the steps that come with it: ``anil`` in the last layer alone
 (Raghu et al., ICLR 2020), ``meta_sgd`` with a learned rate for each parameter (Li et al.,
 arXiv:1707.09835), ``grbal`` on the last M transitions only (Nagabandi et al., ICLR 2019).
 """

@@ -12,10 +12,11 @@ from ...weights.meta_model import MetaModel
 from ..sgd import SGDConfig
 from ..transitions import Transitions
 from .base import Adaptation
-from .inner_loop import network_of, window_of
-from .online_learner import NEWEST, OnlineLearner
+from .inner_loop import network_of
+from .online_learner import OnlineLearner
 
-DYNAMIC_RATE = 0.01
+DYNAMIC = SGDConfig(inner_lr=0.001, inner_steps=40, patience=0)
+DYNAMIC_WINDOW = 100  # newest transitions of a call
 
 
 class MBAdapter:
@@ -42,6 +43,5 @@ class MBAdapter:
 
 
 def dynamic_evaluation(meta: MetaModel) -> OnlineLearner:
-    """MB+DE: one step at each call on GrBAL's window, without restore (Krause et al., ICML 2018)."""
-    one = SGDConfig(inner_lr=DYNAMIC_RATE, inner_steps=1, patience=0)
-    return OnlineLearner(meta, one, newest=window_of(meta, "grbal") or NEWEST, network="mb", name="mb+de")
+    """MB+DE: steps on the newest transitions at each call, without restore (Krause et al., ICML 2018)."""
+    return OnlineLearner(meta, DYNAMIC, newest=DYNAMIC_WINDOW, network="mb", name="mb+de")
