@@ -64,11 +64,14 @@ RECIPE: dict[str, Network] = {
         "grbal",
         changing=True,
         longer=5,
-        online=4,
-        settings=ANNEALED | {"inner_lr": 0.01, "inner_steps": 40, "support_size": 64, "query_size": 48},
+        online=8,
+        settings=ANNEALED | {"inner_lr": 0.01, "inner_steps": 20, "support_size": 64, "query_size": 48},
     ),
     "rebal": Network(
-        "rebal", changing=True, longer=5, settings=ANNEALED | {"support_size": 32, "query_size": 16}
+        "rebal",
+        changing=True,
+        longer=5,
+        settings=ANNEALED | {"meta_lr": 0.003, "support_size": 32, "query_size": 16},
     ),
     "mb": Network("supervised", longer=5, settings=ANNEALED),
 }
