@@ -13,7 +13,7 @@ from .options import artifact_option, folder_option, seed_option
 @seed_option
 @click.option("--iterations", type=click.IntRange(10, 1_000_000), default=1000, show_default=True,
               help="Of each trainer.")  # fmt: skip
-@click.option("--worlds", type=click.IntRange(10, 10_000), default=300, show_default=True,
+@click.option("--worlds", type=click.IntRange(10, 10_000), default=1000, show_default=True,
               help="Held-out ones to judge by.")  # fmt: skip
 @click.option("--runs", type=click.IntRange(1, 1000), default=10, show_default=True,
               help="In each of the changing worlds.")  # fmt: skip

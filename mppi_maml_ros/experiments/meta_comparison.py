@@ -36,21 +36,21 @@ from .files import write_file, write_json
 
 POOL_TASKS = 1000
 SETTINGS: dict[str, dict] = {
-    "maml": {},
+    "maml": {"meta_lr": 2e-3},
     "fomaml": {},
-    "reptile": {"meta_lr": 1.0, "inner_lr": 0.02, "inner_steps": 30},
-    "anil": {"inner_lr": 0.05},
-    "meta_sgd": {},
-    "alpaca": {"meta_lr": 3e-3},
+    "reptile": {"inner_steps": 30},
+    "anil": {"inner_lr": 0.03},
+    "meta_sgd": {"meta_lr": 2e-3},
+    "alpaca": {},
     "grbal": {"support_size": 32, "query_size": 16},
-    "rebal": {"support_size": 32, "query_size": 16, "meta_lr": 3e-3},
+    "rebal": {"support_size": 32, "query_size": 16},
     "supervised": {},
 }
 """Where a trainer differs from the common settings."""
 
 COMMON = TrainingConfig(
     hidden=(32,), iterations=1000, task_batch_size=16, support_size=100, query_size=100, inner_lr=0.01,
-    inner_steps=10, meta_lr=2e-3,
+    inner_steps=10, meta_lr=5e-3, outer="annealed_adam",
 )  # fmt: skip
 CONTEXTS = {"next": (32, 16), "far": (100, 100)}
 """How models are judged: transitions to adapt on, and how many right after them to predict."""
@@ -266,8 +266,9 @@ def _markdown(result: dict) -> str:
             "",
             f"Mean squared error of the residual in {result['worlds']} worlds that nobody trained on, in "
             "units of its variance, judged without measurement noise; ± half the 95 % interval over worlds. "
-            f"{result['iterations']} iterations each, the same network. The gains are paired: by how much "
-            "the error of the adapted model is lower in the same world than that of the trainer's own start "
+            f"{result['iterations']} iterations each, the same network, and as the outer update Adam with a "
+            "rate that falls to 0, Reptile's too (on theta - theta'). The gains are paired: by how much the "
+            "error of the adapted model is lower in the same world than that of the trainer's own start "
             "and than that of the supervised net, and in how many worlds it is lower than the latter. "
             f"`grbal` and `rebal` are trained for the next {CONTEXTS['next'][1]} steps.",
             "",
