@@ -36,11 +36,11 @@ from .files import write_file, write_json
 
 POOL_TASKS = 1000
 SETTINGS: dict[str, dict] = {
-    "maml": {"meta_lr": 2e-3},
+    "maml": {"meta_lr": 3.5e-3},
     "fomaml": {},
     "reptile": {"inner_steps": 30},
     "anil": {"inner_lr": 0.03},
-    "meta_sgd": {"meta_lr": 2e-3},
+    "meta_sgd": {"meta_lr": 3.5e-3},
     "alpaca": {},
     "grbal": {"support_size": 32, "query_size": 16},
     "rebal": {"support_size": 32, "query_size": 16},

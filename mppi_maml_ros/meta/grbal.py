@@ -12,7 +12,7 @@ import numpy as np
 from .meta_sgd import MetaSGD
 from .trainer import limited
 
-LARGEST = 1.0  # Euclidean norm of a meta-gradient; ten times the usual one
+LARGEST = 1.0  # Euclidean norm of a meta-gradient; most are well below it
 
 
 class GrBAL(MetaSGD):
