@@ -29,15 +29,24 @@ def test_the_ratio_is_paired_by_world_and_seed():
 
 
 def test_the_interval_is_over_seeds():
-    ratios = {0: 1.0, 1: 4.0}  # the same in every world of a seed
     rows = rows_of(
         (world, seed, model, error)
         for world in "abcdefgh"
-        for seed, ratio in ratios.items()
-        for model, error in (("good", 1.0), ("bad", ratio))
+        for seed in range(10)
+        for model, error in (
+            ("good", 1.0),
+            ("bad", 4.0 if seed % 2 else 1.0),
+        )  # alike in all worlds of a seed
     )
     found = comparison.paired(rows, "good", "bad", "one_step")
-    assert found["ratio"] == 2.0 and found["ci95"] == [1.0, 4.0]
+    half = 2.262 * np.log(2.0) * np.sqrt(10 / 9) / np.sqrt(10)
+    assert found["ratio"] == 2.0
+    assert found["ci95"] == pytest.approx([2.0 * np.exp(-half), 2.0 * np.exp(half)], abs=2e-3)
+
+
+@pytest.mark.parametrize("freedom, quantile", [(4, 2.776), (9, 2.262), (19, 2.093), (1000, 1.962)])
+def test_the_quantile_of_students_t_is_that_of_the_tables(freedom, quantile):
+    assert comparison.student_t(freedom) == pytest.approx(quantile, abs=2e-3)
 
 
 def test_the_changing_worlds_are_all_those_that_change():

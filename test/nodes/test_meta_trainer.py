@@ -40,10 +40,11 @@ class Work:
         self.may_end = threading.Event()
         self.settings: list[dict] = []
         self.fails: Exception | None = None
+        self.longer = 1
 
     def __call__(self, settings, on_progress, cancel):
         self.settings.append(settings)
-        on_progress(Progress("physics+maml", 24, settings["iterations"], 0.7, 100.0))
+        on_progress(Progress("physics+maml", 24, self.longer * settings["iterations"], 0.7, 100.0))
         while not self.may_end.wait(0.01):
             if cancel.is_set():
                 raise Cancelled("cancelled")
@@ -103,6 +104,16 @@ def test_a_run_answers_when_it_ends_and_its_artifact_lies_there(desk):
     desk.bench.until(lambda: desk.state() == MetaTrainProgress.DONE)
     settings = desk.work.settings[0]
     assert (settings["iterations"], settings["seed"], settings["inner_steps"]) == (50, 7, 30)
+
+
+def test_a_network_that_trains_for_longer_counts_no_more_than_the_others(desk):
+    desk.work.longer = 5
+    desk.ask(iterations=50)
+    desk.bench.until(lambda: desk.state() == MetaTrainProgress.RUNNING and desk.progress[-1].rate > 0.0)
+    report, parts = desk.progress[-1], len(META_TRAINED)
+    assert (report.iteration, report.iterations) == (int(24 / 5 / parts), 50)
+    assert report.rate == pytest.approx(100.0 / 5 / parts)
+    assert report.eta == pytest.approx((50 * parts - 24 / 5) / (100.0 / 5))
 
 
 @pytest.mark.fault(50)
