@@ -42,7 +42,13 @@ TABLE = (
     Declared("query_size", 100, "Transitions to judge by", "", 2, 10_000),
     Declared("inner_steps", 30, "SGD steps in the inner loop", "", 1, 1000),
     Declared("inner_lr", 0.05, "Learning rate of the inner loop", "", 1e-9, 1.0),
-    Declared("meta_lr", 1e-3, "Learning rate of the outer loop (Adam)", "", 1e-9, 1.0),
+    Declared("meta_lr", 1e-3, "Learning rate of the outer loop", "", 1e-9, 1.0),
+    Declared(
+        "outer",
+        "auto",
+        "Outer update; auto: as the algorithm's paper has it",
+        choices=("auto", "adam", "annealed_adam", "descent"),
+    ),
     Declared("hidden", (32,), "Widths of the hidden layers", "", 1, 1024, lengths=(1, 2)),
     Declared("activation", "tanh", "Of the hidden layers", choices=("tanh", "relu")),
     Declared("max_gradient_norm", 10.0, "Gradients of the inner loop are scaled down to this", "", 1e-9, 1e9),
@@ -69,7 +75,7 @@ _REQUESTED = (
     "seed",
 )
 
-_UNASKED = ("hidden", "activation", "max_gradient_norm", "patience", "evaluate_every")
+_UNASKED = ("outer", "hidden", "activation", "max_gradient_norm", "patience", "evaluate_every")
 
 
 def output_folder(configured: str) -> Path:
