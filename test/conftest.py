@@ -17,6 +17,13 @@ import tempfile
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# The same examples each time, so that a failure is there again tomorrow; others with
+# --hypothesis-profile=random.
+settings.register_profile("repeatable", derandomize=True)
+settings.register_profile("random", derandomize=False)
+settings.load_profile("repeatable")
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # A session in the background ignores it, and so would every process that a test interrupts.
