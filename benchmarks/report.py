@@ -6,6 +6,7 @@ python benchmarks/report.py bench_report --out docs/performance.md
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 
 import click
@@ -117,7 +118,8 @@ def sampling(results: dict) -> str:
     found = {(r["reference"], r["way"], r["budget_ms"]): r for r in results["at_budget"]}
 
     def cell(r):
-        return "" if r["cost"] != r["cost"] else f"{r['cost']:.2f} ({100 * (r['relative'] - 1):+.0f} %)"
+        relative = "" if math.isnan(r["relative"]) else f" ({100 * (r['relative'] - 1):+.0f} %)"
+        return "" if math.isnan(r["cost"]) else f"{r['cost']:.2f}{relative}"
 
     rows = [[way, *(cell(found[ref, way, b]) for ref in references for b in budgets)] for way in ways]
     head = ["way", *(f"{ref}, {b:g} ms" for ref in references for b in budgets)]
@@ -179,7 +181,7 @@ def cuda(results: dict) -> str:
 `device: cuda` of the controller rolls networks out in one captured graph; `mppi-maml meta-train` takes
 `--device cuda`. It pays for wide networks and many samples, not for the default residual. Whole steps, wall
 time, median (p99) [ms], beside pytorch_mppi on the same device, and how far the chosen sequences of the two
-backends differ [m/s, rad/s]: `python benchmarks/cuda.py`, {results["device"]}, {m["cores"]} cores of
+backends differ [m/s, rad/s]: `python benchmarks/gpu.py`, {results["device"]}, {m["cores"]} cores of
 {m["cpu"]}, torch {m["torch"]}; one thread.
 
 {table(["model", "K x N", "compiled", "cuda", "pytorch_mppi, cuda", "difference"], steps)}

@@ -222,6 +222,7 @@ def plot(points: list[dict], file: Path) -> None:
 
     matplotlib.use("Agg")
     from matplotlib import pyplot
+    from matplotlib.ticker import LogLocator, NullFormatter
 
     figure, axes = pyplot.subplots(1, len(REFERENCES), figsize=(12.5, 4.6), constrained_layout=True)
     colours = pyplot.get_cmap("tab20")
@@ -237,6 +238,9 @@ def plot(points: list[dict], file: Path) -> None:
         axis.set(xscale="log", yscale="log", title=reference, xlabel="CPU time of a control step [ms]")
         axis.set_ylabel("closed-loop cost [1/s]")
         axis.grid(alpha=0.3, which="both")
+        axis.xaxis.set_minor_formatter(NullFormatter())
+        axis.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+        axis.xaxis.set_major_formatter("{x:g}")
         axis.yaxis.set_minor_formatter("{x:.2g}")
         axis.yaxis.set_major_formatter("{x:.2g}")
     handles, labels = axes[0].get_legend_handles_labels()
@@ -254,7 +258,7 @@ def plot(points: list[dict], file: Path) -> None:
 )
 @click.option("--seeds", default=5, show_default=True, help="sampler seeds of each point")
 @click.option("--duration", default=20.0, show_default=True, help="of a run [s]")
-@click.option("--budgets", default="0.1,0.2,0.4", show_default=True, help="CPU ms a step to compare at")
+@click.option("--budgets", default="0.1,0.2,0.3", show_default=True, help="CPU ms a step to compare at")
 @click.option("--ways", default="", help="names, separated by commas; default: all")
 @click.option(
     "--set", "changes", multiple=True, metavar="NAME=VALUE", help="change the controller's settings"
@@ -295,7 +299,8 @@ def main(json_file, plot_file, seeds, duration, budgets, ways, changes) -> None:
                     {"reference": reference, "way": name, "budget_ms": budget, "cost": cost}
                     | {"relative": cost / plain}
                 )
-                cells.append("" if np.isnan(cost) else f"{cost:.3f} ({100 * (cost / plain - 1):+.0f} %)")
+                relative = "" if np.isnan(plain) else f" ({100 * (cost / plain - 1):+.0f} %)"
+                cells.append("" if np.isnan(cost) else f"{cost:.3f}{relative}")
             table.add_row(name, *cells)
         Console().print(table)
     if json_file is not None:

@@ -3,7 +3,7 @@
 A control step is the whole of it: sampling, rollouts, costs and weights, with the copies to the device
 and back; wall time, since the processor waits for the device. ``pytorch_mppi`` runs on the device too.
 
-    python benchmarks/cuda.py --json cuda.json
+    python benchmarks/gpu.py --json gpu.json
 """
 
 from __future__ import annotations
