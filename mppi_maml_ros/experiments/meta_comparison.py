@@ -70,6 +70,8 @@ CHANGING = (
 """Every named world whose equations change while it is driven in."""
 
 MODELS = ("mb", "mb+de", "grbal", "rebal")
+PAIRS = (("grbal", "mb+de"), ("mb+de", "mb"), ("rebal", "mb"))
+"""(better, worse), as Nagabandi et al. have it."""
 DURATION, DT = 20.0, 0.05
 AHEAD = 16  # steps of the prediction that is judged
 WARM_UP = 40  # steps before the first prediction
@@ -332,22 +334,28 @@ def _changing_tables(rows: list[dict]) -> list[str]:
         "| | position | runs won | one step | runs won |",
         "|---|---|---|---|---|",
     ]
-    worlds = dict.fromkeys(row["world"] for row in rows)
-    for better, worse in (("grbal", "mb+de"), ("mb+de", "mb"), ("rebal", "mb")):
-        if {better, worse} <= {row["model"] for row in rows}:
-            lines.append(_ratios(f"{better} against {worse}", rows, better, worse))
-            for world in worlds if better == "grbal" else ():
-                lines.append(_ratios(world, [row for row in rows if row["world"] == world], better, worse))
+    there = {row["model"] for row in rows}
+    pairs = [pair for pair in PAIRS if {*pair} <= there]
+    for better, worse in pairs:
+        cells = [f"{better} against {worse}"]
+        for column in ("ahead_m_after", "one_step_after"):
+            cells += _ratio(rows, better, worse, column)
+        lines.append("| " + " | ".join(cells) + " |")
+    lines += [
+        "",
+        "In each world, position:",
+        "",
+        "| world |" + "".join(f" {better} against {worse} | runs won |" for better, worse in pairs),
+        "|---|" + "---|---|" * len(pairs),
+    ]
+    for world in dict.fromkeys(row["world"] for row in rows):
+        here = [row for row in rows if row["world"] == world]
+        cells = [cell for pair in pairs for cell in _ratio(here, *pair, "ahead_m_after")]
+        lines.append("| " + " | ".join([world, *cells]) + " |")
     lines.append("")
     return lines
 
 
-def _ratios(title: str, rows: list[dict], better: str, worse: str) -> str:
-    cells = [title]
-    for column in ("ahead_m_after", "one_step_after"):
-        p = paired(rows, better, worse, column)
-        cells += [
-            f"{p['ratio']:.2f} [{p['ci95'][0]:.2f}, {p['ci95'][1]:.2f}]",
-            f"{p['wins']}/{p['runs']}",
-        ]
-    return "| " + " | ".join(cells) + " |"
+def _ratio(rows: list[dict], better: str, worse: str, column: str) -> list[str]:
+    p = paired(rows, better, worse, column)
+    return [f"{p['ratio']:.2f} [{p['ci95'][0]:.2f}, {p['ci95'][1]:.2f}]", f"{p['wins']}/{p['runs']}"]
