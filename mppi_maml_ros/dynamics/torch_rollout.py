@@ -57,7 +57,7 @@ class TorchRollout:
                 f"device must be cpu, cuda or cuda:N and be there, got {device!r}: {reason}"
             ) from error
         self._programs: dict[_Shape, _Program] = {}
-        self._making: tuple[_Shape, threading.Thread] | None = None
+        self._making: threading.Thread | None = None
         self._failure: Exception | None = None
 
     def __call__(
@@ -101,7 +101,7 @@ class TorchRollout:
                 self._programs[shape] = _Program(shape, self.device)
 
     def _make_aside(self, shape: _Shape) -> None:
-        if self._making is not None and self._making[1].is_alive():
+        if self._making is not None and self._making.is_alive():
             return
 
         def make():
@@ -110,8 +110,8 @@ class TorchRollout:
             except RuntimeError as error:
                 self._failure = error
 
-        self._making = shape, threading.Thread(target=make, name="rollout program", daemon=True)
-        self._making[1].start()
+        self._making = threading.Thread(target=make, name="rollout program", daemon=True)
+        self._making.start()
 
 
 def _shape(weights: ResidualWeights, steps: int, samples: int) -> _Shape:
