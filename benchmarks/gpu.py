@@ -94,7 +94,7 @@ def main(seconds: float, iterations: int, file: Path | None) -> None:
     if not torch.cuda.is_available():
         raise click.ClickException("torch sees no CUDA device")
     result = {
-        "benchmark": "cuda",
+        "benchmark": "gpu",
         "device": torch.cuda.get_device_name(),
         "machine": machine(),
         "control_step": control_steps(seconds),

@@ -159,7 +159,7 @@ process. Late: longer than 1.2 periods. Memory: resident, of the controller, fir
 {table(head, rows)}"""
 
 
-def cuda(results: dict) -> str:
+def gpu(results: dict) -> str:
     """Control steps and meta-training on a CUDA device."""
     steps = [
         [
@@ -191,7 +191,7 @@ An iteration of meta-training at the guide's size [ms], simulation of its robots
 
 
 SECTIONS = {
-    "mppi": mppi, "width": width, "cuda": cuda,
+    "mppi": mppi, "width": width, "gpu": gpu,
     "adaptation": adaptation, "sampling": sampling, "latency": latency,
 }  # fmt: skip
 

@@ -7,6 +7,7 @@ only the twist goes round from step to step, and the poses are cumulative sums o
 from __future__ import annotations
 
 import threading
+import warnings
 from collections.abc import Callable
 
 import attrs
@@ -38,7 +39,7 @@ class TorchRollout:
     """As :func:`.rollout.rollout`, within single precision; other devices than CUDA take no graph.
 
     The kinematic prior stays with the compiled code, and so does a network of a new shape until its
-    program is made by a thread of its own.
+    program is made by a thread of its own; for good, with a warning, where that fails.
 
     Args:
         device: ``cpu``, ``cuda`` or ``cuda:N``.
@@ -56,9 +57,8 @@ class TorchRollout:
             raise InvalidValueError(
                 f"device must be cpu, cuda or cuda:N and be there, got {device!r}: {reason}"
             ) from error
-        self._programs: dict[_Shape, _Program] = {}
+        self._programs: dict[_Shape, _Program | None] = {}  # None: could not be made
         self._making: threading.Thread | None = None
-        self._failure: Exception | None = None
 
     def __call__(
         self,
@@ -73,14 +73,11 @@ class TorchRollout:
         push: np.ndarray | None = None,
     ) -> None:
         """See :func:`.rollout.rollout`."""
-        if self._failure is not None:
-            failure, self._failure = self._failure, None
-            raise failure
         program = None
         if weights is not None and weights.layers and not weights.is_prior:
             shape = _shape(weights, len(commands), commands.shape[2])
             program = self._programs.get(shape)
-            if program is None:
+            if shape not in self._programs:
                 self._make_aside(shape)
         if program is None:
             rollout(weights, twist, history, commands, model_dt, out, tracking, costs, push)
@@ -108,7 +105,8 @@ class TorchRollout:
             try:
                 self._make(shape)
             except RuntimeError as error:
-                self._failure = error
+                self._programs[shape] = None
+                warnings.warn(f"networks of {shape} stay on the processor: {error}", stacklevel=1)
 
         self._making = threading.Thread(target=make, name="rollout program", daemon=True)
         self._making.start()

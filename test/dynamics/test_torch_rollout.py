@@ -1,6 +1,7 @@
 """Rollouts in torch give the numbers of the compiled ones."""
 
-import threading
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ torch = pytest.importorskip("torch")
 
 from mppi_maml_ros.core.errors import InvalidValueError  # noqa: E402
 from mppi_maml_ros.core.types import VelocityLimits  # noqa: E402
+from mppi_maml_ros.dynamics import torch_rollout  # noqa: E402
 from mppi_maml_ros.dynamics.backends import CompiledRollout, rollout_on  # noqa: E402
 from mppi_maml_ros.dynamics.residual import ResidualWeights  # noqa: E402
 from mppi_maml_ros.dynamics.rollout import Tracking, Trajectories, rollout  # noqa: E402
@@ -103,16 +105,40 @@ def test_the_compiled_code_serves_until_a_new_shape_is_ready(device):
     rollout(weights, [0.3, 0.1], history, commands, DT, expected)
     in_torch(weights, [0.3, 0.1], history, commands, DT, got)
     assert np.array_equal(got.x, expected.x)
-    for thread in threading.enumerate():
-        if thread.name == "rollout program":
-            thread.join(10.0)
+    in_torch._making.join(10.0)
     in_torch(weights, [0.3, 0.1], history, commands, DT, got)
     assert len(in_torch._programs) == 1
     np.testing.assert_allclose(got.x, expected.x, atol=1e-5)
 
 
-def test_the_processor_is_the_default_and_needs_no_torch():
-    assert isinstance(rollout_on("cpu"), CompiledRollout)
+def test_a_program_that_cannot_be_made_is_told_of_once_and_the_compiled_code_serves(monkeypatch):
+    def refuse(*_):
+        tries.append(1)
+        raise RuntimeError("out of memory")
+
+    tries = []
+    monkeypatch.setattr(torch_rollout, "_Program", refuse)
+    in_torch, weights = TorchRollout("cpu"), random_weights(9)
+    commands, history = np.ones((STEPS, 2, 128), dtype=np.float32), np.zeros((8, 2), dtype=np.float32)
+    expected, got = Trajectories(STEPS, 128), Trajectories(STEPS, 128)
+    rollout(weights, [0.3, 0.1], history, commands, DT, expected)
+    with pytest.warns(UserWarning, match="stay on the processor: out of memory"):
+        in_torch(weights, [0.3, 0.1], history, commands, DT, got)
+        in_torch._making.join(10.0)
+    in_torch(weights, [0.3, 0.1], history, commands, DT, got)
+    assert len(tries) == 1 and np.array_equal(got.x, expected.x)
+
+
+WITHOUT_TORCH = """
+import sys
+from mppi_maml_ros.dynamics.backends import CompiledRollout, rollout_on
+from mppi_maml_ros.mppi import MPPIController
+assert isinstance(rollout_on("cpu"), CompiledRollout) and "torch" not in sys.modules
+"""
+
+
+def test_the_processor_needs_no_torch():
+    subprocess.run([sys.executable, "-c", WITHOUT_TORCH], check=True, timeout=60.0)
 
 
 @pytest.mark.parametrize("device", ["cuda:99", "gpu", ""])
