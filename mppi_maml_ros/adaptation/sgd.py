@@ -13,7 +13,7 @@ import numpy as np
 from numba import njit
 
 from ..core.errors import InvalidValueError
-from ..dynamics import backprop
+from ..core.kernels import backprop
 
 OPTIMISERS = ("sgd", "adam")
 

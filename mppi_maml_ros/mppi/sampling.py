@@ -8,7 +8,7 @@ import attrs
 import numpy as np
 from numba import njit
 
-from ..dynamics.simd import GROUP
+from ..core.kernels.simd import GROUP
 from .config import MPPIConfig
 
 

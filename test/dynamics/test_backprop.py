@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mppi_maml_ros.dynamics import backprop
+from mppi_maml_ros.core.kernels import backprop
 
 problems = st.fixed_dictionaries(
     {

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from numba import njit
 
-from mppi_maml_ros.dynamics import simd
-from mppi_maml_ros.dynamics.simd import (
+from mppi_maml_ros.core.kernels import simd
+from mppi_maml_ros.core.kernels.simd import (
     GROUP,
     LANES,
     NONE,

@@ -1,0 +1,1 @@
+"""Compiled numerics that know no model: SIMD lanes and back-propagation."""
