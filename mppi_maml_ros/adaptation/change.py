@@ -7,9 +7,9 @@ from collections import deque
 import numpy as np
 
 from ..core.errors import InvalidValueError
-from ..dynamics import servo
-from ..dynamics.innovations import whiten
-from ..dynamics.physics import PhysicsPrior
+from ..dynamics.identification import servo
+from ..dynamics.identification.error_models import whiten
+from ..dynamics.identification.physics import PhysicsPrior
 from .transitions import Transitions
 
 ODDS = 8.0  # log of how much likelier two robots in turn must make the data than one

@@ -6,7 +6,7 @@ import numpy as np
 
 from ..core.types import Odometry
 from ..dynamics.features import input_size
-from ..dynamics.innovations import TYPICAL, pushes
+from ..dynamics.identification.error_models import TYPICAL, pushes
 from ..dynamics.residual import ResidualWeights, correction
 from .buffer import SNAP, BufferConfig, TransitionBuffer
 

@@ -11,7 +11,7 @@ import numpy as np
 from ..core.errors import InvalidValueError
 from ..core.types import Odometry, VelocityLimits
 from ..dynamics.features import input_size
-from ..dynamics.innovations import TYPICAL, pushes
+from ..dynamics.identification.error_models import TYPICAL, pushes
 from ..dynamics.residual import ResidualWeights, correction
 from ..weights.meta_model import MetaModel
 from .adapters import Adaptation, make_adapter

@@ -10,8 +10,8 @@ import attrs
 import numpy as np
 import torch
 
-from ..dynamics import physics
 from ..dynamics.features import features, input_size
+from ..dynamics.identification import physics
 from ..weights.meta_model import MetaModel
 from . import distributed, loop, recipe
 from .checkpoint import Checkpoint

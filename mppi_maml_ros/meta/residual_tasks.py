@@ -13,8 +13,8 @@ import numpy as np
 
 from ..adaptation.adapters.maml import output_weight
 from ..core.errors import InvalidValueError
-from ..dynamics import physics
 from ..dynamics.features import features
+from ..dynamics.identification import physics
 from .config import TrainingConfig
 from .tasks import TaskPool
 

@@ -11,7 +11,7 @@ import numpy as np
 from ..core import artifact
 from ..core.errors import ArtifactError, InvalidValueError
 from ..dynamics.features import feature_size, input_size
-from ..dynamics.physics import PhysicsPrior
+from ..dynamics.identification.physics import PhysicsPrior
 from ..dynamics.residual import OUTPUTS, ResidualWeights
 
 KIND = "mppi_maml_ros/meta_model"

@@ -3,7 +3,7 @@ import pytest
 
 from mppi_maml_ros.core.types import Odometry
 from mppi_maml_ros.dynamics.features import feature_size, input_size
-from mppi_maml_ros.dynamics.physics import PhysicsPrior
+from mppi_maml_ros.dynamics.identification.physics import PhysicsPrior
 from mppi_maml_ros.dynamics.residual import ResidualWeights, step
 from mppi_maml_ros.weights.meta_model import MetaModel
 

@@ -16,7 +16,7 @@ from mppi_maml_ros.adaptation.sgd import SGDConfig
 from mppi_maml_ros.adaptation.transitions import Transitions
 from mppi_maml_ros.core.errors import InvalidValueError
 from mppi_maml_ros.dynamics.features import input_size
-from mppi_maml_ros.dynamics.physics import PhysicsPrior
+from mppi_maml_ros.dynamics.identification.physics import PhysicsPrior
 from mppi_maml_ros.dynamics.residual import ResidualWeights, correction
 
 TAPS, DT = 2, 0.05

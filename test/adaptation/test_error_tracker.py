@@ -6,7 +6,7 @@ import pytest
 
 from mppi_maml_ros.adaptation.error_tracker import MAX_ERROR, ErrorTracker
 from mppi_maml_ros.core.types import Odometry
-from mppi_maml_ros.dynamics.innovations import TYPICAL
+from mppi_maml_ros.dynamics.identification.error_models import TYPICAL
 from mppi_maml_ros.dynamics.residual import ResidualWeights, step
 
 DT, TAPS = 0.05, 8

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from mppi_maml_ros.dynamics import cholesky
+from mppi_maml_ros.dynamics.identification import cholesky
 
 
 @pytest.fixture

@@ -3,9 +3,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mppi_maml_ros.dynamics import innovations, physics
 from mppi_maml_ros.dynamics.features import features, input_size
-from mppi_maml_ros.dynamics.innovations import MODELS, PUSHES, SETTLED, THETAS, pushes, whiten
+from mppi_maml_ros.dynamics.identification import error_models as innovations
+from mppi_maml_ros.dynamics.identification import physics
+from mppi_maml_ros.dynamics.identification.error_models import MODELS, PUSHES, SETTLED, THETAS, pushes, whiten
 
 WHITE = 0
 STRONG = 5 * len(THETAS)  # a push of pole .96, four times the white noise, and no measurement noise

@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
 
-from mppi_maml_ros.dynamics import innovations, physics
 from mppi_maml_ros.dynamics.features import feature_size, features, input_size
+from mppi_maml_ros.dynamics.identification import error_models as innovations
+from mppi_maml_ros.dynamics.identification import physics
 
 TAPS = 1
 P = feature_size(TAPS)

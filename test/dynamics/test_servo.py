@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from mppi_maml_ros.dynamics import servo
 from mppi_maml_ros.dynamics.features import feature_size, features, input_size
+from mppi_maml_ros.dynamics.identification import servo
 from mppi_maml_ros.dynamics.residual import ResidualWeights
 
 TAPS, DT = 4, 0.05

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from mppi_maml_ros.core import se2
 from mppi_maml_ros.core.errors import InvalidValueError, NoValidControlError
 from mppi_maml_ros.core.types import VelocityLimits
-from mppi_maml_ros.dynamics.innovations import TYPICAL
+from mppi_maml_ros.dynamics.identification.error_models import TYPICAL
 from mppi_maml_ros.dynamics.residual import ResidualWeights, open_loop, step
 from mppi_maml_ros.mppi import MPPIConfig, MPPIController, kernels
 from mppi_maml_ros.mppi.sampling import Noise, Sampler, batch_width, interpolation

@@ -15,8 +15,8 @@ import attrs
 import numpy as np
 
 from ...core.errors import InvalidValueError
-from ...dynamics import cholesky
 from ...dynamics.features import feature_size, features
+from ...dynamics.identification import cholesky
 from ...dynamics.residual import OUTPUTS, ResidualWeights, hidden_output
 from ...weights.meta_model import MetaModel
 from ..transitions import Transitions

@@ -10,7 +10,7 @@ import numpy as np
 
 from ...core.errors import InvalidValueError
 from ...dynamics.features import features
-from ...dynamics.innovations import TYPICAL, pushes
+from ...dynamics.identification.error_models import TYPICAL, pushes
 from ...dynamics.residual import ResidualWeights, network
 from ...weights.meta_model import MetaModel
 from ..sgd import SGDConfig, restore_then_adapt

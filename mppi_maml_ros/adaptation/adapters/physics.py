@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from ...dynamics import physics
 from ...dynamics.features import features
-from ...dynamics.innovations import TYPICAL
+from ...dynamics.identification import physics
+from ...dynamics.identification.error_models import TYPICAL
 from ...dynamics.residual import ResidualWeights
 from ...weights.meta_model import MetaModel
 from ..transitions import Transitions

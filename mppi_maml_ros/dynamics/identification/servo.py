@@ -22,7 +22,7 @@ import attrs
 import numpy as np
 from numba import njit
 
-from .features import SOFT_SIGN_OMEGA, SOFT_SIGN_V, feature_size, input_size, soft_sign
+from ..features import SOFT_SIGN_OMEGA, SOFT_SIGN_V, feature_size, input_size, soft_sign
 
 MEAN = np.array([0.95, 0.0, 0.0, 0.0])  # of gain [-], bias, friction [m/s, rad/s] and coupling
 DEVIATION = np.array(  # (axis, structure, coefficient): a lag and nothing else, and all of it

@@ -19,9 +19,10 @@ import attrs
 import numpy as np
 from numba import njit
 
-from . import cholesky, innovations, servo
-from .features import feature_size, features
-from .innovations import MODELS, THETAS
+from ..features import feature_size, features
+from . import cholesky, servo
+from . import error_models as innovations
+from .error_models import MODELS, THETAS
 
 OUTPUTS = 3
 LATERAL = 2

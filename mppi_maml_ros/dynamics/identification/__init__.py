@@ -1,0 +1,1 @@
+"""What is identified in closed form: the physics layer and models of its errors."""
