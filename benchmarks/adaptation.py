@@ -27,8 +27,8 @@ from rich.table import Table
 
 from mppi_maml_ros.adaptation.adapters.registry import ADAPTERS, make_adapter
 from mppi_maml_ros.adaptation.sgd import SGDConfig, restore_then_adapt
-from mppi_maml_ros.adaptation.transitions import Transitions
 from mppi_maml_ros.dynamics.residual import ResidualWeights, open_loop
+from mppi_maml_ros.dynamics.transitions import Transitions
 from mppi_maml_ros.weights.meta_model import PACKAGED, MetaModel
 
 STEPS, RATE = 100, 0.005

@@ -10,7 +10,7 @@ from ..core.errors import InvalidValueError
 from ..dynamics.identification import servo
 from ..dynamics.identification.error_models import whiten
 from ..dynamics.identification.physics import PhysicsPrior
-from .transitions import Transitions
+from ..dynamics.transitions import Transitions
 
 ODDS = 8.0  # log of how much likelier two robots in turn must make the data than one
 SHORTEST = 4  # transitions

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from ..core.types import Odometry
+from ..dynamics.buffer import SNAP, BufferConfig, TransitionBuffer
 from ..dynamics.features import input_size
 from ..dynamics.identification.error_models import TYPICAL, pushes
 from ..dynamics.residual import ResidualWeights, correction
-from .buffer import SNAP, BufferConfig, TransitionBuffer
 
 MEMORY = 60  # transitions that tell of the push
 MAX_ERROR = np.array([0.5, 1.0])  # [m/s, rad/s] nothing pushes a robot harder within a step

@@ -15,7 +15,7 @@ from ..core.errors import InvalidValueError
 from ..core.types import VelocityLimits
 from ..dynamics.features import input_size
 from ..dynamics.residual import ResidualWeights, correction, open_loop
-from .transitions import Transitions
+from ..dynamics.transitions import Transitions
 
 HORIZON = 10  # steps
 SURE = 1.0  # standard errors

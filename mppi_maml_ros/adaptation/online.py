@@ -10,16 +10,16 @@ import numpy as np
 
 from ..core.errors import InvalidValueError
 from ..core.types import Odometry, VelocityLimits
+from ..dynamics.buffer import BufferConfig, TransitionBuffer
 from ..dynamics.features import input_size
 from ..dynamics.identification.error_models import TYPICAL, pushes
 from ..dynamics.residual import ResidualWeights, correction
+from ..dynamics.transitions import Transitions
 from ..weights.meta_model import MetaModel
 from .adapters import Adaptation, make_adapter
-from .buffer import BufferConfig, TransitionBuffer
 from .change import ChangeDetector, newest_regime
 from .guard import GuardConfig, Verdict, extrapolation, judge, prediction_error, split, surely_worse
 from .sgd import SGDConfig
-from .transitions import Transitions
 
 PUSH_MEMORY = 30  # transitions before a step that tell of the push on it
 RETRY_SAMPLES = 4  # fewest new transitions between two attempts that do not wait for the timer

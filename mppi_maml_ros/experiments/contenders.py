@@ -10,12 +10,12 @@ import numpy as np
 
 from ..adaptation.adapters import ADAPTERS, make_adapter
 from ..adaptation.adapters.mb import MBAdapter, dynamic_evaluation
-from ..adaptation.buffer import BufferConfig, TransitionBuffer
 from ..adaptation.online import Attempt, Decision, OnlineAdaptation, OnlineConfig
-from ..adaptation.transitions import Transitions
 from ..core.errors import InvalidValueError
 from ..core.types import Odometry
+from ..dynamics.buffer import BufferConfig, TransitionBuffer
 from ..dynamics.residual import ResidualWeights
+from ..dynamics.transitions import Transitions
 from ..mppi.controller import RolloutModel
 from ..simulation.seed_world import SEED_GAIN
 from ..simulation.world import World

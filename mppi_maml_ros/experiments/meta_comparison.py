@@ -17,12 +17,12 @@ import numpy as np
 
 from ..adaptation.adapters import make_adapter
 from ..adaptation.adapters.mb import MBAdapter, dynamic_evaluation
-from ..adaptation.buffer import BufferConfig, TransitionBuffer
 from ..adaptation.sgd import SGDConfig
-from ..adaptation.transitions import Transitions
 from ..core.types import Odometry, VelocityLimits
+from ..dynamics.buffer import BufferConfig, TransitionBuffer
 from ..dynamics.features import input_size
 from ..dynamics.residual import correction, open_loop
+from ..dynamics.transitions import Transitions
 from ..meta import loop
 from ..meta.config import TrainingConfig
 from ..meta.loop import Controls

@@ -15,11 +15,11 @@ import attrs
 import numpy as np
 
 from ..adaptation.online import OnlineAdaptation, OnlineConfig
-from ..adaptation.transitions import Transitions
 from ..core.errors import InvalidValueError
 from ..core.types import VelocityLimits
 from ..dynamics.features import MAX_DELAY_TAPS, feature_size, features, input_size
 from ..dynamics.residual import OUTPUTS, ResidualWeights
+from ..dynamics.transitions import Transitions
 from ..mppi.config import MPPIConfig
 from ..references.figures import FIGURES
 from ..simulation.commands import tracking_commands

@@ -17,10 +17,10 @@ import numpy as np
 from ..adaptation.adapters import ADAPTERS, make_adapter
 from ..adaptation.online import OnlineConfig
 from ..adaptation.sgd import SGDConfig
-from ..adaptation.transitions import Transitions, kinematic_residuals
 from ..core.errors import InvalidValueError, MppiMamlError
 from ..core.types import VelocityLimits
 from ..dynamics.residual import ResidualWeights, correction, open_loop
+from ..dynamics.transitions import Transitions, kinematic_residuals
 from ..simulation.commands import tracking_commands
 from ..simulation.parameters import PARAMETER_NAMES, WorldParameters
 from ..simulation.world import DEFAULT_RANGES, randomize, simulate_batch

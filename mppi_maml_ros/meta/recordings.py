@@ -16,11 +16,11 @@ from pathlib import Path
 import attrs
 import numpy as np
 
-from ..adaptation.buffer import BufferConfig, TransitionBuffer
-from ..adaptation.transitions import Transitions
 from ..core.angles import wrap
 from ..core.errors import InvalidValueError, MppiMamlError
 from ..core.types import Odometry
+from ..dynamics.buffer import BufferConfig, TransitionBuffer
+from ..dynamics.transitions import Transitions
 from .tasks import TaskPool, WorldTasks
 
 ODOMETRY = "nav_msgs/msg/Odometry"

@@ -10,14 +10,14 @@ from mppi_maml_ros.adaptation.adapters.l1 import L1Adapter
 from mppi_maml_ros.adaptation.adapters.last_layer import LastLayerAdapter
 from mppi_maml_ros.adaptation.adapters.online_learner import OnlineLearner
 from mppi_maml_ros.adaptation.adapters.rls import RLSAdapter
-from mppi_maml_ros.adaptation.buffer import BufferConfig, TransitionBuffer
 from mppi_maml_ros.adaptation.guard import prediction_error
 from mppi_maml_ros.adaptation.sgd import SGDConfig
-from mppi_maml_ros.adaptation.transitions import Transitions
 from mppi_maml_ros.core.errors import InvalidValueError
+from mppi_maml_ros.dynamics.buffer import BufferConfig, TransitionBuffer
 from mppi_maml_ros.dynamics.features import input_size
 from mppi_maml_ros.dynamics.identification.physics import PhysicsPrior
 from mppi_maml_ros.dynamics.residual import ResidualWeights, correction
+from mppi_maml_ros.dynamics.transitions import Transitions
 
 TAPS, DT = 2, 0.05
 SLOW = ResidualWeights.first_order((0.35, 0.25), gain=(0.7, 0.8))

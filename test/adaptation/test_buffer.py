@@ -3,10 +3,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mppi_maml_ros.adaptation.buffer import BufferConfig, TransitionBuffer
-from mppi_maml_ros.adaptation.transitions import kinematic_residuals
 from mppi_maml_ros.core.types import Odometry, VelocityLimits
+from mppi_maml_ros.dynamics.buffer import BufferConfig, TransitionBuffer
 from mppi_maml_ros.dynamics.residual import ResidualWeights
+from mppi_maml_ros.dynamics.transitions import kinematic_residuals
 
 TAU = 0.3
 

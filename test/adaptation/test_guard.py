@@ -17,10 +17,10 @@ from mppi_maml_ros.adaptation.guard import (
     split,
     surely_worse,
 )
-from mppi_maml_ros.adaptation.transitions import Transitions
 from mppi_maml_ros.core.errors import InvalidValueError
 from mppi_maml_ros.core.types import VelocityLimits
 from mppi_maml_ros.dynamics.residual import ResidualWeights, step
+from mppi_maml_ros.dynamics.transitions import Transitions
 
 DT = 0.05
 PRIOR = ResidualWeights.prior()

@@ -34,7 +34,7 @@ def packaged() -> MetaModel:
 @pytest.fixture(scope="module")
 def slow_robot(packaged):
     """A recorded drive of a robot with a long lag and weak motors, in two halves."""
-    from mppi_maml_ros.adaptation.buffer import BufferConfig, TransitionBuffer
+    from mppi_maml_ros.dynamics.buffer import BufferConfig, TransitionBuffer
 
     plant = ResidualWeights.first_order(time_constant=(0.4, 0.35), gain=(0.7, 0.7))
     rng = np.random.default_rng(5)

@@ -405,7 +405,7 @@ def test_offline_and_pooled_models_drive(tmp_path, monkeypatch):
 
 def test_the_newest_transitions_are_those_of_the_buffer():
     """Kept apart for speed, they must be the same however many have gone by."""
-    from mppi_maml_ros.adaptation.buffer import BufferConfig, TransitionBuffer
+    from mppi_maml_ros.dynamics.buffer import BufferConfig, TransitionBuffer
 
     buffer = TransitionBuffer(BufferConfig(delay_taps=2, size=10))
     newest = contenders._Newest(10, 2, 0.05)

@@ -10,8 +10,8 @@ import numpy as np
 
 from ...core.errors import InvalidValueError
 from ...dynamics.residual import ResidualWeights, hidden_output
+from ...dynamics.transitions import Transitions
 from ...weights.meta_model import MetaModel
-from ..transitions import Transitions
 from .base import Adaptation
 from .inner_loop import network_of, normalised
 

@@ -8,7 +8,7 @@ import attrs
 import numpy as np
 
 from ...dynamics.residual import ResidualWeights
-from ..transitions import Transitions
+from ...dynamics.transitions import Transitions
 
 
 @attrs.frozen(eq=False)

@@ -11,8 +11,8 @@ import numpy as np
 
 from ...dynamics.features import feature_size, input_size
 from ...dynamics.residual import OUTPUTS, ResidualWeights, correction
+from ...dynamics.transitions import Transitions
 from ...weights.meta_model import MetaModel
-from ..transitions import Transitions
 from .base import Adaptation
 from .physics import response
 

@@ -11,9 +11,9 @@ import numpy as np
 
 from ...core.errors import InvalidValueError
 from ...dynamics.residual import ResidualWeights
+from ...dynamics.transitions import Transitions
 from ...weights.meta_model import MetaModel
 from ..sgd import NetworkGradient
-from ..transitions import Transitions
 from .base import Adaptation
 from .maml import output_weight
 

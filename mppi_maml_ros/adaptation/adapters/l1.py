@@ -15,8 +15,8 @@ from numba import njit
 
 from ...core.errors import InvalidValueError
 from ...dynamics.residual import ResidualWeights
+from ...dynamics.transitions import Transitions
 from ...weights.meta_model import MetaModel
-from ..transitions import Transitions
 from .base import Adaptation
 from .first_order import NOMINAL_RATE, adaptation, as_weights, axis_rows, gaps, nominal
 

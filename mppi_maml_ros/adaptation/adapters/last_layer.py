@@ -18,8 +18,8 @@ from ...core.errors import InvalidValueError
 from ...dynamics.features import feature_size, features
 from ...dynamics.identification import cholesky
 from ...dynamics.residual import OUTPUTS, ResidualWeights, hidden_output
+from ...dynamics.transitions import Transitions
 from ...weights.meta_model import MetaModel
-from ..transitions import Transitions
 from .base import Adaptation
 from .first_order import training_loss
 from .physics import response

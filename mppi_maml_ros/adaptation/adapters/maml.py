@@ -12,9 +12,9 @@ from ...core.errors import InvalidValueError
 from ...dynamics.features import features
 from ...dynamics.identification.error_models import TYPICAL, pushes
 from ...dynamics.residual import ResidualWeights, network
+from ...dynamics.transitions import Transitions
 from ...weights.meta_model import MetaModel
 from ..sgd import SGDConfig, restore_then_adapt
-from ..transitions import Transitions
 from .base import Adaptation
 from .physics import PhysicsAdapter, response
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 import numpy as np
 
 from ...dynamics.residual import ResidualWeights, correction
+from ...dynamics.transitions import Transitions
 from ...weights.meta_model import MetaModel
 from ..sgd import SGDConfig
-from ..transitions import Transitions
 from .base import Adaptation
 from .inner_loop import network_of
 from .online_learner import OnlineLearner

@@ -8,8 +8,8 @@ from ...dynamics.features import features
 from ...dynamics.identification import physics
 from ...dynamics.identification.error_models import TYPICAL
 from ...dynamics.residual import ResidualWeights
+from ...dynamics.transitions import Transitions
 from ...weights.meta_model import MetaModel
-from ..transitions import Transitions
 from .base import Adaptation
 
 

@@ -10,8 +10,8 @@ from numba import njit
 
 from ...core.errors import InvalidValueError
 from ...dynamics.residual import ResidualWeights
+from ...dynamics.transitions import Transitions
 from ...weights.meta_model import MetaModel
-from ..transitions import Transitions
 from .base import Adaptation
 from .first_order import KINEMATIC, adaptation, axis_rows
 
