@@ -25,9 +25,9 @@ from _machine import machine
 from _timing import measure_together
 from mppi import LIMITS, MODELS, ours, theirs
 
-from mppi_maml_ros.dynamics.backends import rollout_on
 from mppi_maml_ros.meta.maml_trainer import MAMLTrainer
 from mppi_maml_ros.mppi import MPPIConfig, MPPIController
+from mppi_maml_ros.mppi.rollouts.backends import rollout_on
 
 SHAPES = ((1000, 30), (2000, 56), (8192, 56))
 TASKS = (8, 128)

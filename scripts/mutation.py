@@ -232,7 +232,7 @@ def main() -> int:
     import pytest  # noqa: F401
     import safetensors.numpy  # noqa: F401
 
-    import mppi_maml_ros.dynamics.rollout  # noqa: F401
+    import mppi_maml_ros.mppi.rollouts.compiled  # noqa: F401
 
     for name in [name for name in sys.modules if name.startswith(PACKAGE)]:
         if not name.startswith(_KEPT):

@@ -10,8 +10,8 @@ import numpy as np
 from ..core import se2
 from ..dynamics.features import MAX_DELAY_TAPS
 from ..dynamics.residual import ResidualWeights, open_loop
-from ..dynamics.rollout import Trajectories
 from ..mppi.controller import RolloutModel
+from ..mppi.rollouts.compiled import Trajectories
 
 RECOVERY_WINDOW = 2.0  # [s] over which the errors are compared
 RECOVERY_FACTOR = 1.2  # of the oracle's error

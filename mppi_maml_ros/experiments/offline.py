@@ -22,10 +22,10 @@ from ..dynamics import gaussian_process
 from ..dynamics.features import feature_size, input_size
 from ..dynamics.gaussian_process import GPConfig, SparseGP
 from ..dynamics.mlp import FitConfig, initial_layers, train
-from ..dynamics.model_rollout import GaussianProcessRollout
 from ..dynamics.residual import OUTPUTS, ResidualWeights
 from ..meta.tasks import transitions_of
 from ..mppi.config import MPPIConfig
+from ..mppi.rollouts.any_model import GaussianProcessRollout
 from ..references.figures import FIGURES
 from ..simulation.commands import tracking_commands
 from ..simulation.world import World

@@ -7,7 +7,7 @@ from numba import njit
 
 from ..core.angles import wrap
 from ..dynamics.robot_model import RobotModel
-from ..dynamics.rollout import Trajectories
+from ..mppi.rollouts.compiled import Trajectories
 from ..simulation.world import World
 from ..simulation.worlds import propagate, propagate_delayed, split_delay
 

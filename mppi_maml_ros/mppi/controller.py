@@ -11,16 +11,16 @@ import numpy as np
 from ..core import se2
 from ..core.errors import InvalidValueError, NoValidControlError
 from ..core.types import VelocityLimits
-from ..dynamics.backends import CompiledRollout, Rollout
 from ..dynamics.features import MAX_DELAY_TAPS, input_size
 from ..dynamics.residual import ResidualWeights, deviation, open_loop, step
-from ..dynamics.rollout import Tracking, Trajectories, rollout
 from . import kernels
 from .config import MPPIConfig
 from .costmap import Costmap
 from .critics import Critic, Rollouts, Scene
 from .critics.obstacles import Obstacles
 from .critics.uncertainty import Uncertainty
+from .rollouts.backends import CompiledRollout, Rollout
+from .rollouts.compiled import Tracking, Trajectories, rollout
 from .sampling import NoiseSource, Sampler, batch_width
 
 OLDEST_STATE = 4  # steps; an older state is moved ahead by no more

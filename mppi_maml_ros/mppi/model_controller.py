@@ -8,10 +8,10 @@ import numpy as np
 from ..core.errors import InvalidValueError
 from ..core.types import VelocityLimits
 from ..dynamics.features import MAX_DELAY_TAPS
-from ..dynamics.model_rollout import ModelRollout
 from ..dynamics.robot_model import RobotModel
 from .config import MPPIConfig
 from .controller import MPPIController, MPPIResult
+from .rollouts.any_model import ModelRollout
 
 
 @attrs.frozen

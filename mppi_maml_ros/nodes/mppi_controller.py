@@ -22,11 +22,11 @@ from visualization_msgs.msg import MarkerArray
 from ..control.loop import MODELS, REFERENCES, ControlConfig, ControlLoop, ControlOutput
 from ..core.errors import InvalidPathError, InvalidValueError
 from ..core.types import VelocityLimits
-from ..dynamics.backends import rollout_on
 from ..dynamics.features import MAX_DELAY_TAPS, feature_size, input_size
 from ..dynamics.residual import OUTPUTS, ResidualWeights
 from ..mppi import MPPIConfig, MPPIController
 from ..mppi.critics import CRITICS, Critic, make_critics
+from ..mppi.rollouts.backends import rollout_on
 from ..msg import ControllerStatus
 from ..references.figures import FIGURES, Figure
 from ..ros import conversions as to

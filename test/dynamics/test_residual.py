@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from mppi_maml_ros.core.errors import InvalidValueError
 from mppi_maml_ros.dynamics.features import feature_size, features, input_size
 from mppi_maml_ros.dynamics.residual import ResidualWeights, open_loop, step
-from mppi_maml_ros.dynamics.rollout import Trajectories, rollout
+from mppi_maml_ros.mppi.rollouts.compiled import Trajectories, rollout
 
 DT = 0.05
 

@@ -9,14 +9,14 @@ from mppi_maml_ros.dynamics.gaussian_process import GaussianProcessDynamics, GPC
 from mppi_maml_ros.dynamics.kinematic import DifferentialDriveKinematic
 from mppi_maml_ros.dynamics.maml import MAMLDynamics
 from mppi_maml_ros.dynamics.mlp import FitConfig
-from mppi_maml_ros.dynamics.model_rollout import GaussianProcessRollout, ModelRollout
 from mppi_maml_ros.dynamics.neural import NeuralDynamics
 from mppi_maml_ros.dynamics.perturbed import PerturbedDynamics
 from mppi_maml_ros.dynamics.residual import ResidualWeights
 from mppi_maml_ros.dynamics.residual_model import ResidualDynamics
 from mppi_maml_ros.dynamics.robot_model import RobotModel
-from mppi_maml_ros.dynamics.rollout import Trajectories, rollout
 from mppi_maml_ros.experiments.oracle import OracleModel
+from mppi_maml_ros.mppi.rollouts.any_model import GaussianProcessRollout, ModelRollout
+from mppi_maml_ros.mppi.rollouts.compiled import Trajectories, rollout
 from mppi_maml_ros.simulation.seed_world import PerturbedWorld, SeedWorld
 from mppi_maml_ros.simulation.worlds import WORLD_NAMES, make_world
 

@@ -10,12 +10,12 @@ torch = pytest.importorskip("torch")
 
 from mppi_maml_ros.core.errors import InvalidValueError  # noqa: E402
 from mppi_maml_ros.core.types import VelocityLimits  # noqa: E402
-from mppi_maml_ros.dynamics import torch_rollout  # noqa: E402
-from mppi_maml_ros.dynamics.backends import CompiledRollout, rollout_on  # noqa: E402
 from mppi_maml_ros.dynamics.residual import ResidualWeights  # noqa: E402
-from mppi_maml_ros.dynamics.rollout import Tracking, Trajectories, rollout  # noqa: E402
-from mppi_maml_ros.dynamics.torch_rollout import TorchRollout  # noqa: E402
 from mppi_maml_ros.mppi import MPPIConfig, MPPIController  # noqa: E402
+from mppi_maml_ros.mppi.rollouts import cuda as torch_rollout  # noqa: E402
+from mppi_maml_ros.mppi.rollouts.backends import CompiledRollout, rollout_on  # noqa: E402
+from mppi_maml_ros.mppi.rollouts.compiled import Tracking, Trajectories, rollout  # noqa: E402
+from mppi_maml_ros.mppi.rollouts.cuda import TorchRollout  # noqa: E402
 
 from .test_residual import random_weights  # noqa: E402
 
@@ -131,7 +131,7 @@ def test_a_program_that_cannot_be_made_is_told_of_once_and_the_compiled_code_ser
 
 WITHOUT_TORCH = """
 import sys
-from mppi_maml_ros.dynamics.backends import CompiledRollout, rollout_on
+from mppi_maml_ros.mppi.rollouts.backends import CompiledRollout, rollout_on
 from mppi_maml_ros.mppi import MPPIController
 assert isinstance(rollout_on("cpu"), CompiledRollout) and "torch" not in sys.modules
 """

@@ -6,8 +6,8 @@ from typing import Protocol
 
 import numpy as np
 
-from .residual import ResidualWeights
-from .rollout import Tracking, Trajectories, rollout
+from ...dynamics.residual import ResidualWeights
+from .compiled import Tracking, Trajectories, rollout
 
 
 class Rollout(Protocol):
@@ -50,7 +50,7 @@ def rollout_on(device: str) -> Rollout:
         return CompiledRollout()
     import torch
 
-    from .torch_rollout import TorchRollout
+    from .cuda import TorchRollout
 
     torch.set_num_threads(1)  # the device has the work; a second thread here would only stall
     return TorchRollout(device)

@@ -14,11 +14,11 @@ import attrs
 import numpy as np
 import torch
 
-from ..core.errors import InvalidValueError
-from ..core.kernels.simd import GROUP
-from .features import MAX_DELAY_TAPS, SOFT_SIGN_OMEGA, SOFT_SIGN_V, input_size
-from .residual import ResidualWeights
-from .rollout import Tracking, Trajectories, rollout
+from ...core.errors import InvalidValueError
+from ...core.kernels.simd import GROUP
+from ...dynamics.features import MAX_DELAY_TAPS, SOFT_SIGN_OMEGA, SOFT_SIGN_V, input_size
+from ...dynamics.residual import ResidualWeights
+from .compiled import Tracking, Trajectories, rollout
 
 _TWO_PI = 2.0 * np.pi
 _capturing = threading.Lock()  # CUDA takes one graph at a time

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from ..core import se2
-from .features import input_size
-from .gaussian_process import SparseGP
-from .robot_model import RobotModel
-from .rollout import Trajectories
+from ...core import se2
+from ...dynamics.features import input_size
+from ...dynamics.gaussian_process import SparseGP
+from ...dynamics.robot_model import RobotModel
+from .compiled import Trajectories
 
 
 class ModelRollout:

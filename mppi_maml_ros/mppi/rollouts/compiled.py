@@ -13,7 +13,7 @@ import attrs
 import numpy as np
 from numba import njit
 
-from ..core.kernels.simd import (
+from ...core.kernels.simd import (
     GROUP,
     LANES,
     NONE,
@@ -27,8 +27,8 @@ from ..core.kernels.simd import (
     square_root,
     store,
 )
-from .features import EXTRA_FEATURES, SOFT_SIGN_OMEGA, SOFT_SIGN_V, input_size
-from .residual import OUTPUTS, ResidualWeights
+from ...dynamics.features import EXTRA_FEATURES, SOFT_SIGN_OMEGA, SOFT_SIGN_V, input_size
+from ...dynamics.residual import OUTPUTS, ResidualWeights
 
 OUTPUT_ROWS = 4  # rows of the output layer's tile; the last one is padding
 

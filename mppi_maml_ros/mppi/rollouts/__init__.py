@@ -1,0 +1,1 @@
+"""One rollout call, and the backends behind it."""
