@@ -25,7 +25,7 @@ import numpy as np
 import torch
 from _machine import machine
 
-from mppi_maml_ros.meta import batched
+from mppi_maml_ros.meta.gradients import batched
 from mppi_maml_ros.meta.maml_trainer import MAMLTrainer
 
 GUIDE_SECONDS = 100.0  # the lower end of what the guide's own code takes for 1000 iterations

@@ -27,8 +27,8 @@ from rich.progress import Progress
 from rich.table import Table
 
 from mppi_maml_ros.core.types import VelocityLimits
-from mppi_maml_ros.meta.fomaml import FOMAMLConfig
 from mppi_maml_ros.meta.pipeline import meta_train
+from mppi_maml_ros.meta.trainers.fomaml import FOMAMLConfig
 from mppi_maml_ros.mppi import MPPIConfig, MPPIController
 
 WIDTHS = ((8,), (16,), (32,), (64,), (128,), (128, 128))

@@ -26,9 +26,9 @@ from ..dynamics.transitions import Transitions
 from ..meta import loop
 from ..meta.config import TrainingConfig
 from ..meta.loop import Controls
-from ..meta.residual_tasks import ResidualTasks
-from ..meta.tasks import WorldTasks
-from ..meta.trainers import TRAINERS
+from ..meta.tasks.residual import ResidualTasks
+from ..meta.tasks.worlds import WorldTasks
+from ..meta.trainers.registry import TRAINERS
 from ..simulation.commands import tracking_commands
 from ..simulation.worlds import make_world
 from ..weights.meta_model import MetaModel

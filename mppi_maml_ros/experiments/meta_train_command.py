@@ -179,7 +179,7 @@ def meta_train(
     names = tuple(RECIPE) if networks == ("all",) else networks
     distribution = None
     if bags:
-        from ..meta.recordings import RecordedTasks
+        from ..meta.tasks.recordings import RecordedTasks
 
         distribution = RecordedTasks.read(bags, odom_topic, cmd_topic, cmd_type)
     if out is None and (bags or set(names) != set(RECIPE)):

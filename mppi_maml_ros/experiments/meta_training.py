@@ -20,7 +20,7 @@ from ..meta.loop import Cancelled
 from ..meta.loop import Progress as Report
 from ..meta.pipeline import Outcome, meta_train, settings_of
 from ..meta.recipe import RECIPE, chosen
-from ..meta.tasks import TaskDistribution, WorldTasks
+from ..meta.tasks.worlds import TaskDistribution, WorldTasks
 from .plots import learning_curves, save
 
 ARTIFACT = Path("mppi_maml_ros/artifacts/default.safetensors")

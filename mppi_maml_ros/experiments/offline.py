@@ -23,7 +23,7 @@ from ..dynamics.features import feature_size, input_size
 from ..dynamics.gaussian_process import GPConfig, SparseGP
 from ..dynamics.mlp import FitConfig, initial_layers, train
 from ..dynamics.residual import OUTPUTS, ResidualWeights
-from ..meta.tasks import transitions_of
+from ..meta.tasks.worlds import transitions_of
 from ..mppi.config import MPPIConfig
 from ..mppi.rollouts.any_model import GaussianProcessRollout
 from ..references.figures import FIGURES

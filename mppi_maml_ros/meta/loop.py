@@ -14,7 +14,7 @@ import torch
 from ..core.errors import MppiMamlError
 from . import distributed
 from .checkpoint import Checkpoint
-from .trainer import Trainer
+from .trainers.base import Trainer
 
 REPORT_EVERY = 10  # iterations
 

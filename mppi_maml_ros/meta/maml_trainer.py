@@ -25,8 +25,8 @@ from ..dynamics.neural import Normaliser
 from ..dynamics.robot_model import body_rates
 from .config import TrainingConfig
 from .loop import Controls, Curve, Progress, run
-from .trainer import Trainer
-from .trainers import trainer_class
+from .trainers.base import Trainer
+from .trainers.registry import trainer_class
 
 DT = 0.05  # [s]
 SERVO = 5.0  # [1/s] of the velocity servo

@@ -17,9 +17,9 @@ from . import distributed, loop, recipe
 from .checkpoint import Checkpoint
 from .config import TrainingConfig
 from .loop import Cancelled, Controls, Progress, check
-from .residual_tasks import ResidualTasks
-from .tasks import TaskDistribution, TaskPool, WorldTasks
-from .trainers import trainer_class
+from .tasks.residual import ResidualTasks
+from .tasks.worlds import TaskDistribution, TaskPool, WorldTasks
+from .trainers.registry import trainer_class
 
 __all__ = ["Cancelled", "Outcome", "Progress", "meta_train", "settings_of"]
 

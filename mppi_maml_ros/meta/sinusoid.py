@@ -13,15 +13,15 @@ import numpy as np
 import torch
 
 from ..core.errors import InvalidValueError
-from .alpaca import ALPaCA
-from .anil import ANIL
 from .config import TrainingConfig
-from .fomaml import FOMAML
-from .maml import MAML
-from .meta_sgd import MetaSGD
-from .reptile import Reptile
-from .supervised import Supervised
-from .trainer import Trainer
+from .trainers.alpaca import ALPaCA
+from .trainers.anil import ANIL
+from .trainers.base import Trainer
+from .trainers.fomaml import FOMAML
+from .trainers.maml import MAML
+from .trainers.meta_sgd import MetaSGD
+from .trainers.reptile import Reptile
+from .trainers.supervised import Supervised
 
 TEST_STEPS = 10
 TEST_TASKS = 600

@@ -4,10 +4,10 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from mppi_maml_ros.core.errors import InvalidValueError  # noqa: E402 - after the check for torch
-from mppi_maml_ros.meta import batched  # noqa: E402
 from mppi_maml_ros.meta.config import TrainingConfig  # noqa: E402
-from mppi_maml_ros.meta.fomaml import FOMAML  # noqa: E402
-from mppi_maml_ros.meta.residual_tasks import sample_sets, sample_windows  # noqa: E402
+from mppi_maml_ros.meta.gradients import batched  # noqa: E402
+from mppi_maml_ros.meta.tasks.residual import sample_sets, sample_windows  # noqa: E402
+from mppi_maml_ros.meta.trainers.fomaml import FOMAML  # noqa: E402
 
 
 def problem(tasks=3, samples=20, seed=0):

@@ -4,7 +4,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from mppi_maml_ros.meta import batched, compiled, inner  # noqa: E402 - after the check for torch
+from mppi_maml_ros.meta.gradients import batched, compiled, inner  # noqa: E402 - after the check for torch
 
 
 def problem(hidden, dtype=torch.float32, tasks=3, samples=21):

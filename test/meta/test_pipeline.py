@@ -8,7 +8,7 @@ pytest.importorskip("torch")
 
 from mppi_maml_ros.meta import pipeline, recipe
 from mppi_maml_ros.meta.config import TrainingConfig
-from mppi_maml_ros.meta.tasks import WorldTasks, transitions_of
+from mppi_maml_ros.meta.tasks.worlds import WorldTasks, transitions_of
 from mppi_maml_ros.weights.meta_model import MetaModel
 
 SMALL = TrainingConfig(iterations=20, hidden=(8,), task_batch_size=4, inner_steps=3, seed=7)

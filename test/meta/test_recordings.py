@@ -10,8 +10,8 @@ from rosbags.typesys import Stores, get_typestore  # noqa: E402 - after the chec
 
 from mppi_maml_ros.core.errors import InvalidValueError, MppiMamlError  # noqa: E402
 from mppi_maml_ros.core.types import VelocityLimits  # noqa: E402
-from mppi_maml_ros.meta.recordings import RecordedTasks, read_run  # noqa: E402
-from mppi_maml_ros.meta.tasks import transitions_of  # noqa: E402
+from mppi_maml_ros.meta.tasks.recordings import RecordedTasks, read_run  # noqa: E402
+from mppi_maml_ros.meta.tasks.worlds import transitions_of  # noqa: E402
 from mppi_maml_ros.simulation.commands import tracking_commands  # noqa: E402
 from mppi_maml_ros.simulation.world import WorldParameters, simulate_batch  # noqa: E402
 

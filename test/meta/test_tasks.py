@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from mppi_maml_ros.meta.tasks import Changes, WorldTasks
+from mppi_maml_ros.meta.tasks.worlds import Changes, WorldTasks
 from mppi_maml_ros.simulation.parameters import (
     BATTERY,
     COULOMB,

@@ -9,14 +9,14 @@ from hypothesis import given, settings  # noqa: E402 - after the check for torch
 from hypothesis import strategies as st  # noqa: E402
 
 from mppi_maml_ros.adaptation.adapters.rebal import encode  # noqa: E402
-from mppi_maml_ros.meta import batched, inner  # noqa: E402
-from mppi_maml_ros.meta.batched import Samples  # noqa: E402
 from mppi_maml_ros.meta.config import TrainingConfig  # noqa: E402
-from mppi_maml_ros.meta.grbal import LARGEST  # noqa: E402
-from mppi_maml_ros.meta.meta_sgd import MAX_RATE, MIN_RATE, MetaSGD  # noqa: E402
-from mppi_maml_ros.meta.outer import Adam, Descent  # noqa: E402
-from mppi_maml_ros.meta.reptile import together  # noqa: E402
-from mppi_maml_ros.meta.trainers import TRAINERS  # noqa: E402
+from mppi_maml_ros.meta.gradients import batched, inner  # noqa: E402
+from mppi_maml_ros.meta.gradients.batched import Samples  # noqa: E402
+from mppi_maml_ros.meta.gradients.outer import Adam, Descent  # noqa: E402
+from mppi_maml_ros.meta.trainers.grbal import LARGEST  # noqa: E402
+from mppi_maml_ros.meta.trainers.meta_sgd import MAX_RATE, MIN_RATE, MetaSGD  # noqa: E402
+from mppi_maml_ros.meta.trainers.registry import TRAINERS  # noqa: E402
+from mppi_maml_ros.meta.trainers.reptile import together  # noqa: E402
 
 INPUTS, OUTPUTS, TASKS = 3, 2, 3
 EXACT = ("maml", "anil", "meta_sgd", "grbal", "alpaca", "rebal", "supervised")

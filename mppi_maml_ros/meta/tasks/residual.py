@@ -11,12 +11,12 @@ from collections.abc import Callable
 
 import numpy as np
 
-from ..adaptation.adapters.maml import output_weight
-from ..core.errors import InvalidValueError
-from ..dynamics.features import features
-from ..dynamics.identification import physics
-from .config import TrainingConfig
-from .tasks import TaskPool
+from ...adaptation.adapters.maml import output_weight
+from ...core.errors import InvalidValueError
+from ...dynamics.features import features
+from ...dynamics.identification import physics
+from ..config import TrainingConfig
+from .worlds import TaskPool
 
 SMALLEST_SUPPORT = 10
 JUDGES = 200  # held-out tasks that an evaluation looks at

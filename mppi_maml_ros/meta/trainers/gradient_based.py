@@ -7,9 +7,9 @@ import math
 import numpy as np
 import torch
 
-from . import batched, inner
-from .config import RANGES
-from .trainer import Trainer, mean_over_tasks, query_losses
+from ..config import RANGES
+from ..gradients import batched, inner
+from .base import Trainer, mean_over_tasks, query_losses
 
 NAN = float("nan")
 

@@ -8,12 +8,12 @@ from typing import Protocol
 import attrs
 import numpy as np
 
-from ..core.types import VelocityLimits
-from ..dynamics.features import input_size
-from ..dynamics.transitions import kinematic_residuals
-from ..simulation.batch import simulate_batch
-from ..simulation.commands import tracking_commands
-from ..simulation.parameters import (
+from ...core.types import VelocityLimits
+from ...dynamics.features import input_size
+from ...dynamics.transitions import kinematic_residuals
+from ...simulation.batch import simulate_batch
+from ...simulation.commands import tracking_commands
+from ...simulation.parameters import (
     BATTERY,
     COMMAND_DELAY,
     COULOMB,

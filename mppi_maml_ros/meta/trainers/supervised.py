@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import torch
 
-from . import batched
+from ..gradients import batched
+from .base import mean_over_tasks
 from .gradient_based import NAN, GradientTrainer
 from .reptile import together
-from .trainer import mean_over_tasks
 
 
 class Supervised(GradientTrainer):

@@ -12,10 +12,11 @@ from collections.abc import Callable
 
 import torch
 
-from . import batched, distributed
-from .batched import Samples
-from .config import TrainingConfig
-from .outer import Adam, Descent, Parameters
+from .. import distributed
+from ..config import TrainingConfig
+from ..gradients import batched
+from ..gradients.batched import Samples
+from ..gradients.outer import Adam, Descent, Parameters
 
 
 def initial_layers(inputs: int, outputs: int, hidden, generator: torch.Generator, silent: bool = True):

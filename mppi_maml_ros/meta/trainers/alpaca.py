@@ -15,8 +15,8 @@ import math
 
 import torch
 
-from . import distributed
-from .trainer import Trainer, layers_in, limited, named_layers
+from .. import distributed
+from .base import Trainer, layers_in, limited, named_layers
 
 MIN_LOG_NOISE = math.log(1e-3)  # of s, in normalised units: what is repeated exactly is not certain
 

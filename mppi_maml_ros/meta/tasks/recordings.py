@@ -16,12 +16,12 @@ from pathlib import Path
 import attrs
 import numpy as np
 
-from ..core.angles import wrap
-from ..core.errors import InvalidValueError, MppiMamlError
-from ..core.types import Odometry
-from ..dynamics.buffer import BufferConfig, TransitionBuffer
-from ..dynamics.transitions import Transitions
-from .tasks import TaskPool, WorldTasks
+from ...core.angles import wrap
+from ...core.errors import InvalidValueError, MppiMamlError
+from ...core.types import Odometry
+from ...dynamics.buffer import BufferConfig, TransitionBuffer
+from ...dynamics.transitions import Transitions
+from .worlds import TaskPool, WorldTasks
 
 ODOMETRY = "nav_msgs/msg/Odometry"
 COMMANDS = ("geometry_msgs/msg/Twist", "geometry_msgs/msg/TwistStamped")

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from .base import limited
 from .meta_sgd import MetaSGD
-from .trainer import limited
 
 LARGEST = 1.0  # Euclidean norm of a meta-gradient; most are well below it
 

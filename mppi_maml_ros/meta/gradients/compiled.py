@@ -12,7 +12,7 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
-from ..core.kernels import backprop
+from ...core.kernels import backprop
 
 
 def serves(layers) -> bool:

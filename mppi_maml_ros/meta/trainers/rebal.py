@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import torch
 
-from .trainer import Trainer, layers_in, limited, named_layers
+from .base import Trainer, layers_in, limited, named_layers
 
 STATE = 16  # width of h
 

@@ -11,9 +11,9 @@ import math
 
 import torch
 
-from . import inner
+from ..gradients import inner
+from .base import mean_over_tasks, named_layers
 from .gradient_based import GradientTrainer
-from .trainer import mean_over_tasks, named_layers
 
 MIN_RATE, MAX_RATE = 0.01, 10.0  # of inner_lr
 

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import torch
 
-from . import batched, inner
-from .batched import Samples
+from ..gradients import batched, inner
+from ..gradients.batched import Samples
+from .base import mean_over_tasks
 from .gradient_based import NAN, GradientTrainer
-from .trainer import mean_over_tasks
 
 
 class Reptile(GradientTrainer):

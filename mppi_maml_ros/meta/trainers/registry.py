@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from ..core.errors import InvalidValueError
+from ...core.errors import InvalidValueError
 from .alpaca import ALPaCA
 from .anil import ANIL
+from .base import Trainer
 from .fomaml import FOMAML
 from .grbal import GrBAL
 from .maml import MAML
@@ -12,7 +13,6 @@ from .meta_sgd import MetaSGD
 from .rebal import ReBAL
 from .reptile import Reptile
 from .supervised import Supervised
-from .trainer import Trainer
 
 TRAINERS: dict[str, type[Trainer]] = {
     kind.name: kind for kind in (MAML, FOMAML, Reptile, ANIL, MetaSGD, ALPaCA, GrBAL, ReBAL, Supervised)

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import math
 
-from . import batched
+from ..gradients import batched
+from .base import mean_over_tasks
 from .gradient_based import GradientTrainer
-from .trainer import mean_over_tasks
 
 
 class FOMAML(GradientTrainer):

@@ -1,0 +1,1 @@
+"""Gradients of the inner and the outer loop, over batches of tasks."""

@@ -1,0 +1,1 @@
+"""What is trained on: worlds, recordings, and what a network learns of them."""
