@@ -160,7 +160,7 @@ def record_run(world_name: str, seed: int) -> tuple[Transitions, float]:
         Transitions, and when the world changes for good for the first time [s]; 0 where it never stays
         as it is.
     """
-    from .comparison import changes_of
+    from .comparison.runs import changes_of
 
     world = make_world(world_name, seed, duration=DURATION)
     change = next(iter(changes_of(world, DURATION)), 0.0)

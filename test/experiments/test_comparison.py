@@ -17,13 +17,16 @@ from mppi_maml_ros.core.types import Odometry
 from mppi_maml_ros.dynamics.gaussian_process import GPConfig
 from mppi_maml_ros.dynamics.mlp import FitConfig
 from mppi_maml_ros.dynamics.residual import ResidualWeights, correction
-from mppi_maml_ros.experiments import comparison, contenders, live, metrics, offline, results
-from mppi_maml_ros.experiments.bars import judge
+from mppi_maml_ros.experiments import metrics
 from mppi_maml_ros.experiments.compare_command import compare as command
-from mppi_maml_ros.experiments.comparison import Settings, jobs_of
-from mppi_maml_ros.experiments.offline import Library, OfflineConfig
-from mppi_maml_ros.experiments.report import Table, write_report
-from mppi_maml_ros.experiments.results import COLUMNS, Job, Outcome, Results, read_results
+from mppi_maml_ros.experiments.comparison import contenders, offline, results
+from mppi_maml_ros.experiments.comparison import panels as live
+from mppi_maml_ros.experiments.comparison import runs as comparison
+from mppi_maml_ros.experiments.comparison.offline import Library, OfflineConfig
+from mppi_maml_ros.experiments.comparison.report import Table, write_report
+from mppi_maml_ros.experiments.comparison.results import COLUMNS, Job, Outcome, Results, read_results
+from mppi_maml_ros.experiments.comparison.runs import Settings, jobs_of
+from mppi_maml_ros.experiments.comparison.targets import judge
 from mppi_maml_ros.mppi.config import MPPIConfig
 from mppi_maml_ros.simulation.worlds import make_world
 from mppi_maml_ros.weights.meta_model import MetaModel

@@ -8,20 +8,20 @@ import time
 import attrs
 import numpy as np
 
-from ..adaptation.adapters import ADAPTERS, make_adapter
-from ..adaptation.adapters.mb import MBAdapter, dynamic_evaluation
-from ..adaptation.online import Attempt, Decision, OnlineAdaptation, OnlineConfig
-from ..core.errors import InvalidValueError
-from ..core.types import Odometry
-from ..dynamics.buffer import BufferConfig, TransitionBuffer
-from ..dynamics.residual import ResidualWeights
-from ..dynamics.transitions import Transitions
-from ..mppi.controller import RolloutModel
-from ..simulation.seed_world import SEED_GAIN
-from ..simulation.world import World
-from ..weights.meta_model import MetaModel
+from ...adaptation.adapters import ADAPTERS, make_adapter
+from ...adaptation.adapters.mb import MBAdapter, dynamic_evaluation
+from ...adaptation.online import Attempt, Decision, OnlineAdaptation, OnlineConfig
+from ...core.errors import InvalidValueError
+from ...core.types import Odometry
+from ...dynamics.buffer import BufferConfig, TransitionBuffer
+from ...dynamics.residual import ResidualWeights
+from ...dynamics.transitions import Transitions
+from ...mppi.controller import RolloutModel
+from ...simulation.seed_world import SEED_GAIN
+from ...simulation.world import World
+from ...weights.meta_model import MetaModel
+from ..oracle import Oracle
 from .offline import OFFLINE, Library
-from .oracle import Oracle
 
 KINEMATIC, ORACLE, ADAPTIVE = "kinematic", "oracle", "adaptive"
 NOMINAL_ORACLE = "oracle_nominal"

@@ -19,12 +19,12 @@ from typing import Protocol
 import attrs
 import numpy as np
 
-from ..core.errors import MppiMamlError
-from ..references.figures import FIGURES
-from ..simulation.worlds import WORLD_NAMES
-from . import metrics
+from ...core.errors import MppiMamlError
+from ...references.figures import FIGURES
+from ...simulation.worlds import WORLD_NAMES
+from .. import metrics
+from ..files import write_file, write_json
 from .contenders import KINEMATIC, ORACLE, model_names
-from .files import write_file, write_json
 
 WRITE_INTERVAL = 5.0  # [s] between writes of results.csv
 

@@ -10,8 +10,8 @@ import math
 import attrs
 import numpy as np
 
-from ..simulation.worlds import NONLINEAR_WORLDS, WHEEL_WORLDS
-from . import metrics
+from ...simulation.worlds import NONLINEAR_WORLDS, WHEEL_WORLDS
+from .. import metrics
 from .contenders import ADAPTIVE, KINEMATIC, NOMINAL_ORACLE, ORACLE
 from .results import Job
 

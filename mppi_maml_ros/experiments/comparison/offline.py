@@ -15,23 +15,23 @@ import attrs
 import numpy as np
 import torch
 
-from ..core import artifact
-from ..core.errors import ArtifactError, InvalidValueError, MppiMamlError
-from ..core.types import VelocityLimits
-from ..dynamics import gaussian_process
-from ..dynamics.features import feature_size, input_size
-from ..dynamics.gaussian_process import GPConfig, SparseGP
-from ..dynamics.mlp import FitConfig, initial_layers, train
-from ..dynamics.residual import OUTPUTS, ResidualWeights
-from ..meta.tasks.worlds import transitions_of
-from ..mppi.config import MPPIConfig
-from ..mppi.rollouts.any_model import GaussianProcessRollout
-from ..references.figures import FIGURES
-from ..simulation.commands import tracking_commands
-from ..simulation.world import World
-from ..simulation.worlds import make_world
-from .closed_loop import run
-from .files import write_file
+from ...core import artifact
+from ...core.errors import ArtifactError, InvalidValueError, MppiMamlError
+from ...core.types import VelocityLimits
+from ...dynamics import gaussian_process
+from ...dynamics.features import feature_size, input_size
+from ...dynamics.gaussian_process import GPConfig, SparseGP
+from ...dynamics.mlp import FitConfig, initial_layers, train
+from ...dynamics.residual import OUTPUTS, ResidualWeights
+from ...meta.tasks.worlds import transitions_of
+from ...mppi.config import MPPIConfig
+from ...mppi.rollouts.any_model import GaussianProcessRollout
+from ...references.figures import FIGURES
+from ...simulation.commands import tracking_commands
+from ...simulation.world import World
+from ...simulation.worlds import make_world
+from ..closed_loop import run
+from ..files import write_file
 
 NEURAL, RESIDUAL, PROCESS = "neural", "residual", "gp"
 OFFLINE = (NEURAL, RESIDUAL, PROCESS)

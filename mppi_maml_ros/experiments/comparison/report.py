@@ -9,16 +9,16 @@ from pathlib import Path
 import attrs
 import numpy as np
 
-from ..core.errors import MppiMamlError
-from . import metrics
-from .bars import WORTHWHILE, Bar, judge
-from .comparison import OPEN_LOOP_STEPS
+from ...core.errors import MppiMamlError
+from .. import metrics
+from ..files import write_file
+from ..plots import ADAPTIVE as BLUE
+from ..plots import INK, MUTED, REFERENCE, STYLE, plt, save
+from ..plots import KINEMATIC as ORANGE
 from .contenders import ADAPTIVE, KINEMATIC, NOMINAL_ORACLE, ORACLE
-from .files import write_file
-from .plots import ADAPTIVE as BLUE
-from .plots import INK, MUTED, REFERENCE, STYLE, plt, save
-from .plots import KINEMATIC as ORANGE
 from .results import COLUMNS, Job, Results, order
+from .runs import OPEN_LOOP_STEPS
+from .targets import WORTHWHILE, Bar, judge
 
 SHOWN_WORLDS = ("friction_step", "payload", "combined_disturbance", "everything", "seed", "delay")
 ORACLES = (ORACLE, NOMINAL_ORACLE)

@@ -21,21 +21,21 @@ from pathlib import Path
 import attrs
 import numpy as np
 
-from ..adaptation.online import Attempt, Decision, OnlineConfig
-from ..core.errors import InvalidValueError, MppiMamlError, NoValidControlError
-from ..dynamics.residual import ResidualWeights
-from ..mppi.config import MPPIConfig
-from ..mppi.controller import RolloutModel
-from ..references.figures import FIGURES
-from ..simulation.disturbances import FrictionStep, Payload, TerrainChange
-from ..simulation.world import World
-from ..simulation.worlds import WORLD_NAMES, make_world
-from ..weights.meta_model import PACKAGED, MetaModel
-from . import metrics
-from .closed_loop import Run, drive, finish
+from ...adaptation.online import Attempt, Decision, OnlineConfig
+from ...core.errors import InvalidValueError, MppiMamlError, NoValidControlError
+from ...dynamics.residual import ResidualWeights
+from ...mppi.config import MPPIConfig
+from ...mppi.controller import RolloutModel
+from ...references.figures import FIGURES
+from ...simulation.disturbances import FrictionStep, Payload, TerrainChange
+from ...simulation.world import World
+from ...simulation.worlds import WORLD_NAMES, make_world
+from ...weights.meta_model import PACKAGED, MetaModel
+from .. import metrics
+from ..closed_loop import Run, drive, finish
+from ..oracle import Oracle
 from .contenders import ADAPT_INTERVAL, BASELINES, Contender, contender, model_names
 from .offline import OFFLINE, Library, OfflineConfig
-from .oracle import Oracle
 from .results import COLUMNS, Job, Outcome, Results
 
 FORMAT = 2  # of the results; older folders are refused

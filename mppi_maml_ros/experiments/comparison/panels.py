@@ -9,14 +9,14 @@ from pathlib import Path
 
 import numpy as np
 
-from ..core.errors import MppiMamlError, NoValidControlError
-from ..references.figures import FIGURES
-from ..weights.meta_model import MetaModel
-from .comparison import Settings, begin, changes_of
+from ...core.errors import MppiMamlError, NoValidControlError
+from ...references.figures import FIGURES
+from ...weights.meta_model import MetaModel
+from ..plots import INK, MUTED, REFERENCE, STYLE, plt, save
 from .offline import Library
-from .plots import INK, MUTED, REFERENCE, STYLE, plt, save
 from .report import colours
 from .results import Job
+from .runs import Settings, begin, changes_of
 
 REFRESH = 5  # steps between two pictures
 WINDOWED = ("QtAgg", "TkAgg", "GTK4Agg", "GTK3Agg", "WXAgg", "MacOSX")
