@@ -138,7 +138,7 @@ def soak(**options) -> None:
     """Control, adapt and swap in simulated time, through faults, and watch what the process holds."""
     from rich.console import Console
 
-    from .experiments.soak import SoakSettings, run_soak
+    from .experiments.studies.soak import SoakSettings, run_soak
     from .weights.meta_model import PACKAGED, MetaModel
 
     report = run_soak(SoakSettings(**options), MetaModel.load(PACKAGED), Console())

@@ -30,7 +30,7 @@ def meta_compare(
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     from ..weights.meta_model import PACKAGED, MetaModel
-    from . import meta_comparison as module
+    from .studies import meta_trainers as module
 
     torch.set_num_threads(1)
     meta = MetaModel.load(artifact or PACKAGED)

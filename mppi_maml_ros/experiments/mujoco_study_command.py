@@ -42,8 +42,8 @@ def mujoco_study(seeds, out: Path, artifact: Path | None, video: bool, **options
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
     from rich.table import Table
 
-    from . import mujoco_study as work
-    from .mujoco_figures import draw_study, record
+    from .studies import mujoco as work
+    from .studies.mujoco_figures import draw_study, record
 
     settings = work.StudySettings(artifact=artifact or work.PACKAGED, **options)
     console = Console()

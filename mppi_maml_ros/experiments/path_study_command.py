@@ -27,7 +27,7 @@ def path_study(seeds, out: Path) -> None:
     from rich.console import Console
     from rich.progress import track
 
-    from . import path_study as work
+    from .studies import path as work
 
     console = Console()
     drives = {seed: work.drive(seed) for seed in track(seeds, "following the path", console=console)}

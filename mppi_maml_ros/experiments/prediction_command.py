@@ -25,7 +25,7 @@ def prediction_study(robots: int, seed: int, artifact: Path | None, out: Path) -
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     from ..weights.meta_model import PACKAGED, MetaModel
-    from . import prediction_study as module
+    from .studies import prediction as module
 
     meta = MetaModel.load(artifact or PACKAGED)
     console = Console()

@@ -41,8 +41,8 @@ def sinusoid(trainer: str, shots: int, iterations: int, seed: int, device: str, 
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
     from rich.table import Table
 
-    from ..meta import sinusoid as benchmark
     from .meta_training import check_device
+    from .studies import sinusoid as benchmark
 
     torch.set_num_threads(1)  # the products are small; a second thread only waits
     learner = benchmark.make_trainer(trainer, iterations, seed, check_device(device))

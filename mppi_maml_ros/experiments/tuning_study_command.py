@@ -20,7 +20,7 @@ def tuning_study(seeds, artifact: Path | None, out: Path) -> None:
     from rich.progress import track
 
     from ..weights.meta_model import PACKAGED, MetaModel
-    from . import tuning_study as work
+    from .studies import tuning as work
 
     console = Console()
     total = len(seeds) * sum(len(knob.values) for knob in work.KNOBS)

@@ -5,7 +5,7 @@ import pytest
 
 pytest.importorskip("torch")
 
-from mppi_maml_ros.experiments import meta_comparison as comparison
+from mppi_maml_ros.experiments.studies import meta_trainers as comparison
 from mppi_maml_ros.simulation.worlds import WORLD_NAMES, make_world
 from mppi_maml_ros.weights.meta_model import PACKAGED, MetaModel
 

@@ -5,7 +5,7 @@ import pytest
 
 from mppi_maml_ros.core.errors import InvalidValueError
 from mppi_maml_ros.dynamics.residual import open_loop
-from mppi_maml_ros.experiments import mujoco_study as work
+from mppi_maml_ros.experiments.studies import mujoco as work
 from mppi_maml_ros.simulation.commands import tracking_commands
 from mppi_maml_ros.simulation.world import DynamicWorld, WorldParameters
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from mppi_maml_ros.experiments import path_study as work
+from mppi_maml_ros.experiments.studies import path as work
 
 
 def test_the_path_is_followed_to_its_goal_without_touching_a_wall():

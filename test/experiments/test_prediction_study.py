@@ -10,8 +10,8 @@ from click.testing import CliRunner
 
 from mppi_maml_ros.core.errors import InvalidValueError
 from mppi_maml_ros.dynamics.residual import ResidualWeights
-from mppi_maml_ros.experiments import prediction_study as module
 from mppi_maml_ros.experiments.prediction_command import prediction_study as command
+from mppi_maml_ros.experiments.studies import prediction as module
 from mppi_maml_ros.weights.meta_model import PACKAGED, MetaModel
 
 FEW = tuple(row for row in module.ROWS if row.name in ("kinematics", "no adaptation", "physics", "rls"))

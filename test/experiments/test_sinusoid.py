@@ -9,7 +9,7 @@ pytest.importorskip("torch")
 
 from mppi_maml_ros import cli
 from mppi_maml_ros.experiments.sinusoid_command import NAMES
-from mppi_maml_ros.meta import sinusoid
+from mppi_maml_ros.experiments.studies import sinusoid
 
 
 def test_the_command_writes_the_error_by_number_of_steps_with_its_interval(tmp_path, capsys):

@@ -10,8 +10,8 @@ import pytest
 from rich.console import Console
 
 from mppi_maml_ros.core.errors import InvalidValueError
-from mppi_maml_ros.experiments import soak
-from mppi_maml_ros.experiments.soak import SoakError, SoakSettings, judge, measure, run_soak
+from mppi_maml_ros.experiments.studies import soak
+from mppi_maml_ros.experiments.studies.soak import SoakError, SoakSettings, judge, measure, run_soak
 from mppi_maml_ros.weights.meta_model import MetaModel
 
 PACKAGED = soak.Path(soak.__file__).parents[1] / "artifacts" / "default.safetensors"

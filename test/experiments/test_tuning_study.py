@@ -4,8 +4,8 @@ import attrs
 import matplotlib.image
 import pytest
 
-from mppi_maml_ros.experiments import tuning_study as study
-from mppi_maml_ros.experiments.tuning_study import KNOBS, Knob
+from mppi_maml_ros.experiments.studies import tuning as study
+from mppi_maml_ros.experiments.studies.tuning import KNOBS, Knob
 from mppi_maml_ros.weights.meta_model import PACKAGED, MetaModel
 
 

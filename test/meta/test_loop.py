@@ -15,10 +15,10 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from mppi_maml_ros.core.errors import ArtifactError, InvalidValueError  # noqa: E402 - after the check for torch
+from mppi_maml_ros.experiments.studies.sinusoid import SinusoidTasks  # noqa: E402
 from mppi_maml_ros.meta import distributed, loop  # noqa: E402
 from mppi_maml_ros.meta.checkpoint import Checkpoint  # noqa: E402
 from mppi_maml_ros.meta.config import TrainingConfig  # noqa: E402
-from mppi_maml_ros.meta.sinusoid import SinusoidTasks  # noqa: E402
 from mppi_maml_ros.meta.trainers.registry import TRAINERS  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[2]

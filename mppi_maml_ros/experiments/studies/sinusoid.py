@@ -12,16 +12,16 @@ import attrs
 import numpy as np
 import torch
 
-from ..core.errors import InvalidValueError
-from .config import TrainingConfig
-from .trainers.alpaca import ALPaCA
-from .trainers.anil import ANIL
-from .trainers.base import Trainer
-from .trainers.fomaml import FOMAML
-from .trainers.maml import MAML
-from .trainers.meta_sgd import MetaSGD
-from .trainers.reptile import Reptile
-from .trainers.supervised import Supervised
+from ...core.errors import InvalidValueError
+from ...meta.config import TrainingConfig
+from ...meta.trainers.alpaca import ALPaCA
+from ...meta.trainers.anil import ANIL
+from ...meta.trainers.base import Trainer
+from ...meta.trainers.fomaml import FOMAML
+from ...meta.trainers.maml import MAML
+from ...meta.trainers.meta_sgd import MetaSGD
+from ...meta.trainers.reptile import Reptile
+from ...meta.trainers.supervised import Supervised
 
 TEST_STEPS = 10
 TEST_TASKS = 600

@@ -13,17 +13,17 @@ from pathlib import Path
 import attrs
 import numpy as np
 
-from ..control.loop import ControlConfig, ControlLoop
-from ..core.angles import quaternion_from_yaw, wrap
-from ..core.types import VelocityLimits
-from ..mppi.config import MPPIConfig
-from ..mppi.controller import MPPIController
-from ..mppi.costmap import Costmap
-from ..mppi.critics import make_critics
-from ..safety.codes import State
-from ..simulation.world import DynamicWorld, WorldParameters
-from ..weights.slot import WeightsSlot
-from .files import write_json, write_rows
+from ...control.loop import ControlConfig, ControlLoop
+from ...core.angles import quaternion_from_yaw, wrap
+from ...core.types import VelocityLimits
+from ...mppi.config import MPPIConfig
+from ...mppi.controller import MPPIController
+from ...mppi.costmap import Costmap
+from ...mppi.critics import make_critics
+from ...safety.codes import State
+from ...simulation.world import DynamicWorld, WorldParameters
+from ...weights.slot import WeightsSlot
+from ..files import write_json, write_rows
 
 PERIOD = 0.05  # [s]
 ROBOT_RADIUS = 0.25  # [m]

@@ -20,20 +20,20 @@ import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
-from ..adaptation.online import Decision, OnlineAdaptation, OnlineConfig
-from ..control.loop import ControlConfig, ControlLoop
-from ..core.angles import quaternion_from_yaw
-from ..core.errors import InvalidValueError, MppiMamlError
-from ..core.types import VelocityLimits
-from ..mppi import MPPIConfig, MPPIController
-from ..references.figures import circle
-from ..safety.codes import State
-from ..simulation.faults import Fault, Injector, OdometryFields
-from ..simulation.parameters import randomize
-from ..simulation.world import DynamicWorld
-from ..weights.meta_model import MetaModel
-from ..weights.slot import WeightsSlot
-from .files import write_json
+from ...adaptation.online import Decision, OnlineAdaptation, OnlineConfig
+from ...control.loop import ControlConfig, ControlLoop
+from ...core.angles import quaternion_from_yaw
+from ...core.errors import InvalidValueError, MppiMamlError
+from ...core.types import VelocityLimits
+from ...mppi import MPPIConfig, MPPIController
+from ...references.figures import circle
+from ...safety.codes import State
+from ...simulation.faults import Fault, Injector, OdometryFields
+from ...simulation.parameters import randomize
+from ...simulation.world import DynamicWorld
+from ...weights.meta_model import MetaModel
+from ...weights.slot import WeightsSlot
+from ..files import write_json
 
 PERIOD = 0.05  # [s] of control and odometry
 NEW_PATH, NEW_WORLD, NEW_FAULT = 30.0, 600.0, 60.0  # [s, simulated]
@@ -214,7 +214,7 @@ def run_soak(settings: SoakSettings, meta: MetaModel, console: Console) -> dict:
         "measurements": measurements,
     }
     write_json(settings.out / "soak.json", report)
-    from .plots import save
+    from ..plots import save
 
     save(soak_figure(report), settings.out / "soak.png")
     if report["grown"]:
@@ -258,7 +258,7 @@ def judge(measurements: list[dict]) -> dict:
 
 def soak_figure(report: dict):
     """Memory, threads and files over simulated hours."""
-    from .plots import ADAPTIVE, KINEMATIC, MUTED, STYLE, SWAP, plt
+    from ..plots import ADAPTIVE, KINEMATIC, MUTED, STYLE, SWAP, plt
 
     rows = report["measurements"]
     hours = [row["hours"] for row in rows]

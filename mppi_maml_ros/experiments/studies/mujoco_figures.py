@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
-from ..core.errors import MppiMamlError
-from ..simulation.mujoco_world import MuJoCoWorld, save_picture
-from .closed_loop import Run
-from .mujoco_study import StudySettings, draw
+from ...core.errors import MppiMamlError
+from ...simulation.mujoco_world import MuJoCoWorld, save_picture
+from ..closed_loop import Run
+from .mujoco import StudySettings, draw
 
 COLOURS = {"kinematic": "#c44e52", "fixed": "#8c8c8c", "adaptive": "#2a7f62"}
 LABELS = {"kinematic": "kinematic", "fixed": "best fixed model, fitted offline", "adaptive": "adaptive"}

@@ -14,18 +14,18 @@ from pathlib import Path
 import attrs
 import numpy as np
 
-from ..adaptation.adapters import ADAPTERS, make_adapter
-from ..adaptation.online import OnlineConfig
-from ..adaptation.sgd import SGDConfig
-from ..core.errors import InvalidValueError, MppiMamlError
-from ..core.types import VelocityLimits
-from ..dynamics.residual import ResidualWeights, correction, open_loop
-from ..dynamics.transitions import Transitions, kinematic_residuals
-from ..simulation.commands import tracking_commands
-from ..simulation.parameters import PARAMETER_NAMES, WorldParameters
-from ..simulation.world import DEFAULT_RANGES, randomize, simulate_batch
-from ..weights.meta_model import MetaModel
-from .metrics import mean_and_margin
+from ...adaptation.adapters import ADAPTERS, make_adapter
+from ...adaptation.online import OnlineConfig
+from ...adaptation.sgd import SGDConfig
+from ...core.errors import InvalidValueError, MppiMamlError
+from ...core.types import VelocityLimits
+from ...dynamics.residual import ResidualWeights, correction, open_loop
+from ...dynamics.transitions import Transitions, kinematic_residuals
+from ...simulation.commands import tracking_commands
+from ...simulation.parameters import PARAMETER_NAMES, WorldParameters
+from ...simulation.world import DEFAULT_RANGES, randomize, simulate_batch
+from ...weights.meta_model import MetaModel
+from ..metrics import mean_and_margin
 
 SIZES = (10, 20, 50, 200)  # transitions to adapt on
 QUERY = 100  # transitions after them that are predicted
@@ -308,8 +308,8 @@ def bars(result: dict, among: tuple[str, ...] | None = None) -> list[dict]:
 
 def write(result: dict, folder: Path, command: str) -> list[Path]:
     """Write prediction_study.json, .md and .png into ``folder``; returns their paths."""
-    from .files import write_file, write_json
-    from .plots import prediction_figure, save
+    from ..files import write_file, write_json
+    from ..plots import prediction_figure, save
 
     folder = Path(folder)
     paths = [folder / f"prediction_study.{kind}" for kind in ("json", "md", "png")]

@@ -15,24 +15,24 @@ from pathlib import Path
 import attrs
 import numpy as np
 
-from ..adaptation.adapters import make_adapter
-from ..adaptation.adapters.mb import MBAdapter, dynamic_evaluation
-from ..adaptation.sgd import SGDConfig
-from ..core.types import Odometry, VelocityLimits
-from ..dynamics.buffer import BufferConfig, TransitionBuffer
-from ..dynamics.features import input_size
-from ..dynamics.residual import correction, open_loop
-from ..dynamics.transitions import Transitions
-from ..meta import loop
-from ..meta.config import TrainingConfig
-from ..meta.loop import Controls
-from ..meta.tasks.residual import ResidualTasks
-from ..meta.tasks.worlds import WorldTasks
-from ..meta.trainers.registry import TRAINERS
-from ..simulation.commands import tracking_commands
-from ..simulation.worlds import make_world
-from ..weights.meta_model import MetaModel
-from .files import write_file, write_json
+from ...adaptation.adapters import make_adapter
+from ...adaptation.adapters.mb import MBAdapter, dynamic_evaluation
+from ...adaptation.sgd import SGDConfig
+from ...core.types import Odometry, VelocityLimits
+from ...dynamics.buffer import BufferConfig, TransitionBuffer
+from ...dynamics.features import input_size
+from ...dynamics.residual import correction, open_loop
+from ...dynamics.transitions import Transitions
+from ...meta import loop
+from ...meta.config import TrainingConfig
+from ...meta.loop import Controls
+from ...meta.tasks.residual import ResidualTasks
+from ...meta.tasks.worlds import WorldTasks
+from ...meta.trainers.registry import TRAINERS
+from ...simulation.commands import tracking_commands
+from ...simulation.worlds import make_world
+from ...weights.meta_model import MetaModel
+from ..files import write_file, write_json
 
 POOL_TASKS = 1000
 SETTINGS: dict[str, dict] = {
@@ -160,7 +160,7 @@ def record_run(world_name: str, seed: int) -> tuple[Transitions, float]:
         Transitions, and when the world changes for good for the first time [s]; 0 where it never stays
         as it is.
     """
-    from .comparison.runs import changes_of
+    from ..comparison.runs import changes_of
 
     world = make_world(world_name, seed, duration=DURATION)
     change = next(iter(changes_of(world, DURATION)), 0.0)

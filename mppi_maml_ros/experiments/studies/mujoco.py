@@ -14,22 +14,22 @@ from pathlib import Path
 import attrs
 import numpy as np
 
-from ..adaptation.online import OnlineAdaptation, OnlineConfig
-from ..core.errors import InvalidValueError
-from ..core.types import VelocityLimits
-from ..dynamics.features import MAX_DELAY_TAPS, feature_size, features, input_size
-from ..dynamics.residual import OUTPUTS, ResidualWeights
-from ..dynamics.transitions import Transitions
-from ..mppi.config import MPPIConfig
-from ..references.figures import FIGURES
-from ..simulation.commands import tracking_commands
-from ..simulation.disturbances import Payload
-from ..simulation.mujoco_world import MuJoCoWorld
-from ..simulation.parameters import WorldParameters
-from ..weights.meta_model import PACKAGED, MetaModel
-from . import metrics
-from .closed_loop import Run, run
-from .files import write_json, write_rows
+from ...adaptation.online import OnlineAdaptation, OnlineConfig
+from ...core.errors import InvalidValueError
+from ...core.types import VelocityLimits
+from ...dynamics.features import MAX_DELAY_TAPS, feature_size, features, input_size
+from ...dynamics.residual import OUTPUTS, ResidualWeights
+from ...dynamics.transitions import Transitions
+from ...mppi.config import MPPIConfig
+from ...references.figures import FIGURES
+from ...simulation.commands import tracking_commands
+from ...simulation.disturbances import Payload
+from ...simulation.mujoco_world import MuJoCoWorld
+from ...simulation.parameters import WorldParameters
+from ...weights.meta_model import PACKAGED, MetaModel
+from .. import metrics
+from ..closed_loop import Run, run
+from ..files import write_json, write_rows
 
 LIMITS = VelocityLimits()
 TARGET = 0.6  # of the gap, to be closed

@@ -1,0 +1,1 @@
+"""Studies, each a command of its own."""
