@@ -32,8 +32,8 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from mppi_maml_ros.experiments.demo import FIGURES, draw_world
-from mppi_maml_ros.experiments.processes import ProcessGroup, config_file, private_domain, ros_environment
+from mppi_maml_ros.system.demo import FIGURES, draw_world
+from mppi_maml_ros.system.processes import ProcessGroup, config_file, private_domain, ros_environment
 
 RUNNING = ControllerStatus.RUNNING
 START_TIMEOUT = 60.0  # [s]

@@ -73,11 +73,11 @@ def demo(**options) -> None:
     """
     from rich.console import Console
 
-    from .experiments.demo import DemoSettings, run_demo
+    from .system.demo import DemoSettings, run_demo
 
     options["faults"] = tuple(fault for faults in options["faults"] for fault in faults)
     try:
-        from .ros.demo_monitor import DemoMonitor
+        from .system.monitor import DemoMonitor
     except ImportError as error:
         raise click.ClickException(f"ROS 2 cannot be imported ({error}): run `make setup`") from error
     run_demo(DemoSettings(**options), DemoMonitor, Console())
@@ -107,7 +107,7 @@ def fuzz(**options) -> None:
     from rich.console import Console
 
     try:
-        from .ros.fuzz import FuzzSettings, run_fuzz
+        from .system.fuzz import FuzzSettings, run_fuzz
     except ImportError as error:
         raise click.ClickException(f"ROS 2 cannot be imported ({error}): run `make setup`") from error
     report = run_fuzz(FuzzSettings(**options), Console())

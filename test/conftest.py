@@ -106,7 +106,7 @@ def root() -> Path:
 @pytest.fixture
 def start_command(root: Path):
     """Starts ``mppi-maml`` with arguments as a process with a session of its own; killed at the end."""
-    from mppi_maml_ros.experiments.processes import default_interrupt
+    from mppi_maml_ros.system.processes import default_interrupt
 
     started = []
 

@@ -46,7 +46,7 @@ def test_every_setting_of_the_training_is_an_option():
 
 
 def test_references_of_the_demo_are_those_it_knows():
-    from mppi_maml_ros.experiments.demo import FIGURES
+    from mppi_maml_ros.system.demo import FIGURES
 
     assert tuple(FIGURES) == cli.REFERENCES
 

@@ -8,8 +8,8 @@ import time
 
 import pytest
 
-from mppi_maml_ros.experiments import processes
-from mppi_maml_ros.experiments.processes import (
+from mppi_maml_ros.system import processes
+from mppi_maml_ros.system.processes import (
     NotInstalledError,
     ProcessDiedError,
     ProcessGroup,

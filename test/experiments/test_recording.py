@@ -4,7 +4,7 @@ import attrs
 import numpy as np
 import pytest
 
-from mppi_maml_ros.experiments.recording import (
+from mppi_maml_ros.system.recording import (
     ACCEPTED,
     RUNNING,
     AdaptationReport,

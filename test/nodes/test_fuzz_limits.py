@@ -2,7 +2,7 @@
 
 import pytest
 
-from mppi_maml_ros.ros.fuzz_limits import BRAKED_WITHIN, LimitsInForce
+from mppi_maml_ros.system.fuzz_limits import BRAKED_WITHIN, LimitsInForce
 
 START = {"vx_max": 1.0, "vx_min": -0.5, "wz_max": 2.0, "ax_max": 2.0, "ax_min": -3.0, "az_max": 4.0}
 

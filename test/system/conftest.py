@@ -15,7 +15,7 @@ from nav_msgs.msg import Odometry
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 
-from mppi_maml_ros.experiments.processes import ProcessGroup, config_file, private_domain, ros_environment
+from mppi_maml_ros.system.processes import ProcessGroup, config_file, private_domain, ros_environment
 
 TOPICS = {
     "cmd_vel": Twist,

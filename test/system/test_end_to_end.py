@@ -15,7 +15,7 @@ from rcl_interfaces.msg import Parameter as ParameterMessage
 from rcl_interfaces.msg import ParameterType, ParameterValue
 from rcl_interfaces.srv import SetParameters
 
-from mppi_maml_ros.experiments.demo import FIGURES, draw_world
+from mppi_maml_ros.system.demo import FIGURES, draw_world
 from mppi_maml_ros.weights.meta_model import MetaModel
 
 START_TIMEOUT = 60.0  # [s]

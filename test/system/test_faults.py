@@ -11,11 +11,11 @@ from mppi_maml_ros.srv import MetaTrain, SwapWeights
 from rclpy.qos import DurabilityPolicy, QoSProfile
 
 from mppi_maml_ros.dynamics.residual import ResidualWeights
-from mppi_maml_ros.experiments.demo import FIGURES
-from mppi_maml_ros.experiments.processes import config_file, executable
 from mppi_maml_ros.ros.conversions import to_stamp
 from mppi_maml_ros.ros.weights import weights_message
 from mppi_maml_ros.safety.codes import Code
+from mppi_maml_ros.system.demo import FIGURES
+from mppi_maml_ros.system.processes import config_file, executable
 
 START_TIMEOUT = 60.0  # [s]
 STOP_WITHIN = 0.6  # [s] from the last odometry to an exact zero

@@ -11,8 +11,8 @@ from mppi_maml_ros.msg import AdaptationStatus, ControllerStatus
 from nav_msgs.msg import Odometry
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 
-from mppi_maml_ros.experiments.demo import FIGURES, draw_world
-from mppi_maml_ros.experiments.processes import config_file, executable
+from mppi_maml_ros.system.demo import FIGURES, draw_world
+from mppi_maml_ros.system.processes import config_file, executable
 
 START_TIMEOUT = 120.0  # [s] for nine processes
 ROBOTS = ("alpha", "beta", "gamma")

@@ -5,7 +5,7 @@ import io
 import pytest
 from rich.console import Console
 
-from mppi_maml_ros.ros.fuzz import NODES, FuzzSettings, run_fuzz
+from mppi_maml_ros.system.fuzz import NODES, FuzzSettings, run_fuzz
 
 pytestmark = [pytest.mark.end_to_end, pytest.mark.slow, pytest.mark.timeout(300)]
 

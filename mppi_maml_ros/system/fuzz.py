@@ -45,15 +45,15 @@ from std_srvs.srv import SetBool, Trigger
 
 from ..core.errors import InvalidValueError, MppiMamlError
 from ..dynamics.residual import ResidualWeights
-from ..experiments.processes import ProcessGroup, config_file, executable, private_domain, ros_environment
 from ..msg import ControllerStatus
+from ..ros import conversions as to
+from ..ros.executor import make_executor
+from ..ros.qos import COMMAND, ODOMETRY, RECORD, STATE
+from ..ros.weights import weights_message
 from ..safety.codes import Code, State
 from ..srv import MetaTrain, RandomizeWorld, SwapWeights
-from . import conversions as to
-from .executor import make_executor
 from .fuzz_limits import LIMITS, LimitsInForce
-from .qos import COMMAND, ODOMETRY, RECORD, STATE
-from .weights import weights_message
+from .processes import ProcessGroup, config_file, executable, private_domain, ros_environment
 
 NODES = ("mppi_controller", "adaptation", "dynamic_world", "meta_trainer")
 NASTY = (

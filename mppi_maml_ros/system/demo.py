@@ -29,9 +29,9 @@ from rich.table import Table
 
 from .. import __version__
 from ..core.errors import InvalidValueError, MppiMamlError
+from ..experiments.files import write_json
 from ..simulation import faults
 from ..simulation.parameters import PARAMETER_UNITS, WorldParameters, randomize
-from .files import write_json
 from .processes import ProcessGroup, config_file, private_domain, ros_environment
 from .recording import RUNNING, AdaptationReport, ControlStep, Recording, Run, Truth, analyse
 
@@ -222,7 +222,7 @@ def run_demo(settings: DemoSettings, open_monitor: OpenMonitor, console: Console
                 if settings.keep_logs:
                     shutil.copytree(logs, settings.out / "logs" / variant, dirs_exist_ok=True)
 
-    from .plots import demo_figure, save
+    from ..experiments.plots import demo_figure, save
 
     summary = summarise(settings, world, runs["kinematic"], runs["adaptive"])
     figure = demo_figure(

@@ -14,7 +14,7 @@ from rich.panel import Panel
 from rich.text import Text
 
 from ..msg import AdaptationStatus, ControllerStatus
-from .qos import SENSOR
+from ..ros.qos import SENSOR
 
 _BARS = " ▁▂▃▄▅▆▇█"
 _EVENTS = 8  # lines

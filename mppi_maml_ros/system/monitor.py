@@ -17,9 +17,9 @@ from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 
 from ..core.angles import yaw_from_quaternion
-from ..experiments.recording import AdaptationReport, ControlStep, Recording, Truth
 from ..msg import AdaptationStatus, ControllerStatus, WorldState
-from .qos import TRUTH
+from ..ros.qos import TRUTH
+from .recording import AdaptationReport, ControlStep, Recording, Truth
 
 if TYPE_CHECKING:
     from typing import Self

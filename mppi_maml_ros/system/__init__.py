@@ -1,0 +1,1 @@
+"""The installed system seen from outside: processes, demo, monitor, recorder, fuzz."""
