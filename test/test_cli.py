@@ -10,7 +10,7 @@ import attrs
 import pytest
 from click.testing import CliRunner
 
-from mppi_maml_ros import cli
+from mppi_maml_ros.cli import main as cli
 from mppi_maml_ros.weights.meta_model import MetaModel
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -28,7 +28,7 @@ def test_help_names_the_commands():
 
 def test_help_imports_nothing_heavy():
     code = (
-        "import sys; from mppi_maml_ros.cli import main; main(['--help']); "
+        "import sys; from mppi_maml_ros.cli.main import main; main(['--help']); "
         "print([m for m in ('torch', 'numba', 'rclpy', 'matplotlib') if m in sys.modules])"
     )
     out = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
@@ -36,7 +36,7 @@ def test_help_imports_nothing_heavy():
 
 
 def test_every_setting_of_the_training_is_an_option():
-    from mppi_maml_ros.experiments.meta_train_command import TRAINING_HELP
+    from mppi_maml_ros.cli.meta_train import TRAINING_HELP
     from mppi_maml_ros.meta.config import TrainingConfig
 
     output = invoke("meta-train", "--help").output

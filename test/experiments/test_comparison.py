@@ -12,13 +12,13 @@ from click.testing import CliRunner
 
 from mppi_maml_ros.adaptation.adapters import ADAPTERS
 from mppi_maml_ros.adaptation.online import OnlineConfig
+from mppi_maml_ros.cli.compare import compare as command
 from mppi_maml_ros.core.errors import InvalidValueError, MppiMamlError
 from mppi_maml_ros.core.types import Odometry
 from mppi_maml_ros.dynamics.gaussian_process import GPConfig
 from mppi_maml_ros.dynamics.mlp import FitConfig
 from mppi_maml_ros.dynamics.residual import ResidualWeights, correction
 from mppi_maml_ros.experiments import metrics
-from mppi_maml_ros.experiments.compare_command import compare as command
 from mppi_maml_ros.experiments.comparison import contenders, offline, results
 from mppi_maml_ros.experiments.comparison import panels as live
 from mppi_maml_ros.experiments.comparison import runs as comparison
@@ -426,7 +426,7 @@ def test_the_newest_transitions_are_those_of_the_buffer():
 
 
 def test_all_stages_run_and_each_leaves_its_part(tmp_path, monkeypatch):
-    from mppi_maml_ros.experiments import meta_training
+    from mppi_maml_ros.cli import meta_training
 
     def meta_train(config, places, console, resume):
         places.out.parent.mkdir(parents=True)

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
+from mppi_maml_ros.cli.prediction_study import prediction_study as command
 from mppi_maml_ros.core.errors import InvalidValueError
 from mppi_maml_ros.dynamics.residual import ResidualWeights
-from mppi_maml_ros.experiments.prediction_command import prediction_study as command
 from mppi_maml_ros.experiments.studies import prediction as module
 from mppi_maml_ros.weights.meta_model import PACKAGED, MetaModel
 

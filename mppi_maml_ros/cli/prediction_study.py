@@ -24,8 +24,8 @@ def prediction_study(robots: int, seed: int, artifact: Path | None, out: Path) -
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+    from ..experiments.studies import prediction as module
     from ..weights.meta_model import PACKAGED, MetaModel
-    from .studies import prediction as module
 
     meta = MetaModel.load(artifact or PACKAGED)
     console = Console()

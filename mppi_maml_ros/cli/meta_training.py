@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from ..core.errors import InvalidValueError, MppiMamlError
+from ..experiments.plots import learning_curves, save
 from ..meta import distributed
 from ..meta.checkpoint import Checkpoint
 from ..meta.config import TrainingConfig
@@ -21,7 +22,6 @@ from ..meta.loop import Progress as Report
 from ..meta.pipeline import Outcome, meta_train, settings_of
 from ..meta.recipe import RECIPE, chosen
 from ..meta.tasks.worlds import TaskDistribution, WorldTasks
-from .plots import learning_curves, save
 
 ARTIFACT = Path("mppi_maml_ros/artifacts/default.safetensors")
 CURVE = Path("docs/images/meta_train.png")

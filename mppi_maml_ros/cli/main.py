@@ -10,25 +10,25 @@ from pathlib import Path
 
 import click
 
-from . import __version__
-from .bag_commands import live, record, report
-from .experiments.compare_command import compare
-from .experiments.meta_compare_command import meta_compare
-from .experiments.meta_train_command import meta_train
-from .experiments.mujoco_study_command import mujoco_study
-from .experiments.options import REFERENCES, duration_option, folder_option, seed_option
-from .experiments.path_study_command import path_study
-from .experiments.prediction_command import prediction_study
-from .experiments.sinusoid_command import sinusoid
-from .experiments.tuning_study_command import tuning_study
+from .. import __version__
+from .bags import live, record, report
+from .compare import compare
+from .meta_compare import meta_compare
+from .meta_train import meta_train
+from .mujoco_study import mujoco_study
+from .options import REFERENCES, duration_option, folder_option, seed_option
+from .path_study import path_study
+from .prediction_study import prediction_study
+from .sinusoid import sinusoid
+from .tuning_study import tuning_study
 
 
 class _Faults(click.ParamType):
     name = "FAULT"
 
     def convert(self, value, param, ctx):
-        from .core.errors import InvalidValueError
-        from .simulation.faults import KINDS, parse
+        from ..core.errors import InvalidValueError
+        from ..simulation.faults import KINDS, parse
 
         if value == "list":
             for name, kind in KINDS.items():
@@ -73,11 +73,11 @@ def demo(**options) -> None:
     """
     from rich.console import Console
 
-    from .system.demo import DemoSettings, run_demo
+    from ..system.demo import DemoSettings, run_demo
 
     options["faults"] = tuple(fault for faults in options["faults"] for fault in faults)
     try:
-        from .system.monitor import DemoMonitor
+        from ..system.monitor import DemoMonitor
     except ImportError as error:
         raise click.ClickException(f"ROS 2 cannot be imported ({error}): run `make setup`") from error
     run_demo(DemoSettings(**options), DemoMonitor, Console())
@@ -107,7 +107,7 @@ def fuzz(**options) -> None:
     from rich.console import Console
 
     try:
-        from .system.fuzz import FuzzSettings, run_fuzz
+        from ..system.fuzz import FuzzSettings, run_fuzz
     except ImportError as error:
         raise click.ClickException(f"ROS 2 cannot be imported ({error}): run `make setup`") from error
     report = run_fuzz(FuzzSettings(**options), Console())
@@ -138,8 +138,8 @@ def soak(**options) -> None:
     """Control, adapt and swap in simulated time, through faults, and watch what the process holds."""
     from rich.console import Console
 
-    from .experiments.studies.soak import SoakSettings, run_soak
-    from .weights.meta_model import PACKAGED, MetaModel
+    from ..experiments.studies.soak import SoakSettings, run_soak
+    from ..weights.meta_model import PACKAGED, MetaModel
 
     report = run_soak(SoakSettings(**options), MetaModel.load(PACKAGED), Console())
     click.echo(
@@ -162,7 +162,7 @@ for _command in (record, report, live):
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; returns the exit code: 0, 1 for an error, 2 for wrong usage, 130 for Ctrl-C."""
-    from .core.errors import MppiMamlError
+    from ..core.errors import MppiMamlError
 
     try:
         return cli.main(args=arguments, prog_name="mppi-maml", standalone_mode=False) or 0

@@ -29,8 +29,8 @@ def meta_compare(
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+    from ..experiments.studies import meta_trainers as module
     from ..weights.meta_model import PACKAGED, MetaModel
-    from .studies import meta_trainers as module
 
     torch.set_num_threads(1)
     meta = MetaModel.load(artifact or PACKAGED)

@@ -41,8 +41,8 @@ def sinusoid(trainer: str, shots: int, iterations: int, seed: int, device: str, 
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
     from rich.table import Table
 
+    from ..experiments.studies import sinusoid as benchmark
     from .meta_training import check_device
-    from .studies import sinusoid as benchmark
 
     torch.set_num_threads(1)  # the products are small; a second thread only waits
     learner = benchmark.make_trainer(trainer, iterations, seed, check_device(device))
@@ -69,7 +69,7 @@ def sinusoid(trainer: str, shots: int, iterations: int, seed: int, device: str, 
         table.add_row(str(step), f"{mse:.3f}", f"± {half:.3f}")
     console.print(table)
     if path is not None:
-        from .files import write_json
+        from ..experiments.files import write_json
 
         content = {
             "benchmark": "sinusoid",

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from .compare_command import Seeds
+from .compare import Seeds
 from .options import artifact_option, folder_option
 
 
@@ -19,8 +19,8 @@ def tuning_study(seeds, artifact: Path | None, out: Path) -> None:
     from rich.console import Console
     from rich.progress import track
 
+    from ..experiments.studies import tuning as work
     from ..weights.meta_model import PACKAGED, MetaModel
-    from .studies import tuning as work
 
     console = Console()
     total = len(seeds) * sum(len(knob.values) for knob in work.KNOBS)

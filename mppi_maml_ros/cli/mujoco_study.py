@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from .compare_command import Seeds
+from .compare import Seeds
 
 
 @click.command("mujoco-study", short_help="Adapt in a MuJoCo world with a load and slippery patches.")
@@ -42,8 +42,8 @@ def mujoco_study(seeds, out: Path, artifact: Path | None, video: bool, **options
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
     from rich.table import Table
 
-    from .studies import mujoco as work
-    from .studies.mujoco_figures import draw_study, record
+    from ..experiments.studies import mujoco as work
+    from ..experiments.studies.mujoco_figures import draw_study, record
 
     settings = work.StudySettings(artifact=artifact or work.PACKAGED, **options)
     console = Console()

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from .compare_command import Seeds
+from .compare import Seeds
 
 
 @click.command("path-study", short_help="Follow a path with cusps through a corridor from random starts.")
@@ -27,7 +27,7 @@ def path_study(seeds, out: Path) -> None:
     from rich.console import Console
     from rich.progress import track
 
-    from .studies import path as work
+    from ..experiments.studies import path as work
 
     console = Console()
     drives = {seed: work.drive(seed) for seed in track(seeds, "following the path", console=console)}

@@ -56,7 +56,7 @@ def record(bag: Path | None, topics, namespace: str, duration: float | None) -> 
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="The page.  [default: BAG.html]")
 def report(bag: Path, out: Path | None) -> None:
     """Make one HTML page with figures of the run in BAG, recorded by `mppi-maml record` or rosbag2."""
-    from .system.bag_report import write_report
+    from ..system.bag_report import write_report
 
     click.echo(f"wrote {write_report(bag, out or bag.with_suffix('.html'))}")
 

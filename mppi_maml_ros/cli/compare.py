@@ -100,7 +100,7 @@ def compare(
     elif not stages and not live:
         stages = {"evaluate", "report"}
     if live:
-        from .comparison.panels import require_display
+        from ..experiments.comparison.panels import require_display
 
         require_display()
     _Comparison(out, jobs, artifact, options, Console()).run(stages, live)
@@ -113,8 +113,8 @@ class _Comparison:
     """The stages of one call."""
 
     def __init__(self, out: Path, processes: int | None, artifact: Path | None, options: dict, console):
-        from .comparison import runs as comparison
-        from .comparison.contenders import usual_models
+        from ..experiments.comparison import runs as comparison
+        from ..experiments.comparison.contenders import usual_models
 
         self.out, self.options, self.console = out, options, console
         self.processes = processes or comparison.usable_cores()
@@ -132,8 +132,8 @@ class _Comparison:
 
     def settings(self):
         """Those of the runs; the meta-model is the one given, else that of --out, else the packaged one."""
+        from ..experiments.comparison import runs as comparison
         from ..mppi.config import MPPIConfig
-        from .comparison import runs as comparison
 
         own = self.library.meta_path
         return comparison.Settings(
@@ -152,7 +152,7 @@ class _Comparison:
         if stages & {"train", "evaluate"}:
             self._prepare("models")
         if live:
-            from .comparison.panels import show
+            from ..experiments.comparison.panels import show
 
             jobs = [job for job in self.jobs if job.group == self.jobs[0].group]
             path = show(jobs, self.settings(), self.library)
@@ -160,7 +160,7 @@ class _Comparison:
         if "evaluate" in stages:
             self._evaluate()
         if "report" in stages:
-            from .comparison.report import write_report
+            from ..experiments.comparison.report import write_report
 
             self._say(f"wrote {write_report(self.out)}")
 
@@ -191,7 +191,7 @@ class _Comparison:
         run_meta_train(TrainingConfig(), places, self.console, resume=places.checkpoint.is_dir())
 
     def _prepare(self, what: str) -> None:
-        from .comparison import runs as comparison
+        from ..experiments.comparison import runs as comparison
 
         settings = self.settings()
         if what == "models":
@@ -212,7 +212,7 @@ class _Comparison:
             progress.update(task, line="")
 
     def _evaluate(self) -> None:
-        from .comparison import runs as comparison
+        from ..experiments.comparison import runs as comparison
 
         settings = self.settings()
         results = comparison.Results(self.out, settings)
