@@ -69,7 +69,7 @@ def sinusoid(trainer: str, shots: int, iterations: int, seed: int, device: str, 
         table.add_row(str(step), f"{mse:.3f}", f"± {half:.3f}")
     console.print(table)
     if path is not None:
-        from ..experiments.files import write_json
+        from ..core.files import write_json
 
         content = {
             "benchmark": "sinusoid",

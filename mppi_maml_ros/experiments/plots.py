@@ -11,8 +11,8 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
 
+from ..core.files import write_file
 from ..system.recording import Run
-from .files import write_file
 
 INK, MUTED, GRID = "#1f2933", "#7b8794", "#e4e7eb"
 REFERENCE, KINEMATIC, ADAPTIVE, SWAP, REJECTION = "#9aa5b1", "#d9622b", "#1264a3", "#2f9e6e", "#c0392b"

@@ -29,10 +29,10 @@ from ..ros import qos
 from ..ros.base import AUTOSTART, BaseNode
 from ..ros.diagnostics import OK, WARN, Report
 from ..ros.executor import Deferred, deferrable, leave, run
-from ..ros.frames import FrameLatch
 from ..ros.parameters import Declared, ParameterError, Parameters
 from ..ros.weights import weights_message
 from ..safety.checks import ClockCheck, ClockEvent, OdometryChecks, OdometryTolerances
+from ..safety.frames import FrameLatch
 from ..srv import SwapWeights
 from ..weights.meta_model import PACKAGED, MetaModel
 

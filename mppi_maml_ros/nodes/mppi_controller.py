@@ -34,12 +34,12 @@ from ..ros import qos
 from ..ros.base import AUTOSTART, BaseNode
 from ..ros.diagnostics import ERROR, OK, WARN, Report
 from ..ros.executor import leave, run
-from ..ros.frames import FrameLatch
 from ..ros.parameters import Declared, ParameterError, Parameters
-from ..ros.publishers import Allowance, LivePublishers
 from ..ros.transforms import Transforms
 from ..ros.weights import SwapError, check_corrections, read_weights
 from ..safety.codes import Code, State
+from ..safety.frames import FrameLatch
+from ..safety.publishers import Allowance, LivePublishers
 from ..srv import SwapWeights
 from ..weights.slot import WeightsSlot
 

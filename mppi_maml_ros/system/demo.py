@@ -29,7 +29,7 @@ from rich.table import Table
 
 from .. import __version__
 from ..core.errors import InvalidValueError, MppiMamlError
-from ..experiments.files import write_json
+from ..core.files import write_json
 from ..simulation import faults
 from ..simulation.parameters import PARAMETER_UNITS, WorldParameters, randomize
 from .processes import ProcessGroup, config_file, private_domain, ros_environment

@@ -20,9 +20,9 @@ from mppi_maml_ros.core.types import VelocityLimits
 from mppi_maml_ros.dynamics.features import feature_size, input_size
 from mppi_maml_ros.dynamics.residual import ResidualWeights
 from mppi_maml_ros.ros import conversions as to
-from mppi_maml_ros.ros.frames import FrameLatch
-from mppi_maml_ros.ros.publishers import LivePublishers
 from mppi_maml_ros.ros.weights import SwapError, check_corrections, read_weights, weights_message
+from mppi_maml_ros.safety.frames import FrameLatch
+from mppi_maml_ros.safety.publishers import LivePublishers
 
 CODE = SwapWeights.Response
 TAPS = 3

@@ -17,6 +17,7 @@ import torch
 
 from ...core import artifact
 from ...core.errors import ArtifactError, InvalidValueError, MppiMamlError
+from ...core.files import write_file
 from ...core.types import VelocityLimits
 from ...dynamics import gaussian_process
 from ...dynamics.features import feature_size, input_size
@@ -31,7 +32,6 @@ from ...simulation.commands import tracking_commands
 from ...simulation.world import World
 from ...simulation.worlds import make_world
 from ..closed_loop import run
-from ..files import write_file
 
 NEURAL, RESIDUAL, PROCESS = "neural", "residual", "gp"
 OFFLINE = (NEURAL, RESIDUAL, PROCESS)

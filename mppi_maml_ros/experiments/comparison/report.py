@@ -10,8 +10,8 @@ import attrs
 import numpy as np
 
 from ...core.errors import MppiMamlError
+from ...core.files import write_file
 from .. import metrics
-from ..files import write_file
 from ..plots import ADAPTIVE as BLUE
 from ..plots import INK, MUTED, REFERENCE, STYLE, plt, save
 from ..plots import KINEMATIC as ORANGE

@@ -20,10 +20,10 @@ import attrs
 import numpy as np
 
 from ...core.errors import MppiMamlError
+from ...core.files import write_file, write_json
 from ...references.figures import FIGURES
 from ...simulation.worlds import WORLD_NAMES
 from .. import metrics
-from ..files import write_file, write_json
 from .contenders import KINEMATIC, ORACLE, model_names
 
 WRITE_INTERVAL = 5.0  # [s] between writes of results.csv

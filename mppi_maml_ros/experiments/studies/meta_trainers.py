@@ -18,6 +18,7 @@ import numpy as np
 from ...adaptation.adapters import make_adapter
 from ...adaptation.adapters.mb import MBAdapter, dynamic_evaluation
 from ...adaptation.sgd import SGDConfig
+from ...core.files import write_file, write_json
 from ...core.types import Odometry, VelocityLimits
 from ...dynamics.buffer import BufferConfig, TransitionBuffer
 from ...dynamics.features import input_size
@@ -32,7 +33,6 @@ from ...meta.trainers.registry import TRAINERS
 from ...simulation.commands import tracking_commands
 from ...simulation.worlds import make_world
 from ...weights.meta_model import MetaModel
-from ..files import write_file, write_json
 
 POOL_TASKS = 1000
 SETTINGS: dict[str, dict] = {

@@ -16,6 +16,7 @@ import numpy as np
 
 from ...adaptation.online import OnlineAdaptation, OnlineConfig
 from ...core.errors import InvalidValueError
+from ...core.files import write_json, write_rows
 from ...core.types import VelocityLimits
 from ...dynamics.features import MAX_DELAY_TAPS, feature_size, features, input_size
 from ...dynamics.residual import OUTPUTS, ResidualWeights
@@ -29,7 +30,6 @@ from ...simulation.parameters import WorldParameters
 from ...weights.meta_model import PACKAGED, MetaModel
 from .. import metrics
 from ..closed_loop import Run, run
-from ..files import write_json, write_rows
 
 LIMITS = VelocityLimits()
 TARGET = 0.6  # of the gap, to be closed

@@ -15,6 +15,7 @@ import numpy as np
 
 from ...control.loop import ControlConfig, ControlLoop
 from ...core.angles import quaternion_from_yaw, wrap
+from ...core.files import write_json, write_rows
 from ...core.types import VelocityLimits
 from ...mppi.config import MPPIConfig
 from ...mppi.controller import MPPIController
@@ -23,7 +24,6 @@ from ...mppi.critics import make_critics
 from ...safety.codes import State
 from ...simulation.world import DynamicWorld, WorldParameters
 from ...weights.slot import WeightsSlot
-from ..files import write_json, write_rows
 
 PERIOD = 0.05  # [s]
 ROBOT_RADIUS = 0.25  # [m]

@@ -308,7 +308,7 @@ def bars(result: dict, among: tuple[str, ...] | None = None) -> list[dict]:
 
 def write(result: dict, folder: Path, command: str) -> list[Path]:
     """Write prediction_study.json, .md and .png into ``folder``; returns their paths."""
-    from ..files import write_file, write_json
+    from ...core.files import write_file, write_json
     from ..plots import prediction_figure, save
 
     folder = Path(folder)

@@ -24,6 +24,7 @@ from ...adaptation.online import Decision, OnlineAdaptation, OnlineConfig
 from ...control.loop import ControlConfig, ControlLoop
 from ...core.angles import quaternion_from_yaw
 from ...core.errors import InvalidValueError, MppiMamlError
+from ...core.files import write_json
 from ...core.types import VelocityLimits
 from ...mppi import MPPIConfig, MPPIController
 from ...references.figures import circle
@@ -33,7 +34,6 @@ from ...simulation.parameters import randomize
 from ...simulation.world import DynamicWorld
 from ...weights.meta_model import MetaModel
 from ...weights.slot import WeightsSlot
-from ..files import write_json
 
 PERIOD = 0.05  # [s] of control and odometry
 NEW_PATH, NEW_WORLD, NEW_FAULT = 30.0, 600.0, 60.0  # [s, simulated]

@@ -10,13 +10,13 @@ import numpy as np
 
 from ...adaptation.guard import GuardConfig
 from ...adaptation.online import OnlineAdaptation, OnlineConfig
+from ...core.files import write_rows
 from ...mppi.config import MPPIConfig
 from ...references.figures import FIGURES
 from ...simulation.worlds import make_world
 from ...weights.meta_model import MetaModel
 from .. import metrics, plots
 from ..closed_loop import run
-from ..files import write_rows
 
 WORLD, REFERENCE, DURATION = "friction_patches", "figure8", 12.0  # [s]
 SETTLED = 2.0  # [s] from which on errors count
