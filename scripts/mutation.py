@@ -32,9 +32,9 @@ TARGETS = {
     "safety/checks.py": ("test/safety/test_odometry_checks.py",),
     "safety/watchdog.py": ("test/safety/test_odometry_watchdog.py",),
     "safety/limiter.py": ("test/safety/test_velocity_limiter.py",),
-    "safety/codes.py": ("test/safety/test_fault_codes.py", "test/nodes/test_status_constants.py"),
-    "core/artifact.py": (*ARTIFACT, "test/adaptation/test_meta_model.py"),
-    "weights/meta_model.py": ("test/adaptation/test_meta_model.py",),
+    "safety/codes.py": ("test/safety/test_fault_codes.py", "test/ros/test_status_constants.py"),
+    "core/artifact.py": (*ARTIFACT, "test/weights/test_meta_model.py"),
+    "weights/meta_model.py": ("test/weights/test_meta_model.py",),
     "weights/slot.py": ("test/weights/test_slot.py",),
     "adaptation/guard.py": ADAPTATION,
 }

@@ -167,7 +167,7 @@ def meta_train(
     """Meta-train the networks on randomised worlds, or on recorded runs, and write the artifact.
 
     Ctrl-C saves the state of the run; --resume goes on from there. Several processes share the work
-    under torchrun: torchrun --nproc-per-node 2 -m mppi_maml_ros.cli.main meta-train
+    under torchrun: torchrun --nproc-per-node 2 -m mppi_maml_ros.cli meta-train
     """
     from rich.console import Console
 

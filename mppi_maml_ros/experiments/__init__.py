@@ -1,4 +1,1 @@
-"""Runs of the whole system and their reports: processes, recordings, measures, plots.
-
-Nothing here imports ROS or messages; what listens to topics lives in ``ros``.
-"""
+"""Runs in simulation and their measures: closed loops, comparisons, studies, plots."""

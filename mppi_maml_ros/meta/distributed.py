@@ -1,6 +1,6 @@
 """Several processes, on one machine or many, started by ``torchrun``: each takes its share of the tasks.
 
-    torchrun --nproc-per-node 4 -m mppi_maml_ros.cli.main meta-train
+    torchrun --nproc-per-node 4 -m mppi_maml_ros.cli meta-train
 
 All processes draw the same tasks from the same seed, each differentiates its share, and the
 mean of the gradients moves the same parameters everywhere: the result is that of one process,

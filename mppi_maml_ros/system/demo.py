@@ -222,7 +222,8 @@ def run_demo(settings: DemoSettings, open_monitor: OpenMonitor, console: Console
                 if settings.keep_logs:
                     shutil.copytree(logs, settings.out / "logs" / variant, dirs_exist_ok=True)
 
-    from ..experiments.plots import demo_figure, save
+    from ..experiments.plots import save
+    from .demo_figure import demo_figure
 
     summary = summarise(settings, world, runs["kinematic"], runs["adaptive"])
     figure = demo_figure(

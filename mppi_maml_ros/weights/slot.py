@@ -23,7 +23,7 @@ class Snapshot:
 
 
 class WeightsSlot:
-    """Holds the serving snapshot and the one before it.
+    """Holds the serving snapshot.
 
     Args:
         model_dt: step that installed weights must predict over [s].
@@ -34,7 +34,6 @@ class WeightsSlot:
         self._model_dt = model_dt
         self._lock = threading.Lock()
         self._current = Snapshot(initial, 0)
-        self._previous = self._current
         self._last_version = 0
 
     @property
@@ -54,10 +53,5 @@ class WeightsSlot:
             )
         with self._lock:
             self._last_version += 1
-            self._previous = self._current
             self._current = Snapshot(weights, self._last_version)
             return self._current
-
-    def roll_back(self) -> Snapshot:
-        """Install the snapshot before the present one again, under a new version."""
-        return self.install(self._previous.weights)

@@ -9,41 +9,24 @@ from ...weights.meta_model import MetaModel
 from ..sgd import SGDConfig
 from .alpaca import ALPaCAAdapter
 from .base import Adapter
+from .ekf import EKFAdapter
 from .inner_loop import InnerLoopAdapter
+from .l1 import L1Adapter
 from .last_layer import LastLayerAdapter
 from .maml import MAMLAdapter
 from .online_learner import OnlineLearner
 from .physics import PhysicsAdapter
 from .rebal import ReBALAdapter
-
-
-# The three below import numba, which takes a second; a robot that does not use them need not wait.
-def _rls(meta: MetaModel, sgd: SGDConfig) -> Adapter:
-    from .rls import RLSAdapter
-
-    return RLSAdapter(meta)
-
-
-def _ekf(meta: MetaModel, sgd: SGDConfig) -> Adapter:
-    from .ekf import EKFAdapter
-
-    return EKFAdapter(meta)
-
-
-def _l1(meta: MetaModel, sgd: SGDConfig) -> Adapter:
-    from .l1 import L1Adapter
-
-    return L1Adapter(meta)
-
+from .rls import RLSAdapter
 
 REGISTRY: dict[str, Callable[[MetaModel, SGDConfig], Adapter]] = {
     "physics+maml": lambda meta, sgd: MAMLAdapter(meta, sgd, physics=True),
     "maml": lambda meta, sgd: MAMLAdapter(meta, sgd, physics=False),
     "physics": lambda meta, sgd: PhysicsAdapter(meta),
     "last_layer": lambda meta, sgd: LastLayerAdapter(meta),
-    "rls": _rls,
-    "ekf": _ekf,
-    "l1": _l1,
+    "rls": lambda meta, sgd: RLSAdapter(meta),
+    "ekf": lambda meta, sgd: EKFAdapter(meta),
+    "l1": lambda meta, sgd: L1Adapter(meta),
     "online_learner": OnlineLearner,
     "anil": lambda meta, sgd: InnerLoopAdapter("anil", meta, head_only=True),
     "meta_sgd": lambda meta, sgd: InnerLoopAdapter("meta_sgd", meta),

@@ -309,7 +309,7 @@ def bars(result: dict, among: tuple[str, ...] | None = None) -> list[dict]:
 def write(result: dict, folder: Path, command: str) -> list[Path]:
     """Write prediction_study.json, .md and .png into ``folder``; returns their paths."""
     from ...core.files import write_file, write_json
-    from ..plots import prediction_figure, save
+    from ..plots import save
 
     folder = Path(folder)
     paths = [folder / f"prediction_study.{kind}" for kind in ("json", "md", "png")]
@@ -386,3 +386,36 @@ def markdown(result: dict, command: str) -> str:
             f"| {s['open_loop_error']:.3f} | {s['median_ratio']:.2f} | {s['worst_ratio']:.2f} |"
         )
     return "\n".join([*lines, "", "![errors over M](prediction_study.png)", ""])
+
+
+def prediction_figure(result: dict):
+    """Residual error over the number of transitions; a panel a condition, a line a row of the study."""
+    from ..plots import ADAPTIVE, KINEMATIC, MUTED, STYLE, plt
+
+    table, sizes = result["table"], result["sizes"]
+    names = list(next(iter(table.values())))
+    shades = plt.get_cmap("tab20")(np.linspace(0.0, 1.0, 20))
+    colour = {name: shades[i % 20] for i, name in enumerate(names)}
+    colour |= {"kinematics": KINEMATIC, "no adaptation": MUTED, result["default"]: ADAPTIVE}
+    with plt.rc_context(STYLE):
+        figure, axes = plt.subplots(
+            1, len(table), figsize=(1.0 + 3.3 * len(table), 4.6), sharey=True, squeeze=False,
+            layout="constrained",
+        )  # fmt: skip
+        for axis, (condition, rows) in zip(axes[0], table.items(), strict=True):
+            for name in names:
+                ours = name == result["default"]
+                means = np.array([max(cell["mean"], 1e-4) for cell in rows[name]])
+                axis.plot(
+                    sizes, means, "o-", color=colour[name], lw=2.4 if ours else 1.2, ms=5 if ours else 3,
+                    zorder=5 if ours else 3, label=name,
+                )  # fmt: skip
+            axis.set_xscale("log")
+            axis.set_yscale("log")
+            axis.set_xticks(sizes, [str(size) for size in sizes])
+            axis.minorticks_off()
+            axis.set_title(condition)
+            axis.set_xlabel("transitions")
+        axes[0][0].set_ylabel("residual error, RMS (below 1e-4: drawn there)")
+        figure.legend(*axes[0][0].get_legend_handles_labels(), loc="outside lower center", ncol=6)
+    return figure

@@ -13,7 +13,7 @@ from click.testing import CliRunner
 from mppi_maml_ros.cli import main as cli
 from mppi_maml_ros.weights.meta_model import MetaModel
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def invoke(*arguments):

@@ -14,7 +14,7 @@ from mppi_maml_ros.experiments.studies import soak
 from mppi_maml_ros.experiments.studies.soak import SoakError, SoakSettings, judge, measure, run_soak
 from mppi_maml_ros.weights.meta_model import MetaModel
 
-PACKAGED = soak.Path(soak.__file__).parents[1] / "artifacts" / "default.safetensors"
+PACKAGED = soak.Path(soak.__file__).parents[2] / "artifacts" / "default.safetensors"
 
 
 def rows(count=100, **columns):

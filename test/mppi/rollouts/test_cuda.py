@@ -17,7 +17,7 @@ from mppi_maml_ros.mppi.rollouts.backends import CompiledRollout, rollout_on  # 
 from mppi_maml_ros.mppi.rollouts.compiled import Tracking, Trajectories, rollout  # noqa: E402
 from mppi_maml_ros.mppi.rollouts.cuda import TorchRollout  # noqa: E402
 
-from .test_residual import random_weights  # noqa: E402
+from ...dynamics.test_residual import random_weights  # noqa: E402
 
 DT, STEPS = 0.05, 12
 DEVICES = ["cpu"] + (["cuda"] if torch.cuda.is_available() else [])

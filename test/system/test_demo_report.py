@@ -10,11 +10,12 @@ import pytest
 from rich.console import Console
 
 from mppi_maml_ros.core.errors import InvalidValueError
-from mppi_maml_ros.experiments.plots import demo_figure, learning_curves, save
+from mppi_maml_ros.experiments.plots import learning_curves, save
 from mppi_maml_ros.simulation.faults import parse
 from mppi_maml_ros.simulation.parameters import WorldParameters
 from mppi_maml_ros.system import demo
 from mppi_maml_ros.system.demo import DemoSettings, draw_world, node_parameters
+from mppi_maml_ros.system.demo_figure import demo_figure
 from mppi_maml_ros.system.recording import ControlStep, Recording, Run
 
 

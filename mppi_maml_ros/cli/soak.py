@@ -1,0 +1,37 @@
+"""``mppi-maml soak``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+
+@click.command(short_help="Hours of control in minutes; memory, threads and files must not grow.")
+@click.option(
+    "--hours",
+    type=click.FloatRange(0.0, 10_000.0, min_open=True),
+    default=8.0,
+    show_default=True,
+    help="Of simulated control.",
+)
+@click.option("--seed", type=click.IntRange(0, 2**31 - 1), default=0, show_default=True)
+@click.option(
+    "--out",
+    type=click.Path(file_okay=False, path_type=Path),
+    default="soak_report",
+    show_default=True,
+    help="Folder of soak.json and soak.png.",
+)
+def soak(**options) -> None:
+    """Control, adapt and swap in simulated time, through faults, and watch what the process holds."""
+    from rich.console import Console
+
+    from ..experiments.studies.soak import SoakSettings, run_soak
+    from ..weights.meta_model import PACKAGED, MetaModel
+
+    report = run_soak(SoakSettings(**options), MetaModel.load(PACKAGED), Console())
+    click.echo(
+        f"flat: {report['memory_growth_mib']:+.2f} MiB after the warm-up, {report['periods']} periods in "
+        f"{report['wall_seconds']:.0f} s, {report['weights_version']} swaps"
+    )
