@@ -63,4 +63,3 @@ def main(arguments: list[str] | None = None) -> int:
     except MppiMamlError as error:
         click.echo(f"error: {error}", err=True)
         return 1
-

@@ -10,14 +10,16 @@ import attrs
 import pytest
 from click.testing import CliRunner
 
-from mppi_maml_ros.cli import main as cli
+from mppi_maml_ros import cli
+from mppi_maml_ros.cli.main import cli as commands
+from mppi_maml_ros.cli.options import REFERENCES
 from mppi_maml_ros.weights.meta_model import MetaModel
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
 def invoke(*arguments):
-    return CliRunner().invoke(cli.cli, arguments)
+    return CliRunner().invoke(commands, arguments)
 
 
 def test_help_names_the_commands():
@@ -28,7 +30,7 @@ def test_help_names_the_commands():
 
 def test_help_imports_nothing_heavy():
     code = (
-        "import sys; from mppi_maml_ros.cli.main import main; main(['--help']); "
+        "import sys; from mppi_maml_ros.cli import main; main(['--help']); "
         "print([m for m in ('torch', 'numba', 'rclpy', 'matplotlib') if m in sys.modules])"
     )
     out = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
@@ -48,7 +50,7 @@ def test_every_setting_of_the_training_is_an_option():
 def test_references_of_the_demo_are_those_it_knows():
     from mppi_maml_ros.system.demo import FIGURES
 
-    assert tuple(FIGURES) == cli.REFERENCES
+    assert tuple(FIGURES) == REFERENCES
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import pytest
 
 pytest.importorskip("torch")
 
-from mppi_maml_ros.cli import main as cli
+from mppi_maml_ros import cli
 from mppi_maml_ros.cli.sinusoid import NAMES
 from mppi_maml_ros.experiments.studies import sinusoid
 

@@ -125,7 +125,7 @@ def test_too_short_a_run_is_refused_with_the_length_that_is_needed(tmp_path):
 
 
 def test_meta_training_on_recorded_runs_makes_an_artifact_that_names_them(tmp_path, monkeypatch):
-    from mppi_maml_ros.cli import main as cli
+    from mppi_maml_ros import cli
     from mppi_maml_ros.meta import recipe
     from mppi_maml_ros.weights.meta_model import MetaModel
 
