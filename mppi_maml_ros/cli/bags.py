@@ -10,11 +10,11 @@ from pathlib import Path
 import click
 
 
-def _ros(module: str):
+def _system(module: str):
     import importlib
 
     try:
-        return importlib.import_module(f".ros.{module}", __package__)
+        return importlib.import_module(f"..system.{module}", __package__)
     except ImportError as error:
         raise click.ClickException(f"ROS 2 cannot be imported ({error}): run `make setup`") from error
 
@@ -33,7 +33,7 @@ def record(bag: Path | None, topics, namespace: str, duration: float | None) -> 
     from rich.live import Live
     from rich.table import Table
 
-    recorder = _ros("recorder")
+    recorder = _system("recorder")
     console, bag = Console(), bag or Path(time.strftime("bag_%Y%m%d_%H%M%S"))
 
     def table(counts) -> Table:
@@ -70,4 +70,4 @@ def live(namespace: str, duration: float) -> None:
     """Show error, residual and adaptation events of a running robot in the terminal, until Ctrl-C."""
     from rich.console import Console
 
-    _ros("live").run_live(namespace, Console(), duration)
+    _system("live").run_live(namespace, Console(), duration)

@@ -56,8 +56,24 @@ COLUMNS = (*KEY, *RESULTS, *METRICS)
 
 _TEXT = ("model", "world", "trajectory")
 _COUNTS = ("seed", "swaps", "rejected")
-_SOURCES = ("adaptation", "core", "dynamics", "mppi", "references", "simulation", "weights")
-_EXPERIMENTS = ("closed_loop.py", "comparison.py", "contenders.py", "offline.py", "oracle.py")
+_SOURCES = (
+    "adaptation",
+    "control",
+    "core",
+    "dynamics",
+    "mppi",
+    "references",
+    "safety",
+    "simulation",
+    "weights",
+)
+_EXPERIMENTS = (
+    "closed_loop.py",
+    "comparison/runs.py",
+    "comparison/contenders.py",
+    "comparison/offline.py",
+    "oracle.py",
+)
 
 
 @attrs.frozen
@@ -95,7 +111,7 @@ class Described(Protocol):
 
 def code_digest() -> str:
     """Of all sources that a run depends on; tells whether rows were made by the same code."""
-    package = Path(__file__).resolve().parent.parent
+    package = Path(__file__).resolve().parents[2]
     files = [path for name in _SOURCES for path in sorted((package / name).rglob("*.py"))]
     files += [package / "experiments" / name for name in _EXPERIMENTS]
     digest = hashlib.sha256()
