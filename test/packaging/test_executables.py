@@ -16,7 +16,7 @@ MODULES = {
     "dynamic_world": "nodes/dynamic_world.py",
     "meta_trainer": "nodes/meta_trainer.py",
     "composed": "nodes/composed.py",
-    "mppi-maml": "cli.py",
+    "mppi-maml": "cli/main.py",
 }
 
 # Stands for python: tells how it was called.
