@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from pathlib import Path
 
 import attrs
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
 
 from ..core import artifact
 from ..core.angles import wrap
 from ..core.errors import ArtifactError, InvalidValueError
+from ..core.types import Float32
 from .mlp import ACTIVATIONS, FitConfig, Layers, forward, initial_layers, train
 from .robot_model import YAW, RobotModel, body_rates, transitions_of, world_rates
 
 KIND = "mppi_maml_ros/neural_dynamics"
 
 
-def _vector(value):
+def _vector(value: ArrayLike) -> Float32:
     value = np.array(value, dtype=np.float32)
     value.setflags(write=False)
     return value
@@ -37,7 +40,7 @@ class Normaliser:
     target_mean: np.ndarray = attrs.field(converter=_vector)
     target_std: np.ndarray = attrs.field(converter=_vector)
 
-    def __attrs_post_init__(self):
+    def __attrs_post_init__(self) -> None:
         for name in ("input_std", "target_std"):
             if not (getattr(self, name) > 0.0).all():
                 raise InvalidValueError(f"{name} must be above 0")
@@ -54,7 +57,7 @@ class Normaliser:
     def of(cls, inputs: np.ndarray, targets: np.ndarray) -> Normaliser:
         """That of data (M, inputs) and (M, outputs); a constant column keeps its scale."""
 
-        def spread(array):
+        def spread(array: np.ndarray) -> np.ndarray:
             std = np.std(array, axis=0)
             return np.where(std > 1e-6, std, 1.0)
 
@@ -86,10 +89,10 @@ class NeuralDynamics(RobotModel):
         control_dim: int = 2,
         hidden_dims: Sequence[int] = (128, 128),
         activation: str = "tanh",
-        model_path: str | os.PathLike | None = None,
+        model_path: str | os.PathLike[str] | None = None,
         device: str = "cpu",
         seed: int = 0,
-    ):
+    ) -> None:
         if state_dim not in (3, 5):
             raise InvalidValueError(f"state_dim must be 3 or 5, got {state_dim}")
         if control_dim != 2:
@@ -127,7 +130,7 @@ class NeuralDynamics(RobotModel):
         return [(w.clone(), b.clone()) for w, b in self._layers]
 
     @layers.setter
-    def layers(self, layers: Layers) -> None:
+    def layers(self, layers: Sequence[tuple[torch.Tensor | np.ndarray, torch.Tensor | np.ndarray]]) -> None:
         checked, width = [], self.input_dim
         for i, (weight, bias) in enumerate(layers):
             weight = torch.as_tensor(weight, dtype=torch.float32).detach().clone().to(self._device)
@@ -158,7 +161,7 @@ class NeuralDynamics(RobotModel):
             (body - n.target_mean) / n.target_std, dtype=torch.float32, device=self._device
         )
 
-    def forward_dynamics(self, state, control) -> np.ndarray:
+    def forward_dynamics(self, state: ArrayLike, control: ArrayLike) -> np.ndarray:
         state, control = self._checked(state, control)
         with torch.no_grad():
             out = forward(self._layers, self.inputs_of(state, control), self._activation)
@@ -166,14 +169,21 @@ class NeuralDynamics(RobotModel):
         body = out.cpu().numpy().astype(float) * n.target_std + n.target_mean
         return world_rates(body, state[..., YAW])
 
-    def step(self, state, control, dt: float) -> np.ndarray:
+    def step(self, state: ArrayLike, control: ArrayLike, dt: float) -> np.ndarray:
         """One Euler step: the network learns the mean of state_dot over a step."""
         state, control = self._checked(state, control)
         after = state + dt * self.forward_dynamics(state, control)
         after[..., YAW] = wrap(after[..., YAW])
         return after
 
-    def fit(self, states, controls, next_states, dt: float, config: FitConfig | None = None) -> np.ndarray:
+    def fit(
+        self,
+        states: ArrayLike,
+        controls: ArrayLike,
+        next_states: ArrayLike,
+        dt: float,
+        config: FitConfig | None = None,
+    ) -> np.ndarray:
         """Learn from transitions, all of them at once; the normaliser becomes theirs.
 
         Args:
@@ -190,7 +200,7 @@ class NeuralDynamics(RobotModel):
         self.layers, losses = train(self._layers, self._activation, inputs, targets, config or FitConfig())
         return losses
 
-    def save(self, path: str | os.PathLike):
+    def save(self, path: str | os.PathLike[str]) -> Path:
         """Write network and normaliser, see :func:`core.artifact.save`."""
         tensors = {f"normaliser.{name}": value for name, value in attrs.asdict(self.normaliser).items()}
         for i, (weight, bias) in enumerate(self._layers):
@@ -199,7 +209,7 @@ class NeuralDynamics(RobotModel):
         manifest = {"kind": KIND, "state_dim": self._state_dim, "activation": self._activation}
         return artifact.save(path, tensors, manifest)
 
-    def load(self, path: str | os.PathLike) -> None:
+    def load(self, path: str | os.PathLike[str]) -> None:
         """Read what :meth:`save` wrote; on an error nothing has changed.
 
         Raises:

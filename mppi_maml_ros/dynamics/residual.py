@@ -17,9 +17,11 @@ by the mean of the velocities at both ends of the step, which is what a servo do
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable, Sequence
 
 import attrs
 import numpy as np
+from numpy.typing import ArrayLike
 
 from ..core import se2
 from ..core.errors import InvalidValueError
@@ -32,10 +34,14 @@ MAX_WEIGHT = 1e3  # largest magnitude of any weight accepted
 ERROR_MODEL_RANGE = ((0.0, 0.0, -1.0), (0.99, 1.0, 0.0))  # a push that never fades would be a bias
 
 
-def _frozen(array) -> np.ndarray:
+def _frozen(array: ArrayLike) -> np.ndarray:
     array = np.array(array, dtype=np.float32, order="C")
     array.setflags(write=False)
     return array
+
+
+def _frozen_pairs(layers: Iterable[tuple[ArrayLike, ArrayLike]]) -> tuple[tuple[np.ndarray, np.ndarray], ...]:
+    return tuple((_frozen(w), _frozen(b)) for w, b in layers)
 
 
 @attrs.frozen(eq=False)
@@ -61,9 +67,7 @@ class ResidualWeights:
     """
 
     linear: np.ndarray = attrs.field(converter=_frozen)
-    layers: tuple[tuple[np.ndarray, np.ndarray], ...] = attrs.field(
-        converter=lambda layers: tuple((_frozen(w), _frozen(b)) for w, b in layers)
-    )
+    layers: tuple[tuple[np.ndarray, np.ndarray], ...] = attrs.field(converter=_frozen_pairs)
     input_scale: np.ndarray = attrs.field(converter=_frozen)
     displacement_blend: float = attrs.field(converter=float)
     activation: str
@@ -73,7 +77,7 @@ class ResidualWeights:
     covariance: np.ndarray = attrs.field(converter=_frozen, factory=lambda: np.zeros((0, 0)))
     error_model: np.ndarray = attrs.field(converter=_frozen, factory=lambda: np.zeros((3, 2)))
 
-    def __attrs_post_init__(self):
+    def __attrs_post_init__(self) -> None:
         if not (isinstance(self.delay_taps, int) and 0 <= self.delay_taps <= MAX_DELAY_TAPS):
             raise InvalidValueError(
                 f"delay_taps must be an integer in [0, {MAX_DELAY_TAPS}], got {self.delay_taps}"
@@ -97,7 +101,7 @@ class ResidualWeights:
             if not ((row >= low) & (row <= high)).all():
                 raise InvalidValueError(f"a row of error_model must be in [{low:g}, {high:g}], got {row}")
 
-    def _check_shapes(self):
+    def _check_shapes(self) -> None:
         expected = {
             "linear": (OUTPUTS, feature_size(self.delay_taps)),
             "input_scale": (input_size(self.delay_taps),),
@@ -256,7 +260,9 @@ class ResidualWeights:
         return h.hexdigest()
 
 
-def hidden_output(layers, inputs: np.ndarray, activation: str) -> np.ndarray:
+def hidden_output(
+    layers: Sequence[tuple[np.ndarray, np.ndarray]], inputs: np.ndarray, activation: str
+) -> np.ndarray:
     """Output of hidden layers, (W, b) pairs, for scaled inputs of shape (..., Z); returns (..., width)."""
     for weight, bias in layers:
         inputs = inputs @ weight.T + bias
@@ -288,7 +294,14 @@ def deviation(weights: ResidualWeights, inputs: np.ndarray) -> np.ndarray:
     return np.sqrt(np.maximum(((phi @ weights.covariance) * phi).sum(axis=-1), 0.0))
 
 
-def step(weights: ResidualWeights, state, command, history, dt: float | None = None, push=None) -> np.ndarray:
+def step(
+    weights: ResidualWeights,
+    state: ArrayLike,
+    command: ArrayLike,
+    history: ArrayLike,
+    dt: float | None = None,
+    push: ArrayLike | None = None,
+) -> np.ndarray:
     """Predict one step, or a fraction of it.
 
     Args:
@@ -320,7 +333,13 @@ def step(weights: ResidualWeights, state, command, history, dt: float | None = N
     return np.concatenate([pose, end], axis=-1)
 
 
-def open_loop(weights: ResidualWeights, state, commands, history, push=None) -> np.ndarray:
+def open_loop(
+    weights: ResidualWeights,
+    state: ArrayLike,
+    commands: ArrayLike,
+    history: ArrayLike,
+    push: np.ndarray | None = None,
+) -> np.ndarray:
     """Predict a whole command sequence.
 
     Args:

@@ -14,10 +14,14 @@ from typing import Protocol
 
 import attrs
 import numpy as np
+from numpy.typing import ArrayLike
 
 from ..core.angles import wrap
 from ..core.errors import InvalidValueError
 from ..core.se2 import compose
+from ..core.types import Array
+
+_Motion = tuple[Array, Array, Array, Array, Array]  # x, y, yaw, v, omega
 
 
 class Reference(Protocol):
@@ -26,15 +30,15 @@ class Reference(Protocol):
     duration: float
     """Seconds after which the reference ends; inf if it never does."""
 
-    def pose_at(self, t) -> np.ndarray:
+    def pose_at(self, t: ArrayLike) -> np.ndarray:
         """Pose(s) (x, y, yaw) at ``t`` [s] since the start: t of shape (...), poses (..., 3)."""
 
     def window(self, t: float, steps: int, dt: float) -> np.ndarray:
         """Poses at t, t + dt, ..., t + steps * dt, shape (steps + 1, 3)."""
 
 
-def _positive(default: float, high: float, unit: str):
-    def in_range(_, attribute, value):
+def _positive(default: float, high: float, unit: str) -> float:
+    def in_range(_: object, attribute: attrs.Attribute[float], value: float) -> None:
         if not (0.0 < value <= high):
             raise InvalidValueError(f"{attribute.name} must be in (0, {high:g}] {unit}, got {value}")
 
@@ -53,10 +57,10 @@ class Figure(ABC):
     turns_right_first = False
 
     @abstractmethod
-    def _path(self, t: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    def _path(self, t: Array) -> _Motion:
         """x, y [m], yaw [rad], v [m/s] and omega [rad/s] at ``t``, each of its shape."""
 
-    def pose_at(self, t) -> np.ndarray:
+    def pose_at(self, t: ArrayLike) -> np.ndarray:
         """Pose(s) at ``t`` [s]: t of shape (...), (x, y, yaw) of shape (..., 3), yaw in [-pi, pi).
 
         Raises:
@@ -65,7 +69,7 @@ class Figure(ABC):
         x, y, yaw, _, _ = self._path(_finite_time(t))
         return np.stack([x, y, wrap(yaw)], axis=-1)
 
-    def twist_at(self, t) -> np.ndarray:
+    def twist_at(self, t: ArrayLike) -> np.ndarray:
         """Velocities (v, omega) along the figure at ``t`` [s], shape (..., 2) [m/s, rad/s]."""
         _, _, _, v, omega = self._path(_finite_time(t))
         return np.stack([v, omega], axis=-1)
@@ -80,7 +84,7 @@ class Figure(ABC):
         poses[:, 2] = np.unwrap(poses[:, 2])
         return poses
 
-    def anchored(self, origin) -> Figure:
+    def anchored(self, origin: ArrayLike) -> Figure:
         """The figure moved rigidly so that it starts at ``origin``, along its heading, turning left first.
 
         A figure whose first turn is to the right is mirrored.
@@ -106,7 +110,7 @@ class Figure(ABC):
         return _Eased(self, float(ramp_time)) if ramp_time > 0.0 else self
 
 
-def _finite_time(t) -> np.ndarray:
+def _finite_time(t: ArrayLike) -> np.ndarray:
     t = np.asarray(t, dtype=float)
     if not np.isfinite(t).all():
         raise InvalidValueError(f"t must be finite, got {t}")
@@ -127,7 +131,7 @@ class circle(Figure):
     radius: float = _positive(5.0, 1000.0, "m")
     speed: float = _positive(0.5, 20.0, "m/s")
 
-    def _path(self, t):
+    def _path(self, t: Array) -> _Motion:
         rate = self.speed / self.radius
         angle = rate * t
         return (
@@ -154,7 +158,7 @@ class figure8(Figure):
     size: float = _positive(5.0, 1000.0, "m")
     period: float = _positive(20.0, 10000.0, "s")
 
-    def _path(self, t):
+    def _path(self, t: Array) -> _Motion:
         rate = 2.0 * np.pi / self.period
         c, s = np.cos(rate * t), np.sin(rate * t)
         q = 1.0 + s * s
@@ -182,7 +186,7 @@ class sine(Figure):
 
     turns_right_first = True
 
-    def _path(self, t):
+    def _path(self, t: Array) -> _Motion:
         rate = 2.0 * np.pi / self.period
         c, s = np.cos(rate * t), np.sin(rate * t)
         dy = self.amplitude * rate * c
@@ -207,7 +211,7 @@ class straight(Figure):
 
     speed: float = _positive(1.0, 20.0, "m/s")
 
-    def _path(self, t):
+    def _path(self, t: Array) -> _Motion:
         zero = np.zeros(t.shape)
         return self.speed * t, zero, zero, np.full(t.shape, self.speed), zero
 
@@ -216,7 +220,7 @@ FIGURES: dict[str, type[Figure]] = {figure.__name__: figure for figure in (circl
 """The figures by name."""
 
 
-def _pose(value) -> np.ndarray:
+def _pose(value: ArrayLike) -> np.ndarray:
     pose = np.array(value, dtype=float)
     if pose.shape != (3,) or not np.isfinite(pose).all():
         raise InvalidValueError(f"origin must be three finite numbers (x, y, yaw), got {value!r}")
@@ -230,17 +234,17 @@ class _Anchored(Figure):
     _frame: np.ndarray = attrs.field(init=False)
 
     @_frame.default
-    def _find_frame(self):
+    def _find_frame(self) -> Array:
         """Pose of the figure's own frame, mirrored or not, in the frame of ``origin``."""
         x, y, yaw = self._mirrored(np.zeros(()))[:3]
         c, s = np.cos(yaw), np.sin(yaw)
         return compose(self.origin, np.array([-c * x - s * y, s * x - c * y, -yaw]))
 
-    def _mirrored(self, t):
+    def _mirrored(self, t: Array) -> _Motion:
         x, y, yaw, v, omega = self.figure._path(t)
         return (x, -y, -yaw, v, -omega) if self.figure.turns_right_first else (x, y, yaw, v, omega)
 
-    def _path(self, t):
+    def _path(self, t: Array) -> _Motion:
         x, y, yaw, v, omega = self._mirrored(t)
         moved = compose(self._frame, np.stack([x, y, yaw], axis=-1))
         return moved[..., 0], moved[..., 1], moved[..., 2], v, omega
@@ -252,10 +256,10 @@ class _Eased(Figure):
     ramp_time: float
 
     @property
-    def turns_right_first(self) -> bool:
+    def turns_right_first(self) -> bool:  # type: ignore[override]  # it never changes
         return self.figure.turns_right_first
 
-    def _path(self, t):
+    def _path(self, t: Array) -> _Motion:
         ramp = np.clip(t, 0.0, self.ramp_time)
         rate = ramp / self.ramp_time
         clock = 0.5 * rate * ramp + (t - ramp)
