@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Generator
+from typing import Any
 
 import attrs
 import numpy as np
@@ -83,7 +84,7 @@ def finish(steps: Generator[Step, None, Run]) -> Run:
             return end.value
 
 
-def run(*arguments, **options) -> Run:
+def run(*arguments: Any, **options: Any) -> Run:
     """A whole run; arguments as of :func:`drive`."""
     return finish(drive(*arguments, **options))
 

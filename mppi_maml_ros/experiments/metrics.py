@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Sequence
 from itertools import pairwise
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from ..core import se2
+from ..core.types import Array
 from ..dynamics.features import MAX_DELAY_TAPS
 from ..dynamics.residual import ResidualWeights, open_loop
 from ..mppi.controller import RolloutModel
@@ -24,13 +27,13 @@ _T95 = (
 )  # fmt: skip
 
 
-def rms(error) -> float:
+def rms(error: ArrayLike) -> float:
     """Root mean square; NaN of nothing."""
     error = np.asarray(error, dtype=float)
     return float(np.sqrt(np.mean(error**2))) if error.size else math.nan
 
 
-def rmse_after(error, dt: float, after: float) -> float:
+def rmse_after(error: ArrayLike, dt: float, after: float) -> float:
     """Root mean square of ``error``, one sample a step of ``dt`` [s], from time ``after`` [s] on."""
     return rms(np.asarray(error)[int(round(after / dt)) :])
 
@@ -46,8 +49,8 @@ def gap_closed(kinematic: float, oracle: float, x: float) -> float:
 
 
 def recovery_time(
-    error,
-    oracle,
+    error: Array | Sequence[float],
+    oracle: Array | Sequence[float],
     dt: float,
     change: float,
     window: float = RECOVERY_WINDOW,
@@ -73,7 +76,7 @@ def recovery_time(
     if first < 0 or end - first < length:
         return math.nan
 
-    def moving(values):
+    def moving(values: ArrayLike) -> Array:
         total = np.concatenate([[0.0], np.cumsum(np.asarray(values, dtype=float)[first:end] ** 2)])
         return np.sqrt(np.maximum(total[length:] - total[:-length], 0.0) / length)
 
@@ -81,7 +84,9 @@ def recovery_time(
     return float(back[0] * dt) if len(back) else math.inf
 
 
-def longest_recovery(error, oracle, dt: float, changes) -> float:
+def longest_recovery(
+    error: Array | Sequence[float], oracle: Array | Sequence[float], dt: float, changes: Iterable[float]
+) -> float:
     """The longest :func:`recovery_time` of ``changes`` [s], each judged until the next; NaN of none."""
     pairs = pairwise([*changes, math.inf])
     times = [recovery_time(error, oracle, dt, at, until=end) for at, end in pairs]
@@ -89,20 +94,20 @@ def longest_recovery(error, oracle, dt: float, changes) -> float:
     return max(times) if times else math.nan
 
 
-def smoothness(commands) -> float:
+def smoothness(commands: ArrayLike) -> float:
     """Mean |du| between consecutive commands (T, 2), Euclidean over v [m/s] and omega [rad/s]."""
     steps = np.diff(np.asarray(commands, dtype=float), axis=0)
     return float(np.hypot(*steps.T).mean()) if len(steps) else math.nan
 
 
-def percentile(values, q: float) -> float:
+def percentile(values: Array | Sequence[float], q: float) -> float:
     """Percentile ``q`` in [0, 100]; NaN of nothing."""
     return float(np.percentile(values, q)) if len(values) else math.nan
 
 
 def prediction_error(
-    states,
-    commands,
+    states: np.ndarray,
+    commands: np.ndarray,
     serving: list[tuple[int, ResidualWeights | RolloutModel]],
     steps: int,
     stride: int = 1,
@@ -147,7 +152,9 @@ def prediction_error(
     return float(np.sqrt(np.concatenate(squares).mean()))
 
 
-def _rolled_out(model: RolloutModel, states, commands, history, model_dt: float) -> np.ndarray:
+def _rolled_out(
+    model: RolloutModel, states: np.ndarray, commands: np.ndarray, history: np.ndarray, model_dt: float
+) -> np.ndarray:
     """Positions (M, 2) at the end of commands (M, T, 2) from states (M, 5)."""
     ends = np.empty((len(states), 3))
     out = Trajectories(commands.shape[1], 1)
@@ -158,7 +165,7 @@ def _rolled_out(model: RolloutModel, states, commands, history, model_dt: float)
     return se2.compose(states[:, :3], ends)[:, :2]
 
 
-def mean_and_margin(values) -> tuple[float, float]:
+def mean_and_margin(values: ArrayLike) -> tuple[float, float]:
     """Mean and half width of its 95 % confidence interval (Student's t); NaN half width of one value."""
     values = np.asarray(values, dtype=float)
     values = values[~np.isnan(values)]

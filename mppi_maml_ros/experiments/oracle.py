@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 from numba import njit
+from numpy.typing import ArrayLike
 
 from ..core.angles import wrap
+from ..core.types import Array, Float32
 from ..dynamics.robot_model import RobotModel
 from ..mppi.rollouts.compiled import Trajectories
 from ..simulation.world import World
@@ -14,9 +16,9 @@ from ..simulation.worlds import propagate, propagate_delayed, split_delay
 
 @njit(cache=True)
 def _rollout(
-    kind, start, commands, history, whole, late, dt, vector, acceleration_v, acceleration_omega,
-    out_x, out_y, out_yaw, out_v, out_omega,
-):  # fmt: skip
+    kind: int, start: Array, commands: Float32, history: Array, whole: int, late: float, dt: float, vector: Array, acceleration_v: float, acceleration_omega: float,
+    out_x: Float32, out_y: Float32, out_yaw: Float32, out_v: Float32, out_omega: Float32,
+) -> None:  # fmt: skip
     steps, _, samples = commands.shape
     cos, sin = np.cos(start[2]), np.sin(start[2])
     for j in range(samples):
@@ -53,12 +55,12 @@ class Oracle:
             (a model that was right once).
     """
 
-    def __init__(self, world: World, frozen: bool = False):
+    def __init__(self, world: World, frozen: bool = False) -> None:
         self._world, self._frozen = world, frozen
         self._equations = None
 
     def rollout(
-        self, state, history: np.ndarray, commands: np.ndarray, model_dt: float, out: Trajectories
+        self, state: ArrayLike, history: np.ndarray, commands: np.ndarray, model_dt: float, out: Trajectories
     ) -> None:
         """See :class:`mppi.controller.RolloutModel`."""
         if self._equations is None or not self._frozen:
@@ -80,7 +82,7 @@ class OracleModel(RobotModel):
         world: read anew at every call.
     """
 
-    def __init__(self, world: World):
+    def __init__(self, world: World) -> None:
         self._world = world
 
     @property
@@ -91,7 +93,7 @@ class OracleModel(RobotModel):
     def model_type(self) -> str:
         return "dynamic"
 
-    def step(self, state, control, dt: float) -> np.ndarray:
+    def step(self, state: ArrayLike, control: ArrayLike, dt: float) -> np.ndarray:
         """As the world would move under an acting command, exactly."""
         state, control = self._checked(state, control)
         e = self._world.equations()
@@ -104,7 +106,7 @@ class OracleModel(RobotModel):
         after[..., 2] = wrap(after[..., 2])
         return after
 
-    def forward_dynamics(self, state, control) -> np.ndarray:
+    def forward_dynamics(self, state: ArrayLike, control: ArrayLike) -> np.ndarray:
         """Mean change over the next microsecond: the equations jump where friction changes sign."""
         state, control = self._checked(state, control)
         change = self.step(state, control, 1e-6) - state

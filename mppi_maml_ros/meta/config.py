@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import attrs
 
 from ..core.errors import InvalidValueError
@@ -23,6 +25,10 @@ RANGES: dict[str, tuple[float, float]] = {
     "seed": (0, 2**63 - 1),
 }
 """Allowed values of each number among the settings."""
+
+
+def _widths(hidden: Iterable[int]) -> tuple[int, ...]:
+    return tuple(hidden)
 
 
 @attrs.frozen
@@ -51,7 +57,7 @@ class TrainingConfig:
         InvalidValueError: a value is out of range; the message names it.
     """
 
-    hidden: tuple[int, ...] = attrs.field(default=(32,), converter=tuple)
+    hidden: tuple[int, ...] = attrs.field(default=(32,), converter=_widths)
     activation: str = "tanh"
     iterations: int = 2000
     task_batch_size: int = 16
@@ -66,7 +72,7 @@ class TrainingConfig:
     evaluate_every: int = 100
     seed: int = 0
 
-    def __attrs_post_init__(self):
+    def __attrs_post_init__(self) -> None:
         for name, (low, high) in RANGES.items():
             if not low <= getattr(self, name) <= high:
                 raise InvalidValueError(f"{name} must be in [{low:g}, {high:g}], got {getattr(self, name)}")

@@ -6,6 +6,8 @@ This is the one place of these numbers: ``mppi-maml meta-train`` follows it, wit
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import attrs
 import numpy as np
 
@@ -78,7 +80,7 @@ RECIPE: dict[str, Network] = {
 """Networks of the meta-model by the name of the adapter that uses them."""
 
 
-def chosen(names) -> dict[str, Network]:
+def chosen(names: Collection[str]) -> dict[str, Network]:
     """The recipe of these networks, in its order.
 
     Raises:

@@ -7,7 +7,7 @@ are indices into it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import attrs
 import numpy as np
@@ -16,7 +16,7 @@ from ..core.errors import InvalidValueError
 from ..core.validators import within
 
 
-def _parameter(default: float, low: float, high: float, unit: str):
+def _parameter(default: float, low: float, high: float, unit: str) -> float:
     return attrs.field(
         default=default,
         converter=float,
@@ -98,7 +98,7 @@ class WorldParameters:
         return np.array([getattr(self, name) for name in PARAMETER_NAMES])
 
     @classmethod
-    def from_vector(cls, vector) -> WorldParameters:
+    def from_vector(cls, vector: np.ndarray) -> WorldParameters:
         """The record whose :meth:`as_vector` is ``vector``, shape (P,).
 
         Raises:
@@ -111,12 +111,12 @@ class WorldParameters:
             )
         return cls(*vector.tolist())
 
-    def with_process_noise(self, stds) -> WorldParameters:
+    def with_process_noise(self, stds: Iterable[float]) -> WorldParameters:
         """A copy with the five process noise deviations (x, y, yaw, v, omega)."""
         names = PARAMETER_NAMES[PROCESS_NOISE : PROCESS_NOISE + 5]
         return attrs.evolve(self, **dict(zip(names, stds, strict=True)))
 
-    def with_odometry_noise(self, stds, delay: float = 0.0) -> WorldParameters:
+    def with_odometry_noise(self, stds: Iterable[float], delay: float = 0.0) -> WorldParameters:
         """A copy with the five odometry noise deviations (x, y, yaw, v, omega) and its delay [s]."""
         names = PARAMETER_NAMES[ODOMETRY_NOISE : ODOMETRY_NOISE + 5]
         return attrs.evolve(self, odometry_delay=delay, **dict(zip(names, stds, strict=True)))

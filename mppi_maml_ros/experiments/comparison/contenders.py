@@ -9,6 +9,7 @@ import attrs
 import numpy as np
 
 from ...adaptation.adapters import ADAPTERS, make_adapter
+from ...adaptation.adapters.base import Adapter
 from ...adaptation.adapters.mb import MBAdapter, dynamic_evaluation
 from ...adaptation.online import Attempt, Decision, OnlineAdaptation, OnlineConfig
 from ...core.errors import InvalidValueError
@@ -110,7 +111,7 @@ def contender(
 class Recorded(OnlineAdaptation):
     """Keeps what a report shows of each attempt."""
 
-    def __init__(self, meta: MetaModel, config: OnlineConfig):
+    def __init__(self, meta: MetaModel, config: OnlineConfig) -> None:
         super().__init__(meta, config)
         self.attempts: list[Attempt] = []
 
@@ -130,7 +131,7 @@ class Unguarded:
 
     due = False
 
-    def __init__(self, adapter, meta: MetaModel, size: int):
+    def __init__(self, adapter: Adapter, meta: MetaModel, size: int) -> None:
         self.adapter = adapter
         self.attempts: list[Attempt] = []
         self._buffer = TransitionBuffer(
@@ -138,7 +139,7 @@ class Unguarded:
         )
         self._newest = _Newest(size, meta.delay_taps, meta.model_dt)
 
-    def add_command(self, stamp: float, command) -> None:
+    def add_command(self, stamp: float, command: np.ndarray) -> None:
         """As :meth:`OnlineAdaptation.add_command`."""
         self._buffer.add_command(stamp, command)
 
@@ -172,7 +173,7 @@ class Unguarded:
 class _Newest:
     """The newest transitions in one array, for those who ask for all of them at every step."""
 
-    def __init__(self, size: int, taps: int, model_dt: float):
+    def __init__(self, size: int, taps: int, model_dt: float) -> None:
         self._size, self._taps, self._model_dt = size, taps, model_dt
         self._rows = np.empty((4 * size, 14 + 2 * taps))
         self._first = self._end = 0

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import io
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
 
 import attrs
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
 
 from ...core import artifact
 from ...core.errors import ArtifactError, InvalidValueError, MppiMamlError
@@ -85,7 +87,7 @@ def collect(world: str, seed: int, noise: float, config: OfflineConfig) -> Data:
     mppi = MPPIConfig(batch_size=config.samples, time_steps=20, noise_knots=6, model_dt=config.model_dt)
     inputs, residuals = [], []
 
-    def keep(states, commands) -> None:
+    def keep(states: np.ndarray, commands: np.ndarray) -> None:
         z, r = transitions_of(states[None], commands[None], config.delay_taps, config.model_dt)
         inputs.append(z[0])
         residuals.append(r[0])
@@ -110,7 +112,7 @@ def collect(world: str, seed: int, noise: float, config: OfflineConfig) -> Data:
 class _Recorder:
     """A world that remembers what it was told and what it said."""
 
-    def __init__(self, world: World):
+    def __init__(self, world: World) -> None:
         self._world = world
         self.odometries: list[np.ndarray] = []
         self.commands: list[np.ndarray] = []
@@ -126,12 +128,12 @@ class _Recorder:
     def odometry(self) -> np.ndarray:
         return self._world.odometry()
 
-    def reset(self, start=None) -> np.ndarray:
+    def reset(self, start: ArrayLike | None = None) -> np.ndarray:
         self.commands.clear()
         self.odometries[:] = [self._world.reset(start=start)]
         return self.odometries[0]
 
-    def step(self, command, dt: float) -> np.ndarray:
+    def step(self, command: np.ndarray, dt: float) -> np.ndarray:
         self.commands.append(np.array(command))
         self.odometries.append(self._world.step(command, dt))
         return self.odometries[-1]
@@ -162,7 +164,9 @@ def train_network(data: Data, name: str, config: OfflineConfig) -> ResidualWeigh
     )
 
 
-def _fit(inputs, targets, hidden, config: FitConfig):
+def _fit(
+    inputs: np.ndarray, targets: np.ndarray, hidden: Sequence[int], config: FitConfig
+) -> tuple[tuple[np.ndarray, np.ndarray], ...]:
     """Layers from plain inputs to plain targets."""
     mean, std = inputs.mean(axis=0), np.maximum(inputs.std(axis=0), 1e-3)
     centre, size = targets.mean(axis=0), np.maximum(targets.std(axis=0), 1e-3)
@@ -204,7 +208,7 @@ class Library:
         config: of what is made.
     """
 
-    def __init__(self, folder: Path, noise: float = 1.0, config: OfflineConfig | None = None):
+    def __init__(self, folder: Path, noise: float = 1.0, config: OfflineConfig | None = None) -> None:
         self.folder, self.noise, self.config = Path(folder), noise, config or OfflineConfig()
 
     def data_path(self, world: str, seed: int) -> Path:

@@ -9,9 +9,11 @@ from pathlib import Path
 
 import numpy as np
 
+from ...adaptation.online import Attempt
 from ...core.errors import MppiMamlError, NoValidControlError
 from ...references.figures import FIGURES
 from ...weights.meta_model import MetaModel
+from ..closed_loop import Step
 from ..plots import INK, MUTED, REFERENCE, STYLE, plt, save
 from .offline import Library
 from .report import colours
@@ -52,7 +54,9 @@ class Panels:
         changes: when the world changes [s].
     """
 
-    def __init__(self, jobs: Sequence[Job], reference: np.ndarray, dt: float, changes: Sequence[float] = ()):
+    def __init__(
+        self, jobs: Sequence[Job], reference: np.ndarray, dt: float, changes: Sequence[float] = ()
+    ) -> None:
         self._dt, self._reference = dt, reference
         every = colours([job.model for job in jobs])
         self._colours = {job.model: every[job.model] for job in jobs}
@@ -99,7 +103,7 @@ class Panels:
             title = f"{jobs[0].world}, {jobs[0].trajectory}, seed {jobs[0].seed}"
             self.figure.suptitle(title, x=0.01, ha="left", fontsize=12.5, fontweight="bold", color=INK)
 
-    def add(self, model: str, step, attempts) -> None:
+    def add(self, model: str, step: Step, attempts: Sequence[Attempt]) -> None:
         """Take in a step of a model, and all its attempts to adapt so far."""
         k = self._done[model]
         self._values[model][k] = *step.state[:2], step.error, *step.command

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import attrs
 import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from ...core.errors import MppiMamlError
 from ...core.files import write_file
@@ -43,7 +45,7 @@ class Cell:
 class Table:
     """Rows of a results.csv, by cell and by run."""
 
-    def __init__(self, rows: dict[Job, dict]):
+    def __init__(self, rows: dict[Job, dict]) -> None:
         self.rows = rows
         jobs = sorted(rows, key=order)
         self.models = tuple(sorted({j.model for j in jobs}, key=lambda m: order(Job(m, "", "", 0))))
@@ -133,12 +135,12 @@ def _extreme(ratios: dict) -> tuple[float, str]:
     return ratios[key], where
 
 
-def _geometric(values) -> float:
+def _geometric(values: Iterable[float]) -> float:
     values = np.array(list(values), dtype=float)
     return float(np.exp(np.log(values).mean())) if len(values) else math.nan
 
 
-def _median(values) -> float:
+def _median(values: Iterable[float]) -> float:
     values = np.array([v for v in values if not math.isnan(v)], dtype=float)
     # The middle of an even number is between two, of which one may be infinite.
     return float(np.sort(values)[(len(values) - 1) // 2]) if len(values) else math.nan
@@ -223,7 +225,7 @@ def colours(models: Sequence[str]) -> dict[str, str]:
     return COLOURS | {m: MORE_COLOURS[i % len(MORE_COLOURS)] for i, m in enumerate(rest)}
 
 
-def bars(table: Table, trajectory: str):
+def bars(table: Table, trajectory: str) -> Figure:
     """Error of every model in every world with its 95 % interval; a panel a world."""
     worlds, models = table.worlds_of(trajectory), table.models
     colour = colours(models)
@@ -249,7 +251,7 @@ def bars(table: Table, trajectory: str):
     return figure
 
 
-def _bar_panel(axis, table: Table, world: str, trajectory: str, colour: dict[str, str]) -> None:
+def _bar_panel(axis: Axes, table: Table, world: str, trajectory: str, colour: dict[str, str]) -> None:
     cells = [table.cell(model, world, trajectory) for model in table.models]
     means = np.array([np.nan if c is None else 1e3 * c.mean for c in cells])
     margins = np.array([0.0 if c is None or math.isnan(c.margin) else 1e3 * c.margin for c in cells])
@@ -285,7 +287,7 @@ def _shown_models(table: Table) -> list[str]:
     return fixed + others[:3]
 
 
-def error_over_time(table: Table, results: Results, trajectory: str, worlds: Sequence[str]):
+def error_over_time(table: Table, results: Results, trajectory: str, worlds: Sequence[str]) -> Figure:
     """RMS over seeds of the error, smoothed over half a second; a panel a world."""
     models = _shown_models(table)
     colour = colours(table.models)
@@ -329,7 +331,7 @@ def _smooth(values: np.ndarray, width: int) -> np.ndarray:
     return np.convolve(values, kernel, "same") / np.convolve(np.ones(len(values)), kernel, "same")
 
 
-def worst_runs(table: Table):
+def worst_runs(table: Table) -> Figure:
     """Every single run of every model against the kinematic run of the same seed."""
     models = [m for m in table.models if m != KINEMATIC and table.run_ratios(m, KINEMATIC)]
     colour = colours(table.models)
@@ -367,7 +369,7 @@ def worst_runs(table: Table):
     return figure
 
 
-def single_run(table: Table, results: Results, world: str, trajectory: str, seed: int):
+def single_run(table: Table, results: Results, world: str, trajectory: str, seed: int) -> Figure | None:
     """Path, commands and adaptation of the shown models in one run; None without traces."""
     models = [m for m in _shown_models(table) if m in (KINEMATIC, ORACLE, ADAPTIVE)]
     found = {m: results.trace(Job(m, world, trajectory, seed)) for m in models}
@@ -396,7 +398,7 @@ def single_run(table: Table, results: Results, world: str, trajectory: str, seed
     return figure
 
 
-def _path_panel(axis, traces: dict[str, dict], colour: dict[str, str]) -> None:
+def _path_panel(axis: Axes, traces: dict[str, dict], colour: dict[str, str]) -> None:
     reference = next(iter(traces.values()))["reference"]
     size = float(np.ptp(reference, axis=0).max())
     errors = np.concatenate([t["error"] for t in traces.values()])
@@ -412,7 +414,7 @@ def _path_panel(axis, traces: dict[str, dict], colour: dict[str, str]) -> None:
     axis.legend(loc="upper center", bbox_to_anchor=(0.5, -0.06), ncol=4, columnspacing=1.2, handlelength=1.4)
 
 
-def _adaptation_panel(axis, trace: dict | None, duration: float) -> None:
+def _adaptation_panel(axis: Axes, trace: dict | None, duration: float) -> None:
     axis.set_title("Adaptation: held-out prediction error of each attempt [m²]")
     axis.set_xlabel("time [s]")
     axis.set_xlim(0.0, duration)

@@ -120,13 +120,13 @@ def code_digest() -> str:
     return digest.hexdigest()[:16]
 
 
-def _format(value) -> str:
+def _format(value: object) -> str:
     if isinstance(value, float):
         return "" if math.isnan(value) else f"{value:.6g}"
     return str(value)
 
 
-def _parse(name: str, text: str):
+def _parse(name: str, text: str) -> str | int | float:
     if name in _TEXT:
         return text
     if name in _COUNTS:
@@ -170,7 +170,7 @@ class Results:
         MppiMamlError: the folder holds results of other settings (each is named), or damaged ones.
     """
 
-    def __init__(self, folder: Path, settings: Described | None = None):
+    def __init__(self, folder: Path, settings: Described | None = None) -> None:
         self.folder = Path(folder)
         self.path = self.folder / "results.csv"
         self._manifest = self.folder / "manifest.json"
@@ -284,7 +284,7 @@ class Results:
         self._stale, self._written = False, time.monotonic()
 
 
-def order(job: Job):
+def order(job: Job) -> tuple:
     """Key to sort jobs by: as names are listed where they are registered."""
     known = (WORLD_NAMES, tuple(FIGURES), model_names())
     names = (job.world, job.trajectory, job.model)
@@ -299,7 +299,7 @@ def _rounded(value: float) -> float:
     return _parse("rmse", _format(float(value)))
 
 
-def _flat(value, prefix: str = "") -> dict[str, object]:
+def _flat(value: object, prefix: str = "") -> dict[str, object]:
     if not isinstance(value, dict):
         return {prefix: value}
     parts = [_flat(item, f"{prefix}.{key}" if prefix else key) for key, item in value.items()]

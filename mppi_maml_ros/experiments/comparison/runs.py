@@ -14,8 +14,8 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
 from pathlib import Path
 
 import attrs
@@ -32,7 +32,7 @@ from ...simulation.world import World
 from ...simulation.worlds import WORLD_NAMES, make_world
 from ...weights.meta_model import PACKAGED, MetaModel
 from .. import metrics
-from ..closed_loop import Run, drive, finish
+from ..closed_loop import Run, Step, drive, finish
 from ..oracle import Oracle
 from .contenders import ADAPT_INTERVAL, BASELINES, Contender, contender, model_names
 from .offline import OFFLINE, Library, OfflineConfig
@@ -63,7 +63,7 @@ class Settings:
     mppi: MPPIConfig = attrs.field(factory=lambda: MPPIConfig(batch_size=512, time_steps=30, noise_knots=8))
     artifact: Path = attrs.field(default=PACKAGED, converter=Path)
 
-    def __attrs_post_init__(self):
+    def __attrs_post_init__(self) -> None:
         if not 2.0 <= self.duration <= 3600.0:
             raise InvalidValueError(f"duration must be in [2, 3600] s, got {self.duration}")
         if not 0.0 <= self.noise <= 10.0:
@@ -90,7 +90,9 @@ class Settings:
         }
 
 
-def jobs_of(models, worlds, trajectories, seeds) -> list[Job]:
+def jobs_of(
+    models: Sequence[str], worlds: Sequence[str], trajectories: Sequence[str], seeds: Iterable[int]
+) -> list[Job]:
     """All combinations, without repeats; the models of one world, reference and seed side by side.
 
     Raises:
@@ -159,7 +161,9 @@ def perform(job: Job, settings: Settings, meta: MetaModel, library: Library) -> 
     return Outcome(row, {name: value.astype(np.float32) for name, value in trace.items()})
 
 
-def begin(job: Job, settings: Settings, meta: MetaModel, library: Library):
+def begin(
+    job: Job, settings: Settings, meta: MetaModel, library: Library
+) -> tuple[World, Contender, Generator[Step, None, Run]]:
     """World, contender and the run itself, not yet begun: see :func:`closed_loop.drive`."""
     world = make_world(job.world, job.seed, noise_scale=settings.noise, duration=settings.duration)
     entrant = contender(job.model, world, job.seed, settings.mppi.model_dt, meta, library)
@@ -197,7 +201,12 @@ def failed(job: Job) -> dict:
     return row | dict.fromkeys(("rmse", "rmse_after_2s", "max_error"), math.inf)
 
 
-def _measure(job: Job, result: Run, changes: list[float], served) -> dict:
+def _measure(
+    job: Job,
+    result: Run,
+    changes: list[float],
+    served: list[tuple[int, ResidualWeights | RolloutModel]] | None,
+) -> dict:
     error = result.error
     decisions = [decision for _, decision, _ in result.decisions]
     refused = (
@@ -254,7 +263,7 @@ def _tools(settings: Settings, folder: Path) -> tuple[Settings, MetaModel, Libra
     return settings, MetaModel.load(settings.artifact), Library(folder, settings.noise)
 
 
-def _work(job: Job | Preparation, tools=None) -> Outcome | None:
+def _work(job: Job | Preparation, tools: tuple[Settings, MetaModel, Library] | None = None) -> Outcome | None:
     settings, meta, library = tools or _worker["tools"]
     if isinstance(job, Job):
         return perform(job, settings, meta, library)
@@ -377,12 +386,12 @@ def _outcomes(jobs: list, settings: Settings, folder: Path, processes: int) -> I
             pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _submit(pool, waiting: Iterable, running: dict, limit: int) -> None:
+def _submit(pool: Executor, waiting: Iterable, running: dict, limit: int) -> None:
     while len(running) < limit and (job := next(waiting, None)) is not None:
         running[pool.submit(_work, job)] = job
 
 
-def _checked(job, result: Callable):
+def _checked(job: Job | Preparation, result: Callable) -> Outcome | None:
     try:
         return result()
     except MppiMamlError:
@@ -396,11 +405,11 @@ class _one_thread_each:
 
     _names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 
-    def __enter__(self):
+    def __enter__(self) -> None:
         self._before = {name: os.environ.get(name) for name in self._names}
         os.environ.update(dict.fromkeys(self._names, "1"))
 
-    def __exit__(self, *_):
+    def __exit__(self, *_: object) -> None:
         for name, value in self._before.items():
             if value is None:
                 os.environ.pop(name, None)

@@ -37,7 +37,7 @@ class Bar:
 
 
 class _Rows:
-    def __init__(self, rows: dict[Job, dict]):
+    def __init__(self, rows: dict[Job, dict]) -> None:
         self.rows = rows
         self.places = list(dict.fromkeys((job.world, job.trajectory) for job in rows))
 

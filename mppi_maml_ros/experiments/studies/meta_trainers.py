@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import attrs
@@ -26,9 +26,11 @@ from ...dynamics.residual import correction, open_loop
 from ...dynamics.transitions import Transitions
 from ...meta import loop
 from ...meta.config import TrainingConfig
+from ...meta.gradients.batched import ArraySet
 from ...meta.loop import Controls
 from ...meta.tasks.residual import ResidualTasks
-from ...meta.tasks.worlds import WorldTasks
+from ...meta.tasks.worlds import TaskPool, WorldTasks
+from ...meta.trainers.base import Trainer
 from ...meta.trainers.registry import TRAINERS
 from ...simulation.commands import tracking_commands
 from ...simulation.worlds import make_world
@@ -84,7 +86,7 @@ def held_out(
     seed: int,
     iterations: int,
     worlds: int,
-    names=tuple(SETTINGS),
+    names: Sequence[str] = tuple(SETTINGS),
     on_progress: Callable[[loop.Progress], None] = lambda progress: None,
     cancel: threading.Event | None = None,
 ) -> dict:
@@ -132,7 +134,7 @@ def held_out(
     return out
 
 
-def _judges(source: ResidualTasks, held, size: int, ahead: int):
+def _judges(source: ResidualTasks, held: TaskPool, size: int, ahead: int) -> Sequence[ArraySet]:
     """The newest ``size`` transitions at half a run to adapt on, the next ``ahead`` to judge by."""
     half, rows = held.inputs.shape[1] // 2, np.arange(len(held))
     index = np.tile(half - size + np.arange(size), (len(rows), 1))
@@ -140,7 +142,7 @@ def _judges(source: ResidualTasks, held, size: int, ahead: int):
     return source._batch(held, rows, index, np.full((len(rows), size), 1.0 / size), query)
 
 
-def _losses(trainer, judges) -> tuple[np.ndarray, np.ndarray]:
+def _losses(trainer: Trainer, judges: Sequence[ArraySet]) -> tuple[np.ndarray, np.ndarray]:
     losses = trainer.losses(*judges).double().cpu().numpy()
     return losses[0], losses[-1]
 
@@ -179,7 +181,11 @@ def record_run(world_name: str, seed: int) -> tuple[Transitions, float]:
 
 
 def changing_worlds(
-    meta: MetaModel, seeds, worlds=CHANGING, models=MODELS, on_progress: Callable[[], None] = lambda: None
+    meta: MetaModel,
+    seeds: Iterable[int],
+    worlds: Sequence[str] = CHANGING,
+    models: Sequence[str] = MODELS,
+    on_progress: Callable[[], None] = lambda: None,
 ) -> list[dict]:
     """Update each model at every step of a drive and let it predict what comes.
 
@@ -200,7 +206,7 @@ def changing_worlds(
     return rows
 
 
-def _follow(meta: MetaModel, model: str, data: Transitions, change: float, scale) -> dict:
+def _follow(meta: MetaModel, model: str, data: Transitions, change: float, scale: np.ndarray) -> dict:
     baselines = {"mb": MBAdapter, "mb+de": dynamic_evaluation}
     adapter = baselines[model](meta) if model in baselines else make_adapter(model, meta, SGDConfig())
     far, near, late = [], [], []

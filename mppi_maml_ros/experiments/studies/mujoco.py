@@ -58,7 +58,7 @@ class StudySettings:
     samples: int = 512
     artifact: Path = attrs.field(default=PACKAGED, converter=Path)
 
-    def __attrs_post_init__(self):
+    def __attrs_post_init__(self) -> None:
         if not 10.0 <= self.duration <= 600.0:
             raise InvalidValueError(f"duration must be in [10, 600] s, got {self.duration}")
         if self.reference not in REFERENCES:
@@ -138,13 +138,15 @@ def fit_offline(parts: list[Transitions]) -> ResidualWeights:
 class _Study:
     """One seed."""
 
-    def __init__(self, seed: int, settings: StudySettings):
+    def __init__(self, seed: int, settings: StudySettings) -> None:
         self.seed, self.settings = seed, settings
         self.parameters, self.load = draw(seed, settings.duration)
         self.reference = REFERENCES[settings.reference]
         self.mppi = MPPIConfig(batch_size=settings.samples)
 
-    def drive(self, model=None, adaptation=None) -> Run:
+    def drive(
+        self, model: ResidualWeights | RolloutModel | None = None, adaptation: OnlineAdaptation | None = None
+    ) -> Run:
         world = MuJoCoWorld(self.parameters, self.seed, (self.load,))
         return run(
             world, self.reference, self.mppi, self.seed, self.settings.duration, LIMITS, model, adaptation

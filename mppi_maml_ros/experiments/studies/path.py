@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import Any
 
 import attrs
 import numpy as np
@@ -133,7 +134,9 @@ def robot(seed: int) -> WorldParameters:
     ).with_odometry_noise((0.003, 0.003, 0.003, 0.01, 0.01))
 
 
-def drive(seed: int, mppi: MPPIConfig | None = None, critics=CRITICS, **changes) -> Drive:
+def drive(
+    seed: int, mppi: MPPIConfig | None = None, critics: tuple[str, ...] = CRITICS, **changes: Any
+) -> Drive:
     """Follow the path from a random start near its beginning.
 
     Args:

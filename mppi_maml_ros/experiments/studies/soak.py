@@ -17,6 +17,7 @@ from pathlib import Path
 
 import attrs
 import numpy as np
+from matplotlib.figure import Figure
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
@@ -70,7 +71,7 @@ class SoakSettings:
     out: Path = Path("soak_report")
     samples: int = 200
 
-    def __attrs_post_init__(self):
+    def __attrs_post_init__(self) -> None:
         if not 0.0 < self.hours <= 10_000.0:
             raise InvalidValueError(f"hours must be in (0, 10000], got {self.hours}")
         if not 10 <= self.samples <= 100_000:
@@ -99,7 +100,7 @@ class Plant:
         seed: of everything that is random.
     """
 
-    def __init__(self, meta: MetaModel, seed: int):
+    def __init__(self, meta: MetaModel, seed: int) -> None:
         self.random = np.random.default_rng(seed)
         self.limits = VelocityLimits()
         config = MPPIConfig(batch_size=128, time_steps=20)
@@ -256,7 +257,7 @@ def judge(measurements: list[dict]) -> dict:
     }
 
 
-def soak_figure(report: dict):
+def soak_figure(report: dict) -> Figure:
     """Memory, threads and files over simulated hours."""
     from ..plots import ADAPTIVE, KINEMATIC, MUTED, STYLE, SWAP, plt
 

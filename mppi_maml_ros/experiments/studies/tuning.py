@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import attrs
 import numpy as np
+from matplotlib.figure import Figure
 
 from ...adaptation.guard import GuardConfig
 from ...adaptation.online import OnlineAdaptation, OnlineConfig
@@ -55,7 +56,7 @@ KNOBS = (
 )
 
 
-def drive(knob: str, value, seed: int, meta: MetaModel) -> dict:
+def drive(knob: str, value: float, seed: int, meta: MetaModel) -> dict:
     """One drive with adaptation; a row of COLUMNS."""
     mppi, interval, online = MPPIConfig(), ADAPT_INTERVAL, {}
     if knob == "adapt_interval":
@@ -74,7 +75,7 @@ def drive(knob: str, value, seed: int, meta: MetaModel) -> dict:
     return dict(zip(COLUMNS, (knob, value, seed, *measured), strict=True))
 
 
-def study(meta: MetaModel, seeds) -> Iterator[dict]:
+def study(meta: MetaModel, seeds: Iterable[int]) -> Iterator[dict]:
     """Rows of all drives, as they are done."""
     for knob in KNOBS:
         for value in knob.values:
@@ -90,7 +91,7 @@ def write(rows: list[dict], out: Path) -> Path:
     return plots.save(_figure(rows, title), out / "tuning_study.png")
 
 
-def _figure(rows, title):
+def _figure(rows: list[dict], title: str) -> Figure:
     plt = plots.plt
     with plt.rc_context(plots.STYLE):
         figure, axes = plt.subplots(4, 3, figsize=(13.0, 13.0), layout="constrained")
@@ -99,7 +100,7 @@ def _figure(rows, title):
             mine = [row for row in rows if row["parameter"] == knob.name]
             places = np.arange(len(knob.values))
 
-            def mean(column, mine=mine, knob=knob):
+            def mean(column: str, mine: list[dict] = mine, knob: Knob = knob) -> list[float]:
                 return [np.mean([r[column] for r in mine if r["value"] == v]) for v in knob.values]
 
             error = 1e3 * np.array(mean("rmse"))

@@ -8,6 +8,7 @@ step, so that the model never lags behind a change by more than M transitions an
 from __future__ import annotations
 
 import numpy as np
+import torch
 
 from .base import limited
 from .meta_sgd import MetaSGD
@@ -21,8 +22,8 @@ class GrBAL(MetaSGD):
     name = "grbal"
     sequential = True
 
-    def _limit(self, gradient):
+    def _limit(self, gradient: torch.Tensor) -> torch.Tensor:
         return limited(gradient, LARGEST)
 
-    def extras(self):
+    def extras(self) -> dict:
         return super().extras() | {"window": np.array([self.config.support_size], dtype=np.float32)}
