@@ -167,12 +167,12 @@ def _rolled_out(
 
 def mean_and_margin(values: ArrayLike) -> tuple[float, float]:
     """Mean and half width of its 95 % confidence interval (Student's t); NaN half width of one value."""
-    values = np.asarray(values, dtype=float)
-    values = values[~np.isnan(values)]
-    if not len(values):
+    known = np.asarray(values, dtype=float)
+    known = known[~np.isnan(known)]
+    if not len(known):
         return math.nan, math.nan
-    if len(values) < 2 or not np.isfinite(values).all():
-        return float(values.mean()), math.nan
-    degrees = len(values) - 1
+    if len(known) < 2 or not np.isfinite(known).all():
+        return float(known.mean()), math.nan
+    degrees = len(known) - 1
     quantile = _T95[degrees - 1] if degrees <= len(_T95) else 1.96 + 2.4 / degrees
-    return float(values.mean()), float(quantile * values.std(ddof=1) / math.sqrt(len(values)))
+    return float(known.mean()), float(quantile * known.std(ddof=1) / math.sqrt(len(known)))

@@ -10,13 +10,14 @@ from ..core.angles import wrap
 from ..core.types import Array, Float32
 from ..dynamics.robot_model import RobotModel
 from ..mppi.rollouts.compiled import Trajectories
-from ..simulation.world import World
+from ..simulation.world import Equations, World
 from ..simulation.worlds import propagate, propagate_delayed, split_delay
 
 
 @njit(cache=True)
 def _rollout(
-    kind: int, start: Array, commands: Float32, history: Array, whole: int, late: float, dt: float, vector: Array, acceleration_v: float, acceleration_omega: float,
+    kind: int, start: Array, commands: Float32, history: Array, whole: int, late: float, dt: float,
+    vector: Array, acceleration_v: float, acceleration_omega: float,
     out_x: Float32, out_y: Float32, out_yaw: Float32, out_v: Float32, out_omega: Float32,
 ) -> None:  # fmt: skip
     steps, _, samples = commands.shape
@@ -57,7 +58,7 @@ class Oracle:
 
     def __init__(self, world: World, frozen: bool = False) -> None:
         self._world, self._frozen = world, frozen
-        self._equations = None
+        self._equations: Equations | None = None
 
     def rollout(
         self, state: ArrayLike, history: np.ndarray, commands: np.ndarray, model_dt: float, out: Trajectories
@@ -99,7 +100,8 @@ class OracleModel(RobotModel):
         e = self._world.equations()
         after = np.array(
             [
-                propagate(e.kind, *s, *u, dt, e.vector, e.acceleration_v, e.acceleration_omega)
+                # five numbers, then two
+                propagate(e.kind, *s, *u, dt, e.vector, e.acceleration_v, e.acceleration_omega)  # type: ignore[call-arg]
                 for s, u in zip(state.reshape(-1, 5), control.reshape(-1, 2), strict=True)
             ]
         ).reshape(state.shape)

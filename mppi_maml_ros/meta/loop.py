@@ -211,7 +211,8 @@ def _save(controls: Controls, state: _State, name: str, trainer: Trainer) -> Non
 
 
 def _evaluate(state: _State, trainer: Trainer, tasks: TaskSource) -> None:
-    losses = trainer.losses(*tasks.held_out()).mean(dim=1)
+    support, query = tasks.held_out()
+    losses = trainer.losses(support, query).mean(dim=1)
     before, after = float(losses[0]), float(losses[-1])
     state.held_out.append((float(state.iteration), before, after))
     if after < state.best[0]:

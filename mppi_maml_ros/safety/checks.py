@@ -76,10 +76,12 @@ class Verdict:
 
     @property
     def accepted(self) -> bool:
+        """The sample may be used."""
         return self.odometry is not None
 
     @property
     def code(self) -> Code:
+        """As status messages carry the reason."""
         return CODES[self.reason]
 
 

@@ -155,6 +155,7 @@ class Fault:
 
     @property
     def target(self) -> Target:
+        """What it acts on."""
         return KINDS[self.kind].target
 
     @property

@@ -102,7 +102,7 @@ def contender(
     if name not in BASELINES:
         return Contender(adaptation=Recorded(meta, config))
     if name == EVALUATED:
-        adapter = dynamic_evaluation(meta)
+        adapter: Adapter = dynamic_evaluation(meta)
     else:
         adapter = make_adapter(name, meta, config.sgd)
     return Contender(adapter.start(), Unguarded(adapter, meta, config.buffer_size), BASELINES[name])

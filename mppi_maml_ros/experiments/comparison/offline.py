@@ -11,6 +11,7 @@ import io
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import attrs
 import numpy as np
@@ -258,8 +259,8 @@ class Library:
                 for name in (NEURAL, RESIDUAL)
                 for key, tensor in train_network(data, name, c).tensors().items()
             }
-            process = attrs.asdict(train_process(data, c))
-            tensors |= {f"{PROCESS}.{key}": np.asarray(value) for key, value in process.items()}
+            trained = attrs.asdict(train_process(data, c))
+            tensors |= {f"{PROCESS}.{key}": np.asarray(value) for key, value in trained.items()}
             artifact.save(path, tensors, {"kind": "offline models", "delay_taps": c.delay_taps})
         tensors, manifest = artifact.load(path)
         if manifest.get("delay_taps") != c.delay_taps:
@@ -268,7 +269,7 @@ class Library:
         for key, tensor in tensors.items():
             name, _, rest = key.partition(".")
             parts.setdefault(name, {})[rest] = tensor
-        shared = {"activation": "tanh", "delay_taps": c.delay_taps, "model_dt": c.model_dt}
+        shared: dict[str, Any] = {"activation": "tanh", "delay_taps": c.delay_taps, "model_dt": c.model_dt}
         try:
             process = SparseGP(**{k: np.asarray(v, dtype=float) for k, v in parts[PROCESS].items()})
         except TypeError as error:

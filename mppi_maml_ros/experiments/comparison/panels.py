@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +13,9 @@ from ...adaptation.online import Attempt
 from ...core.errors import MppiMamlError, NoValidControlError
 from ...references.figures import FIGURES
 from ...weights.meta_model import MetaModel
-from ..closed_loop import Step
+from ..closed_loop import Run, Step
 from ..plots import INK, MUTED, REFERENCE, STYLE, plt, save
+from .contenders import Contender
 from .offline import Library
 from .report import colours
 from .results import Job
@@ -145,7 +146,8 @@ def show(jobs: Sequence[Job], settings: Settings, library: Library) -> Path:
     Closing the window ends it early. The window of a finished run stays until it is closed.
     """
     meta = MetaModel.load(settings.artifact)
-    runs, panels = {}, None
+    runs: dict[str, tuple[Generator[Step, None, Run], Contender]] = {}
+    panels: Panels | None = None
     for job in jobs:
         world, entrant, steps = begin(job, settings, meta, library)
         runs[job.model] = (steps, entrant)
@@ -154,6 +156,7 @@ def show(jobs: Sequence[Job], settings: Settings, library: Library) -> Path:
             times = dt * np.arange(int(round(settings.duration / dt)) + 1)
             reference = FIGURES[job.trajectory]().pose_at(times)
             panels = Panels(jobs, reference, dt, changes_of(world, settings.duration))
+    assert panels is not None
     interactive = plt.get_backend().lower() != "agg"
     count = 0
     while runs and (not interactive or plt.fignum_exists(panels.figure.number)):

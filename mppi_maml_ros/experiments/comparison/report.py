@@ -130,7 +130,7 @@ def _markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 def _extreme(ratios: dict) -> tuple[float, str]:
     if not ratios:
         return math.nan, ""
-    key = max(ratios, key=ratios.get)
+    key = max(ratios, key=ratios.__getitem__)
     where = f"{key.world}, {key.trajectory}, seed {key.seed}" if isinstance(key, Job) else ", ".join(key)
     return ratios[key], where
 
@@ -202,7 +202,7 @@ def trajectory_tables(table: Table, trajectory: str) -> tuple[str, str]:
     for world in table.worlds_of(trajectory):
         cells = {m: table.cell(m, world, trajectory) for m in table.models}
         real = {m: c.mean for m, c in cells.items() if c is not None and m not in ORACLES}
-        best = min(real, key=real.get) if real else None
+        best = min(real, key=real.__getitem__) if real else None
         errors.append([world, *(f"**{_mm(c)}**" if m == best else _mm(c) for m, c in cells.items())])
         line = [world]
         for model in table.models:
@@ -230,8 +230,7 @@ def bars(table: Table, trajectory: str) -> Figure:
     worlds, models = table.worlds_of(trajectory), table.models
     colour = colours(models)
     columns = min(4, len(worlds))
-    lines = math.ceil(len(worlds) / columns)
-    height = 0.62 + 0.19 * len(models)
+    lines, height = math.ceil(len(worlds) / columns), 0.62 + 0.19 * len(models)
     with plt.rc_context(STYLE | {"font.size": 9.0, "axes.titlesize": 10.0}):
         figure, axes = plt.subplots(
             lines, columns, figsize=(2.2 + 2.7 * columns, height * lines + 0.75), squeeze=False,
@@ -356,7 +355,7 @@ def worst_runs(table: Table) -> Figure:
         axis.set_xscale("log")
         axis.set_xlim(right=right)
         left = axis.get_xlim()[0]
-        steps = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0)
+        steps: tuple[float, ...] = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0)
         if right < 10.0 * left:
             steps = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1.0, 1.2, 1.5, 2.0, 3.0, 5.0, 10.0)
         ticks = [t for t in steps if left <= t <= right]
@@ -380,9 +379,9 @@ def single_run(table: Table, results: Results, world: str, trajectory: str, seed
     dt = results.manifest["mppi"]["model_dt"]
     with plt.rc_context(STYLE):
         figure = plt.figure(figsize=(13.0, 6.6), layout="constrained")
-        left, right = figure.add_gridspec(1, 2, width_ratios=(1.0, 1.25))
-        _path_panel(figure.add_subplot(left), traces, colour)
-        grid = right.subgridspec(3, 1)
+        halves = figure.add_gridspec(1, 2, width_ratios=(1.0, 1.25))
+        _path_panel(figure.add_subplot(halves[0]), traces, colour)
+        grid = halves[1].subgridspec(3, 1)
         for column, name in enumerate(("Commanded velocity [m/s]", "Commanded yaw rate [rad/s]")):
             axis = figure.add_subplot(grid[column])
             for model, trace in traces.items():
@@ -392,9 +391,8 @@ def single_run(table: Table, results: Results, world: str, trajectory: str, seed
             axis.set_xlim(0.0, results.manifest["duration"])
         axis = figure.add_subplot(grid[2])
         _adaptation_panel(axis, traces.get(ADAPTIVE), results.manifest["duration"])
-        figure.suptitle(
-            f"{world}, {trajectory}, seed {seed}", x=0.01, ha="left", fontsize=12.5, fontweight="bold"
-        )
+        title = f"{world}, {trajectory}, seed {seed}"
+        figure.suptitle(title, x=0.01, ha="left", fontsize=12.5, fontweight="bold")
     return figure
 
 
@@ -428,8 +426,7 @@ def _adaptation_panel(axis: Axes, trace: dict | None, duration: float) -> None:
     axis.plot(time, current, "o-", color=MUTED, lw=1.0, ms=3, label="what served")
     axis.plot(time, candidate, "o-", color=BLUE, lw=1.0, ms=3, label="candidate")
     taken = decision == 1
-    ring = {"color": "none", "mec": "#2f9e6e", "mew": 1.6, "ms": 8}
-    axis.plot(time[taken], candidate[taken], "o", **ring, label="accepted")
+    axis.plot(time[taken], candidate[taken], "o", c="none", mec="#2f9e6e", mew=1.6, ms=8, label="accepted")
     axis.set_yscale("log")
     axis.legend(loc="upper center", bbox_to_anchor=(0.5, -0.32), ncol=4, columnspacing=1.2, handlelength=1.4)
 

@@ -169,7 +169,8 @@ def begin(
     entrant = contender(job.model, world, job.seed, settings.mppi.model_dt, meta, library)
     steps = drive(
         world, FIGURES[job.trajectory](), settings.mppi, job.seed, settings.duration,
-        model=entrant.model, adaptation=entrant.adaptation, adapt_interval=entrant.adapt_interval,
+        model=entrant.model, adaptation=entrant.adaptation,  # type: ignore[arg-type]  # Unguarded does as OnlineAdaptation does
+        adapt_interval=entrant.adapt_interval,
         true_state=entrant.true_state,
     )  # fmt: skip
     return world, entrant, steps
@@ -197,6 +198,7 @@ def _attempt_table(result: Run, attempts: list[Attempt]) -> np.ndarray:
 
 
 def failed(job: Job) -> dict:
+    """The row of a run that found no valid command: infinite errors, NaN elsewhere."""
     row = dict.fromkeys(COLUMNS, math.nan) | attrs.asdict(job) | {"swaps": 0, "rejected": 0}
     return row | dict.fromkeys(("rmse", "rmse_after_2s", "max_error"), math.inf)
 
@@ -255,7 +257,7 @@ def _start_worker(settings: Settings, folder: Path) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent collects what is finished
     parent = multiprocessing.parent_process()
     if parent is not None:
-        threading.Thread(target=lambda: (parent.join(), os._exit(1)), daemon=True).start()
+        threading.Thread(target=lambda: (parent.join(), os._exit(1)), daemon=True).start()  # type: ignore[func-returns-value]
     _worker.update(tools=_tools(settings, folder))
 
 
@@ -386,7 +388,7 @@ def _outcomes(jobs: list, settings: Settings, folder: Path, processes: int) -> I
             pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _submit(pool: Executor, waiting: Iterable, running: dict, limit: int) -> None:
+def _submit(pool: Executor, waiting: Iterator, running: dict, limit: int) -> None:
     while len(running) < limit and (job := next(waiting, None)) is not None:
         running[pool.submit(_work, job)] = job
 

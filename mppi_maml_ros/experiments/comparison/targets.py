@@ -59,7 +59,7 @@ class _Rows:
     def best_identifier(self, place: tuple[str, str], column: str = FROM_2S) -> str | None:
         ratios = {name: self.ratio(name, ADAPTIVE, place, column) for name in IDENTIFIERS}
         ratios = {name: value for name, value in ratios.items() if not math.isnan(value)}
-        return min(ratios, key=ratios.get) if ratios else None
+        return min(ratios, key=ratios.__getitem__) if ratios else None
 
 
 def judge(rows: dict[Job, dict], noise: float = 1.0) -> list[Bar]:
@@ -150,7 +150,7 @@ def _all_worlds(table: _Rows) -> list[Bar]:
     means = {place: table.ratio(ADAPTIVE, KINEMATIC, place) for place in table.places}
     means = {place: ratio for place, ratio in means.items() if not math.isnan(ratio)}
     if means:
-        worst = max(means, key=means.get)
+        worst = max(means, key=means.__getitem__)
         bars.append(Bar("worst world × kinematic", means[worst], 1.02, worst=", ".join(worst)))
     runs = {
         job: row[FROM_2S] / table.rows[other][FROM_2S]
@@ -158,7 +158,7 @@ def _all_worlds(table: _Rows) -> list[Bar]:
         if job.model == ADAPTIVE and (other := attrs.evolve(job, model=KINEMATIC)) in table.rows
     }
     if runs:
-        job = max(runs, key=runs.get)
-        worst = f"{job.world}, {job.trajectory}, seed {job.seed}"
-        bars.append(Bar("worst run × kinematic", runs[job], 1.10, worst=worst))
+        job = max(runs, key=runs.__getitem__)
+        where = f"{job.world}, {job.trajectory}, seed {job.seed}"
+        bars.append(Bar("worst run × kinematic", runs[job], 1.10, worst=where))
     return bars

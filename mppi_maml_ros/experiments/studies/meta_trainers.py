@@ -16,6 +16,7 @@ import attrs
 import numpy as np
 
 from ...adaptation.adapters import make_adapter
+from ...adaptation.adapters.base import Adapter
 from ...adaptation.adapters.mb import MBAdapter, dynamic_evaluation
 from ...adaptation.sgd import SGDConfig
 from ...core.files import write_file, write_json
@@ -106,7 +107,8 @@ def held_out(
     tasks = WorldTasks()
     pool, held = tasks.pool(seed + 2, POOL_TASKS), tasks.pool(seed + 3, worlds)
     scale = 1.0 / np.maximum(pool.clean_inputs.std(axis=(0, 1)), 1e-3)
-    judges, trained = {}, {}
+    judges: dict[str, Sequence[ArraySet]] = {}
+    trained = {}
     for name in names:
         config, kind = attrs.evolve(common, **SETTINGS[name]), TRAINERS[name]
         source = ResidualTasks(pool, held, config, None, pool.noise, scale, kind.sequential)
@@ -122,14 +124,14 @@ def held_out(
     plain = {kind: _losses(trained["supervised"][0], judges[kind])[0] for kind in CONTEXTS}
     for name, (trainer, seconds) in trained.items():
         out[name] = {"seconds": round(seconds, 1)}
-        for kind in CONTEXTS:
-            before, after = _losses(trainer, judges[kind])
-            out[name][kind] = {
+        for context in CONTEXTS:
+            before, after = _losses(trainer, judges[context])
+            out[name][context] = {
                 "start": _mean(before),
                 "adapted": _mean(after),
                 "gain_on_start": _mean(before - after),
-                "gain_on_supervised": _mean(plain[kind] - after),
-                "better_than_supervised": round(float(np.mean(after < plain[kind])), 3),
+                "gain_on_supervised": _mean(plain[context] - after),
+                "better_than_supervised": round(float(np.mean(after < plain[context])), 3),
             }
     return out
 
@@ -143,7 +145,8 @@ def _judges(source: ResidualTasks, held: TaskPool, size: int, ahead: int) -> Seq
 
 
 def _losses(trainer: Trainer, judges: Sequence[ArraySet]) -> tuple[np.ndarray, np.ndarray]:
-    losses = trainer.losses(*judges).double().cpu().numpy()
+    support, query = judges
+    losses = trainer.losses(support, query).double().cpu().numpy()
     return losses[0], losses[-1]
 
 
@@ -207,20 +210,20 @@ def changing_worlds(
 
 
 def _follow(meta: MetaModel, model: str, data: Transitions, change: float, scale: np.ndarray) -> dict:
-    baselines = {"mb": MBAdapter, "mb+de": dynamic_evaluation}
+    baselines: dict[str, Callable[[MetaModel], Adapter]] = {"mb": MBAdapter, "mb+de": dynamic_evaluation}
     adapter = baselines[model](meta) if model in baselines else make_adapter(model, meta, SGDConfig())
-    far, near, late = [], [], []
+    ahead, next_, after = [], [], []
     for t in range(WARM_UP, len(data) - AHEAD):
         weights = adapter.adapt(data[:t]).weights
         following = data[t : t + AHEAD]
         if (following.segments != following.segments[0]).any():
             continue
         predicted = open_loop(weights, data.states[t], following.commands, data.history[t])
-        far.append(np.sum((predicted[-1, :2] - following.next_states[-1, :2]) ** 2))
+        ahead.append(np.sum((predicted[-1, :2] - following.next_states[-1, :2]) ** 2))
         miss = (correction(weights, data.inputs[t]) - data.residuals[t])[:2] / scale
-        near.append(np.mean(miss**2))
-        late.append(data.stamps[t] >= change)
-    far, near, late = np.array(far), np.array(near), np.array(late)
+        next_.append(np.mean(miss**2))
+        after.append(data.stamps[t] >= change)
+    far, near, late = np.array(ahead), np.array(next_), np.array(after)
     return {
         "ahead_m": float(np.sqrt(far.mean())),
         "ahead_m_after": float(np.sqrt(far[late].mean())),

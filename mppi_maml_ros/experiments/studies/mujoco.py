@@ -22,7 +22,7 @@ from ...dynamics.features import MAX_DELAY_TAPS, feature_size, features, input_s
 from ...dynamics.residual import OUTPUTS, ResidualWeights
 from ...dynamics.transitions import Transitions
 from ...mppi.config import MPPIConfig
-from ...references.figures import FIGURES
+from ...references.figures import circle, figure8
 from ...simulation.commands import tracking_commands
 from ...simulation.disturbances import Payload
 from ...simulation.mujoco_world import MuJoCoWorld
@@ -36,8 +36,8 @@ TARGET = 0.6  # of the gap, to be closed
 SETTLED = 2.0  # [s] left out of the errors: the start from rest
 RIDGE = 1e-4  # of the offline fits, per transition, on features of order one
 REFERENCES = {
-    "figure8": FIGURES["figure8"](size=2.5, period=25.0).eased(2.0),
-    "circle": FIGURES["circle"](radius=2.0, speed=0.6).eased(2.0),
+    "figure8": figure8(size=2.5, period=25.0).eased(2.0),
+    "circle": circle(radius=2.0, speed=0.6).eased(2.0),
 }
 FIXED = ("before", "after", "both")
 
@@ -144,9 +144,7 @@ class _Study:
         self.reference = REFERENCES[settings.reference]
         self.mppi = MPPIConfig(batch_size=settings.samples)
 
-    def drive(
-        self, model: ResidualWeights | RolloutModel | None = None, adaptation: OnlineAdaptation | None = None
-    ) -> Run:
+    def drive(self, model: ResidualWeights | None = None, adaptation: OnlineAdaptation | None = None) -> Run:
         world = MuJoCoWorld(self.parameters, self.seed, (self.load,))
         return run(
             world, self.reference, self.mppi, self.seed, self.settings.duration, LIMITS, model, adaptation
@@ -197,7 +195,7 @@ def study(
             candidates[name] = one.drive(fit_offline([log[key] for log in own for key in keys]))
             own.append(one.log(candidates[name]))
     errors = {name: candidate.rmse(SETTLED) for name, candidate in candidates.items()}
-    best = min(errors, key=errors.get)
+    best = min(errors, key=errors.__getitem__)
     runs["fixed"] = candidates[best]
     note("adaptive")
     adaptation = OnlineAdaptation(MetaModel.load(settings.artifact), OnlineConfig(limits=LIMITS))

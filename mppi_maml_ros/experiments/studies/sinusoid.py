@@ -63,7 +63,7 @@ class SinusoidTasks:
         if not 1 <= self.shots <= 1000:
             raise InvalidValueError(f"shots must be in [1, 1000], got {self.shots}")
 
-    def sample(self, rng: np.random.Generator, tasks: int) -> list[ArraySet]:
+    def sample(self, rng: np.random.Generator, tasks: int) -> tuple[ArraySet, ...]:
         """Support and query of ``tasks`` tasks: (x, y, weights), each (tasks, S, 1) float32."""
         amplitude = rng.uniform(0.1, 5.0, (tasks, 1, 1)).astype(np.float32)
         phase = rng.uniform(0.0, np.pi, (tasks, 1, 1)).astype(np.float32)
@@ -113,7 +113,8 @@ def train(
             for arrays in (support, query)
         ]
         for i in range(count):
-            _, loss = trainer.step(*([a[i] for a in arrays] for arrays in parts), measure=False)
+            shown, judged = ([a[i] for a in arrays] for arrays in parts)
+            _, loss = trainer.step(shown, judged, measure=False)
         on_progress(first + count, loss)
 
 

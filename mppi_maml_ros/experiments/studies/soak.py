@@ -165,7 +165,7 @@ class Plant:
         )
         for arrived in self.injector.odometry(sent, self.time - self.fault_began):
             verdict = self.loop.handle_odometry(**arrived.asdict(), receive_time=now, steady_time=now)
-            if verdict.accepted:
+            if verdict.odometry is not None:
                 changed = self.online.add_odometry(verdict.odometry)
                 if changed or self._is_due("adapt", 2.0):
                     self._adapt()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import attrs
 import numpy as np
@@ -58,7 +59,8 @@ KNOBS = (
 
 def drive(knob: str, value: float, seed: int, meta: MetaModel) -> dict:
     """One drive with adaptation; a row of COLUMNS."""
-    mppi, interval, online = MPPIConfig(), ADAPT_INTERVAL, {}
+    mppi, interval = MPPIConfig(), ADAPT_INTERVAL
+    online: dict[str, Any] = {}
     if knob == "adapt_interval":
         interval = value
     elif knob == "buffer_size":
@@ -66,7 +68,8 @@ def drive(knob: str, value: float, seed: int, meta: MetaModel) -> dict:
     elif knob == "guard.margin":
         online = {"guard": GuardConfig(margin=value)}
     else:
-        mppi = MPPIConfig(**{knob: value})
+        changed: dict[str, Any] = {knob: value}
+        mppi = MPPIConfig(**changed)
     result = run(
         make_world(WORLD, seed, duration=DURATION), FIGURES[REFERENCE](), mppi, seed, DURATION,
         adaptation=OnlineAdaptation(meta, OnlineConfig(**online)), adapt_interval=interval,

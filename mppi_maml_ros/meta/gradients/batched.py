@@ -8,7 +8,7 @@ Computation 6, 1994), so no graph is ever recorded.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,7 +20,7 @@ from .compiled import Layers, SampleSet
 NARROW = 32  # inputs
 Arrays = Iterable[np.ndarray | torch.Tensor]  # what Samples are made of
 ArraySet = tuple[np.ndarray, np.ndarray, np.ndarray]
-Rates = float | list[tuple[float | torch.Tensor, float | torch.Tensor]]  # see inner
+Rates = float | Sequence[tuple[float | torch.Tensor, float | torch.Tensor]]  # see inner
 
 
 class Samples(NamedTuple):

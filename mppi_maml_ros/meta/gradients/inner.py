@@ -7,7 +7,7 @@ broadcasts against the layer: 0 leaves a part as it is (ANIL), tensors are learn
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 
@@ -22,7 +22,7 @@ def _scaled(rate: float | torch.Tensor, tensor: torch.Tensor) -> torch.Tensor:
     return torch.zeros_like(tensor) if isinstance(rate, float) and rate == 0.0 else rate * tensor
 
 
-def _rates_of(rates: Rates, depth: int) -> list[tuple[float | torch.Tensor, float | torch.Tensor]]:
+def _rates_of(rates: Rates, depth: int) -> Sequence[tuple[float | torch.Tensor, float | torch.Tensor]]:
     return [(rates, rates)] * depth if isinstance(rates, float) else rates
 
 

@@ -12,7 +12,6 @@ import math
 import torch
 
 from ..gradients import inner
-from ..gradients.batched import Rates
 from ..gradients.compiled import Layers, SampleSet
 from .base import mean_over_tasks, named_layers
 from .gradient_based import GradientTrainer
@@ -31,7 +30,7 @@ class MetaSGD(GradientTrainer):
         return named_layers(layers) | rates
 
     @property
-    def rates(self) -> Rates:
+    def rates(self) -> Layers:
         named = self.parameters.views()
         return [
             (named[f"rate.layer{i}.weight"].exp(), named[f"rate.layer{i}.bias"].exp()[None])
