@@ -94,6 +94,8 @@ class Critic(ABC):
 
     cost_weight: float
     cost_power: int
+    footprint_radius: float | None = None  # [m] of the disc that keeps off obstacles, where one is judged
+    asks_for_uncertainty = False  # whether Rollouts.uncertainty is read
 
     @abstractmethod
     def value(self, r: Rollouts) -> np.ndarray | None:
@@ -110,6 +112,6 @@ class Critic(ABC):
         costs += weighted if self.cost_power == 1 else weighted**self.cost_power
 
 
-def wrapped(angle):
+def wrapped(angle: np.ndarray) -> np.ndarray:
     """Angles in [-pi, pi], any float type."""
     return angle - 2.0 * np.pi * np.rint(angle / (2.0 * np.pi))
