@@ -209,8 +209,9 @@ class MPPIController:
     def _uncertainty(self, t: Trajectories) -> np.ndarray | None:
         """Deviation of the predicted v of all rollouts, (N, K); None where nobody asks or none is known."""
         weights, state, past = self._model, self._request.state, self._request.history
-        known = isinstance(weights, ResidualWeights) and weights.covariance.size
-        if not (known and self._asks_for_uncertainty):
+        if not (self._asks_for_uncertainty and isinstance(weights, ResidualWeights)):
+            return None
+        if not weights.covariance.size:
             return None
         steps, _, samples = self._commands.shape
         inputs = np.empty((steps, samples, input_size(weights.delay_taps)), dtype=np.float32)

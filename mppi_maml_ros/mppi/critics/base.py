@@ -8,6 +8,7 @@ Costs are added as ``(cost_weight * value) ** cost_power``, as in nav2.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from typing import Any
 
 import attrs
 import numpy as np
@@ -79,12 +80,12 @@ def tunable(default, low: float, high: float, description: str, unit: str = ""):
     )
 
 
-def weight(default: float):
+def weight(default: float) -> Any:
     """The field ``cost_weight``."""
     return tunable(default, 0.0, 1e6, "Weight of this critic")
 
 
-def power(default: int = 1):
+def power(default: int = 1) -> Any:
     """The field ``cost_power``."""
     return tunable(default, 1, 4, "Power of the weighted value")
 

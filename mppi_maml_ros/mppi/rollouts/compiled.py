@@ -40,7 +40,7 @@ _PER_TURN = 1.0 / _TWO_PI
 
 
 @njit(inline="always")
-def _turned(cos, sin, angle):
+def _turned(cos, sin, angle):  # type: ignore[no-untyped-def]  # numba
     """Cosine and sine of a heading that turned by ``angle``; exact to single precision up to 1 rad."""
     q = angle * angle
     s = angle * (1.0 + q * (-1.0 / 6.0 + q * (1.0 / 120.0 - q * (1.0 / 5040.0))))
@@ -49,7 +49,7 @@ def _turned(cos, sin, angle):
 
 
 @njit(inline="always")
-def _tracking_cost(x, y, yaw, target, weight, t):
+def _tracking_cost(x, y, yaw, target, weight, t):  # type: ignore[no-untyped-def]  # numba
     dx = x - target[t, 0]
     dy = y - target[t, 1]
     turn = yaw - target[t, 2]
@@ -58,7 +58,7 @@ def _tracking_cost(x, y, yaw, target, weight, t):
 
 
 @njit(cache=True, error_model="numpy")
-def _rollout_kinematic(
+def _rollout_kinematic(  # type: ignore[no-untyped-def]  # numba
     commands, dt, tracked, target, weight, costs, kept, out_x, out_y, out_yaw, out_v, out_omega
 ):
     steps, _, samples = commands.shape
@@ -97,7 +97,7 @@ def _rollout_kinematic(
 
 
 @njit(inline="always")
-def _layer(weights, at, inner, rows, source, target, activation):
+def _layer(weights, at, inner, rows, source, target, activation):  # type: ignore[no-untyped-def]  # numba
     size = ROWS * (inner + 1)
     for tile in range(rows // ROWS):
         if activation == TANH:
@@ -107,7 +107,7 @@ def _layer(weights, at, inner, rows, source, target, activation):
 
 
 @njit(cache=True, error_model="numpy")
-def _rollout_residual(
+def _rollout_residual(  # type: ignore[no-untyped-def]  # numba
     commands, v0, omega0, history, push, weights, inputs, wide0, wide1, activation, blend, dt,
     tracked, target, weight, costs, kept, out_x, out_y, out_yaw, out_v, out_omega,
 ):  # fmt: skip
@@ -213,7 +213,7 @@ class _Packed:
         layers = [(w, b) for w, b in weights.layers]
         wide = [0, 0]
         parts = []
-        scale = weights.input_scale
+        scale: np.ndarray | np.float32 = weights.input_scale
         width = inputs
         for i, (matrix, bias) in enumerate(layers[:-1]):
             wide[i] = -(-len(bias) // ROWS) * ROWS

@@ -14,7 +14,7 @@ BLOCK = 128  # samples a block; its scratch stays in the first-level cache
 
 
 @njit(cache=True, fastmath=True, error_model="numpy")
-def _rollout(
+def _rollout(  # type: ignore[no-untyped-def]  # numba
     commands, v0, omega0, history, taps, linear, inverse_length, points, halves, alpha, dt,
     out_x, out_y, out_yaw, out_v, out_omega,
 ):  # fmt: skip
@@ -144,7 +144,7 @@ class GaussianProcessRollout:
         past = np.zeros((max(self.delay_taps, 1), 2), dtype=np.float32)
         count = min(len(past), len(request.history))
         past[:count] = request.history[:count]
-        _rollout(
+        _rollout(  # type: ignore[call-arg]  # the arguments of compiled functions are unknown
             request.commands, np.float32(request.state[3]), np.float32(request.state[4]), past,
             self.delay_taps, *self._arrays, np.float32(request.model_dt),
             out.x, out.y, out.yaw, out.v, out.omega,
