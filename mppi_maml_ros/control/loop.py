@@ -25,6 +25,7 @@ from ..core.validators import above_zero, at_least
 from ..dynamics.features import MAX_DELAY_TAPS
 from ..mppi.costmap import Costmap
 from ..mppi.critics import Scene
+from ..mppi.validation import check_way
 from ..references.path import PathProfile, PathReference
 from ..safety.checks import ClockCheck, ClockEvent, OdometryChecks, OdometryTolerances, Reason, Verdict
 from ..safety.codes import Code, State
@@ -38,7 +39,6 @@ REFERENCES = ("plan", "circle", "figure8", "sine", "straight")
 _LATE = 1.2  # periods; a longer cycle is late
 _OVERRUN = 2.0  # periods; a longer one has missed a tick
 _FARTHEST_PREDICTION = 4.0  # model_dt; older odometry is moved ahead by no more than this
-_CONTACT_MARGIN = 0.2  # [s] on top of the time to stop, within which a trajectory must be free
 _FAR_HYSTERESIS = 0.9  # of far_from_path; nearer than that the robot is back
 
 
@@ -47,7 +47,8 @@ class Mppi(Protocol):
 
     def compute_control(self, state, reference, history, last_command, weights, elapsed, scene, push): ...
 
-    def first_contact(self, state, history, weights, costmap) -> float: ...
+    @property
+    def footprint_radius(self) -> float | None: ...
 
     def predict(self, state, history, duration, weights, push): ...
 
@@ -708,12 +709,12 @@ class ControlLoop:
 
     def _validate(self, state, history, weights) -> None:
         """Refuse a trajectory that touches an obstacle before the robot could stop."""
-        if self._costmap is None or self._costmap.empty:
+        radius = self._mppi.footprint_radius if self._costmap is not None else None
+        if radius is None or self._costmap.empty:
             return
-        contact = self._mppi.first_contact(state, history, weights, self._costmap)
-        speed = max(abs(state[3]), abs(self._limiter.last[0]))
-        if contact <= speed / -self._config.limits.ax_min + _CONTACT_MARGIN:
-            raise NoValidControlError(f"the chosen trajectory touches an obstacle in {contact:.2f} s")
+        poses = self._mppi.optimal_trajectory(state, history, weights)
+        time_to_stop = max(abs(state[3]), abs(self._limiter.last[0])) / -self._config.limits.ax_min
+        check_way(poses, state, self._costmap, radius, self._config.model_dt, time_to_stop)
 
     def _figure_window(self, now: float, state: np.ndarray) -> np.ndarray:
         if self._anchored is None:

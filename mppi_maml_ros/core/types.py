@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import attrs
 import numpy as np
+from numpy.typing import NDArray
 
 from .errors import InvalidValueError
 from .validators import above_zero, finite
+
+Array = NDArray[np.float64]
+Float32 = NDArray[np.float32]
 
 # Indices into a state vector (x, y, yaw, v, omega) and a command vector (v, omega).
 X, Y, YAW, V, OMEGA = range(5)

@@ -22,6 +22,9 @@ class DifferentialDriveDynamic(RobotModel):
             acts all the time.
     """
 
+    state_dim = 5
+    model_type = "dynamic"
+
     def __init__(self, c_v: float = 0.1, c_omega: float = 0.1, gain: float = 5.0, held: bool = False):
         for name, value in (("c_v", c_v), ("c_omega", c_omega)):
             if not 0.0 <= value < np.inf:
@@ -30,14 +33,6 @@ class DifferentialDriveDynamic(RobotModel):
             raise InvalidValueError(f"gain must be finite and above 0, got {gain}")
         self._friction = np.array([c_v, c_omega], dtype=float)
         self._gain, self._held = float(gain), held
-
-    @property
-    def state_dim(self) -> int:
-        return 5
-
-    @property
-    def model_type(self) -> str:
-        return "dynamic"
 
     def forward_dynamics(self, state, control) -> np.ndarray:
         state, control = self._checked(state, control)

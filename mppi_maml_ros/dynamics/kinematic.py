@@ -16,19 +16,14 @@ class DifferentialDriveKinematic(RobotModel):
         v_max, omega_max: commands beyond them are cut [m/s, rad/s]; inf for none.
     """
 
+    state_dim = 3
+    model_type = "kinematic"
+
     def __init__(self, v_max: float = np.inf, omega_max: float = np.inf):
         for name, value in (("v_max", v_max), ("omega_max", omega_max)):
             if not value > 0.0:
                 raise InvalidValueError(f"{name} must be above 0, got {value}")
         self._bound = np.array([v_max, omega_max], dtype=float)
-
-    @property
-    def state_dim(self) -> int:
-        return 3
-
-    @property
-    def model_type(self) -> str:
-        return "kinematic"
 
     def forward_dynamics(self, state, control) -> np.ndarray:
         state, control = self._checked(state, control)

@@ -18,6 +18,9 @@ class PerturbedDynamics(RobotModel):
         scale: factors on translation and rotation, each in (0, 10].
     """
 
+    state_dim = 3
+    model_type = "kinematic"
+
     def __init__(self, bias=(0.12, -0.05), scale=(0.55, 0.80)):
         self._bias, self._scale = np.array(bias, dtype=float), np.array(scale, dtype=float)
         if self._bias.shape != (2,) or not np.isfinite(self._bias).all():
@@ -25,14 +28,6 @@ class PerturbedDynamics(RobotModel):
         if self._scale.shape != (2,) or not ((self._scale > 0.0) & (self._scale <= 10.0)).all():
             raise InvalidValueError(f"scale must be two numbers in (0, 10], got {scale!r}")
         self._kinematic = DifferentialDriveKinematic()
-
-    @property
-    def state_dim(self) -> int:
-        return 3
-
-    @property
-    def model_type(self) -> str:
-        return "kinematic"
 
     def forward_dynamics(self, state, control) -> np.ndarray:
         state, control = self._checked(state, control)

@@ -195,6 +195,11 @@ class ResidualWeights:
         silent = not self.layers or not (self.layers[-1][0].any() or self.layers[-1][1].any())
         return silent and not self.linear.any() and self.displacement_blend == 0.0
 
+    def check_step(self, model_dt: float) -> None:
+        """Raise :class:`InvalidValueError` unless ``model_dt`` [s] is the step that is predicted."""
+        if abs(self.model_dt - model_dt) > 1e-6:
+            raise InvalidValueError(f"model_dt of the weights must be {model_dt} s, got {self.model_dt}")
+
     def tensors(self) -> dict[str, np.ndarray]:
         """Named float32 tensors; with the scalar attributes they rebuild the snapshot."""
         named = {"linear": self.linear, "input_scale": self.input_scale}

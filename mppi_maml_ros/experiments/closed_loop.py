@@ -13,7 +13,8 @@ from ..adaptation.online import Decision, OnlineAdaptation
 from ..core.types import Odometry, VelocityLimits
 from ..dynamics.residual import ResidualWeights
 from ..mppi.config import MPPIConfig
-from ..mppi.controller import MPPIController, RolloutModel
+from ..mppi.controller import MPPIController
+from ..mppi.rollouts.base import RolloutModel
 from ..references.figures import Reference
 from ..simulation.world import World
 

@@ -7,7 +7,7 @@ from numba import njit
 
 from ..core.angles import wrap
 from ..dynamics.robot_model import RobotModel
-from ..mppi.rollouts.compiled import Trajectories
+from ..mppi.rollouts.base import RolloutRequest, Trajectories
 from ..simulation.world import World
 from ..simulation.worlds import propagate, propagate_delayed, split_delay
 
@@ -57,18 +57,16 @@ class Oracle:
         self._world, self._frozen = world, frozen
         self._equations = None
 
-    def rollout(
-        self, state, history: np.ndarray, commands: np.ndarray, model_dt: float, out: Trajectories
-    ) -> None:
-        """See :class:`mppi.controller.RolloutModel`."""
+    def rollout(self, request: RolloutRequest, out: Trajectories) -> None:
+        """See :class:`mppi.rollouts.base.RolloutModel`."""
         if self._equations is None or not self._frozen:
             self._equations = self._world.equations()
         e = self._equations
-        whole, late = split_delay(e.command_delay, model_dt)
-        past = np.zeros((max(whole + 1, len(history)), 2))
-        past[: len(history)] = history
+        whole, late = split_delay(e.command_delay, request.model_dt)
+        past = np.zeros((max(whole + 1, len(request.history)), 2))
+        past[: len(request.history)] = request.history
         _rollout(
-            e.kind, np.asarray(state, dtype=float), commands, past, whole, late, model_dt,
+            e.kind, request.state, request.commands, past, whole, late, request.model_dt,
             e.vector, e.acceleration_v, e.acceleration_omega, out.x, out.y, out.yaw, out.v, out.omega,
         )  # fmt: skip
 

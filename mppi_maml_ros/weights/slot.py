@@ -10,7 +10,6 @@ import threading
 
 import attrs
 
-from ..core.errors import InvalidValueError
 from ..dynamics.residual import ResidualWeights
 
 
@@ -47,10 +46,8 @@ class WeightsSlot:
         Raises:
             InvalidValueError: model_dt differs; the serving snapshot is unchanged.
         """
-        if weights is not None and abs(weights.model_dt - self._model_dt) > 1e-6:
-            raise InvalidValueError(
-                f"model_dt of the weights must be {self._model_dt} s, got {weights.model_dt}"
-            )
+        if weights is not None:
+            weights.check_step(self._model_dt)
         with self._lock:
             self._last_version += 1
             self._current = Snapshot(weights, self._last_version)

@@ -104,7 +104,7 @@ def test_weights_for_another_step_are_refused():
 
 
 class _Broken:
-    def rollout(self, state, history, commands, model_dt, out):
+    def rollout(self, request, out):
         out.x[:] = np.nan
 
 

@@ -135,17 +135,6 @@ def test_the_controller_swerves_around_what_stands_in_its_way():
     assert state[0] > 1.4 and nearest > 0.2
 
 
-def test_first_contact_tells_when_the_chosen_way_is_blocked():
-    critics = make_critics(["obstacles"], {"obstacles.footprint_radius": 0.2, "obstacles.cost_weight": 0.0})
-    controller = MPPIController(MPPIConfig(), VelocityLimits(), 0, critics=critics)
-    reference = np.column_stack([0.5 * DT * np.arange(31), np.zeros(31), np.zeros(31)])
-    state = np.array([0.0, 0.0, 0.0, 0.5, 0.0])
-    controller.compute_control(state, reference, np.zeros((1, 2)), np.array([0.5, 0.0]), None)
-    contact = controller.first_contact(state, np.array([[0.5, 0.0]]), None, wall(0.6))
-    assert contact == pytest.approx(0.8, abs=0.3)
-    assert controller.first_contact(state, np.array([[0.5, 0.0]]), None, wall(1.9)) == np.inf
-
-
 # -- where the model knows the robot ------------------------------------------------------------------
 
 LIMITS = VelocityLimits(vx_max=1.0, vx_min=-0.3, wz_max=1.5)

@@ -16,7 +16,7 @@ from ...core.types import Odometry
 from ...dynamics.buffer import BufferConfig, TransitionBuffer
 from ...dynamics.residual import ResidualWeights
 from ...dynamics.transitions import Transitions
-from ...mppi.controller import RolloutModel
+from ...mppi.rollouts.base import RolloutModel
 from ...simulation.seed_world import SEED_GAIN
 from ...simulation.world import World
 from ...weights.meta_model import MetaModel

@@ -25,7 +25,7 @@ from ...adaptation.online import Attempt, Decision, OnlineConfig
 from ...core.errors import InvalidValueError, MppiMamlError, NoValidControlError
 from ...dynamics.residual import ResidualWeights
 from ...mppi.config import MPPIConfig
-from ...mppi.controller import RolloutModel
+from ...mppi.rollouts.base import RolloutModel
 from ...references.figures import FIGURES
 from ...simulation.disturbances import FrictionStep, Payload, TerrainChange
 from ...simulation.world import World

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 import attrs
 
@@ -30,7 +32,7 @@ CRITICS: dict[str, type[Critic]] = _found()
 """All critics by name."""
 
 
-def make_critics(names, values) -> tuple[Critic, ...]:
+def make_critics(names: Iterable[str], values: Mapping[str, Any]) -> tuple[Critic, ...]:
     """The critics of a list of names.
 
     Args:
@@ -41,7 +43,7 @@ def make_critics(names, values) -> tuple[Critic, ...]:
         CRITICS[name](
             **{
                 field.name: values[f"{name}.{field.name}"]
-                for field in attrs.fields(CRITICS[name])
+                for field in attrs.fields(CRITICS[name])  # type: ignore[arg-type]  # each is an attrs class
                 if f"{name}.{field.name}" in values
             }
         )

@@ -8,6 +8,7 @@ Costs are added as ``(cost_weight * value) ** cost_power``, as in nav2.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from typing import Any
 
 import attrs
 import numpy as np
@@ -79,12 +80,12 @@ def tunable(default, low: float, high: float, description: str, unit: str = ""):
     )
 
 
-def weight(default: float):
+def weight(default: float) -> Any:
     """The field ``cost_weight``."""
     return tunable(default, 0.0, 1e6, "Weight of this critic")
 
 
-def power(default: int = 1):
+def power(default: int = 1) -> Any:
     """The field ``cost_power``."""
     return tunable(default, 1, 4, "Power of the weighted value")
 
@@ -94,6 +95,8 @@ class Critic(ABC):
 
     cost_weight: float
     cost_power: int
+    footprint_radius: float | None = None  # [m] of the disc that keeps off obstacles, where one is judged
+    asks_for_uncertainty = False  # whether Rollouts.uncertainty is read
 
     @abstractmethod
     def value(self, r: Rollouts) -> np.ndarray | None:
@@ -110,6 +113,6 @@ class Critic(ABC):
         costs += weighted if self.cost_power == 1 else weighted**self.cost_power
 
 
-def wrapped(angle):
+def wrapped(angle: np.ndarray) -> np.ndarray:
     """Angles in [-pi, pi], any float type."""
     return angle - 2.0 * np.pi * np.rint(angle / (2.0 * np.pi))

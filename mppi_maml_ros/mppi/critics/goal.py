@@ -20,4 +20,5 @@ class Goal(Critic):
         if r.goal is None or not r.scene.remaining <= self.threshold_to_consider:
             return None
         x, y = r.goal[:2].astype(np.float32)
-        return np.hypot(r.x - x, r.y - y).mean(axis=0)
+        value: np.ndarray = np.hypot(r.x - x, r.y - y).mean(axis=0)
+        return value

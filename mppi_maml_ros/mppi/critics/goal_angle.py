@@ -19,4 +19,5 @@ class GoalAngle(Critic):
     def value(self, r: Rollouts) -> np.ndarray | None:
         if r.goal is None or not r.scene.remaining <= self.threshold_to_consider:
             return None
-        return np.abs(wrapped(r.yaw - np.float32(r.goal[2]))).mean(axis=0)
+        value: np.ndarray = np.abs(wrapped(r.yaw - np.float32(r.goal[2]))).mean(axis=0)
+        return value

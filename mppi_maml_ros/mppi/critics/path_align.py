@@ -10,7 +10,7 @@ from .base import Critic, Rollouts, power, tunable, weight
 
 
 @njit(cache=True, fastmath=True, error_model="numpy")
-def _mean_distance(x, y, path_x, path_y, every, out):
+def _mean_distance(x, y, path_x, path_y, every, out):  # type: ignore[no-untyped-def]  # numba
     """Mean distance of every so-manieth pose of a rollout to the polyline of the path."""
     steps, samples = x.shape
     count = 0

@@ -23,4 +23,5 @@ class PreferForward(Critic):
         along = step[:, 0] * np.cos(r.target[:-1, 2]) + step[:, 1] * np.sin(r.target[:-1, 2])
         if along.min(initial=0.0) < -1e-4:
             return None
-        return np.maximum(-r.commands[:, 0], 0.0).mean(axis=0)
+        value: np.ndarray = np.maximum(-r.commands[:, 0], 0.0).mean(axis=0)
+        return value

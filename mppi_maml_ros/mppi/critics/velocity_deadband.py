@@ -20,4 +20,5 @@ class VelocityDeadband(Critic):
     def value(self, r: Rollouts) -> np.ndarray:
         vx = np.maximum(np.float32(self.vx) - np.abs(r.commands[:, 0]), 0.0)
         wz = np.maximum(np.float32(self.wz) - np.abs(r.commands[:, 1]), 0.0)
-        return (vx + wz).mean(axis=0)
+        value: np.ndarray = (vx + wz).mean(axis=0)
+        return value
