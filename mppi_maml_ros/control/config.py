@@ -7,9 +7,11 @@ import math
 import attrs
 
 from ..core.errors import InvalidValueError
+from ..core.tunable import declarations, tunable
 from ..core.types import VelocityLimits
 from ..core.validators import above_zero, at_least
 from ..dynamics.features import MAX_DELAY_TAPS
+from ..mppi.config import MPPIConfig
 from ..references.path import PathProfile
 from ..safety.checks import OdometryTolerances
 
@@ -17,21 +19,12 @@ MODELS = ("kinematic", "dynamic", "residual")
 REFERENCES = ("plan", "circle", "figure8", "sine", "straight")
 
 
-def _one_of(*choices):
-    def validate(_, attribute, value):
-        if value not in choices:
-            raise InvalidValueError(f"{attribute.name} must be one of {', '.join(choices)}, got {value!r}")
-
-    return validate
-
-
 def _pose_or_none(_, attribute, value):
     if value is not None and not (len(value) == 3 and all(math.isfinite(number) for number in value)):
         raise InvalidValueError(f"{attribute.name} must be three finite numbers (x, y, yaw), got {value}")
 
 
-def _seconds(default: float):
-    return attrs.field(default=default, converter=float, validator=above_zero)
+_MPPI = declarations(MPPIConfig)
 
 
 @attrs.frozen(kw_only=True)
@@ -55,7 +48,7 @@ class ControlConfig:
         clock_jump, clock_pause: the node clock may run ahead of the steady one at once, and stand
             still, for this long.
         desired_speed: on a path [m/s].
-        deceleration: towards the goal and cusps of a path [m/s^2]; None: half of the limit.
+        deceleration: towards the goal and cusps of a path [m/s^2]; 0: half of the limit.
         approach_time: towards them the speed is at most the distance left divided by this [s].
         open_loop: predict from the commanded velocity in place of the measured one.
         xy_goal_tolerance, yaw_goal_tolerance: the goal is reached within these.
@@ -73,37 +66,72 @@ class ControlConfig:
     """
 
     limits: VelocityLimits = attrs.field(factory=VelocityLimits)
-    controller_frequency: float = attrs.field(default=20.0, converter=float, validator=above_zero)
-    model: str = attrs.field(default="residual", validator=_one_of(*MODELS))
-    reference: str = attrs.field(default="plan", validator=_one_of(*REFERENCES))
+    controller_frequency: float = tunable(
+        20.0, 2.0, 200.0, "Control periods a second; at least 1 / model_dt", "Hz"
+    )
+    model: str = tunable(
+        "residual",
+        description="Model to predict with; only residual takes weights",
+        choices=MODELS,
+        dynamic=False,
+    )
+    reference: str = tunable(
+        "plan", description="Follow the topic plan, or track a figure", choices=REFERENCES, dynamic=False
+    )
     reference_origin: tuple[float, float, float] | None = attrs.field(default=None, validator=_pose_or_none)
-    time_steps: int = attrs.field(default=30, converter=int, validator=at_least(1))
-    model_dt: float = _seconds(0.05)
-    delay_taps: int = attrs.field(default=MAX_DELAY_TAPS, converter=int, validator=at_least(1))
+    time_steps: int = attrs.field(default=_MPPI["time_steps"].default, converter=int, validator=at_least(1))
+    model_dt: float = attrs.field(default=_MPPI["model_dt"].default, converter=float, validator=above_zero)
+    delay_taps: int = tunable(
+        MAX_DELAY_TAPS,
+        1,
+        MAX_DELAY_TAPS,
+        "Past commands handed to the model, and most that weights may use",
+        dynamic=False,
+    )
+    open_loop: bool = tunable(
+        False, description="Predict from the commanded velocity in place of the measured one"
+    )
     odom_frame: str = "odom"
     base_frame: str = "base_link"
-    odom_timeout: float = _seconds(0.25)
-    max_odometry_age: float = _seconds(0.25)
-    resume_after: int = attrs.field(default=5, converter=int, validator=at_least(1))
-    future_tolerance: float = _seconds(0.1)
-    teleport_margin: float = _seconds(0.25)
-    teleport_yaw_margin: float = _seconds(0.5)
-    clock_jump: float = _seconds(1.0)
-    clock_pause: float = _seconds(0.5)
-    desired_speed: float = _seconds(0.5)
-    deceleration: float | None = None
-    approach_time: float = 0.0
-    open_loop: bool = False
-    stateful: bool = True
-    xy_goal_tolerance: float = _seconds(0.25)
-    yaw_goal_tolerance: float = _seconds(0.25)
-    far_from_path: float = _seconds(2.0)
-    movement_time_allowance: float = _seconds(10.0)
-    required_movement: float = _seconds(0.1)
-    retry_attempt_limit: int = attrs.field(default=1, converter=int, validator=at_least(0))
-    exception_limit: int = attrs.field(default=3, converter=int, validator=at_least(1))
-    overrun_limit: int = attrs.field(default=3, converter=int, validator=at_least(1))
-    overrun_recovery: int = attrs.field(default=20, converter=int, validator=at_least(1))
+    odom_timeout: float = tunable(
+        0.25, 0.05, 5.0, "A stop begins within this time after the last good odometry", "s"
+    )
+    max_odometry_age: float = tunable(0.25, 0.01, 5.0, "Oldest stamp of odometry at its arrival", "s")
+    resume_after: int = tunable(5, 1, 100, "Good odometry messages in a row that end such a stop")
+    future_tolerance: float = tunable(0.1, 1e-3, 5.0, "How far a stamp may lie ahead of the clock", "s")
+    teleport_margin: float = tunable(
+        0.25, 1e-3, 10.0, "Jump of the position that the limits do not explain", "m"
+    )
+    teleport_yaw_margin: float = tunable(0.5, 1e-3, 3.2, "Jump of the heading likewise", "rad")
+    clock_jump: float = tunable(1.0, 0.05, 60.0, "The clock may run ahead by this at once", "s")
+    clock_pause: float = tunable(0.5, 0.1, 60.0, "The clock may stand still for this long", "s")
+    retry_attempt_limit: int = tunable(1, 0, 10, "Further tries in a period when no rollout is valid")
+    exception_limit: int = tunable(
+        3, 1, 1000, "Control steps that may fail in a row before the robot stops for good"
+    )
+    overrun_limit: int = tunable(3, 1, 1000, "Periods that may be missed in a row before the robot stops")
+    overrun_recovery: int = tunable(20, 1, 10_000, "Periods on time in a row that end such a stop")
+    desired_speed: float = tunable(0.5, 1e-3, 20.0, "Speed along a path where nothing limits it", "m/s")
+    deceleration: float = tunable(
+        0.0, 0.0, 100.0, "Towards the goal and cusps of a path; 0: half of ax_min", "m/s^2"
+    )
+    approach_time: float = tunable(
+        0.0,
+        0.0,
+        10.0,
+        "Towards them the speed is at most the distance left divided by this; 0: no bound",
+        "s",
+    )
+    xy_goal_tolerance: float = tunable(0.25, 1e-3, 10.0, "The goal is reached within this distance", "m")
+    yaw_goal_tolerance: float = tunable(0.25, 1e-3, 3.2, "And within this angle", "rad")
+    stateful: bool = tunable(
+        True, description="A position once reached need not be held while turning to the goal's heading"
+    )
+    far_from_path: float = tunable(2.0, 1e-2, 1000.0, "A robot farther from its path is stopped", "m")
+    movement_time_allowance: float = tunable(
+        10.0, 0.5, 3600.0, "Longest time without progress along a path", "s"
+    )
+    required_movement: float = tunable(0.1, 1e-3, 10.0, "What counts as progress", "m")
 
     def __attrs_post_init__(self):
         if not self.period <= self.model_dt * (1.0 + 1e-6):
@@ -140,6 +168,6 @@ class ControlConfig:
             desired_speed=min(self.desired_speed, limits.vx_max),
             reverse_speed=-limits.vx_min,
             wz_max=limits.wz_max,
-            deceleration=-0.5 * limits.ax_min if self.deceleration is None else self.deceleration,
+            deceleration=-0.5 * limits.ax_min if self.deceleration == 0.0 else self.deceleration,
             approach_time=self.approach_time,
         )
