@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import enum
 import time
+from functools import partial
 
 import attrs
 import numpy as np
 
 from ..core.errors import InvalidValueError
+from ..core.tunable import tunable
 from ..core.types import Odometry, VelocityLimits
 from ..dynamics.buffer import BufferConfig, TransitionBuffer
 from ..dynamics.features import input_size
@@ -16,7 +18,7 @@ from ..dynamics.identification.error_models import TYPICAL, pushes
 from ..dynamics.residual import ResidualWeights, correction
 from ..dynamics.transitions import Transitions
 from ..weights.meta_model import MetaModel
-from .adapters import Adaptation, make_adapter
+from .adapters import ADAPTERS, Adaptation, make_adapter
 from .change import ChangeDetector, newest_regime
 from .guard import GuardConfig, Verdict, extrapolation, judge, prediction_error, split, surely_worse
 from .sgd import SGDConfig
@@ -24,6 +26,9 @@ from .sgd import SGDConfig
 PUSH_MEMORY = 30  # transitions before a step that tell of the push on it
 RETRY_SAMPLES = 4  # fewest new transitions between two attempts that do not wait for the timer
 WORSE = 1.1  # what serves is rolled back when it errs by more than this times what it replaced
+
+
+_setting = partial(tunable, dynamic=False)
 
 
 class Decision(enum.IntEnum):
@@ -59,25 +64,30 @@ class OnlineConfig:
         limits: command limits of the robot, None when unknown.
     """
 
-    adapter: str = "physics+maml"
-    warmup_samples: int = 6
-    min_samples: int = 6
-    meta_samples: int = 2
-    growth: float = 0.35
-    buffer_size: int = 200
+    adapter: str = _setting("physics+maml", description="How weights are made from data", choices=ADAPTERS)
+    warmup_samples: int = _setting(6, 4, 100_000, "Transitions before the first attempt")
+    min_samples: int = _setting(6, 4, 100_000, "Transitions kept, and enough, after a change")
+    meta_samples: int = _setting(
+        2, 0, 100_000, "Transitions that theta* is judged by, to serve before the warm-up; 0: never"
+    )
+    growth: float = _setting(
+        0.35,
+        0.05,
+        100.0,
+        "An attempt need not wait for the timer once the data have grown by this share",
+    )
+    buffer_size: int = _setting(200, 8, 100_000, "Transitions kept; older ones fall out")
     sgd: SGDConfig = attrs.field(factory=SGDConfig)
     guard: GuardConfig = attrs.field(factory=GuardConfig)
     limits: VelocityLimits | None = None
 
     def __attrs_post_init__(self):
-        if not 4 <= self.warmup_samples <= self.buffer_size:
-            raise InvalidValueError(f"warmup_samples must be in [4, buffer_size], got {self.warmup_samples}")
-        if not 0 <= self.meta_samples <= self.warmup_samples:
-            raise InvalidValueError(f"meta_samples must be in [0, warmup_samples], got {self.meta_samples}")
-        if not 0.05 <= self.growth <= 100.0:
-            raise InvalidValueError(f"growth must be in [0.05, 100], got {self.growth}")
-        if not 4 <= self.min_samples <= self.warmup_samples:
-            raise InvalidValueError(f"min_samples must be in [4, warmup_samples], got {self.min_samples}")
+        if self.warmup_samples > self.buffer_size:
+            raise InvalidValueError(f"warmup_samples must be at most buffer_size, got {self.warmup_samples}")
+        if self.meta_samples > self.warmup_samples:
+            raise InvalidValueError(f"meta_samples must be at most warmup_samples, got {self.meta_samples}")
+        if self.min_samples > self.warmup_samples:
+            raise InvalidValueError(f"min_samples must be at most warmup_samples, got {self.min_samples}")
 
 
 @attrs.frozen(eq=False)

@@ -12,8 +12,8 @@ import attrs
 import numpy as np
 from numba import njit
 
-from ..core.errors import InvalidValueError
 from ..core.kernels import backprop
+from ..core.tunable import tunable
 
 OPTIMISERS = ("sgd", "adam")
 
@@ -23,33 +23,21 @@ class SGDConfig:
     """Settings of the inner loop.
 
     Attributes:
-        inner_lr: learning rate, above 0 and at most 10.
-        inner_steps: gradient steps, 1 to 10000.
+        inner_lr: learning rate.
+        inner_steps: gradient steps.
         optimiser: ``sgd`` or ``adam``.
         max_gradient_norm: gradients are scaled down to this Euclidean norm.
         patience: stop when the validation loss has not improved for this many steps;
             0 never stops early and keeps the last step.
     """
 
-    inner_lr: float = attrs.field(default=0.05, converter=float)
-    inner_steps: int = 100
-    optimiser: str = "sgd"
-    max_gradient_norm: float = attrs.field(default=10.0, converter=float)
-    patience: int = 20
-
-    def __attrs_post_init__(self):
-        if not 0.0 < self.inner_lr <= 10.0:
-            raise InvalidValueError(f"inner_lr must be in (0, 10], got {self.inner_lr}")
-        if not 1 <= self.inner_steps <= 10_000:
-            raise InvalidValueError(f"inner_steps must be in [1, 10000], got {self.inner_steps}")
-        if self.optimiser not in OPTIMISERS:
-            raise InvalidValueError(
-                f"optimiser must be one of {', '.join(OPTIMISERS)}, got {self.optimiser!r}"
-            )
-        if not 0.0 < self.max_gradient_norm <= 1e9:
-            raise InvalidValueError(f"max_gradient_norm must be in (0, 1e9], got {self.max_gradient_norm}")
-        if self.patience < 0:
-            raise InvalidValueError(f"patience must be at least 0, got {self.patience}")
+    inner_lr: float = tunable(0.05, 1e-6, 10.0, "Learning rate of the SGD steps")
+    inner_steps: int = tunable(100, 1, 10_000, "SGD steps from the meta-learned weights")
+    optimiser: str = tunable("sgd", description="Of the inner steps", choices=OPTIMISERS)
+    max_gradient_norm: float = tunable(10.0, 1e-6, 1e9, "Gradients are scaled down to this")
+    patience: int = tunable(
+        20, 0, 10_000, "Stop after so many steps without improvement on held-out data; 0: take all steps"
+    )
 
 
 class NetworkGradient:

@@ -6,8 +6,7 @@ import attrs
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import InvalidValueError
-from .validators import above_zero, finite
+from .tunable import tunable
 
 Array = NDArray[np.float64]
 Float32 = NDArray[np.float32]
@@ -49,21 +48,17 @@ class VelocityLimits:
             as a drive at vx_max, so that a stop takes a third of a second at most.
 
     Raises:
-        InvalidValueError: a bound is not finite or has the wrong sign.
+        InvalidValueError: a bound is not finite or out of its range.
     """
 
-    vx_max: float = attrs.field(default=1.0, converter=float, validator=above_zero)
-    vx_min: float = attrs.field(default=-0.35, converter=float, validator=finite)
-    wz_max: float = attrs.field(default=1.9, converter=float, validator=above_zero)
-    ax_max: float = attrs.field(default=3.0, converter=float, validator=above_zero)
-    ax_min: float = attrs.field(default=-3.0, converter=float, validator=finite)
-    az_max: float = attrs.field(default=6.0, converter=float, validator=above_zero)
-
-    def __attrs_post_init__(self):
-        if self.vx_min > 0.0:
-            raise InvalidValueError(f"vx_min must be at most 0, got {self.vx_min}")
-        if self.ax_min >= 0.0:
-            raise InvalidValueError(f"ax_min must be below 0, got {self.ax_min}")
+    vx_max: float = tunable(1.0, 1e-3, 20.0, "Largest forward velocity", "m/s")
+    vx_min: float = tunable(
+        -0.35, -20.0, 0.0, "Smallest forward velocity; below 0 allows driving in reverse", "m/s"
+    )
+    wz_max: float = tunable(1.9, 1e-3, 20.0, "Largest yaw rate, either way", "rad/s")
+    ax_max: float = tunable(3.0, 1e-2, 100.0, "Largest acceleration, forward or in reverse", "m/s^2")
+    ax_min: float = tunable(-3.0, -100.0, -1e-2, "Largest deceleration, as a negative acceleration", "m/s^2")
+    az_max: float = tunable(6.0, 1e-2, 100.0, "Largest yaw acceleration, either way", "rad/s^2")
 
     @property
     def low(self) -> np.ndarray:

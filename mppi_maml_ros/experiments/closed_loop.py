@@ -18,7 +18,9 @@ from ..mppi.rollouts.base import RolloutModel
 from ..references.figures import Reference
 from ..simulation.world import World
 
-BENCHMARK_LIMITS = VelocityLimits(vx_max=2.0, vx_min=-2.0, wz_max=2.0, ax_max=1e3, ax_min=-1e3, az_max=1e3)
+BENCHMARK_LIMITS = VelocityLimits(
+    vx_max=2.0, vx_min=-2.0, wz_max=2.0, ax_max=100.0, ax_min=-100.0, az_max=100.0
+)
 HISTORY = 8
 
 

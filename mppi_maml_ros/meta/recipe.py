@@ -10,7 +10,8 @@ import attrs
 import numpy as np
 
 from ..core.errors import InvalidValueError
-from .config import RANGES, TrainingConfig
+from ..core.tunable import declarations
+from .config import TrainingConfig
 
 PHYSICS_TASKS = 3000  # worlds for the physics prior
 POOL_TASKS = 1500  # worlds for meta-training
@@ -41,7 +42,7 @@ class Network:
 
     def config(self, common: TrainingConfig) -> TrainingConfig:
         """Its settings."""
-        iterations = min(self.longer * common.iterations, RANGES["iterations"][1])
+        iterations = min(self.longer * common.iterations, declarations(TrainingConfig)["iterations"].high)
         return attrs.evolve(common, **{"iterations": iterations} | self.settings)
 
     def extras(self, trained: dict) -> dict:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Mapping
 
 import numpy as np
 from geometry_msgs.msg import Twist, TwistStamped
@@ -17,28 +16,25 @@ from nav_msgs.msg import Odometry
 from rclpy.parameter import Parameter
 from std_srvs.srv import SetBool, Trigger
 
-from ..adaptation.adapters import ADAPTERS, make_adapter
-from ..adaptation.guard import GuardConfig
-from ..adaptation.online import Attempt, Decision, OnlineAdaptation, OnlineConfig
-from ..adaptation.sgd import OPTIMISERS, SGDConfig
+from ..adaptation.adapters import make_adapter
+from ..adaptation.online import Attempt, Decision, OnlineAdaptation
 from ..core.errors import ArtifactError, InvalidValueError
-from ..core.types import VelocityLimits
 from ..msg import AdaptationStatus, ControllerStatus
 from ..ros import conversions as to
 from ..ros import qos
-from ..ros.base import AUTOSTART, BaseNode
+from ..ros.base import BaseNode
 from ..ros.diagnostics import OK, WARN, Report
 from ..ros.executor import Deferred, deferrable, leave, run
-from ..ros.parameters import Declared, ParameterError, Parameters
+from ..ros.parameters import ParameterError, Parameters
 from ..ros.weights import weights_message
 from ..safety.checks import ClockCheck, ClockEvent, OdometryChecks, OdometryTolerances
 from ..safety.frames import FrameLatch
 from ..srv import SwapWeights
 from ..weights.meta_model import PACKAGED, MetaModel
+from .adaptation_parameters import TABLE, online_config
 
 NAME = "adaptation"
 
-_ONLINE, _SGD, _GUARD = OnlineConfig(), SGDConfig(), GuardConfig()
 _FASTEST, _FASTEST_TURN = 10.0, 20.0  # [m/s, rad/s] of a robot whose limits are not known
 _UNNOTICED = 1.0  # [s] the controller may report other weights than ours for this long
 _SKIPPED = (Decision.SKIPPED_NO_EXCITATION, Decision.SKIPPED_TOO_FEW_SAMPLES, Decision.SKIPPED_BUSY)
@@ -49,173 +45,19 @@ _REJECTED = (
     Decision.REJECTED_BY_CONTROLLER,
 )
 
-SGD_TABLE = (
-    Declared("inner_lr", _SGD.inner_lr, "Learning rate of the SGD steps", "", 1e-6, 10.0, dynamic=True),
-    Declared(
-        "inner_steps",
-        _SGD.inner_steps,
-        "SGD steps from the meta-learned weights",
-        "",
-        1,
-        10_000,
-        dynamic=True,
-    ),
-    Declared("optimiser", _SGD.optimiser, "Of the inner steps", choices=OPTIMISERS, dynamic=True),
-    Declared(
-        "max_gradient_norm",
-        _SGD.max_gradient_norm,
-        "Gradients are scaled down to this",
-        "",
-        1e-6,
-        1e9,
-        dynamic=True,
-    ),
-    Declared(
-        "patience",
-        _SGD.patience,
-        "Stop after so many steps without improvement on held-out data; 0: take all steps",
-        "",
-        0,
-        10_000,
-        dynamic=True,
-    ),
-)
-
-GUARD_TABLE = (
-    Declared(
-        "guard.held_out_share",
-        _GUARD.held_out_share,
-        "Newest part of the data to judge by",
-        "",
-        0.05,
-        0.9,
-        dynamic=True,
-    ),
-    Declared(
-        "guard.min_held_out",
-        _GUARD.min_held_out,
-        "Fewest predictions to judge by",
-        "",
-        1,
-        10_000,
-        dynamic=True,
-    ),
-    Declared(
-        "guard.margin",
-        _GUARD.margin,
-        "A candidate must beat the prior by this share",
-        "",
-        0.0,
-        0.9,
-        dynamic=True,
-    ),
-    Declared(
-        "guard.tolerance",
-        _GUARD.tolerance,
-        "A candidate may be worse than what serves by this share",
-        "",
-        0.0,
-        0.9,
-        dynamic=True,
-    ),
-    Declared(
-        "guard.max_correction",
-        _GUARD.max_correction,
-        "Largest correction that a candidate may predict",
-        "m/s, rad/s",
-        1e-3,
-        100.0,
-        dynamic=True,
-    ),
-    Declared(
-        "guard.max_extrapolation",
-        _GUARD.max_extrapolation,
-        "Share of the fastest velocity that a steady drive may be corrected by, where no data reach",
-        "",
-        1e-3,
-        100.0,
-        dynamic=True,
-    ),
-)
-
-TABLE = (
-    AUTOSTART,
-    Declared("enabled", True, "Adapt and offer weights; off, the installed ones stay", dynamic=True),
-    Declared("adapter", _ONLINE.adapter, "How weights are made from data", choices=ADAPTERS),
-    Declared("weights_file", "", "Meta-learned artifact to start from; empty: the packaged one"),
-    Declared("adapt_interval", 0.5, "Time between two attempts", "s", 0.1, 3600.0),
-    Declared(
-        "warmup_samples", _ONLINE.warmup_samples, "Transitions before the first attempt", "", 4, 100_000
-    ),
-    Declared(
-        "min_samples", _ONLINE.min_samples, "Transitions kept, and enough, after a change", "", 4, 100_000
-    ),
-    Declared(
-        "meta_samples",
-        _ONLINE.meta_samples,
-        "Transitions that theta* is judged by, to serve before the warm-up; 0: never",
-        "",
-        0,
-        100_000,
-    ),
-    Declared(
-        "growth",
-        _ONLINE.growth,
-        "An attempt need not wait for the timer once the data have grown by this share",
-        "",
-        0.05,
-        100.0,
-    ),
-    Declared("buffer_size", _ONLINE.buffer_size, "Transitions kept; older ones fall out", "", 8, 100_000),
-    *SGD_TABLE,
-    *GUARD_TABLE,
-    Declared("vx_max", 0.0, "Largest forward velocity of the robot; 0: not known", "m/s", 0.0, 20.0),
-    Declared("vx_min", 0.0, "Smallest forward velocity of the robot", "m/s", -20.0, 0.0),
-    Declared("wz_max", 0.0, "Largest yaw rate of the robot; 0: not known", "rad/s", 0.0, 20.0),
-    Declared("max_odometry_age", 0.25, "Oldest stamp of odometry at its arrival", "s", 0.01, 5.0),
-    Declared("odom_frame", "", "Frame of odometry; empty: that of the first odometry"),
-    Declared("base_frame", "", "Child frame of odometry; empty: that of the first odometry"),
-    Declared("enable_stamped_cmd_vel", False, "Subscribe to TwistStamped in place of Twist"),
-    Declared("controller_name", "mppi_controller", "Node whose weights are swapped"),
-    Declared("swap_timeout", 1.0, "How long to wait for the controller's answer", "s", 0.05, 60.0),
-)
-
-
-def _short(table, values: Mapping) -> dict:
-    return {declared.name.rpartition(".")[2]: values[declared.name] for declared in table}
-
-
-def _config(values: Mapping) -> OnlineConfig:
-    limits = None
-    if values["vx_max"] > 0.0 and values["wz_max"] > 0.0:
-        limits = VelocityLimits(vx_max=values["vx_max"], vx_min=values["vx_min"], wz_max=values["wz_max"])
-    if not values["controller_name"]:
-        raise InvalidValueError("controller_name must not be empty")
-    return OnlineConfig(
-        adapter=values["adapter"],
-        warmup_samples=values["warmup_samples"],
-        min_samples=values["min_samples"],
-        meta_samples=values["meta_samples"],
-        growth=values["growth"],
-        buffer_size=values["buffer_size"],
-        sgd=SGDConfig(**_short(SGD_TABLE, values)),
-        guard=GuardConfig(**_short(GUARD_TABLE, values)),
-        limits=limits,
-    )
-
 
 class AdaptationNode(BaseNode):
     """See the module."""
 
     def __init__(self, **options):
         super().__init__(NAME, **options)
-        self._values = Parameters(self, TABLE, _config, self._reconfigure)
+        self._values = Parameters(self, TABLE, online_config, self._reconfigure)
         self.bring_up(self._values["autostart"])
 
     def set_up(self) -> None:
         """See :class:`BaseNode`."""
         values = self._values
-        config = _config(values)
+        config = online_config(values)
         try:
             self._meta = MetaModel.load(values["weights_file"] or PACKAGED)
             self._online = OnlineAdaptation(self._meta, config)
@@ -292,7 +134,7 @@ class AdaptationNode(BaseNode):
     def _reconfigure(self, changed: set[str]) -> None:
         if not self.configured:
             return
-        config = _config(self._values)
+        config = online_config(self._values)
         self._online.config = config
         self._online.adapter = make_adapter(config.adapter, self._meta, config.sgd)
         self.get_logger().info(f"changed: {', '.join(sorted(changed))}")

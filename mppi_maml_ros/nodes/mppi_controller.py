@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping
 
 import attrs
 import numpy as np
@@ -19,22 +18,19 @@ from rclpy.duration import Duration
 from std_srvs.srv import Trigger
 from visualization_msgs.msg import MarkerArray
 
-from ..control.loop import MODELS, REFERENCES, ControlConfig, ControlLoop, ControlOutput
+from ..control.loop import ControlLoop, ControlOutput
 from ..core.errors import InvalidPathError, InvalidValueError
-from ..core.types import VelocityLimits
-from ..dynamics.features import MAX_DELAY_TAPS, feature_size, input_size
+from ..dynamics.features import feature_size, input_size
 from ..dynamics.residual import OUTPUTS, ResidualWeights
-from ..mppi import MPPIConfig, MPPIController
-from ..mppi.critics import CRITICS, Critic, make_critics
+from ..mppi import MPPIController
 from ..mppi.rollouts.backends import rollout_on
 from ..msg import ControllerStatus
-from ..references.figures import FIGURES, Figure
 from ..ros import conversions as to
 from ..ros import qos
-from ..ros.base import AUTOSTART, BaseNode
+from ..ros.base import BaseNode
 from ..ros.diagnostics import ERROR, OK, WARN, Report
 from ..ros.executor import leave, run
-from ..ros.parameters import Declared, ParameterError, Parameters
+from ..ros.parameters import ParameterError, Parameters
 from ..ros.transforms import Transforms
 from ..ros.weights import SwapError, check_corrections, read_weights
 from ..safety.codes import Code, State
@@ -42,275 +38,12 @@ from ..safety.frames import FrameLatch
 from ..safety.publishers import Allowance, LivePublishers
 from ..srv import SwapWeights
 from ..weights.slot import WeightsSlot
+from .controller_parameters import LIMITS_TABLE, MPPI_TABLE, TABLE, Settings, names_of
 
 NAME = "mppi_controller"
 
-_MPPI, _CONTROL, _LIMITS = MPPIConfig(), ControlConfig(), VelocityLimits()
 _ODOMETRY_RATE, _ODOMETRY_BURST = 250.0, 10  # messages a second, and at once, that are looked at
 _WAITING = (State.WAITING_FOR_ODOMETRY, State.WAITING_FOR_PLAN)
-
-
-def _critic_parameters(name: str) -> tuple[Declared, ...]:
-    return tuple(
-        Declared(
-            f"{name}.{field.name}",
-            field.default,
-            field.metadata["description"],
-            field.metadata["unit"],
-            field.metadata["low"],
-            field.metadata["high"],
-            dynamic=True,
-        )
-        for field in attrs.fields(CRITICS[name])
-    )
-
-
-def _mppi(name: str, description: str, low=None, high=None, unit: str = "", dynamic: bool = True) -> Declared:
-    return Declared(name, getattr(_MPPI, name), description, unit, low, high, dynamic=dynamic)
-
-
-def _control(name: str, description: str, low=None, high=None, unit: str = "", **options) -> Declared:
-    options = {"dynamic": True} | options
-    return Declared(name, getattr(_CONTROL, name), description, unit, low, high, **options)
-
-
-def _limit(name: str, description: str, low: float, high: float, unit: str) -> Declared:
-    return Declared(name, getattr(_LIMITS, name), description, unit, low, high, dynamic=True)
-
-
-MPPI_TABLE = (
-    _mppi("batch_size", "Command sequences sampled each step", 2, 100_000),
-    _mppi("time_steps", "Steps of the horizon", 2, 500, dynamic=False),
-    _mppi("model_dt", "Step of the rollouts, and of the weights", 0.005, 0.5, "s", dynamic=False),
-    _mppi("iteration_count", "Sampling rounds a step", 1, 20),
-    _mppi("temperature", "Smaller prefers the cheapest rollouts more strongly", 1e-4, 1e4),
-    _mppi("vx_std", "Standard deviation of sampled forward velocities", 1e-4, 10.0, "m/s"),
-    _mppi("wz_std", "Standard deviation of sampled yaw rates", 1e-4, 10.0, "rad/s"),
-    _mppi("noise_knots", "Noise is drawn at so many knots over the horizon; 0: at every step", 0, 100),
-    _mppi("position_weight", "Cost of a squared distance to the reference", 0.0, 1e6, "1/m^2"),
-    _mppi("heading_weight", "Cost of a squared heading error", 0.0, 1e6, "1/rad^2"),
-    _mppi("terminal_scale", "How much more the last step of the horizon costs", 0.0, 1e6),
-    _mppi("vx_weight", "Cost of a squared forward velocity command", 0.0, 1e6, "s^2/m^2"),
-    _mppi("wz_weight", "Cost of a squared yaw rate command", 0.0, 1e6, "s^2/rad^2"),
-    _mppi("effort_about_reference", "Count commands from the reference's own velocity, not from zero"),
-    _mppi("vx_rate_weight", "Cost of a squared change of forward velocity a step", 0.0, 1e6, "s^2/m^2"),
-    _mppi("wz_rate_weight", "Cost of a squared change of yaw rate a step", 0.0, 1e6, "s^2/rad^2"),
-)
-
-LIMITS_TABLE = (
-    _limit("vx_max", "Largest forward velocity", 1e-3, 20.0, "m/s"),
-    _limit("vx_min", "Smallest forward velocity; below 0 allows driving in reverse", -20.0, 0.0, "m/s"),
-    _limit("wz_max", "Largest yaw rate, either way", 1e-3, 20.0, "rad/s"),
-    _limit("ax_max", "Largest acceleration, forward or in reverse", 1e-2, 100.0, "m/s^2"),
-    _limit("ax_min", "Largest deceleration, as a negative acceleration", -100.0, -1e-2, "m/s^2"),
-    _limit("az_max", "Largest yaw acceleration, either way", 1e-2, 100.0, "rad/s^2"),
-)
-
-CONTROL_TABLE = (
-    _control("controller_frequency", "Control periods a second; at least 1 / model_dt", 2.0, 200.0, "Hz"),
-    Declared("model", "residual", "Model to predict with; only residual takes weights", choices=MODELS),
-    _control(
-        "delay_taps",
-        "Past commands handed to the model, and most that weights may use",
-        1,
-        MAX_DELAY_TAPS,
-        dynamic=False,
-    ),
-    _control("open_loop", "Predict from the commanded velocity in place of the measured one"),
-    _control("odom_timeout", "A stop begins within this time after the last good odometry", 0.05, 5.0, "s"),
-    _control("max_odometry_age", "Oldest stamp of odometry at its arrival", 0.01, 5.0, "s"),
-    _control("resume_after", "Good odometry messages in a row that end such a stop", 1, 100),
-    _control("future_tolerance", "How far a stamp may lie ahead of the clock", 1e-3, 5.0, "s"),
-    _control("teleport_margin", "Jump of the position that the limits do not explain", 1e-3, 10.0, "m"),
-    _control("teleport_yaw_margin", "Jump of the heading likewise", 1e-3, 3.2, "rad"),
-    _control("clock_jump", "The clock may run ahead by this at once", 0.05, 60.0, "s"),
-    _control("clock_pause", "The clock may stand still for this long", 0.1, 60.0, "s"),
-    _control("retry_attempt_limit", "Further tries in a period when no rollout is valid", 0, 10),
-    _control(
-        "exception_limit", "Control steps that may fail in a row before the robot stops for good", 1, 1000
-    ),
-    _control("overrun_limit", "Periods that may be missed in a row before the robot stops", 1, 1000),
-    _control("overrun_recovery", "Periods on time in a row that end such a stop", 1, 10_000),
-)
-
-PATH_TABLE = (
-    _control("desired_speed", "Speed along a path where nothing limits it", 1e-3, 20.0, "m/s"),
-    Declared(
-        "deceleration",
-        0.0,
-        "Towards the goal and cusps of a path; 0: half of ax_min",
-        "m/s^2",
-        0.0,
-        100.0,
-        dynamic=True,
-    ),
-    _control(
-        "approach_time",
-        "Towards them the speed is at most the distance left divided by this; 0: no bound",
-        0.0,
-        10.0,
-        "s",
-    ),
-    _control("xy_goal_tolerance", "The goal is reached within this distance", 1e-3, 10.0, "m"),
-    _control("yaw_goal_tolerance", "And within this angle", 1e-3, 3.2, "rad"),
-    _control("stateful", "A position once reached need not be held while turning to the goal's heading"),
-    _control("far_from_path", "A robot farther from its path is stopped", 1e-2, 1000.0, "m"),
-    _control("movement_time_allowance", "Longest time without progress along a path", 0.5, 3600.0, "s"),
-    _control("required_movement", "What counts as progress", 1e-3, 10.0, "m"),
-)
-
-CRITICS_TABLE = (
-    Declared(
-        "critics",
-        ("obstacles",),
-        "Critics at work, each a file in mppi/critics; their parameters are below their names",
-        element=str,
-        choices=tuple(CRITICS),
-        dynamic=True,
-    ),
-    *(declared for name in CRITICS for declared in _critic_parameters(name)),
-)
-
-REFERENCE_TABLE = (
-    Declared("reference", "plan", "Follow the topic plan, or track a figure", choices=REFERENCES),
-    Declared(
-        "reference_origin",
-        (),
-        "Pose (x, y, yaw) where a figure starts; empty: where the robot is when control starts",
-        "m, m, rad",
-        -1e6,
-        1e6,
-        lengths=(0, 3),
-        element=float,
-    ),
-    Declared(
-        "reference_ramp_time", 0.0, "A figure gains speed from standstill over this time", "s", 0.0, 60.0
-    ),
-    Declared("circle.radius", 5.0, "Radius of the circle", "m", 1e-2, 1000.0),
-    Declared("circle.speed", 0.5, "Speed along the circle", "m/s", 1e-3, 20.0),
-    Declared("figure8.size", 2.5, "Half the width of the figure of eight", "m", 1e-2, 1000.0),
-    Declared("figure8.period", 20.0, "Time for the whole figure", "s", 1e-1, 10_000.0),
-    Declared("sine.speed", 0.4, "Speed along the axis of the sine", "m/s", 1e-3, 20.0),
-    Declared("sine.amplitude", 1.0, "Amplitude of the sine", "m", 1e-3, 1000.0),
-    Declared("sine.period", 12.0, "Period of the sine", "s", 1e-1, 10_000.0),
-    Declared("straight.speed", 0.5, "Speed along the straight line", "m/s", 1e-3, 20.0),
-)
-
-DYNAMIC_TABLE = (
-    Declared(
-        "dynamic.time_constant_v", 0.2, "Lag of the forward velocity in the dynamic model", "s", 1e-2, 10.0
-    ),
-    Declared("dynamic.time_constant_omega", 0.2, "Lag of the yaw rate in the dynamic model", "s", 1e-2, 10.0),
-    Declared("dynamic.gain_v", 1.0, "Forward velocity reached per commanded one", "", 0.05, 5.0),
-    Declared("dynamic.gain_omega", 1.0, "Yaw rate reached per commanded one", "", 0.05, 5.0),
-    Declared("dynamic.delay", 0.0, "Time from a command to its effect", "s", 0.0, 1.0),
-)
-
-INTERFACE_TABLE = (
-    Declared("odom_frame", "", "Frame of odometry and paths; empty: that of the first odometry"),
-    Declared("base_frame", "", "Child frame of odometry; empty: that of the first odometry"),
-    Declared("enable_stamped_cmd_vel", False, "Publish TwistStamped in place of Twist"),
-    Declared(
-        "weights_ttl",
-        0.0,
-        "Go back to the kinematic prior when no weights came for so long; 0: never",
-        "s",
-        0.0,
-        1e6,
-        dynamic=True,
-    ),
-    Declared(
-        "candidate_count",
-        50,
-        "Rollouts shown to subscribers of candidate_trajectories",
-        "",
-        1,
-        1000,
-        dynamic=True,
-    ),
-    Declared("seed", 0, "Seed of the sampler", "", 0, 2**63 - 1),
-    Declared("device", "cpu", "Where networks are rolled out: cpu, cuda or cuda:N, which needs torch"),
-    Declared(
-        "thread_priority",
-        50,
-        "Real-time priority (SCHED_FIFO) of the process, where the system permits it; 0: none",
-        "",
-        0,
-        99,
-    ),
-)
-
-TABLE = (
-    AUTOSTART,
-    *CONTROL_TABLE,
-    *REFERENCE_TABLE,
-    *MPPI_TABLE,
-    *CRITICS_TABLE,
-    *LIMITS_TABLE,
-    *PATH_TABLE,
-    *DYNAMIC_TABLE,
-    *INTERFACE_TABLE,
-)
-
-
-def _names(table) -> list[str]:
-    return [declared.name for declared in table]
-
-
-@attrs.frozen
-class Settings:
-    """The configuration records that parameters stand for."""
-
-    control: ControlConfig
-    mppi: MPPIConfig
-    figure: Figure | None
-    initial: ResidualWeights | None
-    critics: tuple[Critic, ...] = ()
-
-    @classmethod
-    def of(cls, values: Mapping) -> Settings:
-        """Build the records.
-
-        Raises:
-            InvalidValueError: values that do not go together.
-        """
-
-        def pick(table) -> dict:
-            return {name: values[name] for name in _names(table)}
-
-        mppi = MPPIConfig(**pick(MPPI_TABLE))
-        path = pick(PATH_TABLE)
-        path["deceleration"] = path["deceleration"] or None
-        control = ControlConfig(
-            limits=VelocityLimits(**pick(LIMITS_TABLE)),
-            reference=values["reference"],
-            reference_origin=values["reference_origin"] or None,
-            time_steps=mppi.time_steps,
-            model_dt=mppi.model_dt,
-            **pick(CONTROL_TABLE),
-            **path,
-        )
-        figure = None
-        if control.reference != "plan":
-            prefix = control.reference + "."
-            figure = FIGURES[control.reference](
-                **{name.removeprefix(prefix): v for name, v in values.items() if name.startswith(prefix)}
-            ).eased(values["reference_ramp_time"])
-        initial = None
-        if control.model == "dynamic":
-            d = {name.removeprefix("dynamic."): values[name] for name in _names(DYNAMIC_TABLE)}
-            if d["delay"] > control.delay_taps * mppi.model_dt:
-                raise InvalidValueError(
-                    f"dynamic.delay must be at most delay_taps * model_dt = "
-                    f"{control.delay_taps * mppi.model_dt:g} s, got {d['delay']:g}"
-                )
-            initial = ResidualWeights.first_order(
-                time_constant=(d["time_constant_v"], d["time_constant_omega"]),
-                gain=(d["gain_v"], d["gain_omega"]),
-                delay=d["delay"],
-                model_dt=mppi.model_dt,
-            )
-        return cls(control, mppi, figure, initial, make_critics(values["critics"], values))
 
 
 class _Newest:
@@ -430,7 +163,7 @@ class MppiControllerNode(BaseNode):
         if not self.configured:
             return
         self._settings = Settings.of(self._values)
-        if changed & set(_names((*MPPI_TABLE, *LIMITS_TABLE))):
+        if changed & set(names_of((*MPPI_TABLE, *LIMITS_TABLE))):
             self._mppi.controller = self._make_mppi()
         self._mppi.controller.critics = self._settings.critics
         self._loop.reconfigure(self._settings.control)

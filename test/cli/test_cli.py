@@ -38,13 +38,13 @@ def test_help_imports_nothing_heavy():
 
 
 def test_every_setting_of_the_training_is_an_option():
-    from mppi_maml_ros.cli.meta_train import TRAINING_HELP
+    from mppi_maml_ros.core.tunable import declarations
     from mppi_maml_ros.meta.config import TrainingConfig
 
     output = invoke("meta-train", "--help").output
     for field in attrs.fields(TrainingConfig):
         assert f"--{field.name.replace('_', '-')}" in output
-        assert field.name in TRAINING_HELP
+        assert declarations(TrainingConfig)[field.name].description
 
 
 def test_references_of_the_demo_are_those_it_knows():

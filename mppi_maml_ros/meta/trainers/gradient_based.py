@@ -7,7 +7,8 @@ import math
 import numpy as np
 import torch
 
-from ..config import RANGES
+from ...core.tunable import declarations
+from ..config import TrainingConfig
 from ..gradients import batched, inner
 from .base import Trainer, mean_over_tasks, query_losses
 
@@ -32,7 +33,7 @@ class GradientTrainer(Trainer):
     def max_norm(self) -> float:
         """Of a task's gradient; the largest setting means that nothing is clipped."""
         limit = self.config.max_gradient_norm
-        return math.inf if limit >= RANGES["max_gradient_norm"][1] else limit
+        return math.inf if limit >= declarations(TrainingConfig)["max_gradient_norm"].high else limit
 
     def _start(self, tasks: int):
         return batched.repeat([(w.detach(), b.detach()) for w, b in self.layers], tasks)

@@ -9,7 +9,8 @@ from typing import Any
 
 import attrs
 
-from .base import Critic, Rollouts, Scene, tunable
+from ...core.tunable import tunable
+from .base import Critic, Rollouts, Scene
 
 __all__ = ["CRITICS", "Critic", "Rollouts", "Scene", "make_critics", "tunable"]
 

@@ -13,7 +13,7 @@ from typing import Any
 import attrs
 import numpy as np
 
-from ...core.validators import within
+from ...core.tunable import tunable
 from ..costmap import Costmap
 
 
@@ -69,15 +69,6 @@ class Rollouts:
         dx, dy = self.scene.goal[:2] - self.state[:2]
         c, s = np.cos(self.state[2]), np.sin(self.state[2])
         return np.array([c * dx + s * dy, c * dy - s * dx, self.scene.goal[2] - self.state[2]])
-
-
-def tunable(default, low: float, high: float, description: str, unit: str = ""):
-    """A parameter of a critic; NaN and what is out of [low, high] is refused."""
-
-    metadata = {"low": low, "high": high, "description": description, "unit": unit}
-    return attrs.field(
-        default=default, converter=type(default), validator=within(low, high, unit), metadata=metadata
-    )
 
 
 def weight(default: float) -> Any:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import attrs
 import numpy as np
 
-from .base import Critic, Rollouts, power, tunable, weight, wrapped
+from ...core.tunable import tunable
+from .base import Critic, Rollouts, power, weight, wrapped
 
 
 @attrs.frozen

@@ -6,7 +6,8 @@ import attrs
 import numpy as np
 from numba import njit
 
-from .base import Critic, Rollouts, power, tunable, weight
+from ...core.tunable import tunable
+from .base import Critic, Rollouts, power, weight
 
 
 @njit(cache=True, fastmath=True, error_model="numpy")
