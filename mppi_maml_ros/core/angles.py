@@ -2,10 +2,12 @@
 
 import numpy as np
 
+TWO_PI = 2.0 * np.pi
+
 
 def wrap(angle):
     """Wrap an angle, or an array of them, to [-pi, pi) [rad]."""
-    return (angle + np.pi) % (2.0 * np.pi) - np.pi
+    return (angle + np.pi) % TWO_PI - np.pi
 
 
 def difference(a, b):

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import attrs
 import numpy as np
+from numpy.typing import NDArray
 
 from .errors import InvalidValueError
 from .validators import above_zero, finite
+
+Array = NDArray[np.float64]
+Float32 = NDArray[np.float32]
 
 # Indices into a state vector (x, y, yaw, v, omega) and a command vector (v, omega).
 X, Y, YAW, V, OMEGA = range(5)
@@ -23,11 +27,11 @@ class Odometry:
     """
 
     stamp: float
-    pose: np.ndarray
-    twist: np.ndarray
+    pose: Array
+    twist: Array
 
     @property
-    def state(self) -> np.ndarray:
+    def state(self) -> Array:
         """(x, y, yaw, v, omega), shape (5,)."""
         return np.concatenate([self.pose, self.twist])
 
@@ -55,18 +59,18 @@ class VelocityLimits:
     ax_min: float = attrs.field(default=-3.0, converter=float, validator=finite)
     az_max: float = attrs.field(default=6.0, converter=float, validator=above_zero)
 
-    def __attrs_post_init__(self):
+    def __attrs_post_init__(self) -> None:
         if self.vx_min > 0.0:
             raise InvalidValueError(f"vx_min must be at most 0, got {self.vx_min}")
         if self.ax_min >= 0.0:
             raise InvalidValueError(f"ax_min must be below 0, got {self.ax_min}")
 
     @property
-    def low(self) -> np.ndarray:
+    def low(self) -> Array:
         """Smallest command (v, omega), shape (2,)."""
         return np.array([self.vx_min, -self.wz_max])
 
     @property
-    def high(self) -> np.ndarray:
+    def high(self) -> Array:
         """Largest command (v, omega), shape (2,)."""
         return np.array([self.vx_max, self.wz_max])

@@ -5,8 +5,8 @@ from __future__ import annotations
 import attrs
 
 from ..core.errors import InvalidValueError
+from ..dynamics.residual import ACTIVATIONS
 
-ACTIVATIONS = ("tanh", "relu")
 OUTER = ("auto", "adam", "annealed_adam", "descent")
 
 RANGES: dict[str, tuple[float, float]] = {

@@ -9,6 +9,7 @@ import attrs
 import numpy as np
 
 from ..core import artifact
+from ..core.arrays import read_only_float32
 from ..core.errors import ArtifactError, InvalidValueError
 from ..dynamics.features import feature_size, input_size
 from ..dynamics.identification.physics import PhysicsPrior
@@ -16,12 +17,6 @@ from ..dynamics.residual import OUTPUTS, ResidualWeights
 
 KIND = "mppi_maml_ros/meta_model"
 PACKAGED = Path(__file__).resolve().parent.parent / "artifacts" / "default.safetensors"
-
-
-def _frozen(value):
-    value = np.array(value, dtype=np.float32)
-    value.setflags(write=False)
-    return value
 
 
 @attrs.frozen(eq=False)
@@ -45,9 +40,9 @@ class MetaModel:
     """
 
     networks: dict[str, tuple]
-    input_scale: np.ndarray = attrs.field(converter=_frozen)
+    input_scale: np.ndarray = attrs.field(converter=read_only_float32)
     output_scale: dict[str, np.ndarray]
-    noise: np.ndarray = attrs.field(converter=_frozen)
+    noise: np.ndarray = attrs.field(converter=read_only_float32)
     physics: PhysicsPrior
     activation: str
     delay_taps: int
@@ -57,7 +52,8 @@ class MetaModel:
     extras: dict[str, dict[str, np.ndarray]] = attrs.field(
         factory=dict,
         converter=lambda extras: {
-            name: {key: _frozen(value) for key, value in tensors.items()} for name, tensors in extras.items()
+            name: {key: read_only_float32(value) for key, value in tensors.items()}
+            for name, tensors in extras.items()
         },
     )
     provenance: dict = attrs.field(factory=dict)

@@ -13,6 +13,7 @@ import attrs
 import numpy as np
 from numba import njit
 
+from ...core.angles import TWO_PI
 from ...core.kernels.simd import (
     GROUP,
     LANES,
@@ -31,9 +32,7 @@ from ...dynamics.features import EXTRA_FEATURES, SOFT_SIGN_OMEGA, SOFT_SIGN_V, i
 from ...dynamics.residual import OUTPUTS, ResidualWeights
 
 OUTPUT_ROWS = 4  # rows of the output layer's tile; the last one is padding
-
-_TWO_PI = 2.0 * np.pi
-_PER_TURN = 1.0 / _TWO_PI
+_PER_TURN = 1.0 / TWO_PI
 
 
 class Trajectories:
@@ -78,7 +77,7 @@ def _tracking_cost(x, y, yaw, target, weight, t):
     dx = x - target[t, 0]
     dy = y - target[t, 1]
     turn = yaw - target[t, 2]
-    turn -= _TWO_PI * round_even(turn * _PER_TURN)
+    turn -= TWO_PI * round_even(turn * _PER_TURN)
     return weight[t, 0] * (dx * dx + dy * dy) + weight[t, 1] * (turn * turn)
 
 

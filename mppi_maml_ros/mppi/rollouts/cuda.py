@@ -14,13 +14,13 @@ import attrs
 import numpy as np
 import torch
 
+from ...core.angles import TWO_PI
 from ...core.errors import InvalidValueError
 from ...core.kernels.simd import GROUP
 from ...dynamics.features import MAX_DELAY_TAPS, SOFT_SIGN_OMEGA, SOFT_SIGN_V, input_size
 from ...dynamics.residual import ResidualWeights
 from .compiled import Tracking, Trajectories, rollout
 
-_TWO_PI = 2.0 * np.pi
 _capturing = threading.Lock()  # CUDA takes one graph at a time
 
 
@@ -246,7 +246,7 @@ class _Program:
         torch.stack([x, y, yaw, ends[:, 0], ends[:, 1]], out=self._poses[1])
         target, weight = s["target"], s["weight"]
         off = yaw - target[:, 2]
-        off = off - _TWO_PI * torch.round(off * (1.0 / _TWO_PI))
+        off = off - TWO_PI * torch.round(off * (1.0 / TWO_PI))
         squares = (x - target[:, 0]) ** 2 + (y - target[:, 1]) ** 2
         torch.sum(weight[:, 0] * squares + weight[:, 1] * off**2, dim=0, out=self._costs[1])
 
