@@ -60,7 +60,7 @@ class Transitions:
     def inputs(self) -> Array:
         """Residual inputs z (see dynamics.features), shape (M, 4 + 2 D)."""
         taps = self.history.shape[1]
-        parts = [self.states[:, 3:5], self.commands, self.history.reshape(-1, 2 * taps)]
+        parts = [self.states[:, 3:5], self.commands, self.history.reshape(len(self), 2 * taps)]
         return locked(np.concatenate(parts, axis=1))
 
     @cached_property

@@ -16,7 +16,16 @@ from ..dynamics.identification.physics import PhysicsPrior
 from ..dynamics.residual import OUTPUTS, ResidualWeights
 
 KIND = "mppi_maml_ros/meta_model"
+VERSION = 2
 PACKAGED = Path(__file__).resolve().parent.parent / "artifacts" / "default.safetensors"
+
+# What artifacts of version 1 do not say, by network: it was the same for all of them.
+_CLIPPED = {"max_gradient_norm": (10.0,)}
+_VERSION_1: dict[str, dict[str, tuple[float, ...]]] = {
+    **dict.fromkeys(("physics+maml", "maml", "anil", "meta_sgd", "grbal"), _CLIPPED),
+    "rebal": {"window": (32.0,)},
+    "mb": _CLIPPED | {"window": (100.0,), "dynamic": (0.001, 40.0)},
+}
 
 
 @attrs.frozen(eq=False)
@@ -34,8 +43,8 @@ class MetaModel:
         delay_taps: past commands among the inputs.
         model_dt: step [s].
         inner_lr, inner_steps: of the inner loop that theta* was trained for.
-        extras: what an adapter needs besides its network, as read-only arrays: name -> tensors; which
-            ones, the trainer of that network says.
+        extras: what an adapter needs besides its network (rates and steps, clipping, window, encoder), as
+            read-only arrays: name -> tensors; which ones, the trainer of that network says.
         provenance: everything needed to train it again (settings, seed, versions).
     """
 
@@ -96,6 +105,7 @@ class MetaModel:
                 tensors[f"extra.{name}/{key}"] = value
         manifest = {
             "kind": KIND,
+            "version": VERSION,
             "activation": self.activation,
             "delay_taps": self.delay_taps,
             "model_dt": self.model_dt,
@@ -115,6 +125,8 @@ class MetaModel:
         tensors, manifest = artifact.load(path)
         if manifest.get("kind") != KIND:
             raise ArtifactError(f"artifact kind must be {KIND!r}, got {manifest.get('kind')!r}")
+        if manifest.get("version", 1) not in (1, VERSION):
+            raise ArtifactError(f"version must be 1 or {VERSION}, got {manifest['version']!r}")
         try:
             return cls._from(tensors, manifest)
         except KeyError as error:
@@ -155,6 +167,10 @@ class MetaModel:
             if key.startswith("extra."):
                 name, _, part = key.removeprefix("extra.").partition("/")
                 extras.setdefault(name, {})[part] = tensors[key]
+        if manifest.get("version", 1) == 1:
+            for name in networks.keys() & _VERSION_1.keys():
+                unsaid = {part: read_only_float32(value) for part, value in _VERSION_1[name].items()}
+                extras[name] = unsaid | extras.get(name, {})
         model = cls(
             networks=networks,
             input_scale=tensors["input_scale"],
