@@ -46,7 +46,7 @@ class GuardConfig:
     max_correction: float = 3.0
     max_extrapolation: float = 1.0
 
-    def __attrs_post_init__(self):
+    def __attrs_post_init__(self) -> None:
         for name, low, high in (
             ("held_out_share", 0.05, 0.9),
             ("min_held_out", 1, 10_000),

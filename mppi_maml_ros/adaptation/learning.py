@@ -46,7 +46,7 @@ class Samples:
 
     inputs: Array
     targets: Array
-    output_weight: Array
+    output_weight: Array | Float32
 
     def float32(self) -> tuple[Float32, Float32]:
         """Inputs and targets in single precision."""
@@ -63,9 +63,9 @@ class LearningProblem:
         prior: of the physics layer; None for none.
     """
 
-    input_scale: Array
-    output_scale: Array
-    noise: Array
+    input_scale: Array | Float32
+    output_scale: Array | Float32
+    noise: Array | Float32
     prior: physics.PhysicsPrior | None = None
 
     @classmethod
@@ -111,13 +111,13 @@ class LearningProblem:
             left[:, :2] -= pushes(left[:, :2], first, posterior.error_model)[:-1]
         return left
 
-    def noise_of(self, posterior: physics.PhysicsPosterior | None) -> Array:
+    def noise_of(self, posterior: physics.PhysicsPosterior | None) -> Array | Float32:
         """Noise variance of the residuals, as the physics layer finds it where there is one, shape (3,)."""
         return self.noise if posterior is None else posterior.noise
 
     def task(
         self, support: tuple[Array, Array], query: tuple[Array, Array], used: NDArray[np.bool_]
-    ) -> tuple[Array, Array, Array]:
+    ) -> tuple[Array, Array, Array | Float32]:
         """A task of meta-training: what is left of support and query, and the noise variance.
 
         Args:
@@ -130,7 +130,7 @@ class LearningProblem:
         left = self.left(inputs, residuals, posterior, first)
         return left, self.left(*query, posterior), self.noise_of(posterior)
 
-    def samples(self, inputs: Array, left: Array, noise: Array) -> Samples:
+    def samples(self, inputs: Array, left: Array, noise: Array | Float32) -> Samples:
         """Scaled inputs, normalised targets and their weights.
 
         Args:
@@ -151,9 +151,9 @@ class LearningProblem:
         return float(np.mean(np.sum(error**2, axis=1)))
 
 
-def output_weight(scale: Array, noise: Array) -> Array:
+def output_weight(scale: Array | Float32, noise: Array | Float32) -> Array | Float32:
     """How much of an output's squared error is signal: scale^2 / (scale^2 + noise variance)."""
-    share: Array = scale**2 / (scale**2 + noise)
+    share: Array | Float32 = scale**2 / (scale**2 + noise)
     return share
 
 

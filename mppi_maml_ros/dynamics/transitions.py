@@ -54,7 +54,8 @@ class Transitions:
     @property
     def first(self) -> NDArray[np.bool_]:
         """Which transitions do not follow the one before, shape (M,) bool."""
-        return np.diff(self.segments, prepend=np.nan) != 0
+        first: NDArray[np.bool_] = np.diff(self.segments, prepend=np.nan) != 0
+        return first
 
     @cached_property
     def inputs(self) -> Array:

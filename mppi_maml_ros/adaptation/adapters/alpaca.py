@@ -6,10 +6,13 @@ from meta-training, the window gives the posterior.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+from numpy.typing import NDArray
 
 from ...core.errors import InvalidValueError
-from ...core.types import Array
+from ...core.types import Array, Float32
 from ...dynamics.residual import ResidualWeights, hidden_output
 from ...dynamics.transitions import Transitions
 from ...weights.meta_model import MetaModel
@@ -35,12 +38,12 @@ class ALPaCAAdapter:
         size = self._head.shape[1]
         if self._precision.shape != (size, size) or not (np.linalg.eigvalsh(self._precision) > 0.0).all():
             raise InvalidValueError(f"precision must be positive definite of shape ({size}, {size})")
-        self._factor: Array | None = None
+        self._factor: NDArray[Any] | None = None
 
     def start(self) -> ResidualWeights:
         return self._meta.weights(self.name, layers=self._theta)
 
-    def _features(self, inputs: Array) -> Array:
+    def _features(self, inputs: Array | Float32) -> Array:
         hidden = hidden_output(self._theta[:-1], inputs, self._meta.activation)
         return np.column_stack([hidden, np.ones(len(hidden))]).astype(float)
 
@@ -65,4 +68,5 @@ class ALPaCAAdapter:
         factor = np.linalg.cholesky(self._precision) if self._factor is None else self._factor
         psi = self._features(np.asarray(inputs) * self._meta.input_scale)
         spread = 1.0 + np.sum(np.linalg.solve(factor, psi.T) ** 2, axis=0)
-        return spread[:, None] * self._noise * self._meta.output_scale[self.name] ** 2
+        variance: Array = spread[:, None] * self._noise * self._meta.output_scale[self.name] ** 2
+        return variance

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ...core.types import Array
+from ...core.types import Array, Float32
 from ...dynamics.identification.error_models import TYPICAL
 from ...dynamics.residual import ResidualWeights, network
 from ...dynamics.transitions import Transitions
@@ -22,7 +22,7 @@ CONFIDENCE = 1.0  # standard deviations that the network's benefit must stand ab
 VALIDATION_EVERY = 4  # every fourth transition watches for overfitting instead of training
 
 
-def trust(prediction: Array, target: Array, noise: Array) -> Array:
+def trust(prediction: Array, target: Array, noise: Array | Float32) -> Array:
     """How much of the network's output to use, judged on data that it was not trained on.
 
     The least-squares factor of the prediction, less CONFIDENCE of its own standard deviations,

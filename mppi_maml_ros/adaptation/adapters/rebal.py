@@ -63,8 +63,8 @@ class ReBALAdapter:
 
     def _weights(self, state: Array) -> ResidualWeights:
         weight, bias = self._theta[0]
-        first = (weight, bias + self._extras["state.weight"] @ state)
-        return self._meta.weights(self.name, layers=(first, *self._theta[1:]))
+        shifted = (bias + self._extras["state.weight"] @ state).astype(np.float32)
+        return self._meta.weights(self.name, layers=((weight, shifted), *self._theta[1:]))
 
     def start(self) -> ResidualWeights:
         return self._weights(np.zeros(self._extras["encoder.state"].shape[1]))
