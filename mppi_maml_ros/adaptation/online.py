@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import enum
 import time
+from collections.abc import Callable
 from functools import partial
 
 import attrs
 import numpy as np
+from numpy.typing import ArrayLike
 
 from ..core.errors import InvalidValueError
 from ..core.tunable import tunable
-from ..core.types import Odometry, VelocityLimits
+from ..core.types import Array, Odometry, VelocityLimits
 from ..dynamics.buffer import BufferConfig, TransitionBuffer
 from ..dynamics.features import input_size
 from ..dynamics.identification.error_models import TYPICAL, pushes
@@ -81,7 +83,7 @@ class OnlineConfig:
     guard: GuardConfig = attrs.field(factory=GuardConfig)
     limits: VelocityLimits | None = None
 
-    def __attrs_post_init__(self):
+    def __attrs_post_init__(self) -> None:
         if self.warmup_samples > self.buffer_size:
             raise InvalidValueError(f"warmup_samples must be at most buffer_size, got {self.warmup_samples}")
         if self.meta_samples > self.warmup_samples:
@@ -193,7 +195,7 @@ class OnlineAdaptation:
         """What the controller is known to run; None for the kinematic prior."""
         return self._serving
 
-    def add_command(self, stamp: float, command) -> None:
+    def add_command(self, stamp: float, command: ArrayLike) -> None:
         """A command (v, omega) in force from ``stamp`` [s]."""
         self.buffer.add_command(stamp, command)
 
@@ -202,15 +204,15 @@ class OnlineAdaptation:
         done = self.buffer.add_odometry(sample)
         if not done or self._serving is None:
             return False
-        errors = self._innovations(done)
+        errors = self._innovations(self._serving, done)
         changed = [self._detector.update(error) for error in errors]  # every one has to be counted
         return any(changed) and self._new_regime()
 
-    def _innovations(self, count: int) -> np.ndarray:
+    def _innovations(self, serving: ResidualWeights, count: int) -> Array:
         """Of the newest transitions: one-step errors of what serves beyond the push, shape (count, 2)."""
-        serving, known = self._serving, self.buffer.latest(count + PUSH_MEMORY)
+        known = self.buffer.latest(count + PUSH_MEMORY)
         inputs = known.inputs[:, : input_size(serving.delay_taps)]
-        errors = known.residuals[:, :2] - correction(serving, inputs)[:, :2]
+        errors: Array = known.residuals[:, :2] - correction(serving, inputs)[:, :2]
         if serving.error_model[1:].any():
             errors -= pushes(errors, known.first, serving.error_model)[:-1]
         return errors[-count:]
@@ -261,7 +263,12 @@ class OnlineAdaptation:
         trial = self.adapter.adapt(train)
         verdict = judge(trial.weights, self._meta_weights, self._serving, held, c.guard)
 
-        def outcome(decision, reason, weights=None, adaptation=trial) -> Attempt:
+        def outcome(
+            decision: Decision,
+            reason: str,
+            weights: ResidualWeights | None = None,
+            adaptation: Adaptation = trial,
+        ) -> Attempt:
             ms = 1e3 * (time.perf_counter() - started)
             return Attempt(decision, reason, weights, adaptation, verdict, ms)
 
@@ -295,7 +302,7 @@ class OnlineAdaptation:
         reason = f"theta* until it can be adapted: {verdict.reason}"
         return Attempt(Decision.ACCEPTED, reason, self._meta_weights, None, verdict, ms)
 
-    def _fall_back(self, held, verdict: Verdict, outcome) -> Attempt:
+    def _fall_back(self, held: Transitions, verdict: Verdict, outcome: Callable[..., Attempt]) -> Attempt:
         """A rejected candidate; when what serves is worse than what it replaced, take it back as well."""
         options = [(verdict.prior, self._prior, "the prior")]
         if self._previous is not None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 
 from .errors import InvalidValueError
+from .types import Array
 
 
 class CommandHistory:
@@ -42,7 +44,7 @@ class CommandHistory:
     def __len__(self) -> int:
         return self._count
 
-    def record(self, t: float, command) -> None:
+    def record(self, t: float, command: Sequence[float] | Array) -> None:
         """``command`` (v, omega) holds from ``t`` [s] on.
 
         Raises:

@@ -10,6 +10,7 @@ from .tunable import tunable
 
 Array = NDArray[np.float64]
 Float32 = NDArray[np.float32]
+Layers = tuple[tuple[Float32, Float32], ...]  # (W, b) pairs of a network, W (out, in), input side first
 
 # Indices into a state vector (x, y, yaw, v, omega) and a command vector (v, omega).
 X, Y, YAW, V, OMEGA = range(5)
@@ -26,11 +27,11 @@ class Odometry:
     """
 
     stamp: float
-    pose: np.ndarray
-    twist: np.ndarray
+    pose: Array
+    twist: Array
 
     @property
-    def state(self) -> np.ndarray:
+    def state(self) -> Array:
         """(x, y, yaw, v, omega), shape (5,)."""
         return np.concatenate([self.pose, self.twist])
 
@@ -61,11 +62,11 @@ class VelocityLimits:
     az_max: float = tunable(6.0, 1e-2, 100.0, "Largest yaw acceleration, either way", "rad/s^2")
 
     @property
-    def low(self) -> np.ndarray:
+    def low(self) -> Array:
         """Smallest command (v, omega), shape (2,)."""
         return np.array([self.vx_min, -self.wz_max])
 
     @property
-    def high(self) -> np.ndarray:
+    def high(self) -> Array:
         """Largest command (v, omega), shape (2,)."""
         return np.array([self.vx_max, self.wz_max])

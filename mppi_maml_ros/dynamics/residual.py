@@ -22,6 +22,7 @@ import attrs
 import numpy as np
 
 from ..core import se2
+from ..core.arrays import read_only_float32
 from ..core.errors import InvalidValueError
 from .features import MAX_DELAY_TAPS, feature_size, features, input_size
 
@@ -30,12 +31,6 @@ OUTPUTS = 3  # dv [m/s], domega [rad/s], lateral velocity to the left [m/s]
 MAX_HIDDEN = 1024  # widest hidden layer accepted
 MAX_WEIGHT = 1e3  # largest magnitude of any weight accepted
 ERROR_MODEL_RANGE = ((0.0, 0.0, -1.0), (0.99, 1.0, 0.0))  # a push that never fades would be a bias
-
-
-def _frozen(array) -> np.ndarray:
-    array = np.array(array, dtype=np.float32, order="C")
-    array.setflags(write=False)
-    return array
 
 
 @attrs.frozen(eq=False)
@@ -60,18 +55,18 @@ class ResidualWeights:
         InvalidValueError: a shape, a name or a value is not allowed; the message names the tensor.
     """
 
-    linear: np.ndarray = attrs.field(converter=_frozen)
+    linear: np.ndarray = attrs.field(converter=read_only_float32)
     layers: tuple[tuple[np.ndarray, np.ndarray], ...] = attrs.field(
-        converter=lambda layers: tuple((_frozen(w), _frozen(b)) for w, b in layers)
+        converter=lambda layers: tuple((read_only_float32(w), read_only_float32(b)) for w, b in layers)
     )
-    input_scale: np.ndarray = attrs.field(converter=_frozen)
+    input_scale: np.ndarray = attrs.field(converter=read_only_float32)
     displacement_blend: float = attrs.field(converter=float)
     activation: str
     delay_taps: int
     model_dt: float = attrs.field(converter=float)
     adapter: str = "prior"
-    covariance: np.ndarray = attrs.field(converter=_frozen, factory=lambda: np.zeros((0, 0)))
-    error_model: np.ndarray = attrs.field(converter=_frozen, factory=lambda: np.zeros((3, 2)))
+    covariance: np.ndarray = attrs.field(converter=read_only_float32, factory=lambda: np.zeros((0, 0)))
+    error_model: np.ndarray = attrs.field(converter=read_only_float32, factory=lambda: np.zeros((3, 2)))
 
     def __attrs_post_init__(self):
         if not (isinstance(self.delay_taps, int) and 0 <= self.delay_taps <= MAX_DELAY_TAPS):

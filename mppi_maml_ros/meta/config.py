@@ -7,8 +7,8 @@ from functools import partial
 import attrs
 
 from ..core.tunable import tunable
+from ..dynamics.residual import ACTIVATIONS
 
-ACTIVATIONS = ("tanh", "relu")
 OUTER = ("auto", "adam", "annealed_adam", "descent")
 
 _setting = partial(tunable, dynamic=False)

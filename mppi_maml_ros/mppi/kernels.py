@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
+from ..core.angles import TWO_PI
 from ..core.kernels.simd import LANES, load, maximum, minimum, splat, store
 
-TWO_PI = 2.0 * np.pi
 NEGLIGIBLE = 30.0  # temperatures above the lowest cost at which a weight is below 1e-13
 
 

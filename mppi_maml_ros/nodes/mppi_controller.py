@@ -32,11 +32,12 @@ from ..ros.diagnostics import ERROR, OK, WARN, Report
 from ..ros.executor import leave, run
 from ..ros.parameters import ParameterError, Parameters
 from ..ros.transforms import Transforms
-from ..ros.weights import SwapError, check_corrections, read_weights
+from ..ros.weights import code_of, read_weights
 from ..safety.codes import Code, State
 from ..safety.frames import FrameLatch
 from ..safety.publishers import Allowance, LivePublishers
 from ..srv import SwapWeights
+from ..weights.admission import SwapError, check_fit, check_model, expired
 from ..weights.slot import WeightsSlot
 from .controller_parameters import LIMITS_TABLE, MPPI_TABLE, TABLE, Settings, names_of
 
@@ -258,7 +259,7 @@ class MppiControllerNode(BaseNode):
             response.version = self._install(request.weights)
             response.success, response.code = True, response.OK
         except SwapError as error:
-            response.code, response.message = error.code, str(error)
+            response.code, response.message = code_of(error), str(error)
         except Exception as error:  # noqa: BLE001 - the offer must be answered
             self.guard.note("swap_weights", error)
             response.code, response.message = response.INTERNAL_ERROR, f"{type(error).__name__}: {error}"
@@ -270,19 +271,9 @@ class MppiControllerNode(BaseNode):
 
     def _install(self, message) -> int:
         config = self._settings.control
-        wrong = SwapWeights.Response.WRONG_MODEL
-        if config.model != "residual":
-            raise SwapError(
-                wrong, f"the controller runs the {config.model} model, only residual takes weights"
-            )
+        check_model(config.model)
         weights = read_weights(message)
-        if abs(weights.model_dt - config.model_dt) > 1e-6:
-            raise SwapError(wrong, f"model_dt must be {config.model_dt:g} s, got {weights.model_dt:g}")
-        if weights.delay_taps > config.delay_taps:
-            raise SwapError(
-                wrong, f"delay_taps must be at most {config.delay_taps}, got {weights.delay_taps}"
-            )
-        check_corrections(weights, config.limits)
+        check_fit(weights, config.model_dt, config.delay_taps, config.limits)
         snapshot = self._slot.install(weights)
         self._adapter, self._installed_at, self._expired = weights.adapter, self.steady_now(), False
         self.get_logger().debug(f"weights of {weights.adapter} serve as version {snapshot.version}")
@@ -366,7 +357,7 @@ class MppiControllerNode(BaseNode):
 
     def _expire_weights(self, steady: float) -> None:
         ttl = self._values["weights_ttl"]
-        if ttl > 0.0 and self._installed_at is not None and steady - self._installed_at > ttl:
+        if expired(steady, self._installed_at, ttl):
             self._slot.install(None)
             self._installed_at, self._adapter, self._expired = None, "prior", True
             self.get_logger().warning(f"no weights came for {ttl:g} s: back to the kinematic prior")

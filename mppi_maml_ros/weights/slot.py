@@ -11,6 +11,7 @@ import threading
 import attrs
 
 from ..dynamics.residual import ResidualWeights
+from .admission import check_step
 
 
 @attrs.frozen(eq=False)
@@ -44,10 +45,10 @@ class WeightsSlot:
         """Make ``weights`` serve from the next step on; versions only grow.
 
         Raises:
-            InvalidValueError: model_dt differs; the serving snapshot is unchanged.
+            SwapError: model_dt differs; the serving snapshot is unchanged.
         """
         if weights is not None:
-            weights.check_step(self._model_dt)
+            check_step(weights, self._model_dt)
         with self._lock:
             self._last_version += 1
             self._current = Snapshot(weights, self._last_version)

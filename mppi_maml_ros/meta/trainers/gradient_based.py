@@ -72,4 +72,8 @@ class GradientTrainer(Trainer):
         return query_losses(self._start(len(support[0])), c.activation, query, once, steps)
 
     def extras(self):
-        return {"inner": np.array([self.config.inner_lr, self.config.inner_steps], dtype=np.float32)}
+        c = self.config
+        return super().extras() | {
+            "inner": np.array([c.inner_lr, c.inner_steps], dtype=np.float32),
+            "max_gradient_norm": np.array([c.max_gradient_norm], dtype=np.float32),
+        }

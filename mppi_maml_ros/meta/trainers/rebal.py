@@ -90,4 +90,4 @@ class ReBAL(Trainer):
     def extras(self):
         named = self.parameters.views()
         names = ("encoder.input", "encoder.state", "encoder.bias", "state.weight")
-        return {name: named[name].cpu().numpy().copy() for name in names}
+        return super().extras() | {name: named[name].cpu().numpy().copy() for name in names}

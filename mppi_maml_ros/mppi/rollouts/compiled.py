@@ -13,6 +13,7 @@ import attrs
 import numpy as np
 from numba import njit
 
+from ...core.angles import TWO_PI
 from ...core.kernels.simd import (
     GROUP,
     LANES,
@@ -34,9 +35,7 @@ from .any_model import own_rollout
 from .base import Model, RolloutRequest, Trajectories
 
 OUTPUT_ROWS = 4  # rows of the output layer's tile; the last one is padding
-
-_TWO_PI = 2.0 * np.pi
-_PER_TURN = 1.0 / _TWO_PI
+_PER_TURN = 1.0 / TWO_PI
 
 
 @njit(inline="always")
@@ -53,7 +52,7 @@ def _tracking_cost(x, y, yaw, target, weight, t):  # type: ignore[no-untyped-def
     dx = x - target[t, 0]
     dy = y - target[t, 1]
     turn = yaw - target[t, 2]
-    turn -= _TWO_PI * round_even(turn * _PER_TURN)
+    turn -= TWO_PI * round_even(turn * _PER_TURN)
     return weight[t, 0] * (dx * dx + dy * dy) + weight[t, 1] * (turn * turn)
 
 

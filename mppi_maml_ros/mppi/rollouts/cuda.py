@@ -14,6 +14,7 @@ import attrs
 import numpy as np
 import torch
 
+from ...core.angles import TWO_PI
 from ...core.errors import InvalidValueError
 from ...core.kernels.simd import GROUP
 from ...dynamics.features import SOFT_SIGN_OMEGA, SOFT_SIGN_V, input_size
@@ -21,7 +22,6 @@ from ...dynamics.residual import ResidualWeights
 from .base import Model, RolloutRequest
 from .compiled import CompiledRollout
 
-_TWO_PI = 2.0 * np.pi
 _capturing = threading.Lock()  # CUDA takes one graph at a time
 
 
@@ -233,7 +233,7 @@ class _Program:
         torch.stack([x, y, yaw, ends[:, 0], ends[:, 1]], out=self._poses[1])
         target, weight = s["target"], s["weight"]
         off = yaw - target[:, 2]
-        off = off - _TWO_PI * torch.round(off * (1.0 / _TWO_PI))
+        off = off - TWO_PI * torch.round(off * (1.0 / TWO_PI))
         squares = (x - target[:, 0]) ** 2 + (y - target[:, 1]) ** 2
         torch.sum(weight[:, 0] * squares + weight[:, 1] * off**2, dim=0, out=self._costs[1])
 

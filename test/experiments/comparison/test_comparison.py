@@ -14,7 +14,6 @@ from mppi_maml_ros.adaptation.adapters import ADAPTERS
 from mppi_maml_ros.adaptation.online import OnlineConfig
 from mppi_maml_ros.cli.compare import compare as command
 from mppi_maml_ros.core.errors import InvalidValueError, MppiMamlError
-from mppi_maml_ros.core.types import Odometry
 from mppi_maml_ros.dynamics.gaussian_process import GPConfig
 from mppi_maml_ros.dynamics.mlp import FitConfig
 from mppi_maml_ros.dynamics.residual import ResidualWeights, correction
@@ -404,25 +403,6 @@ def test_offline_and_pooled_models_drive(tmp_path, monkeypatch):
     for row in found.rows.values():
         assert 0.0 < row["rmse"] < 0.6 and 0.0 < row["one_step_error"] < 0.05
     assert found.rows[jobs[-1]]["swaps"] > 20 and found.rows[jobs[-2]]["swaps"] == 0
-
-
-def test_the_newest_transitions_are_those_of_the_buffer():
-    """Kept apart for speed, they must be the same however many have gone by."""
-    from mppi_maml_ros.dynamics.buffer import BufferConfig, TransitionBuffer
-
-    buffer = TransitionBuffer(BufferConfig(delay_taps=2, size=10))
-    newest = contenders._Newest(10, 2, 0.05)
-    rng = np.random.default_rng(0)
-    for k in range(200):
-        buffer.add_command(0.05 * k, rng.uniform(-1.0, 1.0, 2))
-        done = buffer.add_odometry(Odometry(0.05 * k, 0.01 * k * np.ones(3), rng.uniform(-1.0, 1.0, 2)))
-        if done:
-            newest.add(buffer.latest(done))
-        assert len(newest) == len(buffer)
-        if len(buffer):
-            ours, theirs = newest.transitions(), buffer.latest()
-            for name in ("stamps", "states", "commands", "history", "next_states", "segments"):
-                np.testing.assert_array_equal(getattr(ours, name), getattr(theirs, name))
 
 
 def test_all_stages_run_and_each_leaves_its_part(tmp_path, monkeypatch):
