@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from .options import Names, Widths
+
 TRAINING_HELP = {
     "hidden": "Widths of the hidden layers, one or two, separated by commas.",
     "activation": "Of the hidden layers: tanh or relu.",
@@ -22,23 +24,6 @@ TRAINING_HELP = {
     "evaluate_every": "Iterations between evaluations on held-out tasks.",
     "seed": "Of initialisation, worlds and sampling.",
 }
-
-
-class _Widths(click.ParamType):
-    name = "N[,N]"
-
-    def convert(self, value, param, ctx):
-        try:
-            return tuple(int(part) for part in value.split(",")) if isinstance(value, str) else tuple(value)
-        except (ValueError, TypeError):
-            self.fail(f"{value!r} is not a list of integers such as 32 or 64,64", param, ctx)
-
-
-class _Names(click.ParamType):
-    name = "NAME[,NAME]"
-
-    def convert(self, value, param, ctx):
-        return tuple(part.strip() for part in value.split(",")) if isinstance(value, str) else tuple(value)
 
 
 class _TrainingCommand(click.Command):
@@ -73,7 +58,7 @@ def _option(field) -> click.Option:
     default = ",".join(map(str, field.default)) if field.name == "hidden" else field.default
     return click.Option(
         [f"--{field.name.replace('_', '-')}"],
-        type=_Widths() if field.name == "hidden" else type(field.default),
+        type=Widths() if field.name == "hidden" else type(field.default),
         default=default,
         show_default=True,
         help=TRAINING_HELP.get(field.name),
@@ -113,7 +98,7 @@ def _lay_over_file(ctx: click.Context, parameter, path: Path | None) -> Path | N
 )
 @click.option(
     "--networks",
-    type=_Names(),
+    type=Names(),
     default="all",
     show_default=True,
     help="Which networks to train, by the adapter that uses them; an unknown name lists them.",

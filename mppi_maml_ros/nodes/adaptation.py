@@ -244,18 +244,11 @@ class AdaptationNode(BaseNode):
             self, values["controller_name"], values["swap_timeout"], self._online.forget_serving
         )
         self.subscribe(Odometry, "odom", self._on_odometry, qos.RECORD)
-        kind = TwistStamped if values["enable_stamped_cmd_vel"] else Twist
+        kind = to.command_kind(values["enable_stamped_cmd_vel"])
         self.subscribe(kind, "cmd_vel", self._on_command, qos.RECORD)
         deferrable(self.serve(Trigger, "~/adapt", self._on_adapt))
         self.serve(SetBool, "~/enable", self._on_enable)
-        self._diagnostics = self.diagnose(
-            {
-                "adaptation": self._report_adaptation,
-                "swaps": self._report_swaps,
-                "topics": self.report_topics,
-                "callbacks": self.report_callbacks,
-            },
-        )
+        self.diagnose(adaptation=self._report_adaptation, swaps=self._report_swaps)
         self.every(values["adapt_interval"], self._tick)
         self.every(0.5, self._publish_status)
         self.get_logger().info(

@@ -168,9 +168,7 @@ class MetaTrainerNode(BaseNode):
         self._progress_publisher = self.advertise(MetaTrainProgress, "~/progress", qos.STATE)
         deferrable(self.serve(MetaTrain, "~/meta_train", self._on_meta_train))
         self.serve(Trigger, "~/cancel", self._on_cancel)
-        self._diagnostics = self.diagnose(
-            {"meta_train": self._report, "topics": self.report_topics, "callbacks": self.report_callbacks},
-        )
+        self.diagnose(meta_train=self._report)
         self.every(0.2, self._look)
         self.get_logger().info(f"artifacts go to {output_folder(self._values['output_folder'])}")
 

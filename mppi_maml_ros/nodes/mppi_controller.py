@@ -13,7 +13,6 @@ from collections.abc import Mapping
 
 import attrs
 import numpy as np
-from geometry_msgs.msg import Twist, TwistStamped
 from nav_msgs.msg import OccupancyGrid, Odometry, Path
 from rclpy.duration import Duration
 from std_srvs.srv import Trigger
@@ -372,8 +371,8 @@ class MppiControllerNode(BaseNode):
         self._window = reports.Window(self.steady_now())
         self._warn_of_speed()
 
-        stamped = self._values["enable_stamped_cmd_vel"]
-        self._command_publisher = self.advertise(TwistStamped if stamped else Twist, "cmd_vel", qos.COMMAND)
+        kind = to.command_kind(self._values["enable_stamped_cmd_vel"])
+        self._command_publisher = self.advertise(kind, "cmd_vel", qos.COMMAND)
         self._status_publisher = self.advertise(ControllerStatus, "~/status", qos.STATE)
         self._path_publisher = self.advertise(Path, "~/optimal_path", qos.STATE)
         self._candidates_publisher = self.advertise(MarkerArray, "~/candidate_trajectories", qos.STATE)
@@ -390,15 +389,11 @@ class MppiControllerNode(BaseNode):
         self._swap_service = self.resolve_service_name("~/swap_weights")
         self._offering = 0  # clients of the service in the graph
         self.serve(Trigger, "~/reset", self._on_reset)
-        self._diagnostics = self.diagnose(
-            {
-                "control": self._report_control,
-                "odometry": self._report_odometry,
-                "timing": self._report_timing,
-                "weights": self._report_weights,
-                "topics": self.report_topics,
-                "callbacks": self.report_callbacks,
-            },
+        self.diagnose(
+            control=self._report_control,
+            odometry=self._report_odometry,
+            timing=self._report_timing,
+            weights=self._report_weights,
         )
         self.every(1.0, self._count_publishers)
         self._ticker = self.every(control.period, self._tick)
