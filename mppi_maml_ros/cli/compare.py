@@ -108,7 +108,7 @@ class _Comparison:
         from ..mppi.config import MPPIConfig
 
         own = self.library.meta_path
-        return comparison.Settings(
+        return comparison.ComparisonSettings(
             duration=self.options["duration"],
             noise=self.options["noise"],
             mppi=MPPIConfig(batch_size=self.options["samples"], time_steps=30, noise_knots=8),

@@ -34,7 +34,7 @@ def prediction_study(robots: int, seed: int, artifact: Path | None, out: Path) -
         result = module.study(meta, robots, seed, on_progress=bar.to)
     command = f"mppi-maml prediction-study --robots {robots} --seed {seed}"
     paths = module.write(result, out, command)
-    worst = max(module.bars(result), key=lambda bar: bar["ratio"])
+    worst = max(module.ratios(result), key=lambda column: column["ratio"])
     console.print(
         f"{result['default']} / best other row: at most {worst['ratio']:.2f} "
         f"({worst['condition']}, M = {worst['size']}, {worst['row']}); wrote {paths[1]}",

@@ -16,8 +16,8 @@ Item = TypeVar("Item")
 class Bar:
     """One line that fills; where the output is no terminal, a line of text at each tenth of the way."""
 
-    def __init__(self, progress: Progress, name: str, total: float, done: float = 0.0):
-        self._progress, self._name, self._total, self._done = progress, name, total, done
+    def __init__(self, progress: Progress, plain: Console | None, name: str, total: float, done: float):
+        self._progress, self._plain, self._name, self._total, self._done = progress, plain, name, total, done
         self._tenth = self._tenths()
         self._task = progress.add_task(name, total=total, completed=done, line="")
 
@@ -28,12 +28,10 @@ class Bar:
         """So much is ``done`` of the total, and what there is to say."""
         self._done = done
         self._progress.update(self._task, completed=done, line=escape(line))
-        console = self._progress.console
-        if self._tenths() > self._tenth and not (console.is_terminal or self._progress.disable):
+        if self._plain is not None and self._tenths() > self._tenth:
             self._tenth = self._tenths()
-            console.print(
-                f"{self._name} {10 * self._tenth} % {escape(line)}", highlight=False, soft_wrap=True
-            )
+            text = f"{self._name}: {10 * self._tenth} %  {line}".rstrip()
+            self._plain.print(text, markup=False, highlight=False, soft_wrap=True)
 
     def advance(self, line: str = "") -> None:
         """One more is done."""
@@ -47,12 +45,12 @@ class Bar:
 class Bars:
     """Bars below each other; see :func:`shown`."""
 
-    def __init__(self, progress: Progress):
-        self._progress = progress
+    def __init__(self, progress: Progress, plain: Console | None):
+        self._progress, self._plain = progress, plain
 
     def add(self, name: str, total: float, done: float = 0.0) -> Bar:
         """One more bar."""
-        return Bar(self._progress, name, total, done)
+        return Bar(self._progress, self._plain, name, total, done)
 
     def stop(self) -> None:
         """Leave the bars as they are and draw no more."""
@@ -69,11 +67,10 @@ def shown(console: Console, disable: bool = False) -> Iterator[Bars]:
         TimeRemainingColumn(),
         TextColumn("{task.fields[line]}"),
     )
-    live = console.is_terminal
-    with Progress(
-        *columns, console=console, refresh_per_second=4, disable=disable, transient=not live
-    ) as progress:
-        yield Bars(progress)
+    live = console.is_terminal and not disable
+    plain = None if console.is_terminal or disable else console
+    with Progress(*columns, console=console, refresh_per_second=4, disable=not live) as progress:
+        yield Bars(progress, plain)
 
 
 def track(items: Iterable[Item], name: str, total: int, console: Console) -> Iterator[Item]:

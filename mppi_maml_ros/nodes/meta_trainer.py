@@ -93,7 +93,7 @@ def train(settings: dict, on_progress: Callable, cancel: threading.Event):
     return meta_train(TrainingConfig(**settings), on_progress=on_progress, cancel=cancel)
 
 
-class Job:
+class TrainingJob:
     """One run in its thread.
 
     Attributes:
@@ -155,13 +155,13 @@ class MetaTrainerNode(BaseNode):
     def __init__(self, work: Callable = train, **options):
         super().__init__(NAME, **options)
         self._work = work
-        self._job: Job | None = None
+        self._job: TrainingJob | None = None
         self._values = Parameters(self, TABLE)
         self.bring_up(self._values["autostart"])
 
     def set_up(self) -> None:
         """See :class:`BaseNode`."""
-        self._job: Job | None = None
+        self._job: TrainingJob | None = None
         self._answer: Deferred | None = None
         self._state = MetaTrainProgress.IDLE
         self._last = "nothing was trained so far"
@@ -186,7 +186,7 @@ class MetaTrainerNode(BaseNode):
             response.code, response.message = response.INVALID_ARGUMENT, str(error)
             return response
         self.get_logger().info(f"meta-training {path.name}: {settings}")
-        self._job, self._answer = Job(settings, path, self._work), Deferred()
+        self._job, self._answer = TrainingJob(settings, path, self._work), Deferred()
         self._state = MetaTrainProgress.RUNNING
         self._publish()
         return self._answer
@@ -249,7 +249,7 @@ class MetaTrainerNode(BaseNode):
             return MetaTrain.Response.INVALID_ARGUMENT
         return MetaTrain.Response.INTERNAL_ERROR
 
-    def _publish(self, job: Job | None = None) -> None:
+    def _publish(self, job: TrainingJob | None = None) -> None:
         job = job or self._job
         progress = job.progress if job is not None else None
         message = MetaTrainProgress(state=self._state, meta_loss=math.nan, rate=0.0, eta=math.nan)

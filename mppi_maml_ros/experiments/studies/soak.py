@@ -179,6 +179,11 @@ class Plant:
 def run_soak(settings: SoakSettings, meta: MetaModel, on_progress: Callable[[float, str], None]) -> dict:
     """Soak, judge, and write soak.json and soak.png.
 
+    Args:
+        settings: of the soak.
+        meta: to adapt from.
+        on_progress: is told the hours that were simulated, and what the process holds.
+
     Returns:
         The contents of soak.json.
 
