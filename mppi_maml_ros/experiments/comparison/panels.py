@@ -13,8 +13,8 @@ from ...core.errors import MppiMamlError, NoValidControlError
 from ...references.figures import FIGURES
 from ...weights.meta_model import MetaModel
 from ..plots import INK, MUTED, REFERENCE, STYLE, plt, save
+from .figures import colours
 from .offline import Library
-from .report import colours
 from .results import Job
 from .runs import ComparisonSettings, begin, changes_of
 
