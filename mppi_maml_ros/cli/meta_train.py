@@ -7,25 +7,10 @@ from typing import TYPE_CHECKING
 
 import click
 
+from .options import Names, Widths
+
 if TYPE_CHECKING:
     from ..core.tunable import Declaration
-
-
-class _Widths(click.ParamType):
-    name = "N[,N]"
-
-    def convert(self, value, param, ctx):
-        try:
-            return tuple(int(part) for part in value.split(",")) if isinstance(value, str) else tuple(value)
-        except (ValueError, TypeError):
-            self.fail(f"{value!r} is not a list of integers such as 32 or 64,64", param, ctx)
-
-
-class _Names(click.ParamType):
-    name = "NAME[,NAME]"
-
-    def convert(self, value, param, ctx):
-        return tuple(part.strip() for part in value.split(",")) if isinstance(value, str) else tuple(value)
 
 
 class _TrainingCommand(click.Command):
@@ -61,7 +46,7 @@ def _option(name: str, declared: Declaration) -> click.Option:
     allowed = ", ".join(declared.choices) or declared.allowed
     return click.Option(
         [f"--{name.replace('_', '-')}"],
-        type=_Widths() if widths else type(declared.default),
+        type=Widths() if widths else type(declared.default),
         default=",".join(map(str, declared.default)) if widths else declared.default,
         show_default=True,
         help=f"{declared.description}; {allowed}.",
@@ -101,7 +86,7 @@ def _lay_over_file(ctx: click.Context, parameter, path: Path | None) -> Path | N
 )
 @click.option(
     "--networks",
-    type=_Names(),
+    type=Names(),
     default="all",
     show_default=True,
     help="Which networks to train, by the adapter that uses them; an unknown name lists them.",

@@ -1,4 +1,4 @@
-"""The oracle: MPPI rollouts by a world's exact, current equations; the bar for every model."""
+"""The oracle: MPPI rollouts by a world's exact, current equations; the yardstick for every model."""
 
 from __future__ import annotations
 

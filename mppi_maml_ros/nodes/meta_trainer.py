@@ -69,7 +69,7 @@ def train(settings: dict, on_progress: Callable, cancel: threading.Event):
     return meta_train(TrainingConfig(**settings), on_progress=on_progress, cancel=cancel)
 
 
-class Job:
+class TrainingJob:
     """One run in its thread.
 
     Attributes:
@@ -131,22 +131,20 @@ class MetaTrainerNode(BaseNode):
     def __init__(self, work: Callable = train, **options):
         super().__init__(NAME, **options)
         self._work = work
-        self._job: Job | None = None
+        self._job: TrainingJob | None = None
         self._values = Parameters(self, TABLE)
         self.bring_up(self._values["autostart"])
 
     def set_up(self) -> None:
         """See :class:`BaseNode`."""
-        self._job: Job | None = None
+        self._job: TrainingJob | None = None
         self._answer: Deferred | None = None
         self._state = MetaTrainProgress.IDLE
         self._last = "nothing was trained so far"
         self._progress_publisher = self.advertise(MetaTrainProgress, "~/progress", qos.STATE)
         deferrable(self.serve(MetaTrain, "~/meta_train", self._on_meta_train))
         self.serve(Trigger, "~/cancel", self._on_cancel)
-        self._diagnostics = self.diagnose(
-            {"meta_train": self._report, "topics": self.report_topics, "callbacks": self.report_callbacks},
-        )
+        self.diagnose(meta_train=self._report)
         self.every(0.2, self._look)
         self.get_logger().info(f"artifacts go to {output_folder(self._values['output_folder'])}")
 
@@ -164,7 +162,7 @@ class MetaTrainerNode(BaseNode):
             response.code, response.message = response.INVALID_ARGUMENT, str(error)
             return response
         self.get_logger().info(f"meta-training {path.name}: {settings}")
-        self._job, self._answer = Job(settings, path, self._work), Deferred()
+        self._job, self._answer = TrainingJob(settings, path, self._work), Deferred()
         self._state = MetaTrainProgress.RUNNING
         self._publish()
         return self._answer
@@ -227,7 +225,7 @@ class MetaTrainerNode(BaseNode):
             return MetaTrain.Response.INVALID_ARGUMENT
         return MetaTrain.Response.INTERNAL_ERROR
 
-    def _publish(self, job: Job | None = None) -> None:
+    def _publish(self, job: TrainingJob | None = None) -> None:
         job = job or self._job
         progress = job.progress if job is not None else None
         message = MetaTrainProgress(state=self._state, meta_loss=math.nan, rate=0.0, eta=math.nan)

@@ -12,7 +12,6 @@ from collections import Counter
 
 import attrs
 import numpy as np
-from geometry_msgs.msg import Twist, TwistStamped
 from nav_msgs.msg import OccupancyGrid, Odometry, Path
 from rclpy.duration import Duration
 from std_srvs.srv import Trigger
@@ -28,7 +27,7 @@ from ..msg import ControllerStatus
 from ..ros import conversions as to
 from ..ros import qos
 from ..ros.base import BaseNode
-from ..ros.diagnostics import ERROR, OK, WARN, Report
+from ..ros.diagnostics import Report
 from ..ros.executor import leave, run
 from ..ros.parameters import ParameterError, Parameters
 from ..ros.transforms import Transforms
@@ -39,12 +38,12 @@ from ..safety.publishers import Allowance, LivePublishers
 from ..srv import SwapWeights
 from ..weights.admission import SwapError, check_fit, check_model, expired
 from ..weights.slot import WeightsSlot
+from . import controller_reports as reports
 from .controller_parameters import LIMITS_TABLE, MPPI_TABLE, TABLE, Settings, names_of
 
 NAME = "mppi_controller"
 
 _ODOMETRY_RATE, _ODOMETRY_BURST = 250.0, 10  # messages a second, and at once, that are looked at
-_WAITING = (State.WAITING_FOR_ODOMETRY, State.WAITING_FOR_PLAN)
 
 
 class _Newest:
@@ -103,11 +102,11 @@ class MppiControllerNode(BaseNode):
         self._plan_frame = ""
         self._loop = self._make_loop()
         self._output: ControlOutput | None = None
-        self._window = _Window()
+        self._window = reports.Window(self.steady_now())
         self._warn_of_speed()
 
-        stamped = self._values["enable_stamped_cmd_vel"]
-        self._command_publisher = self.advertise(TwistStamped if stamped else Twist, "cmd_vel", qos.COMMAND)
+        kind = to.command_kind(self._values["enable_stamped_cmd_vel"])
+        self._command_publisher = self.advertise(kind, "cmd_vel", qos.COMMAND)
         self._status_publisher = self.advertise(ControllerStatus, "~/status", qos.STATE)
         self._path_publisher = self.advertise(Path, "~/optimal_path", qos.STATE)
         self._candidates_publisher = self.advertise(MarkerArray, "~/candidate_trajectories", qos.STATE)
@@ -124,15 +123,11 @@ class MppiControllerNode(BaseNode):
         self._swap_service = self.resolve_service_name("~/swap_weights")
         self._offering = 0  # clients of the service in the graph
         self.serve(Trigger, "~/reset", self._on_reset)
-        self._diagnostics = self.diagnose(
-            {
-                "control": self._report_control,
-                "odometry": self._report_odometry,
-                "timing": self._report_timing,
-                "weights": self._report_weights,
-                "topics": self.report_topics,
-                "callbacks": self.report_callbacks,
-            },
+        self.diagnose(
+            control=self._report_control,
+            odometry=self._report_odometry,
+            timing=self._report_timing,
+            weights=self._report_weights,
         )
         self.every(1.0, self._count_publishers)
         self._ticker = self.every(control.period, self._tick)
@@ -190,7 +185,7 @@ class MppiControllerNode(BaseNode):
     def _on_odometry(self, data: bytes) -> None:
         steady = self.steady_now()
         if not self._allowance.take(steady):
-            self._window.odometry("beyond_rate")
+            self._window.odometry(reports.BEYOND_RATE)
             return
         fields = to.odometry_fields(to.read(data, Odometry))
         self._sources.heard(steady)
@@ -396,110 +391,28 @@ class MppiControllerNode(BaseNode):
     # Diagnostics
 
     def _report_control(self) -> Report:
-        output = self._output
-        if output is None:
-            return Report(WARN, "no control period so far")
-        if output.state in _WAITING:
-            level = WARN
-        else:
-            level = ERROR if output.state in (State.STOPPING, State.STOPPED) else OK
-        values = {
-            "state": output.state.name,
-            "code": output.code.name,
-            "reference": self._settings.control.reference,
-            "tracking_error": output.tracking_error,
-            "heading_error": output.heading_error,
-        }
-        return Report(level, output.reason or output.state.name, values)
+        return reports.control_report(self._output, self._settings.control.reference)
 
     def _report_odometry(self) -> Report:
         counts, seconds = self._window.take_odometry(self.steady_now())
-        rate = counts["accepted"] / seconds
         age = self._output.odometry_age if self._output is not None else math.nan
-        values = {
-            "rate": rate,
-            "age": age,
-            "publishers": self._live,
-            "odom_frame": self._frames.odom_frame,
-            "base_frame": self._frames.base_frame,
-            **self._loop.counters,
-        }
-        unread = counts.pop("beyond_rate", 0)
-        values["unread"] = unread
-        rejected = sum(counts.values()) - counts["accepted"]
-        if self._live > 1:
-            return Report(ERROR, f"{self._live} publishers, expected one", values)
-        if not counts["accepted"]:
-            return Report(ERROR, "nothing usable in the last second", values)
-        if unread:
-            return Report(
-                WARN, f"{unread} messages in the last second were beyond {_ODOMETRY_RATE:g} Hz", values
-            )
-        if rejected:
-            return Report(WARN, f"{rejected} messages rejected in the last second", values)
-        return Report(OK, f"{rate:.0f} Hz", values)
+        return reports.odometry_report(
+            counts, seconds, age, self._live, self._frames, self._loop.counters, _ODOMETRY_RATE
+        )
 
     def _report_timing(self) -> Report:
-        values, late = self._window.take_timing(self._settings.control.period)
-        output = self._output
-        if not values:
-            return Report(WARN, "no control period in the last second")
-        values["cycles"], values["late_cycles"] = output.cycles, output.late_cycles
-        wanted = self._settings.control.controller_frequency
-        if late:
-            return Report(
-                WARN, f"control runs at {values['frequency']:.1f} Hz, {wanted:g} Hz are wanted", values
-            )
-        return Report(OK, f"{values['frequency']:.1f} Hz", values)
+        return reports.timing_report(self._window, self._output, self._settings.control)
 
     def _report_weights(self) -> Report:
-        age = math.nan if self._installed_at is None else self.steady_now() - self._installed_at
-        values = {
-            "model": self._settings.control.model,
-            "version": self._slot.current.version,
-            "adapter": self._adapter,
-            "age": age,
-            "refused": sum(self._refused.values()),
-        }
-        if self._expired:
-            return Report(WARN, "back to the kinematic prior: no weights came within weights_ttl", values)
-        if self._installed_at is not None and not self._offering:
-            return Report(WARN, f"nobody offers weights any more: those of {age:.0f} s ago stay", values)
-        return Report(OK, self._adapter, values)
-
-
-class _Window:
-    """Figures since the last look, for diagnostics."""
-
-    def __init__(self):
-        self._odometry: Counter[str] = Counter()
-        self._looked = MppiControllerNode.steady_now()
-        self._steps: list[tuple[float, float]] = []
-
-    def odometry(self, outcome: str) -> None:
-        self._odometry[outcome] += 1
-
-    def tick(self, output: ControlOutput) -> None:
-        self._steps.append((output.step_ms, output.period_ms))
-
-    def take_odometry(self, steady: float) -> tuple[Counter, float]:
-        counts, seconds = self._odometry, max(steady - self._looked, 1e-3)
-        self._odometry, self._looked = Counter(), steady
-        return counts, seconds
-
-    def take_timing(self, period: float) -> tuple[dict, bool]:
-        """Step and period figures, and whether more than one period in twenty was late."""
-        steps, self._steps = [pair for pair in self._steps if pair[1] > 0.0], []
-        if not steps:
-            return {}, False
-        step, periods = np.array(steps).T
-        values = {
-            "frequency": 1e3 / float(periods.mean()),
-            "step_ms_mean": float(step.mean()),
-            "step_ms_max": float(step.max()),
-            "period_ms_max": float(periods.max()),
-        }
-        return values, float(np.mean(periods > 1.2e3 * period)) > 0.05
+        return reports.weights_report(
+            self._settings.control.model,
+            self._slot.current.version,
+            self._adapter,
+            math.nan if self._installed_at is None else self.steady_now() - self._installed_at,
+            sum(self._refused.values()),
+            self._expired,
+            self._offering,
+        )
 
 
 def main(args: list[str] | None = None) -> int:

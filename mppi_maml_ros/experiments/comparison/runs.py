@@ -36,7 +36,7 @@ from ..closed_loop import Run, drive, finish
 from ..oracle import Oracle
 from .contenders import ADAPT_INTERVAL, BASELINES, Contender, contender, model_names
 from .offline import OFFLINE, Library, OfflineConfig
-from .results import COLUMNS, Job, Outcome, Results
+from .results import COLUMNS, Job, JobResult, Results
 
 FORMAT = 2  # of the results; older folders are refused
 
@@ -45,7 +45,7 @@ FORMAT = 2  # of the results; older folders are refused
 
 
 @attrs.frozen
-class Settings:
+class ComparisonSettings:
     """What all rows of a folder share.
 
     Attributes:
@@ -126,7 +126,7 @@ OPEN_LOOP_STEPS = 30
 PREDICTION_STRIDE = 5  # predictions start at every fifth step
 
 
-def perform(job: Job, settings: Settings, meta: MetaModel, library: Library) -> Outcome:
+def perform(job: Job, settings: ComparisonSettings, meta: MetaModel, library: Library) -> JobResult:
     """Do one run and measure it.
 
     Args:
@@ -146,7 +146,7 @@ def perform(job: Job, settings: Settings, meta: MetaModel, library: Library) -> 
     try:
         result = finish(steps)
     except NoValidControlError:
-        return Outcome(failed(job), {"changes": np.array(changes)})
+        return JobResult(failed(job), {"changes": np.array(changes)})
     row = _measure(job, result, changes, _served(result, entrant))
     trace = {
         "position": result.states[:, :2],
@@ -156,10 +156,10 @@ def perform(job: Job, settings: Settings, meta: MetaModel, library: Library) -> 
         "changes": np.array(changes),
         "attempts": _attempt_table(result, entrant.attempts),
     }
-    return Outcome(row, {name: value.astype(np.float32) for name, value in trace.items()})
+    return JobResult(row, {name: value.astype(np.float32) for name, value in trace.items()})
 
 
-def begin(job: Job, settings: Settings, meta: MetaModel, library: Library):
+def begin(job: Job, settings: ComparisonSettings, meta: MetaModel, library: Library):
     """World, contender and the run itself, not yet begun: see :func:`closed_loop.drive`."""
     world = make_world(job.world, job.seed, noise_scale=settings.noise, duration=settings.duration)
     entrant = contender(job.model, world, job.seed, settings.mppi.model_dt, meta, library)
@@ -241,7 +241,7 @@ def _measure(job: Job, result: Run, changes: list[float], served) -> dict:
 _worker: dict = {}
 
 
-def _start_worker(settings: Settings, folder: Path) -> None:
+def _start_worker(settings: ComparisonSettings, folder: Path) -> None:
     """Once in each process: what every run needs, and an end when the parent is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent collects what is finished
     parent = multiprocessing.parent_process()
@@ -250,11 +250,11 @@ def _start_worker(settings: Settings, folder: Path) -> None:
     _worker.update(tools=_tools(settings, folder))
 
 
-def _tools(settings: Settings, folder: Path) -> tuple[Settings, MetaModel, Library]:
+def _tools(settings: ComparisonSettings, folder: Path) -> tuple[ComparisonSettings, MetaModel, Library]:
     return settings, MetaModel.load(settings.artifact), Library(folder, settings.noise)
 
 
-def _work(job: Job | Preparation, tools=None) -> Outcome | None:
+def _work(job: Job | Preparation, tools=None) -> JobResult | None:
     settings, meta, library = tools or _worker["tools"]
     if isinstance(job, Job):
         return perform(job, settings, meta, library)
@@ -300,7 +300,7 @@ def preparations(jobs: Iterable[Job], library: Library, what: str = "models") ->
 
 
 def prepare(
-    settings: Settings,
+    settings: ComparisonSettings,
     wanted: Sequence[Preparation],
     folder: Path,
     processes: int = 1,
@@ -313,7 +313,7 @@ def prepare(
 
 
 def compare(
-    settings: Settings,
+    settings: ComparisonSettings,
     jobs: Sequence[Job],
     results: Results,
     processes: int = 1,
@@ -348,7 +348,7 @@ def compare(
     return done
 
 
-def _outcomes(jobs: list, settings: Settings, folder: Path, processes: int) -> Iterator[tuple]:
+def _outcomes(jobs: list, settings: ComparisonSettings, folder: Path, processes: int) -> Iterator[tuple]:
     if not jobs:
         return
     if processes == 0:

@@ -13,12 +13,11 @@ import os
 import threading
 import time
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import attrs
 import numpy as np
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn
 
 from ...adaptation.online import Decision, OnlineAdaptation, OnlineConfig
 from ...control.config import ControlConfig
@@ -178,8 +177,13 @@ class Plant:
             self.online.installed()
 
 
-def run_soak(settings: SoakSettings, meta: MetaModel, console: Console) -> dict:
+def run_soak(settings: SoakSettings, meta: MetaModel, on_progress: Callable[[float, str], None]) -> dict:
     """Soak, judge, and write soak.json and soak.png.
+
+    Args:
+        settings: of the soak.
+        meta: to adapt from.
+        on_progress: is told the hours that were simulated, and what the process holds.
 
     Returns:
         The contents of soak.json.
@@ -192,16 +196,12 @@ def run_soak(settings: SoakSettings, meta: MetaModel, console: Console) -> dict:
     every = max(1, periods // settings.samples)
     measurements: list[dict] = []
     begun = time.monotonic()
-    columns = (TextColumn("[bold]soak"), BarColumn(), TextColumn("{task.fields[line]}"))
-    with Progress(*columns, console=console) as progress:
-        task = progress.add_task("soak", total=periods, line="")
-        for k in range(periods):
-            plant.step()
-            if (k + 1) % every == 0 or k + 1 == periods:
-                measurements.append({"hours": plant.time / 3600.0, **measure()})
-                newest = measurements[-1]
-                line = f"{newest['hours']:.2f}/{settings.hours:g} h, {newest['memory_mib']:.0f} MiB"
-                progress.update(task, completed=k + 1, line=line)
+    for k in range(periods):
+        plant.step()
+        if (k + 1) % every == 0 or k + 1 == periods:
+            newest = {"hours": plant.time / 3600.0, **measure()}
+            measurements.append(newest)
+            on_progress(newest["hours"], f"{newest['memory_mib']:.0f} MiB")
     report = {
         "hours": settings.hours,
         "seed": settings.seed,

@@ -22,9 +22,10 @@ from mppi_maml_ros.experiments.comparison import contenders, offline, results
 from mppi_maml_ros.experiments.comparison import panels as live
 from mppi_maml_ros.experiments.comparison import runs as comparison
 from mppi_maml_ros.experiments.comparison.offline import Library, OfflineConfig
-from mppi_maml_ros.experiments.comparison.report import Table, write_report
-from mppi_maml_ros.experiments.comparison.results import COLUMNS, Job, Outcome, Results, read_results
-from mppi_maml_ros.experiments.comparison.runs import Settings, jobs_of
+from mppi_maml_ros.experiments.comparison.report import write_report
+from mppi_maml_ros.experiments.comparison.results import COLUMNS, Job, JobResult, Results, read_results
+from mppi_maml_ros.experiments.comparison.runs import ComparisonSettings, jobs_of
+from mppi_maml_ros.experiments.comparison.table import Table
 from mppi_maml_ros.experiments.comparison.targets import judge
 from mppi_maml_ros.mppi.config import MPPIConfig
 from mppi_maml_ros.simulation.worlds import make_world
@@ -145,11 +146,11 @@ def test_changes_are_those_that_last():
 def outcome(model, rmse, error=0.01, changes=(), **values):
     row = dict.fromkeys(COLUMNS, math.nan) | {"swaps": 0, "rejected": 0, "rmse": rmse, "rmse_after_2s": rmse}
     row |= {"model": model, "world": "seed", "trajectory": "circle", "seed": 0, **values}
-    return Outcome(row, {"error": np.full(400, error, dtype=np.float32), "changes": np.array(changes)})
+    return JobResult(row, {"error": np.full(400, error, dtype=np.float32), "changes": np.array(changes)})
 
 
 def test_columns_are_the_agreed_ones_and_more_measures_lie_beside_them(tmp_path):
-    results = Results(tmp_path, Settings())
+    results = Results(tmp_path, ComparisonSettings())
     results.add(outcome("kinematic", 0.05, smoothness=0.25))
     results.write()
     with open(results.path, newline="") as file:
@@ -159,22 +160,22 @@ def test_columns_are_the_agreed_ones_and_more_measures_lie_beside_them(tmp_path)
     with open(tmp_path / "metrics.csv", newline="") as file:
         header, row = csv.reader(file)
     assert header[:4] == REQUIRED[:4] and row[header.index("smoothness")] == "0.25"
-    (again,) = Results(tmp_path, Settings()).rows.values()
+    (again,) = Results(tmp_path, ComparisonSettings()).rows.values()
     assert again["smoothness"] == 0.25 and set(again) == set(COLUMNS)
 
 
 def test_tables_of_different_runs_are_refused(tmp_path):
-    results = Results(tmp_path, Settings())
+    results = Results(tmp_path, ComparisonSettings())
     results.add(outcome("kinematic", 0.05))
     results.write()
     lines = (tmp_path / "metrics.csv").read_text().replace("kinematic", "oracle")
     (tmp_path / "metrics.csv").write_text(lines)
     with pytest.raises(MppiMamlError, match="different runs"):
-        Results(tmp_path, Settings())
+        Results(tmp_path, ComparisonSettings())
 
 
 def test_gap_and_recovery_follow_when_the_yardsticks_arrive(tmp_path):
-    results = Results(tmp_path, Settings())
+    results = Results(tmp_path, ComparisonSettings())
     job = Job("adaptive", "seed", "circle", 0)
     results.add(outcome("adaptive", 0.02, error=0.011, changes=[10.0]))
     assert math.isnan(results.rows[job]["gap_closed"]) and math.isnan(results.rows[job]["recovery_s"])
@@ -184,16 +185,16 @@ def test_gap_and_recovery_follow_when_the_yardsticks_arrive(tmp_path):
     assert results.rows[job]["recovery_s"] == 0.0
     assert results.rows[attrs.evolve(job, model="kinematic")]["recovery_s"] == math.inf
     results.write()
-    again = Results(tmp_path, Settings()).rows
+    again = Results(tmp_path, ComparisonSettings()).rows
     assert {j: repr(row) for j, row in again.items()} == {j: repr(row) for j, row in results.rows.items()}
 
 
 def test_a_model_that_fails_has_its_row(tmp_path):
-    results = Results(tmp_path, Settings())
+    results = Results(tmp_path, ComparisonSettings())
     for model, rmse in (("kinematic", 0.05), ("oracle", 0.01)):
         results.add(outcome(model, rmse, changes=[10.0]))
     job = Job("maml", "seed", "circle", 0)
-    results.add(Outcome(comparison.failed(job), {"changes": np.array([10.0])}))
+    results.add(JobResult(comparison.failed(job), {"changes": np.array([10.0])}))
     assert results.rows[job]["rmse"] == math.inf
     assert results.rows[job]["gap_closed"] == -math.inf
     assert results.rows[job]["recovery_s"] == math.inf
@@ -210,39 +211,39 @@ def test_a_model_that_fails_has_its_row(tmp_path):
     ],
 )
 def test_results_of_other_settings_are_not_mixed(tmp_path, change, named):
-    Results(tmp_path, Settings())
+    Results(tmp_path, ComparisonSettings())
     with pytest.raises(MppiMamlError, match=named):
-        Results(tmp_path, Settings(**change))
-    Results(tmp_path, Settings())
+        Results(tmp_path, ComparisonSettings(**change))
+    Results(tmp_path, ComparisonSettings())
 
 
 def test_results_of_another_meta_model_are_not_mixed(tmp_path):
-    Results(tmp_path / "out", Settings())
+    Results(tmp_path / "out", ComparisonSettings())
     (tmp_path / "other").write_bytes(b"other")
     with pytest.raises(MppiMamlError, match="meta_model is"):
-        Results(tmp_path / "out", Settings(artifact=tmp_path / "other"))
+        Results(tmp_path / "out", ComparisonSettings(artifact=tmp_path / "other"))
 
 
 def test_other_code_is_noted(tmp_path, monkeypatch):
-    assert not Results(tmp_path, Settings()).mixed_code
-    assert not Results(tmp_path, Settings()).mixed_code
+    assert not Results(tmp_path, ComparisonSettings()).mixed_code
+    assert not Results(tmp_path, ComparisonSettings()).mixed_code
     monkeypatch.setattr(results, "code_digest", lambda: "changed")
-    assert Results(tmp_path, Settings()).mixed_code
+    assert Results(tmp_path, ComparisonSettings()).mixed_code
     assert "changed" in json.loads((tmp_path / "manifest.json").read_text())["code"]
 
 
 @pytest.mark.parametrize("content", ["", "model,world\nkinematic,seed\n"])
 def test_a_damaged_table_is_refused(tmp_path, content):
-    Results(tmp_path, Settings())
+    Results(tmp_path, ComparisonSettings())
     (tmp_path / "results.csv").write_text(content)
     with pytest.raises(MppiMamlError, match="other columns"):
-        Results(tmp_path, Settings())
+        Results(tmp_path, ComparisonSettings())
 
 
 def test_results_without_manifest_are_refused(tmp_path):
     (tmp_path / "results.csv").write_text(",".join(REQUIRED) + "\n")
     with pytest.raises(MppiMamlError, match="no manifest"):
-        Results(tmp_path, Settings())
+        Results(tmp_path, ComparisonSettings())
 
 
 # -- the loop
@@ -262,7 +263,7 @@ def invented(monkeypatch):
 
 
 def test_runs_that_are_there_are_not_done_again(tmp_path, invented):
-    settings = Settings()
+    settings = ComparisonSettings()
     first = jobs_of(["kinematic", "oracle"], ["seed"], ["circle"], [0])
     assert comparison.compare(settings, first, Results(tmp_path, settings), processes=0) == 2
     more = jobs_of(["kinematic", "oracle", "adaptive"], ["seed"], ["circle"], [0, 1])
@@ -274,7 +275,7 @@ def test_runs_that_are_there_are_not_done_again(tmp_path, invented):
 
 
 def test_what_is_finished_survives_an_interruption(tmp_path, invented):
-    settings = Settings()
+    settings = ComparisonSettings()
     jobs = jobs_of(["kinematic", "oracle", "dynamic"], ["seed"], ["circle"], [0])
 
     def interrupt(job, row):
@@ -292,7 +293,7 @@ def test_a_run_that_breaks_is_named(tmp_path, monkeypatch):
         raise ZeroDivisionError("float division")
 
     monkeypatch.setattr(comparison, "perform", perform)
-    settings = Settings()
+    settings = ComparisonSettings()
     with pytest.raises(MppiMamlError, match="kinematic in seed on circle, seed 0 failed: ZeroDivisionError"):
         comparison.compare(settings, [Job("kinematic", "seed", "circle", 0)], Results(tmp_path, settings), 0)
 
@@ -300,7 +301,7 @@ def test_a_run_that_breaks_is_named(tmp_path, monkeypatch):
 # -- real runs
 
 
-SMALL = Settings(duration=2.0, mppi=MPPIConfig(batch_size=32, time_steps=10, noise_knots=4))
+SMALL = ComparisonSettings(duration=2.0, mppi=MPPIConfig(batch_size=32, time_steps=10, noise_knots=4))
 
 
 def test_a_real_comparison_with_its_report(tmp_path):
@@ -432,7 +433,9 @@ def test_all_stages_run_and_each_leaves_its_part(tmp_path, monkeypatch):
     assert result.exit_code == 0 and "8 runs, 0 were there" in result.output
     assert {"results.csv", "metrics.csv", "report.md", "images/bars_circle.png"} <= set(left())
     manifest = json.loads((tmp_path / "manifest.json").read_text())
-    assert manifest["noise"] == 0.5 and manifest["meta_model"] == Settings().manifest()["meta_model"]
+    assert (
+        manifest["noise"] == 0.5 and manifest["meta_model"] == ComparisonSettings().manifest()["meta_model"]
+    )
 
 
 # -- live
@@ -493,7 +496,7 @@ def judged(table, **columns):
     for row in rows.values():
         row["rmse_after_change"] = row["rmse"]
         row |= columns
-    return {bar.name: bar for bar in judge(rows)}
+    return {target.name: target for target in judge(rows)}
 
 
 def test_bars_are_judged_by_means_over_seeds():
