@@ -4,9 +4,11 @@ A command passes on each axis (v and omega), in this order::
 
     delay -> rounding -> dead band with hysteresis -> gain -> ramp: setpoint s
 
-The yaw setpoint of a skid-steered base loses ``turn_loss k / (k + turn_knee)``, k the curvature, and
-``1 / (1 + understeer v^2)``; below ``scrub / (1 + |v| / 0.3)`` it does not turn at all, until it slides,
-after which half of that is lost. Then a speed loop with an integrator z::
+An axis that stands breaks loose at a command above ``dead`` and stops below ``hysteresis dead``; while it
+moves, that much of the command is lost. The yaw setpoint of a skid-steered base is lowered in the same way by
+``scrub / (1 + |v| / 0.3)``, of which half is left while it slides, then by the factors
+``1 - turn_loss k / (k + turn_knee)``, k the curvature, and ``1 / (1 + understeer v^2)``. Then a speed
+loop with an integrator z::
 
     z' = w^2 (s - v)                  held while the motor is at its limit and would be pushed on
     v' = clip(z - 2 d w v, torque) + push        w: natural frequency, d: damping ratio
@@ -67,6 +69,8 @@ SUBSTEP = 0.01
 """Longest internal step [s]."""
 SCRUB_SPEED = 0.3
 """Speed at which scrub is half of that at standstill [m/s]."""
+SLIDING = 0.5
+"""Scrub of a base that slides, in that of one that sticks."""
 GYRATION = 0.25
 """Radius of gyration of the base [m]."""
 CASTER_ARM = 0.25
@@ -90,6 +94,12 @@ def _released(moves, size, band, stays):
     if band <= 0.0 or size > band:
         return 1.0
     return 1.0 if moves > 0.0 and size >= stays * band and size > 0.0 else 0.0
+
+
+@njit(cache=True)
+def _less(value, lost, moves):
+    """``value`` nearer to zero by ``lost``, at most to it; zero where nothing moves."""
+    return moves * math.copysign(max(abs(value) - lost, 0.0), value)
 
 
 @njit(cache=True)
@@ -134,8 +144,8 @@ def advance(s, command_v, command_omega, dt, p):
     goal_omega = _rounded(command_omega, p[QUANTUM + 1])
     s[MOVES] = _released(s[MOVES], abs(goal_v), p[DEAD], p[HYSTERESIS])
     s[MOVES + 1] = _released(s[MOVES + 1], abs(goal_omega), p[DEAD + 1], p[HYSTERESIS])
-    goal_v *= p[GAIN] * s[MOVES]
-    goal_omega *= p[GAIN + 1] * s[MOVES + 1]
+    goal_v = p[GAIN] * _less(goal_v, p[HYSTERESIS] * p[DEAD], s[MOVES])
+    goal_omega = p[GAIN + 1] * _less(goal_omega, p[HYSTERESIS] * p[DEAD + 1], s[MOVES + 1])
     offset = p[AXLE_OFFSET]
     for _ in range(count):
         v, omega = s[V], s[OMEGA]
@@ -143,8 +153,8 @@ def advance(s, command_v, command_omega, dt, p):
         s[SETPOINT + 1] = _ramped(s[SETPOINT + 1], goal_omega, p[RAMP + 2] * h, p[RAMP + 3] * h)
         aim = s[SETPOINT + 1]
         stick = p[SCRUB] / (1.0 + abs(v) / SCRUB_SPEED)
-        s[SLIDES] = _released(s[SLIDES], abs(aim), stick, 0.5)
-        aim = s[SLIDES] * math.copysign(max(abs(aim) - 0.5 * stick, 0.0), aim)
+        s[SLIDES] = _released(s[SLIDES], abs(aim), stick, SLIDING)
+        aim = _less(aim, SLIDING * stick, s[SLIDES])
         curvature = abs(aim) / (abs(v) + 0.05)
         aim *= 1.0 - p[TURN_LOSS] * curvature / (curvature + p[TURN_KNEE])
         aim /= 1.0 + p[UNDERSTEER] * v * v

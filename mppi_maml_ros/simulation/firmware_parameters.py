@@ -37,7 +37,7 @@ class FirmwareParameters:
         quantum_v, quantum_omega: step that commands are rounded to; 0: none [m/s, rad/s].
         gain_v, gain_omega: speed reached per speed commanded.
         dead_v, dead_omega: a standing axis ignores commands up to this [m/s, rad/s].
-        hysteresis: share of the dead band below which a moving axis stops.
+        hysteresis: share of the dead band that a moving axis still loses, and below which it stops.
         speed_up_v, slow_down_v: ramp of the setpoint away from zero and towards it [m/s^2].
         speed_up_omega, slow_down_omega: the same of the yaw axis [rad/s^2].
         frequency_v, frequency_omega: natural frequency of the speed loop [rad/s].

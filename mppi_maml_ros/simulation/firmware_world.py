@@ -121,7 +121,9 @@ class FirmwareWorld(World):
         for entry in self._log:
             for axis, delay in enumerate(delays):
                 at = entry[0] + delay
-                if now + _TOLERANCE < at < end and (before is None or entry[1 + axis] != before[1 + axis]):
+                if now + _TOLERANCE < at < end - _TOLERANCE and (
+                    before is None or entry[1 + axis] != before[1 + axis]
+                ):
                     moments.add(at)
             before = entry
         return sorted(moments)

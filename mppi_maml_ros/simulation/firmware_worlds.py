@@ -94,19 +94,20 @@ FAMILIES: dict[str, Family] = {
         },
     ),
     "skid_steer": Family(
-        "Yaw lost to curvature, U(20, 50) % at most, and to speed, U(0, .25) v^2; scrub that sticks up to "
-        "U(.03, .15) rad/s; centre of rotation up to .1 m off.",
+        "Yaw lost to curvature, U(30, 65) % at most, and to speed, U(0, .4) v^2; scrub that sticks up to "
+        "U(.05, .25) rad/s; centre of rotation up to .1 m off.",
         {
-            "turn_loss": (0.2, 0.5),
-            "turn_knee": (0.8, 3.0),
-            "understeer": (0.0, 0.25),
-            "scrub": (0.03, 0.15),
+            "turn_loss": (0.3, 0.65),
+            "turn_knee": (0.4, 1.5),
+            "understeer": (0.0, 0.4),
+            "scrub": (0.05, 0.25),
             "icr": (-0.1, 0.1),
             "frequency_omega": (6.0, 12.0),
         },
     ),
     "stiction": Family(
-        "Dead bands of U(.03, .13) m/s and U(.2, .85) rad/s; a moving axis stops at U(30, 80) % of them.",
+        "Dead bands of U(.03, .13) m/s and U(.2, .85) rad/s; a moving axis loses U(30, 80) % of them and stops "
+        "below.",
         {"dead_v": (0.03, 0.13), "dead_omega": (0.2, 0.85), "hysteresis": (0.3, 0.8)},
         trainable=True,
     ),
@@ -116,11 +117,11 @@ FAMILIES: dict[str, Family] = {
         trainable=True,
     ),
     "heavy": Family(
-        "Motors that give U(.3, 1.2) m/s^2 and U(.8, 3) rad/s^2 at most, a load U(5, 20) cm off the axle, "
+        "Motors that give U(.2, .8) m/s^2 and U(.5, 2) rad/s^2 at most, a load U(5, 20) cm off the axle, "
         "slow loops: U(3, 8) rad/s, damping U(.5, 1).",
         {
-            "torque_v": (0.3, 1.2),
-            "torque_omega": (0.8, 3.0),
+            "torque_v": (0.2, 0.8),
+            "torque_omega": (0.5, 2.0),
             "axle_offset": (0.05, 0.2),
             "frequency_v": (3.0, 8.0),
             "frequency_omega": (3.0, 8.0),
