@@ -106,8 +106,8 @@ FAMILIES: dict[str, Family] = {
         },
     ),
     "stiction": Family(
-        "Dead bands of U(.03, .13) m/s and U(.2, .85) rad/s; a moving axis loses U(30, 80) % of them and stops "
-        "below.",
+        "Dead bands of U(.03, .13) m/s and U(.2, .85) rad/s; a moving axis loses U(30, 80) % of them, and "
+        "stops below.",
         {"dead_v": (0.03, 0.13), "dead_omega": (0.2, 0.85), "hysteresis": (0.3, 0.8)},
         trainable=True,
     ),
@@ -117,11 +117,11 @@ FAMILIES: dict[str, Family] = {
         trainable=True,
     ),
     "heavy": Family(
-        "Motors that give U(.2, .8) m/s^2 and U(.5, 2) rad/s^2 at most, a load U(5, 20) cm off the axle, "
+        "Motors that give U(.3, 1) m/s^2 and U(.8, 2.5) rad/s^2 at most, a load U(5, 20) cm off the axle, "
         "slow loops: U(3, 8) rad/s, damping U(.5, 1).",
         {
-            "torque_v": (0.2, 0.8),
-            "torque_omega": (0.5, 2.0),
+            "torque_v": (0.3, 1.0),
+            "torque_omega": (0.8, 2.5),
             "axle_offset": (0.05, 0.2),
             "frequency_v": (3.0, 8.0),
             "frequency_omega": (3.0, 8.0),
