@@ -44,15 +44,19 @@ def controller() -> None:
 
 def simulation() -> None:
     """Every named world, and many worlds at once."""
+    from .simulation.firmware import simulate_firmware
+    from .simulation.firmware_parameters import FirmwareParameters
     from .simulation.world import WorldParameters, simulate_batch
-    from .simulation.worlds import WORLD_NAMES, make_world
+    from .simulation.worlds import ALL_WORLDS, make_world
 
-    for name in WORLD_NAMES:
+    for name in ALL_WORLDS:
         world = make_world(name, seed=0)
         for _ in range(2):
             world.step((0.1, 0.1), 0.05)
     vector = WorldParameters(command_delay=0.02, odometry_delay=0.02).as_vector()
     simulate_batch(vector[None], np.zeros((1, 4, 2)), 0.05, np.zeros(1, dtype=np.int64))
+    bases = FirmwareParameters().as_vector()[None]
+    simulate_firmware(bases, np.zeros((1, 4, 2)), 0.05, np.zeros(1, dtype=np.int64))
 
 
 def adaptation() -> None:

@@ -15,7 +15,7 @@ from .options import REFERENCES, Names, Seeds, artifact_option, duration_option,
     type=Names(),
     default="seed",
     show_default=True,
-    help="Worlds, or all; an unknown name lists them.",
+    help="Worlds, all (but bases with firmware) or firmware_bases; an unknown name lists them.",
 )
 @click.option(
     "--trajectory",
@@ -87,15 +87,19 @@ class _Comparison:
     def __init__(self, out: Path, processes: int | None, artifact: Path | None, options: dict, console):
         from ..experiments.comparison import runs as comparison
         from ..experiments.comparison.contenders import usual_models
+        from ..simulation.worlds import WORLD_GROUPS
 
         self.out, self.options, self.console = out, options, console
         self.processes = processes or comparison.usable_cores()
-        known = {
-            "models": usual_models(),
-            "world": comparison.WORLD_NAMES,
-            "trajectory": tuple(comparison.FIGURES),
+        groups = {
+            "models": {"all": usual_models()},
+            "world": WORLD_GROUPS,
+            "trajectory": {"all": tuple(comparison.FIGURES)},
         }
-        chosen = {name: all_ if options[name] == ("all",) else options[name] for name, all_ in known.items()}
+        chosen = {
+            kind: tuple(name for given in options[kind] for name in known.get(given, (given,)))
+            for kind, known in groups.items()
+        }
         self.jobs = comparison.jobs_of(
             chosen["models"], chosen["world"], chosen["trajectory"], options["seeds"]
         )

@@ -15,6 +15,7 @@ from ...core.types import Odometry
 from ...dynamics.buffer import BufferConfig, TransitionBuffer
 from ...dynamics.residual import ResidualWeights
 from ...mppi.rollouts.base import RolloutModel
+from ...simulation.firmware_world import FirmwareWorld
 from ...simulation.seed_world import SEED_GAIN
 from ...simulation.world import World
 from ...weights.meta_model import MetaModel
@@ -87,6 +88,8 @@ def contender(
         )
     if name == ORACLE:
         return Contender(Oracle(world), true_state=True)
+    if name == NOMINAL_ORACLE and isinstance(world, FirmwareWorld):
+        return Contender(Oracle(world, frozen=True), true_state=True)  # nothing has changed at the start
     if name == NOMINAL_ORACLE:
         nominal = copy.copy(world)
         nominal._disturbances = ()  # the copy is read once, before anything moves

@@ -28,8 +28,9 @@ from ...mppi.config import MPPIConfig
 from ...mppi.rollouts.base import RolloutModel
 from ...references.figures import FIGURES
 from ...simulation.disturbances import FrictionStep, Payload, TerrainChange
+from ...simulation.firmware_world import FirmwareChange
 from ...simulation.world import World
-from ...simulation.worlds import WORLD_NAMES, make_world
+from ...simulation.worlds import ALL_WORLDS, make_world
 from ...weights.meta_model import PACKAGED, MetaModel
 from .. import metrics
 from ..closed_loop import Run, drive, finish
@@ -96,7 +97,7 @@ def jobs_of(models, worlds, trajectories, seeds) -> list[Job]:
     Raises:
         InvalidValueError: an unknown name; the message lists the known ones.
     """
-    known = {"model": model_names(), "world": WORLD_NAMES, "trajectory": tuple(FIGURES)}
+    known = {"model": model_names(), "world": ALL_WORLDS, "trajectory": tuple(FIGURES)}
     for kind, names in (("model", models), ("world", worlds), ("trajectory", trajectories)):
         for name in names:
             if name not in known[kind]:
@@ -112,7 +113,7 @@ def changes_of(world: World, duration: float) -> list[float]:
     """When a world changes for good during a run [s]: floor and load, not gusts, patches or slow drift."""
     times = []
     for disturbance in world.disturbances:
-        if isinstance(disturbance, (FrictionStep, Payload)):
+        if isinstance(disturbance, (FrictionStep, Payload, FirmwareChange)):
             times.append(disturbance.at)
         elif isinstance(disturbance, TerrainChange):
             times.extend(change.at for change in disturbance.changes)

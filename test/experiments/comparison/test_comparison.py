@@ -12,6 +12,7 @@ from click.testing import CliRunner
 
 from mppi_maml_ros.adaptation.adapters import ADAPTERS
 from mppi_maml_ros.adaptation.online import OnlineConfig
+from mppi_maml_ros.cli.compare import _Comparison
 from mppi_maml_ros.cli.compare import compare as command
 from mppi_maml_ros.core.errors import InvalidValueError, MppiMamlError
 from mppi_maml_ros.dynamics.gaussian_process import GPConfig
@@ -28,7 +29,7 @@ from mppi_maml_ros.experiments.comparison.runs import ComparisonSettings, jobs_o
 from mppi_maml_ros.experiments.comparison.table import Table
 from mppi_maml_ros.experiments.comparison.targets import judge
 from mppi_maml_ros.mppi.config import MPPIConfig
-from mppi_maml_ros.simulation.worlds import make_world
+from mppi_maml_ros.simulation.worlds import FIRMWARE_WORLDS, WORLD_NAMES, make_world
 from mppi_maml_ros.weights.meta_model import MetaModel
 
 REQUIRED = [
@@ -138,6 +139,8 @@ def test_changes_are_those_that_last():
     (load,) = comparison.changes_of(make_world("payload", 3), 20.0)
     assert 8.0 <= load <= 12.0
     assert comparison.changes_of(make_world("wind_gust"), 20.0) == []
+    (change,) = comparison.changes_of(make_world("ramped", 1, duration=25.0), 25.0)
+    assert 10.0 <= change <= 15.0
 
 
 # -- the folder of results
@@ -533,3 +536,17 @@ def test_a_recovery_that_never_comes_misses_its_bar():
     found = judged(table, recovery_s=math.inf)
     assert not found["friction_step, circle: slowest recovery [s]"].met
     assert found["friction_step, circle: RMSE after the step × informed oracle"].value == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ("all", WORLD_NAMES),
+        ("firmware_bases", FIRMWARE_WORLDS),
+        ("seed,firmware_bases,late", ("seed", *FIRMWARE_WORLDS)),
+    ],
+)
+def test_groups_of_worlds_stand_for_their_members(tmp_path, given, expected):
+    options = {"world": tuple(given.split(",")), "models": ("kinematic",), "trajectory": ("circle",)}
+    chosen = _Comparison(tmp_path, 1, None, {**options, "seeds": (0,), "noise": 1.0}, None)
+    assert tuple(job.world for job in chosen.jobs) == tuple(expected)
