@@ -19,7 +19,8 @@ from rclpy.duration import Duration
 from std_srvs.srv import Trigger
 from visualization_msgs.msg import MarkerArray
 
-from ..control.loop import MODELS, REFERENCES, ControlConfig, ControlLoop, ControlOutput
+from ..control.config import MODELS, REFERENCES, ControlConfig
+from ..control.loop import ControlLoop, ControlOutput
 from ..core.errors import InvalidPathError, InvalidValueError
 from ..core.types import VelocityLimits
 from ..dynamics.features import MAX_DELAY_TAPS, feature_size, input_size

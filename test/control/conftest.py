@@ -6,7 +6,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from mppi_maml_ros.control.loop import ControlConfig, ControlLoop
+from mppi_maml_ros.control.config import ControlConfig
+from mppi_maml_ros.control.loop import ControlLoop
 from mppi_maml_ros.core import se2
 from mppi_maml_ros.core.angles import quaternion_from_yaw, wrap
 from mppi_maml_ros.core.types import VelocityLimits

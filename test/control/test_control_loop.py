@@ -5,7 +5,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from mppi_maml_ros.control.loop import ControlConfig, ControlLoop
+from mppi_maml_ros.control.config import ControlConfig
+from mppi_maml_ros.control.loop import ControlLoop
 from mppi_maml_ros.core.errors import InvalidValueError
 from mppi_maml_ros.core.types import VelocityLimits
 from mppi_maml_ros.safety.codes import Code, State

@@ -13,7 +13,8 @@ from pathlib import Path
 import attrs
 import numpy as np
 
-from ...control.loop import ControlConfig, ControlLoop
+from ...control.config import ControlConfig
+from ...control.loop import ControlLoop
 from ...core.angles import quaternion_from_yaw, wrap
 from ...core.files import write_json, write_rows
 from ...core.types import VelocityLimits

@@ -21,7 +21,8 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
 from ...adaptation.online import Decision, OnlineAdaptation, OnlineConfig
-from ...control.loop import ControlConfig, ControlLoop
+from ...control.config import ControlConfig
+from ...control.loop import ControlLoop
 from ...core.angles import quaternion_from_yaw
 from ...core.errors import InvalidValueError, MppiMamlError
 from ...core.files import write_json
