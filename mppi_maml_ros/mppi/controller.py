@@ -12,7 +12,7 @@ from ..core import se2
 from ..core.errors import InvalidValueError, NoValidControlError
 from ..core.types import VelocityLimits
 from ..dynamics.features import MAX_DELAY_TAPS, input_size
-from ..dynamics.residual import ResidualWeights, deviation, open_loop, step
+from ..dynamics.residual import ResidualWeights, deviation, open_loop
 from . import kernels
 from .config import MPPIConfig
 from .costmap import Costmap
@@ -22,8 +22,6 @@ from .critics.uncertainty import Uncertainty
 from .rollouts.backends import CompiledRollout, Rollout
 from .rollouts.compiled import Tracking, Trajectories, rollout
 from .sampling import NoiseSource, Sampler, batch_width
-
-OLDEST_STATE = 4  # steps; an older state is moved ahead by no more
 
 
 class RolloutModel(Protocol):
@@ -252,45 +250,6 @@ class MPPIController:
         if self._trajectories is None:
             self._trajectories = Trajectories(self.config.time_steps, self._samples)
         return self._trajectories
-
-    def predict(
-        self, state, history, duration: float, weights: ResidualWeights | None, push=None
-    ) -> np.ndarray:
-        """Move a state of ``duration`` ago to now, under the commands given meanwhile.
-
-        Args:
-            state: (x, y, yaw, v, omega) at its stamp, shape (5,).
-            history: mean commands of the steps before now, newest first, shape (D, 2).
-            duration: age of the state [s], 0 to 4 model_dt; clipped to that.
-            weights: residual snapshot; None for the kinematic prior.
-            push: on (v, omega) over the step that begins at the state's stamp, shape (2,); None for nothing.
-
-        Returns:
-            The predicted state, shape (5,).
-        """
-        dt = self.config.model_dt
-        left = min(max(float(duration), 0.0), OLDEST_STATE * dt)
-        model = weights if weights is not None else ResidualWeights.prior(0, dt)
-        past = np.asarray(history, dtype=float).reshape(-1, 2)
-        if not np.isfinite(past).all():
-            raise InvalidValueError("history must be finite")
-        missing = OLDEST_STATE + 1 + model.delay_taps - len(past)
-        if missing > 0:
-            oldest = past[-1:] if len(past) else np.zeros((1, 2))
-            past = np.concatenate([past, np.repeat(oldest, missing, axis=0)])
-        state = np.asarray(state, dtype=float)
-        push = np.zeros(2) if push is None else np.asarray(push, dtype=float)
-        while left > 1e-9:
-            # What is left over of a whole number of steps comes first, so that the others end on steps.
-            back = int(np.ceil(left / dt - 1e-9)) - 1
-            piece = left - back * dt
-            twist = state[3:5]
-            state = step(model, state, past[back], past[back + 1 :], piece, push)
-            push = push * model.error_model[0] ** (piece / dt)
-            if model.is_prior:
-                state[3:5] = twist  # the prior says nothing of the measured twist
-            left -= piece
-        return state
 
     def optimal_trajectory(self, state, history, weights: ResidualWeights | None) -> np.ndarray:
         """Poses along the chosen sequence, shape (time_steps, 3), frame of ``state``."""
