@@ -11,6 +11,7 @@ from mppi_maml_ros.dynamics.residual import ResidualWeights, deviation
 from mppi_maml_ros.mppi import MPPIConfig, MPPIController
 from mppi_maml_ros.mppi.costmap import Costmap
 from mppi_maml_ros.mppi.critics import CRITICS, Rollouts, Scene, make_critics
+from mppi_maml_ros.mppi.prediction import advance
 
 STEPS, DT = 20, 0.05
 TIME = DT * np.arange(1, STEPS + 1)
@@ -130,7 +131,7 @@ def test_the_controller_swerves_around_what_stands_in_its_way():
         reference = np.column_stack([ahead, 0 * ahead, 0 * ahead])
         result = controller.compute_control(state, reference, command[None], command, None, DT, scene)
         command = result.command
-        state = controller.predict(np.array([*state[:3], *command]), command[None], DT, None)
+        state = advance(np.array([*state[:3], *command]), command[None], DT, None, DT)
         nearest = min(nearest, float(scene.costmap.distance_at(state[0], state[1])))
     assert state[0] > 1.4 and nearest > 0.2
 
