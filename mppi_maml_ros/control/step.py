@@ -178,12 +178,12 @@ class ControlStep:
 
     def _validate(self, seen: Prediction, weights: Any) -> None:
         """Refuse a trajectory that touches an obstacle before the robot could stop."""
-        radius = self.mppi.footprint_radius
-        if radius is None or self.costmap is None or self.costmap.empty:
+        if self.costmap is None or self.costmap.empty or self.mppi.footprint_radius is None:
             return
         poses = self.mppi.optimal_trajectory(seen.state, seen.history, weights)
         time_to_stop = max(abs(seen.state[3]), abs(self.limiter.last[0])) / -self._config.limits.ax_min
-        check_way(poses, seen.state, self.costmap, radius, self._config.model_dt, time_to_stop)
+        radius, model_dt = self.mppi.footprint_radius, self._config.model_dt
+        check_way(poses, seen.state, self.costmap, radius, model_dt, time_to_stop)
 
 
 def _finite_command(command: ArrayLike) -> Array:

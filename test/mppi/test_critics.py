@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from mppi_maml_ros.core.errors import InvalidValueError
+from mppi_maml_ros.core.tunable import declarations
 from mppi_maml_ros.core.types import VelocityLimits
 from mppi_maml_ros.dynamics.features import feature_size, features, input_size
 from mppi_maml_ros.dynamics.residual import ResidualWeights, deviation
@@ -107,10 +108,11 @@ def test_cost_power_acts_on_the_weighted_value():
 
 def test_every_critic_declares_weight_power_and_described_parameters():
     for kind in CRITICS.values():
-        fields = {field.name: field for field in attrs.fields(kind)}
-        assert {"cost_weight", "cost_power"} <= set(fields)
-        for field in fields.values():
-            assert field.metadata["description"] and field.metadata["low"] <= field.default
+        declared = declarations(kind)
+        assert {"cost_weight", "cost_power"} <= set(declared)
+        assert set(declared) == {field.name for field in attrs.fields(kind)}
+        for declaration in declared.values():
+            assert declaration.description and declaration.low <= declaration.default
 
 
 def test_parameters_out_of_range_are_refused_by_name():
