@@ -35,7 +35,7 @@ DT = 0.05
 SHAPES = ((512, 30), (1000, 30), (1000, 56), (2000, 30), (2000, 56))
 BARS = ((1000, 30), (1000, 56), (2000, 56))
 WIDTHS = Path(__file__).resolve().parent.parent / "docs" / "results" / "width.json"
-LIMITS = VelocityLimits(vx_max=1.0, vx_min=-0.35, wz_max=1.9, ax_max=1e3, ax_min=-1e3, az_max=1e3)
+LIMITS = VelocityLimits(vx_max=1.0, vx_min=-0.35, wz_max=1.9, ax_max=100.0, ax_min=-100.0, az_max=100.0)
 DEFAULT_TAPS, DEFAULT_HIDDEN = 4, (32,)
 
 

@@ -13,13 +13,13 @@ import numpy as np
 
 def controller() -> None:
     """The control step with the prior and with every depth of network that weights can have."""
-    from .adaptation.error_tracker import ErrorTracker
     from .core.types import VelocityLimits
     from .dynamics.features import feature_size, input_size
     from .dynamics.residual import OUTPUTS, ResidualWeights
     from .mppi.config import MPPIConfig
     from .mppi.controller import MPPIController
     from .mppi.critics import CRITICS, make_critics
+    from .mppi.prediction import Predictor
 
     taps = 2
     for hidden in ((), (4,), (4, 4)):
@@ -37,22 +37,26 @@ def controller() -> None:
         for knots in (0, 4):
             config = MPPIConfig(batch_size=8, time_steps=8, noise_knots=knots)
             MPPIController(config, VelocityLimits(), seed=0).warm_up(weights)
-    ErrorTracker(taps, 0.05).warm_up()
+    Predictor(0.05, taps).warm_up()
     config = MPPIConfig(batch_size=8, time_steps=8)
     MPPIController(config, VelocityLimits(), seed=0, critics=make_critics(CRITICS, {})).warm_up(weights)
 
 
 def simulation() -> None:
     """Every named world, and many worlds at once."""
+    from .simulation.firmware import simulate_firmware
+    from .simulation.firmware_parameters import FirmwareParameters
     from .simulation.world import WorldParameters, simulate_batch
-    from .simulation.worlds import WORLD_NAMES, make_world
+    from .simulation.worlds import ALL_WORLDS, make_world
 
-    for name in WORLD_NAMES:
+    for name in ALL_WORLDS:
         world = make_world(name, seed=0)
         for _ in range(2):
             world.step((0.1, 0.1), 0.05)
     vector = WorldParameters(command_delay=0.02, odometry_delay=0.02).as_vector()
     simulate_batch(vector[None], np.zeros((1, 4, 2)), 0.05, np.zeros(1, dtype=np.int64))
+    bases = FirmwareParameters().as_vector()[None]
+    simulate_firmware(bases, np.zeros((1, 4, 2)), 0.05, np.zeros(1, dtype=np.int64))
 
 
 def adaptation() -> None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections import deque
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from ..core.errors import InvalidValueError
+from ..core.types import Array, Float32
 from ..dynamics.identification import servo
 from ..dynamics.identification.error_models import whiten
 from ..dynamics.identification.physics import PhysicsPrior
@@ -34,7 +36,13 @@ class ChangeDetector:
         floor: smallest deviation of one innovation taken for normal (v [m/s], omega [rad/s]).
     """
 
-    def __init__(self, window: int = 8, thresholds=(8.0, 25.0), reference: int = 30, floor=(0.005, 0.008)):
+    def __init__(
+        self,
+        window: int = 8,
+        thresholds: tuple[float, float] = (8.0, 25.0),
+        reference: int = 30,
+        floor: tuple[float, float] = (0.005, 0.008),
+    ):
         if not (window >= 2 and reference >= window and min(thresholds) > 1.0):
             raise InvalidValueError(
                 "window must be at least 2, reference at least window, thresholds above 1"
@@ -61,7 +69,7 @@ class ChangeDetector:
         self._count = 0
         self._seen = 0
 
-    def update(self, innovation) -> bool:
+    def update(self, innovation: ArrayLike) -> bool:
         """Add one (v, omega) innovation; True when a change is declared."""
         self._recent.append(np.asarray(innovation, dtype=float))
         self._seen += 1
@@ -80,7 +88,7 @@ class ChangeDetector:
         return bool((statistic > self._thresholds * np.maximum(self._normal, self._floor)).any())
 
 
-def newest_regime(prior: PhysicsPrior, data: Transitions, error_model=None) -> int:
+def newest_regime(prior: PhysicsPrior, data: Transitions, error_model: Float32 | None = None) -> int:
     """How many of the newest transitions the present robot and floor made; all, when nothing changed.
 
     Bayesian comparison of one servo model for all data with one for the older and another for the
@@ -101,14 +109,15 @@ def newest_regime(prior: PhysicsPrior, data: Transitions, error_model=None) -> i
     if not lengths:
         return count
     base = prior.servo.base(data.inputs, data.residuals)
-    for axis in (0, 1) if error_model is not None else ():
-        pole, *gains = error_model[:, axis].astype(float)
-        settled = (np.full(1, gain) for gain in (*gains, 1.0))
-        whiten(base[axis].copy(), data.first, pole, *settled, base[axis])
+    if error_model is not None:
+        for rows, (pole, push_gain, noise_gain) in zip(base, error_model.T.astype(float), strict=False):
+            settled = np.full(1, push_gain), np.full(1, noise_gain), np.ones(1)
+            whiten(rows.copy(), data.first, pole, *settled, rows)
     sums = np.cumsum((base[:, ::-1, :, None] * base[:, ::-1, None, :]), axis=1)
 
-    def evidence(gram, size):
-        return servo.fit(family, gram, size, prior.noise[:, :2]).evidence.sum(axis=0)
+    def evidence(gram: Array, size: int) -> Array:
+        total: Array = servo.fit(family, gram, size, prior.noise[:, :2]).evidence.sum(axis=0)
+        return total
 
     # Floors and loads change, computers hardly: delays that all the data speak against are left out.
     family = prior.servo
@@ -116,8 +125,8 @@ def newest_regime(prior: PhysicsPrior, data: Transitions, error_model=None) -> i
     family = family.only(by_delay > by_delay.max() - RULED_OUT)
     mass = np.log(len(by_delay))
 
-    def likelihood(gram, size):
-        return np.logaddexp.reduce(evidence(gram, size)) - mass
+    def likelihood(gram: Array, size: int) -> float:
+        return float(np.logaddexp.reduce(evidence(gram, size)) - mass)
 
     whole = np.logaddexp.reduce(by_delay) - mass
     best, kept = ODDS, count

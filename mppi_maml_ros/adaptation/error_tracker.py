@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import ArrayLike
 
-from ..core.types import Odometry
+from ..core.types import Array, Odometry
 from ..dynamics.buffer import SNAP, BufferConfig, TransitionBuffer
 from ..dynamics.features import input_size
 from ..dynamics.identification.error_models import TYPICAL, pushes
@@ -41,7 +42,7 @@ class ErrorTracker:
         self._weights, self._state, self._segment = weights, np.zeros((2, 2)), None
         self._used = self._buffer.total - len(self._buffer)
 
-    def add_command(self, stamp: float, command) -> None:
+    def add_command(self, stamp: float, command: ArrayLike) -> None:
         """A command (v, omega) in force from ``stamp`` [s]."""
         self._buffer.add_command(stamp, command)
 
@@ -73,4 +74,7 @@ class ErrorTracker:
         dt = self._buffer.config.model_dt
         if not self._newest - self._end <= (1.0 + SNAP) * dt:
             return np.zeros(2)
-        return self._state[0] * weights.error_model[0] ** max((self._newest + after - self._end) / dt, 0.0)
+        push: Array = self._state[0] * weights.error_model[0] ** max(
+            (self._newest + after - self._end) / dt, 0.0
+        )
+        return push

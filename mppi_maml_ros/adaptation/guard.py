@@ -11,7 +11,7 @@ import attrs
 import numpy as np
 
 from ..core.angles import wrap
-from ..core.errors import InvalidValueError
+from ..core.tunable import tunable
 from ..core.types import VelocityLimits
 from ..dynamics.features import input_size
 from ..dynamics.residual import ResidualWeights, correction, open_loop
@@ -29,7 +29,7 @@ class GuardConfig:
     """Settings of the acceptance test.
 
     Attributes:
-        held_out_share: newest part of the data that candidates are judged on, in (0, 0.9].
+        held_out_share: newest part of the data that candidates are judged on.
         min_held_out: fewest held-out starts for a verdict.
         margin: a candidate must be better than the prior by this share of its error.
         tolerance: a candidate may be worse than what serves by this share, since newer data count.
@@ -39,24 +39,19 @@ class GuardConfig:
             by, anywhere within the limits: where the data do not reach, nothing else holds it.
     """
 
-    held_out_share: float = 0.25
-    min_held_out: int = 2
-    margin: float = 0.02
-    tolerance: float = 0.02
-    max_correction: float = 3.0
-    max_extrapolation: float = 1.0
-
-    def __attrs_post_init__(self):
-        for name, low, high in (
-            ("held_out_share", 0.05, 0.9),
-            ("min_held_out", 1, 10_000),
-            ("margin", 0.0, 0.9),
-            ("tolerance", 0.0, 0.9),
-            ("max_correction", 1e-3, 100.0),
-            ("max_extrapolation", 1e-3, 100.0),
-        ):
-            if not low <= getattr(self, name) <= high:
-                raise InvalidValueError(f"{name} must be in [{low:g}, {high:g}], got {getattr(self, name)}")
+    held_out_share: float = tunable(0.25, 0.05, 0.9, "Newest part of the data to judge by")
+    min_held_out: int = tunable(2, 1, 10_000, "Fewest predictions to judge by")
+    margin: float = tunable(0.02, 0.0, 0.9, "A candidate must beat the prior by this share")
+    tolerance: float = tunable(0.02, 0.0, 0.9, "A candidate may be worse than what serves by this share")
+    max_correction: float = tunable(
+        3.0, 1e-3, 100.0, "Largest correction that a candidate may predict", "m/s, rad/s"
+    )
+    max_extrapolation: float = tunable(
+        1.0,
+        1e-3,
+        100.0,
+        "Share of the fastest velocity that a steady drive may be corrected by, where no data reach",
+    )
 
 
 def prediction_errors(

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import enum
 import time
+from collections.abc import Callable
+from functools import partial
 
 import attrs
 import numpy as np
+from numpy.typing import ArrayLike
 
 from ..core.errors import InvalidValueError
-from ..core.types import Odometry, VelocityLimits
+from ..core.tunable import tunable
+from ..core.types import Array, Odometry, VelocityLimits
 from ..dynamics.buffer import BufferConfig, TransitionBuffer
 from ..dynamics.features import input_size
 from ..dynamics.identification.error_models import TYPICAL, pushes
 from ..dynamics.residual import ResidualWeights, correction
 from ..dynamics.transitions import Transitions
 from ..weights.meta_model import MetaModel
-from .adapters import Adaptation, make_adapter
+from .adapters import ADAPTERS, Adaptation, make_adapter
 from .change import ChangeDetector, newest_regime
 from .guard import GuardConfig, Verdict, extrapolation, judge, prediction_error, split, surely_worse
 from .sgd import SGDConfig
@@ -24,6 +28,9 @@ from .sgd import SGDConfig
 PUSH_MEMORY = 30  # transitions before a step that tell of the push on it
 RETRY_SAMPLES = 4  # fewest new transitions between two attempts that do not wait for the timer
 WORSE = 1.1  # what serves is rolled back when it errs by more than this times what it replaced
+
+
+_setting = partial(tunable, dynamic=False)
 
 
 class Decision(enum.IntEnum):
@@ -59,25 +66,30 @@ class OnlineConfig:
         limits: command limits of the robot, None when unknown.
     """
 
-    adapter: str = "physics+maml"
-    warmup_samples: int = 6
-    min_samples: int = 6
-    meta_samples: int = 2
-    growth: float = 0.35
-    buffer_size: int = 200
+    adapter: str = _setting("physics+maml", description="How weights are made from data", choices=ADAPTERS)
+    warmup_samples: int = _setting(6, 4, 100_000, "Transitions before the first attempt")
+    min_samples: int = _setting(6, 4, 100_000, "Transitions kept, and enough, after a change")
+    meta_samples: int = _setting(
+        2, 0, 100_000, "Transitions that theta* is judged by, to serve before the warm-up; 0: never"
+    )
+    growth: float = _setting(
+        0.35,
+        0.05,
+        100.0,
+        "An attempt need not wait for the timer once the data have grown by this share",
+    )
+    buffer_size: int = _setting(200, 8, 100_000, "Transitions kept; older ones fall out")
     sgd: SGDConfig = attrs.field(factory=SGDConfig)
     guard: GuardConfig = attrs.field(factory=GuardConfig)
     limits: VelocityLimits | None = None
 
-    def __attrs_post_init__(self):
-        if not 4 <= self.warmup_samples <= self.buffer_size:
-            raise InvalidValueError(f"warmup_samples must be in [4, buffer_size], got {self.warmup_samples}")
-        if not 0 <= self.meta_samples <= self.warmup_samples:
-            raise InvalidValueError(f"meta_samples must be in [0, warmup_samples], got {self.meta_samples}")
-        if not 0.05 <= self.growth <= 100.0:
-            raise InvalidValueError(f"growth must be in [0.05, 100], got {self.growth}")
-        if not 4 <= self.min_samples <= self.warmup_samples:
-            raise InvalidValueError(f"min_samples must be in [4, warmup_samples], got {self.min_samples}")
+    def __attrs_post_init__(self) -> None:
+        if self.warmup_samples > self.buffer_size:
+            raise InvalidValueError(f"warmup_samples must be at most buffer_size, got {self.warmup_samples}")
+        if self.meta_samples > self.warmup_samples:
+            raise InvalidValueError(f"meta_samples must be at most warmup_samples, got {self.meta_samples}")
+        if self.min_samples > self.warmup_samples:
+            raise InvalidValueError(f"min_samples must be at most warmup_samples, got {self.min_samples}")
 
 
 @attrs.frozen(eq=False)
@@ -183,7 +195,7 @@ class OnlineAdaptation:
         """What the controller is known to run; None for the kinematic prior."""
         return self._serving
 
-    def add_command(self, stamp: float, command) -> None:
+    def add_command(self, stamp: float, command: ArrayLike) -> None:
         """A command (v, omega) in force from ``stamp`` [s]."""
         self.buffer.add_command(stamp, command)
 
@@ -192,15 +204,15 @@ class OnlineAdaptation:
         done = self.buffer.add_odometry(sample)
         if not done or self._serving is None:
             return False
-        errors = self._innovations(done)
+        errors = self._innovations(self._serving, done)
         changed = [self._detector.update(error) for error in errors]  # every one has to be counted
         return any(changed) and self._new_regime()
 
-    def _innovations(self, count: int) -> np.ndarray:
+    def _innovations(self, serving: ResidualWeights, count: int) -> Array:
         """Of the newest transitions: one-step errors of what serves beyond the push, shape (count, 2)."""
-        serving, known = self._serving, self.buffer.latest(count + PUSH_MEMORY)
+        known = self.buffer.latest(count + PUSH_MEMORY)
         inputs = known.inputs[:, : input_size(serving.delay_taps)]
-        errors = known.residuals[:, :2] - correction(serving, inputs)[:, :2]
+        errors: Array = known.residuals[:, :2] - correction(serving, inputs)[:, :2]
         if serving.error_model[1:].any():
             errors -= pushes(errors, known.first, serving.error_model)[:-1]
         return errors[-count:]
@@ -251,7 +263,12 @@ class OnlineAdaptation:
         trial = self.adapter.adapt(train)
         verdict = judge(trial.weights, self._meta_weights, self._serving, held, c.guard)
 
-        def outcome(decision, reason, weights=None, adaptation=trial) -> Attempt:
+        def outcome(
+            decision: Decision,
+            reason: str,
+            weights: ResidualWeights | None = None,
+            adaptation: Adaptation = trial,
+        ) -> Attempt:
             ms = 1e3 * (time.perf_counter() - started)
             return Attempt(decision, reason, weights, adaptation, verdict, ms)
 
@@ -285,7 +302,7 @@ class OnlineAdaptation:
         reason = f"theta* until it can be adapted: {verdict.reason}"
         return Attempt(Decision.ACCEPTED, reason, self._meta_weights, None, verdict, ms)
 
-    def _fall_back(self, held, verdict: Verdict, outcome) -> Attempt:
+    def _fall_back(self, held: Transitions, verdict: Verdict, outcome: Callable[..., Attempt]) -> Attempt:
         """A rejected candidate; when what serves is worse than what it replaced, take it back as well."""
         options = [(verdict.prior, self._prior, "the prior")]
         if self._previous is not None:

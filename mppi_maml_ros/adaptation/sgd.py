@@ -7,13 +7,16 @@ from the meta-learned weights each time, take a fixed number of full-batch gradi
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import attrs
 import numpy as np
 from numba import njit
+from numpy.typing import ArrayLike
 
-from ..core.errors import InvalidValueError
 from ..core.kernels import backprop
+from ..core.tunable import tunable
+from ..core.types import Array, Float32, Layers
 
 OPTIMISERS = ("sgd", "adam")
 
@@ -23,33 +26,21 @@ class SGDConfig:
     """Settings of the inner loop.
 
     Attributes:
-        inner_lr: learning rate, above 0 and at most 10.
-        inner_steps: gradient steps, 1 to 10000.
+        inner_lr: learning rate.
+        inner_steps: gradient steps.
         optimiser: ``sgd`` or ``adam``.
         max_gradient_norm: gradients are scaled down to this Euclidean norm.
         patience: stop when the validation loss has not improved for this many steps;
             0 never stops early and keeps the last step.
     """
 
-    inner_lr: float = attrs.field(default=0.05, converter=float)
-    inner_steps: int = 100
-    optimiser: str = "sgd"
-    max_gradient_norm: float = attrs.field(default=10.0, converter=float)
-    patience: int = 20
-
-    def __attrs_post_init__(self):
-        if not 0.0 < self.inner_lr <= 10.0:
-            raise InvalidValueError(f"inner_lr must be in (0, 10], got {self.inner_lr}")
-        if not 1 <= self.inner_steps <= 10_000:
-            raise InvalidValueError(f"inner_steps must be in [1, 10000], got {self.inner_steps}")
-        if self.optimiser not in OPTIMISERS:
-            raise InvalidValueError(
-                f"optimiser must be one of {', '.join(OPTIMISERS)}, got {self.optimiser!r}"
-            )
-        if not 0.0 < self.max_gradient_norm <= 1e9:
-            raise InvalidValueError(f"max_gradient_norm must be in (0, 1e9], got {self.max_gradient_norm}")
-        if self.patience < 0:
-            raise InvalidValueError(f"patience must be at least 0, got {self.patience}")
+    inner_lr: float = tunable(0.05, 1e-6, 10.0, "Learning rate of the SGD steps")
+    inner_steps: int = tunable(100, 1, 10_000, "SGD steps from the meta-learned weights")
+    optimiser: str = tunable("sgd", description="Of the inner steps", choices=OPTIMISERS)
+    max_gradient_norm: float = tunable(10.0, 1e-6, 1e9, "Gradients are scaled down to this")
+    patience: int = tunable(
+        20, 0, 10_000, "Stop after so many steps without improvement on held-out data; 0: take all steps"
+    )
 
 
 class NetworkGradient:
@@ -66,7 +57,7 @@ class NetworkGradient:
         parameters, gradient: flat, see :mod:`dynamics.backprop`.
     """
 
-    def __init__(self, layers, activation: str, output_weight=None):
+    def __init__(self, layers: Layers, activation: str, output_weight: ArrayLike | None = None):
         self._widths = widths_of(layers)
         self._output_weight = np.ones(self._widths[-1], dtype=np.float32)
         if output_weight is not None:
@@ -76,12 +67,12 @@ class NetworkGradient:
         self._tanh = activation == "tanh"
         self._rows = -1
 
-    def restore(self, layers) -> None:
+    def restore(self, layers: Layers) -> None:
         """Copy ``layers`` into the parameters."""
         self.parameters[:] = backprop.flatten(layers)
 
     @property
-    def layers(self):
+    def layers(self) -> Layers:
         """Copies of the present (W, b) pairs."""
         return copies(self.parameters, self._widths)
 
@@ -90,40 +81,40 @@ class NetworkGradient:
             self._rows, self._space = rows, backprop.Workspace(self._widths, rows)
             self._weights = sample_weights(self._output_weight, rows)
 
-    def forward(self, inputs: np.ndarray) -> np.ndarray:
+    def forward(self, inputs: Float32) -> Float32:
         """Outputs (M, out) for inputs (M, in) float32."""
         self._reserve(len(inputs))
         out = np.empty((len(inputs), self._widths[-1]), dtype=np.float32)
         backprop.outputs(self._space.plan, self._space.memory, self.parameters, self._tanh, inputs, out)
         return out
 
-    def loss(self, inputs: np.ndarray, targets: np.ndarray) -> float:
+    def loss(self, inputs: Float32, targets: Float32) -> float:
         """Mean over samples of the weighted, summed squared error."""
         self._reserve(len(inputs))
-        return backprop.loss(
+        return float(backprop.loss(
             self._space.plan, self._space.memory, self.parameters, self._tanh, inputs, targets, self._weights
-        )
+        ))  # fmt: skip
 
-    def backward(self, inputs: np.ndarray, targets: np.ndarray) -> float:
+    def backward(self, inputs: Float32, targets: Float32) -> float:
         """Fill ``gradient``; returns the loss at the present parameters."""
         self._reserve(len(inputs))
-        return backprop.loss_and_gradient(
+        return float(backprop.loss_and_gradient(
             self._space.plan, self._space.memory, self.parameters, self._tanh, inputs, targets,
             self._weights, self.gradient,
-        )  # fmt: skip
+        ))  # fmt: skip
 
 
-def widths_of(layers) -> list[int]:
+def widths_of(layers: Layers) -> list[int]:
     """Widths of a network, from its inputs to its outputs."""
     return [layers[0][0].shape[1], *(len(b) for _, b in layers)]
 
 
-def copies(parameters: np.ndarray, widths):
+def copies(parameters: Float32, widths: Sequence[int]) -> Layers:
     """(W, b) pairs of flat parameters, each an array of its own."""
     return tuple((w.copy(), b.copy()) for w, b in backprop.views(parameters, widths))
 
 
-def sample_weights(output_weight: np.ndarray, rows: int) -> np.ndarray:
+def sample_weights(output_weight: Array | Float32, rows: int) -> Float32:
     """What makes a sum over samples and outputs their weighted mean, shape (rows, out)."""
     return np.tile(np.asarray(output_weight / max(rows, 1), dtype=np.float32), (rows, 1))
 
@@ -132,20 +123,20 @@ def sample_weights(output_weight: np.ndarray, rows: int) -> np.ndarray:
 class SGDResult:
     """Adapted layers; training loss at the start and of the result; steps taken."""
 
-    layers: tuple
+    layers: Layers
     loss_before: float
     loss_after: float
     steps: int
 
 
 def restore_then_adapt(
-    layers,
+    layers: Layers,
     activation: str,
-    inputs: np.ndarray,
-    targets: np.ndarray,
+    inputs: Array | Float32,
+    targets: Array | Float32,
     config: SGDConfig,
-    validation=None,
-    output_weight=None,
+    validation: tuple[Array | Float32, Array | Float32] | None = None,
+    output_weight: ArrayLike | None = None,
 ) -> SGDResult:
     """Gradient steps from ``layers`` on (inputs, targets).
 
@@ -164,7 +155,8 @@ def restore_then_adapt(
     parameters = backprop.flatten(layers)
     watch = validation is not None and config.patience > 0 and len(validation[0]) > 0
     sets, spaces = [], []
-    for x, y in ((inputs, targets), validation if watch else (inputs[:1], targets[:1])):
+    held = validation if watch and validation is not None else (inputs[:1], targets[:1])
+    for x, y in ((inputs, targets), held):
         weights = np.ones(widths[-1]) if output_weight is None else np.asarray(output_weight)
         sets += [
             np.ascontiguousarray(x, dtype=np.float32),
@@ -182,7 +174,7 @@ def restore_then_adapt(
 
 
 @njit(cache=True, **backprop.COMPILED)
-def _descend(
+def _descend(  # type: ignore[no-untyped-def] # numba finds the types
     plan, memory, held_plan, held_memory, parameters, tanh, inputs, targets, weights,
     held_inputs, held_targets, held_weights, rate, steps, max_norm, adam, patience, scratch,
 ):  # fmt: skip

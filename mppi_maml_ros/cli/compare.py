@@ -6,48 +6,20 @@ from pathlib import Path
 
 import click
 
-from .options import REFERENCES, artifact_option, duration_option, folder_option
-
-
-class _Names(click.ParamType):
-    name = "NAME[,NAME]"
-
-    def convert(self, value, param, ctx):
-        names = tuple(part.strip() for part in value.split(",")) if isinstance(value, str) else tuple(value)
-        if not all(names):
-            self.fail(f"{value!r} is not a list of names separated by commas", param, ctx)
-        return names
-
-
-class Seeds(click.ParamType):
-    name = "N[,N]|N-N"
-
-    def convert(self, value, param, ctx):
-        if not isinstance(value, str):
-            return tuple(value)
-        seeds: list[int] = []
-        try:
-            for part in value.split(","):
-                first, _, last = part.partition("-")
-                seeds.extend(range(int(first), int(last or first) + 1))
-        except ValueError:
-            seeds = []
-        if not seeds:
-            self.fail(f"{value!r} is not a list of seeds such as 0,1,2 or 0-9", param, ctx)
-        return tuple(seeds)
+from .options import REFERENCES, Names, Seeds, artifact_option, duration_option, folder_option
 
 
 @click.command(short_help="Compare models and adapters in simulated worlds.")
 @click.option(
     "--world",
-    type=_Names(),
+    type=Names(),
     default="seed",
     show_default=True,
-    help="Worlds, or all; an unknown name lists them.",
+    help="Worlds, all (but bases with firmware) or firmware_bases; an unknown name lists them.",
 )
 @click.option(
     "--trajectory",
-    type=_Names(),
+    type=Names(),
     default="circle",
     show_default=True,
     help=f"{', '.join(REFERENCES)}, or all.",
@@ -58,7 +30,7 @@ class Seeds(click.ParamType):
 )
 @click.option(
     "--models",
-    type=_Names(),
+    type=Names(),
     default="all",
     show_default=True,
     help="Models and adapters, or all; `adaptive` is the default adapter. An unknown name lists them.",
@@ -115,15 +87,19 @@ class _Comparison:
     def __init__(self, out: Path, processes: int | None, artifact: Path | None, options: dict, console):
         from ..experiments.comparison import runs as comparison
         from ..experiments.comparison.contenders import usual_models
+        from ..simulation.worlds import WORLD_GROUPS
 
         self.out, self.options, self.console = out, options, console
         self.processes = processes or comparison.usable_cores()
-        known = {
-            "models": usual_models(),
-            "world": comparison.WORLD_NAMES,
-            "trajectory": tuple(comparison.FIGURES),
+        groups = {
+            "models": {"all": usual_models()},
+            "world": WORLD_GROUPS,
+            "trajectory": {"all": tuple(comparison.FIGURES)},
         }
-        chosen = {name: all_ if options[name] == ("all",) else options[name] for name, all_ in known.items()}
+        chosen = {
+            kind: tuple(name for given in options[kind] for name in known.get(given, (given,)))
+            for kind, known in groups.items()
+        }
         self.jobs = comparison.jobs_of(
             chosen["models"], chosen["world"], chosen["trajectory"], options["seeds"]
         )
@@ -136,7 +112,7 @@ class _Comparison:
         from ..mppi.config import MPPIConfig
 
         own = self.library.meta_path
-        return comparison.Settings(
+        return comparison.ComparisonSettings(
             duration=self.options["duration"],
             noise=self.options["noise"],
             mppi=MPPIConfig(batch_size=self.options["samples"], time_steps=30, noise_knots=8),
@@ -167,18 +143,6 @@ class _Comparison:
     def _say(self, text: str) -> None:
         self.console.print(text, highlight=False, soft_wrap=True)
 
-    def _bar(self, what: str):
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-        columns = (
-            TextColumn(f"[bold]{what}"),
-            BarColumn(bar_width=30),
-            MofNCompleteColumn(),
-            TimeRemainingColumn(),
-            TextColumn("{task.fields[line]}"),
-        )
-        return Progress(*columns, console=self.console, refresh_per_second=4)
-
     def _meta_train(self) -> None:
         if self.library.meta_path.exists():
             self._say(f"{self.library.meta_path} is there")
@@ -192,6 +156,7 @@ class _Comparison:
 
     def _prepare(self, what: str) -> None:
         from ..experiments.comparison import runs as comparison
+        from .progress import shown
 
         settings = self.settings()
         if what == "models":
@@ -200,19 +165,16 @@ class _Comparison:
         if not wanted:
             return
         name = "collecting data" if what == "data" else "training"
-        with self._bar(name) as progress:
-            task = progress.add_task("", total=len(wanted), line="")
+        with shown(self.console) as bars:
+            bar = bars.add(name, len(wanted))
             comparison.prepare(
-                settings,
-                wanted,
-                self.out,
-                self.processes,
-                lambda done: progress.update(task, advance=1, line=str(done)),
+                settings, wanted, self.out, self.processes, lambda done: bar.advance(str(done))
             )
-            progress.update(task, line="")
+            bar.say("")
 
     def _evaluate(self) -> None:
         from ..experiments.comparison import runs as comparison
+        from .progress import shown
 
         settings = self.settings()
         results = comparison.Results(self.out, settings)
@@ -222,13 +184,14 @@ class _Comparison:
                 "only the new ones are of these[/]"
             )
         present = sum(job in results.rows for job in self.jobs)
-        with self._bar("comparing") as progress:
-            task = progress.add_task("", total=len(self.jobs), completed=present, line="starting")
+        with shown(self.console) as bars:
+            bar = bars.add("comparing", len(self.jobs), present)
+            bar.say("starting")
 
             def show(job, row) -> None:
-                line = f"{job.world}, {job.trajectory}, {job.seed}: {job.model} {row['rmse_after_2s']:.4f} m"
-                progress.update(task, advance=1, line=line)
+                where = f"{job.world}, {job.trajectory}, {job.seed}"
+                bar.advance(f"{where}: {job.model} {row['rmse_after_2s']:.4f} m")
 
             done = comparison.compare(settings, self.jobs, results, self.processes, show)
-            progress.update(task, line="")
+            bar.say("")
         self._say(f"{done} runs, {present} were there; {results.path}")

@@ -19,6 +19,7 @@ from .sinusoid import sinusoid
 from .soak import soak
 from .system import demo, fuzz
 from .tuning_study import tuning_study
+from .worlds import worlds
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -30,6 +31,7 @@ def cli() -> None:
 for _command in (
     demo,
     compare,
+    worlds,
     prediction_study,
     mujoco_study,
     meta_compare,

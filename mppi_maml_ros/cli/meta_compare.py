@@ -27,30 +27,24 @@ def meta_compare(
     """
     import torch
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     from ..experiments.studies import meta_trainers as module
     from ..weights.meta_model import PACKAGED, MetaModel
+    from .progress import shown
 
     torch.set_num_threads(1)
     meta = MetaModel.load(artifact or PACKAGED)
     console = Console()
-    columns = (
-        TextColumn("[bold]{task.description:<12}"), BarColumn(bar_width=30), MofNCompleteColumn(),
-        TimeRemainingColumn(),
-    )  # fmt: skip
-    with Progress(*columns, console=console, refresh_per_second=4) as progress:
-        bars = {name: progress.add_task(name, total=iterations) for name in module.SETTINGS}
+    with shown(console) as bars:
+        trainers = {name: bars.add(name, iterations) for name in module.SETTINGS}
         result = {"seed": seed, "iterations": iterations, "worlds": worlds}
         result["held_out"] = module.held_out(
             seed, iterations, worlds,
-            on_progress=lambda report: progress.update(bars[report.phase], completed=report.iteration),
+            on_progress=lambda report: trainers[report.phase].to(report.iteration),
         )  # fmt: skip
         drives = runs * len(module.CHANGING) * len(module.MODELS)
-        bar = progress.add_task("changing", total=drives)
-        result["changing"] = module.changing_worlds(
-            meta, range(seed, seed + runs), on_progress=lambda: progress.advance(bar)
-        )
+        bar = bars.add("changing", drives)
+        result["changing"] = module.changing_worlds(meta, range(seed, seed + runs), on_progress=bar.advance)
     command = (
         f"mppi-maml meta-compare --seed {seed} --iterations {iterations} --worlds {worlds} --runs {runs}"
     )

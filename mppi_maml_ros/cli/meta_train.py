@@ -3,42 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-TRAINING_HELP = {
-    "hidden": "Widths of the hidden layers, one or two, separated by commas.",
-    "activation": "Of the hidden layers: tanh or relu.",
-    "iterations": "Outer iterations.",
-    "task_batch_size": "Tasks an iteration.",
-    "support_size": "Largest number of transitions to adapt on.",
-    "query_size": "Transitions to judge the adapted weights by.",
-    "inner_lr": "Learning rate of the inner SGD.",
-    "inner_steps": "Steps of the inner SGD.",
-    "meta_lr": "Learning rate of the outer update.",
-    "outer": "Outer update: auto (the algorithm's own), adam, annealed_adam or descent.",
-    "max_gradient_norm": "Clips the gradient of each inner step.",
-    "patience": "End after so many evaluations on held-out tasks without a new best; 0: never.",
-    "evaluate_every": "Iterations between evaluations on held-out tasks.",
-    "seed": "Of initialisation, worlds and sampling.",
-}
+from .options import Names, Widths
 
-
-class _Widths(click.ParamType):
-    name = "N[,N]"
-
-    def convert(self, value, param, ctx):
-        try:
-            return tuple(int(part) for part in value.split(",")) if isinstance(value, str) else tuple(value)
-        except (ValueError, TypeError):
-            self.fail(f"{value!r} is not a list of integers such as 32 or 64,64", param, ctx)
-
-
-class _Names(click.ParamType):
-    name = "NAME[,NAME]"
-
-    def convert(self, value, param, ctx):
-        return tuple(part.strip() for part in value.split(",")) if isinstance(value, str) else tuple(value)
+if TYPE_CHECKING:
+    from ..core.tunable import Declaration
 
 
 class _TrainingCommand(click.Command):
@@ -46,11 +18,11 @@ class _TrainingCommand(click.Command):
 
     def get_params(self, ctx):
         if not any(parameter.name == "iterations" for parameter in self.params):
-            import attrs
-
+            from ..core.tunable import declarations
             from ..meta.config import TrainingConfig
 
-            self.params = [_option(field) for field in attrs.fields(TrainingConfig)] + self.params
+            own = [_option(name, declared) for name, declared in declarations(TrainingConfig).items()]
+            self.params = own + self.params
         return super().get_params(ctx)
 
     def make_context(self, info_name, args, parent=None, **extra):
@@ -69,14 +41,15 @@ def _bags_first(arguments: list[str]) -> list[str]:
     return out
 
 
-def _option(field) -> click.Option:
-    default = ",".join(map(str, field.default)) if field.name == "hidden" else field.default
+def _option(name: str, declared: Declaration) -> click.Option:
+    widths = isinstance(declared.default, tuple)
+    allowed = ", ".join(declared.choices) or declared.allowed
     return click.Option(
-        [f"--{field.name.replace('_', '-')}"],
-        type=_Widths() if field.name == "hidden" else type(field.default),
-        default=default,
+        [f"--{name.replace('_', '-')}"],
+        type=Widths() if widths else type(declared.default),
+        default=",".join(map(str, declared.default)) if widths else declared.default,
         show_default=True,
-        help=TRAINING_HELP.get(field.name),
+        help=f"{declared.description}; {allowed}.",
     )
 
 
@@ -113,7 +86,7 @@ def _lay_over_file(ctx: click.Context, parameter, path: Path | None) -> Path | N
 )
 @click.option(
     "--networks",
-    type=_Names(),
+    type=Names(),
     default="all",
     show_default=True,
     help="Which networks to train, by the adapter that uses them; an unknown name lists them.",

@@ -10,18 +10,17 @@ from pathlib import Path
 
 import attrs
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from ..core.errors import InvalidValueError, MppiMamlError
 from ..experiments.plots import learning_curves, save
 from ..meta import distributed
 from ..meta.checkpoint import Checkpoint
 from ..meta.config import TrainingConfig
-from ..meta.loop import Cancelled
-from ..meta.loop import Progress as Report
+from ..meta.loop import Cancelled, Progress
 from ..meta.pipeline import Outcome, meta_train, settings_of
 from ..meta.recipe import RECIPE, chosen
 from ..meta.tasks.worlds import TaskDistribution, WorldTasks
+from .progress import shown
 
 ARTIFACT = Path("mppi_maml_ros/artifacts/default.safetensors")
 CURVE = Path("docs/images/meta_train.png")
@@ -146,29 +145,21 @@ def run_meta_train(
     with distributed.process_group(device), cancelled_by_interrupt() as cancel:
         first = distributed.rank() == 0
         writer = event_writer(places.tensorboard) if first else None
-        columns = (
-            TextColumn("[bold]{task.description:<13}"),
-            BarColumn(bar_width=30),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[line]}"),
-            TimeRemainingColumn(),
-        )
-        with Progress(*columns, console=console, refresh_per_second=4, disable=not first) as progress:
-            bars = {
-                name: progress.add_task(name, total=network.config(config).iterations, line="")
-                for name, network in parts.items()
+        with shown(console, disable=not first) as bars:
+            phases = {
+                name: bars.add(name, network.config(config).iterations) for name, network in parts.items()
             }
 
-            def show(report: Report) -> None:
-                losses = f"loss {report.loss:.4f}   held-out {report.held_out:.4f}"
-                line = f"{losses}   {report.rate:.1f} iterations/s"
-                progress.update(bars[report.phase], completed=report.iteration, line=line)
+            def show(progress: Progress) -> None:
+                losses = f"loss {progress.loss:.4f}   held-out {progress.held_out:.4f}"
+                line = f"{losses}   {progress.rate:.1f} iterations/s"
+                phases[progress.phase].to(progress.iteration, line)
 
             try:
                 outcome = meta_train(config, distribution, show, cancel, networks, device, checkpoint, writer)
             except Cancelled:
                 saved = places.checkpoint.is_dir()
-                progress.stop()
+                bars.stop()
                 if first and saved:
                     line = f"the state of the run is in {places.checkpoint}; --resume goes on from there"
                     console.print(line, highlight=False, soft_wrap=True)

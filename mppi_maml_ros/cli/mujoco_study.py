@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from .compare import Seeds
+from .options import Seeds, artifact_option, folder_option
 
 
 @click.command("mujoco-study", short_help="Adapt in a MuJoCo world with a load and slippery patches.")
@@ -19,18 +19,8 @@ from .compare import Seeds
     show_default=True,
     help="What to drive.",
 )
-@click.option(
-    "--artifact",
-    type=click.Path(dir_okay=False, path_type=Path),
-    help="Meta-model to adapt from.  [default: the packaged one]",
-)
-@click.option(
-    "--out",
-    type=click.Path(file_okay=False, path_type=Path),
-    default="mujoco_report",
-    show_default=True,
-    help="Folder of results.csv, summary.json and figures.",
-)
+@artifact_option
+@folder_option("mujoco_report", "Folder of results.csv, summary.json and figures.")
 @click.option("--video", is_flag=True, help="Also record the first seed's adaptive run as an animated GIF.")
 def mujoco_study(seeds, out: Path, artifact: Path | None, video: bool, **options) -> None:
     """Drive robots of MuJoCo that pick up a load on a floor with slippery patches, and report.
@@ -39,37 +29,29 @@ def mujoco_study(seeds, out: Path, artifact: Path | None, video: bool, **options
     same controller, noise and samples. Ends with code 1 when adaptation closes less than 60 % of the gap.
     """
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
     from rich.table import Table
 
     from ..experiments.studies import mujoco as work
     from ..experiments.studies.mujoco_figures import draw_study, record
+    from .progress import shown
 
     settings = work.StudySettings(artifact=artifact or work.PACKAGED, **options)
     console = Console()
     rows, first = [], None
-    columns = (
-        TextColumn("[bold]seed {task.fields[seed]}"),
-        BarColumn(bar_width=30),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[step]}"),
-    )
-    with Progress(*columns, console=console, refresh_per_second=4) as progress:
-        task = progress.add_task("", total=len(seeds), seed=seeds[0], step="")
+    with shown(console) as bars:
+        bar = bars.add("robots", len(seeds))
         for seed in seeds:
-            progress.update(task, seed=seed)
-            row, runs = work.study(seed, settings, lambda text: progress.update(task, step=text))
+            row, runs = work.study(seed, settings, lambda text, seed=seed: bar.say(f"seed {seed}: {text}"))
             rows.append(row)
             first = first or (seed, runs)
             work.write(out, rows, settings)
-            progress.advance(task)
-        progress.update(task, step="figures")
+            bar.advance()
+        bar.say("figures")
         draw_study(out, rows, *first, settings)
         if video:
-            progress.update(task, step="video")
+            bar.say("video")
             record(out / "mujoco.gif", first[0], first[1]["adaptive"], settings)
-        progress.update(task, step="")
+        bar.say("")
     total = work.summary(rows, settings)
     table = Table("", "RMSE [m]", title=f"{len(rows)} seeds, {settings.reference}, after the first 2 s")
     for name in ("kinematic", "fixed", "adaptive"):

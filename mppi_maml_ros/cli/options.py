@@ -10,6 +10,50 @@ REFERENCES = ("circle", "figure8", "sine", "straight")
 LARGEST_SEED = 2**31 - 1
 
 
+class Names(click.ParamType):
+    """Names separated by commas, as a tuple."""
+
+    name = "NAME[,NAME]"
+
+    def convert(self, value, param, ctx):
+        names = tuple(part.strip() for part in value.split(",")) if isinstance(value, str) else tuple(value)
+        if not all(names):
+            self.fail(f"{value!r} is not a list of names separated by commas", param, ctx)
+        return names
+
+
+class Seeds(click.ParamType):
+    """Seeds and ranges of seeds separated by commas, as a tuple."""
+
+    name = "N[,N]|N-N"
+
+    def convert(self, value, param, ctx):
+        if not isinstance(value, str):
+            return tuple(value)
+        seeds: list[int] = []
+        try:
+            for part in value.split(","):
+                first, _, last = part.partition("-")
+                seeds.extend(range(int(first), int(last or first) + 1))
+        except ValueError:
+            seeds = []
+        if not seeds:
+            self.fail(f"{value!r} is not a list of seeds such as 0,1,2 or 0-9", param, ctx)
+        return tuple(seeds)
+
+
+class Widths(click.ParamType):
+    """Integers separated by commas, as a tuple."""
+
+    name = "N[,N]"
+
+    def convert(self, value, param, ctx):
+        try:
+            return tuple(int(part) for part in value.split(",")) if isinstance(value, str) else tuple(value)
+        except (ValueError, TypeError):
+            self.fail(f"{value!r} is not a list of integers such as 32 or 64,64", param, ctx)
+
+
 def folder_option(default: str, help: str):
     """``--out``: a folder."""
     return click.option(

@@ -6,18 +6,12 @@ from pathlib import Path
 
 import click
 
-from .compare import Seeds
+from .options import Seeds, folder_option
 
 
 @click.command("path-study", short_help="Follow a path with cusps through a corridor from random starts.")
 @click.option("--seeds", type=Seeds(), default="0-19", show_default=True, help="Of starts, robots and noise.")
-@click.option(
-    "--out",
-    type=click.Path(file_okay=False, path_type=Path),
-    default="path_report",
-    show_default=True,
-    help="Folder of path_results.csv, path_summary.json and path_study.png.",
-)
+@folder_option("path_report", "Folder of path_results.csv, path_summary.json and path_study.png.")
 def path_study(seeds, out: Path) -> None:
     """Follow a recorded path with two cusps through a narrow corridor to a goal with a heading.
 
@@ -25,12 +19,12 @@ def path_study(seeds, out: Path) -> None:
     going more than 5 cm too far.
     """
     from rich.console import Console
-    from rich.progress import track
 
     from ..experiments.studies import path as work
+    from .progress import track
 
     console = Console()
-    drives = {seed: work.drive(seed) for seed in track(seeds, "following the path", console=console)}
+    drives = {seed: work.drive(seed) for seed in track(seeds, "following the path", len(seeds), console)}
     summary = work.write(out, [work.row_of(seed, result) for seed, result in drives.items()])
     work.draw(out / "path_study.png", list(drives.values()))
     console.print(

@@ -22,27 +22,19 @@ def prediction_study(robots: int, seed: int, artifact: Path | None, out: Path) -
     Random robots, clean, noisy and delayed, and robots far outside of what was meta-trained on.
     """
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     from ..experiments.studies import prediction as module
     from ..weights.meta_model import PACKAGED, MetaModel
+    from .progress import shown
 
     meta = MetaModel.load(artifact or PACKAGED)
     console = Console()
-    columns = (
-        TextColumn("[bold]robots"),
-        BarColumn(bar_width=30),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=console, refresh_per_second=4) as progress:
-        task = progress.add_task("", total=robots * (len(module.CONDITIONS) + 1))
-        result = module.study(
-            meta, robots, seed, on_progress=lambda done: progress.update(task, completed=done)
-        )
+    with shown(console) as bars:
+        bar = bars.add("robots", robots * (len(module.CONDITIONS) + 1))
+        result = module.study(meta, robots, seed, on_progress=bar.to)
     command = f"mppi-maml prediction-study --robots {robots} --seed {seed}"
     paths = module.write(result, out, command)
-    worst = max(module.bars(result), key=lambda bar: bar["ratio"])
+    worst = max(module.ratios(result), key=lambda column: column["ratio"])
     console.print(
         f"{result['default']} / best other row: at most {worst['ratio']:.2f} "
         f"({worst['condition']}, M = {worst['size']}, {worst['row']}); wrote {paths[1]}",

@@ -38,26 +38,22 @@ def sinusoid(trainer: str, shots: int, iterations: int, seed: int, device: str, 
     """
     import torch
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
     from rich.table import Table
 
     from ..experiments.studies import sinusoid as benchmark
     from .meta_training import check_device
+    from .progress import shown
 
     torch.set_num_threads(1)  # the products are small; a second thread only waits
     learner = benchmark.make_trainer(trainer, iterations, seed, check_device(device))
     console = Console()
     started = time.monotonic()
-    columns = (
-        TextColumn("[bold]{task.description}"), BarColumn(bar_width=30), MofNCompleteColumn(),
-        TextColumn("{task.fields[line]}"), TimeRemainingColumn(),
-    )  # fmt: skip
-    with Progress(*columns, console=console, refresh_per_second=4) as progress:
-        bar = progress.add_task(trainer, total=iterations, line="")
+    with shown(console) as bars:
+        bar = bars.add(trainer, iterations)
 
         def show(done: int, loss: float) -> None:
             rate = done / max(time.monotonic() - started, 1e-9)
-            progress.update(bar, completed=done, line=f"loss {loss:.3f}   {rate:.0f} iterations/s")
+            bar.to(done, f"loss {loss:.3f}   {rate:.0f} iterations/s")
 
         benchmark.train(learner, benchmark.SinusoidTasks(shots), show)
     seconds = time.monotonic() - started

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import click
+
+from .options import folder_option, seed_option
 
 
 @click.command(short_help="Hours of control in minutes; memory, threads and files must not grow.")
@@ -15,22 +15,19 @@ import click
     show_default=True,
     help="Of simulated control.",
 )
-@click.option("--seed", type=click.IntRange(0, 2**31 - 1), default=0, show_default=True)
-@click.option(
-    "--out",
-    type=click.Path(file_okay=False, path_type=Path),
-    default="soak_report",
-    show_default=True,
-    help="Folder of soak.json and soak.png.",
-)
+@seed_option
+@folder_option("soak_report", "Folder of soak.json and soak.png.")
 def soak(**options) -> None:
     """Control, adapt and swap in simulated time, through faults, and watch what the process holds."""
     from rich.console import Console
 
     from ..experiments.studies.soak import SoakSettings, run_soak
     from ..weights.meta_model import PACKAGED, MetaModel
+    from .progress import shown
 
-    report = run_soak(SoakSettings(**options), MetaModel.load(PACKAGED), Console())
+    settings = SoakSettings(**options)
+    with shown(Console()) as bars:
+        report = run_soak(settings, MetaModel.load(PACKAGED), bars.add("hours", settings.hours).to)
     click.echo(
         f"flat: {report['memory_growth_mib']:+.2f} MiB after the warm-up, {report['periods']} periods in "
         f"{report['wall_seconds']:.0f} s, {report['weights_version']} swaps"

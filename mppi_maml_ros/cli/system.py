@@ -86,11 +86,15 @@ def fuzz(**options) -> None:
     """
     from rich.console import Console
 
+    from .progress import shown
+
     try:
         from ..system.fuzz import FuzzSettings, run_fuzz
     except ImportError as error:
         raise click.ClickException(f"ROS 2 cannot be imported ({error}): run `make setup`") from error
-    report = run_fuzz(FuzzSettings(**options), Console())
+    settings = FuzzSettings(**options)
+    with shown(Console()) as bars:
+        report = run_fuzz(settings, bars.add("fuzz [s]", settings.duration).to)
     click.echo(
         f"clean: {sum(report['actions'].values())} actions, {report['commands']} commands, "
         f"longest silence {report['longest_silence']:.2f} s, driving again after "

@@ -6,8 +6,7 @@ from pathlib import Path
 
 import click
 
-from .compare import Seeds
-from .options import artifact_option, folder_option
+from .options import Seeds, artifact_option, folder_option
 
 
 @click.command("tuning-study", short_help="What each parameter does, in pictures.")
@@ -17,14 +16,14 @@ from .options import artifact_option, folder_option
 def tuning_study(seeds, artifact: Path | None, out: Path) -> None:
     """Drive the same worlds with one parameter of the controller or the adaptation changed at a time."""
     from rich.console import Console
-    from rich.progress import track
 
     from ..experiments.studies import tuning as work
     from ..weights.meta_model import PACKAGED, MetaModel
+    from .progress import track
 
     console = Console()
     total = len(seeds) * sum(len(knob.values) for knob in work.KNOBS)
     drives = work.study(MetaModel.load(artifact or PACKAGED), seeds)
-    rows = list(track(drives, "driving", total=total, console=console))
+    rows = list(track(drives, "driving", total, console))
     path = work.write(rows, out)
     console.print(f"{total} drives; wrote {path}", highlight=False, soft_wrap=True)

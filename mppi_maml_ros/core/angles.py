@@ -1,14 +1,18 @@
 """Angles in radians, wrapped to [-pi, pi)."""
 
+from typing import Any
+
 import numpy as np
 
+TWO_PI = 2.0 * np.pi
 
-def wrap(angle):
+
+def wrap(angle: Any) -> Any:
     """Wrap an angle, or an array of them, to [-pi, pi) [rad]."""
-    return (angle + np.pi) % (2.0 * np.pi) - np.pi
+    return (angle + np.pi) % TWO_PI - np.pi
 
 
-def difference(a, b):
+def difference(a: Any, b: Any) -> Any:
     """Shortest signed rotation from ``b`` to ``a`` [rad]."""
     return wrap(a - b)
 

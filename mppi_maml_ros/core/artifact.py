@@ -15,6 +15,7 @@ import stat
 import struct
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from safetensors import SafetensorError
@@ -31,7 +32,7 @@ MAX_HEADER_BYTES = 1024 * 1024
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
 
 
-def resolve(folder: str | os.PathLike, name: str) -> Path:
+def resolve(folder: str | os.PathLike[str], name: str) -> Path:
     """Path of the artifact ``name`` directly under ``folder``.
 
     Args:
@@ -61,7 +62,7 @@ def _checksum(tensors: dict[str, np.ndarray], manifest: str) -> str:
     return h.hexdigest()
 
 
-def dumps(tensors: dict[str, np.ndarray], manifest: dict) -> bytes:
+def dumps(tensors: dict[str, np.ndarray], manifest: dict[str, Any]) -> bytes:
     """Serialise float32 tensors and a JSON-able manifest."""
     tensors = {name: np.ascontiguousarray(tensor, dtype=np.float32) for name, tensor in tensors.items()}
     for name, tensor in tensors.items():
@@ -74,7 +75,7 @@ def dumps(tensors: dict[str, np.ndarray], manifest: dict) -> bytes:
     return save_bytes(tensors, metadata={_KEY: json.dumps(envelope, sort_keys=True)})
 
 
-def loads(data: bytes) -> tuple[dict[str, np.ndarray], dict]:
+def loads(data: bytes) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     """Inverse of :func:`dumps`.
 
     Raises:
@@ -108,7 +109,7 @@ def loads(data: bytes) -> tuple[dict[str, np.ndarray], dict]:
     return tensors, json.loads(text)
 
 
-def _envelope(header) -> dict:
+def _envelope(header: object) -> dict[str, Any]:
     metadata = header.get("__metadata__") if isinstance(header, dict) else None
     text = metadata.get(_KEY) if isinstance(metadata, dict) else None
     if not isinstance(text, str):
@@ -122,7 +123,7 @@ def _envelope(header) -> dict:
     return envelope
 
 
-def save(path: str | os.PathLike, tensors: dict[str, np.ndarray], manifest: dict) -> Path:
+def save(path: str | os.PathLike[str], tensors: dict[str, np.ndarray], manifest: dict[str, Any]) -> Path:
     """Write an artifact atomically.
 
     Raises:
@@ -157,7 +158,7 @@ def save(path: str | os.PathLike, tensors: dict[str, np.ndarray], manifest: dict
     return path
 
 
-def load(path: str | os.PathLike) -> tuple[dict[str, np.ndarray], dict]:
+def load(path: str | os.PathLike[str]) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     """Read an artifact.
 
     Raises:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 
 from .errors import InvalidValueError
+from .types import Array
+
+INSTANT = 1e-9  # [s] times nearer to each other are one; what ROS resolves
 
 
 class CommandHistory:
@@ -42,7 +46,7 @@ class CommandHistory:
     def __len__(self) -> int:
         return self._count
 
-    def record(self, t: float, command) -> None:
+    def record(self, t: float, command: Sequence[float] | Array) -> None:
         """``command`` (v, omega) holds from ``t`` [s] on.
 
         Raises:
@@ -107,9 +111,9 @@ class CommandHistory:
         while back < self._count:
             slot = (self._newest - back) % self._capacity
             start = self._times[slot]
-            if start <= t0:
+            if start <= t0 + INSTANT:
                 break
-            if start < end:
+            if start < end - INSTANT:
                 v_sum += self._v[slot] * (end - start)
                 omega_sum += self._omega[slot] * (end - start)
                 end = start

@@ -9,6 +9,7 @@ import os
 import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 
 def write_file(path: Path, data: bytes) -> None:
@@ -24,12 +25,12 @@ def write_file(path: Path, data: bytes) -> None:
         partial.unlink(missing_ok=True)
 
 
-def write_json(path: Path, data) -> None:
+def write_json(path: Path, data: object) -> None:
     """A JSON file."""
     write_file(path, (json.dumps(data, indent=2) + "\n").encode())
 
 
-def write_rows(path: Path, columns: Sequence[str], rows: Iterable[dict], digits: int = 5) -> None:
+def write_rows(path: Path, columns: Sequence[str], rows: Iterable[dict[str, Any]], digits: int = 5) -> None:
     """A CSV file with a header; floats with so many significant digits."""
     text = io.StringIO(newline="")
     writer = csv.DictWriter(text, columns, lineterminator="\n")

@@ -1,11 +1,13 @@
 """Planar rigid motions. A pose is (x [m], y [m], yaw [rad]), alone or as rows of an array."""
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from .angles import wrap
+from .types import Array
 
 
-def to_body(pose, reference) -> np.ndarray:
+def to_body(pose: ArrayLike, reference: ArrayLike) -> Array:
     """Express ``pose`` in the frame of ``reference``.
 
     Args:
@@ -22,7 +24,7 @@ def to_body(pose, reference) -> np.ndarray:
     return np.stack([c * dx + s * dy, c * dy - s * dx, wrap(pose[..., 2] - reference[..., 2])], axis=-1)
 
 
-def compose(reference, pose) -> np.ndarray:
+def compose(reference: ArrayLike, pose: ArrayLike) -> Array:
     """Express ``pose``, given in the frame of ``reference``, in the frame of the latter; (..., 3)."""
     reference, pose = np.asarray(reference, dtype=float), np.asarray(pose, dtype=float)
     c, s = np.cos(reference[..., 2]), np.sin(reference[..., 2])
@@ -36,7 +38,7 @@ def compose(reference, pose) -> np.ndarray:
     )
 
 
-def displacement_twist(start, end, dt) -> np.ndarray:
+def displacement_twist(start: ArrayLike, end: ArrayLike, dt: ArrayLike) -> Array:
     """Mean body-frame twist that carries ``start`` to ``end`` within ``dt``.
 
     The translation is read in the frame of the mid-step heading, which is where
@@ -54,10 +56,12 @@ def displacement_twist(start, end, dt) -> np.ndarray:
     middle = start[..., 2] + 0.5 * dyaw
     dx, dy = end[..., 0] - start[..., 0], end[..., 1] - start[..., 1]
     c, s = np.cos(middle), np.sin(middle)
-    return np.stack([c * dx + s * dy, c * dy - s * dx, dyaw], axis=-1) / np.asarray(dt)[..., None]
+    moved = np.stack([c * dx + s * dy, c * dy - s * dx, dyaw], axis=-1)
+    twist: Array = moved / np.asarray(dt)[..., None]
+    return twist
 
 
-def integrate(pose, twist, dt) -> np.ndarray:
+def integrate(pose: ArrayLike, twist: ArrayLike, dt: float) -> Array:
     """Move ``pose`` by a body-frame twist held for ``dt`` (mid-step heading).
 
     Args:

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import attrs
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
-from .errors import InvalidValueError
-from .validators import above_zero, finite
+from .angles import quaternion_from_yaw
+from .tunable import tunable
+
+Array = NDArray[np.float64]
+Float32 = NDArray[np.float32]
+Layers = tuple[tuple[Float32, Float32], ...]  # (W, b) pairs of a network, W (out, in), input side first
 
 Array = NDArray[np.float64]
 Float32 = NDArray[np.float32]
@@ -27,13 +33,43 @@ class Odometry:
     """
 
     stamp: float
-    pose: np.ndarray
-    twist: np.ndarray
+    pose: Array
+    twist: Array
 
     @property
-    def state(self) -> np.ndarray:
+    def state(self) -> Array:
         """(x, y, yaw, v, omega), shape (5,)."""
         return np.concatenate([self.pose, self.twist])
+
+
+@attrs.frozen
+class OdometryMessage:
+    """An odometry message as it arrived, before any check; fields may hold anything.
+
+    Attributes:
+        frame_id, child_frame_id: of the pose and of the twist.
+        stamp: time of validity on the node's clock, 0 for unknown [s].
+        position: (x, y, z) [m].
+        orientation: quaternion (x, y, z, w).
+        linear, angular: twist in the base frame, three components each [m/s, rad/s].
+    """
+
+    frame_id: str
+    child_frame_id: str
+    stamp: float
+    position: Sequence[float]
+    orientation: Sequence[float]
+    linear: Sequence[float]
+    angular: Sequence[float]
+
+    @classmethod
+    def planar(
+        cls, stamp: float, state: ArrayLike, odom_frame: str = "odom", base_frame: str = "base_link"
+    ) -> OdometryMessage:
+        """What a robot on the ground says at ``stamp`` [s] of its state (x, y, yaw, v, omega), shape (5,)."""
+        x, y, yaw, v, omega = np.asarray(state, dtype=float).tolist()
+        orientation = quaternion_from_yaw(yaw)
+        return cls(odom_frame, base_frame, stamp, (x, y, 0.0), orientation, (v, 0.0, 0.0), (0.0, 0.0, omega))
 
 
 @attrs.frozen
@@ -49,28 +85,24 @@ class VelocityLimits:
             as a drive at vx_max, so that a stop takes a third of a second at most.
 
     Raises:
-        InvalidValueError: a bound is not finite or has the wrong sign.
+        InvalidValueError: a bound is not finite or out of its range.
     """
 
-    vx_max: float = attrs.field(default=1.0, converter=float, validator=above_zero)
-    vx_min: float = attrs.field(default=-0.35, converter=float, validator=finite)
-    wz_max: float = attrs.field(default=1.9, converter=float, validator=above_zero)
-    ax_max: float = attrs.field(default=3.0, converter=float, validator=above_zero)
-    ax_min: float = attrs.field(default=-3.0, converter=float, validator=finite)
-    az_max: float = attrs.field(default=6.0, converter=float, validator=above_zero)
-
-    def __attrs_post_init__(self):
-        if self.vx_min > 0.0:
-            raise InvalidValueError(f"vx_min must be at most 0, got {self.vx_min}")
-        if self.ax_min >= 0.0:
-            raise InvalidValueError(f"ax_min must be below 0, got {self.ax_min}")
+    vx_max: float = tunable(1.0, 1e-3, 20.0, "Largest forward velocity", "m/s")
+    vx_min: float = tunable(
+        -0.35, -20.0, 0.0, "Smallest forward velocity; below 0 allows driving in reverse", "m/s"
+    )
+    wz_max: float = tunable(1.9, 1e-3, 20.0, "Largest yaw rate, either way", "rad/s")
+    ax_max: float = tunable(3.0, 1e-2, 100.0, "Largest acceleration, forward or in reverse", "m/s^2")
+    ax_min: float = tunable(-3.0, -100.0, -1e-2, "Largest deceleration, as a negative acceleration", "m/s^2")
+    az_max: float = tunable(6.0, 1e-2, 100.0, "Largest yaw acceleration, either way", "rad/s^2")
 
     @property
-    def low(self) -> np.ndarray:
+    def low(self) -> Array:
         """Smallest command (v, omega), shape (2,)."""
         return np.array([self.vx_min, -self.wz_max])
 
     @property
-    def high(self) -> np.ndarray:
+    def high(self) -> Array:
         """Largest command (v, omega), shape (2,)."""
         return np.array([self.vx_max, self.wz_max])

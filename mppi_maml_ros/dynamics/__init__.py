@@ -1,1 +1,1 @@
-"""Robot models, known and learned, and their rollouts."""
+"""Robot models, known and learned."""

@@ -8,16 +8,17 @@ model_dt), else the linear interpolation between the two samples around it.
 
 from __future__ import annotations
 
-from collections import Counter, deque
+from collections import Counter
 
 import attrs
 import numpy as np
+from numpy.typing import ArrayLike
 
 from ..core import se2
 from ..core.angles import wrap
 from ..core.command_history import CommandHistory
 from ..core.errors import InvalidValueError
-from ..core.types import Odometry, VelocityLimits
+from ..core.types import Array, Odometry, VelocityLimits
 from .transitions import Transitions
 
 SNAP = 0.15  # share of model_dt
@@ -45,21 +46,67 @@ class BufferConfig:
     max_gap: float = 0.16
     command_timeout: float = 0.5
 
-    def __attrs_post_init__(self):
+    def __attrs_post_init__(self) -> None:
         if not 2 <= self.size <= 100_000:
             raise InvalidValueError(f"size must be in [2, 100000], got {self.size}")
         if not 0.0 < self.max_gap <= 10.0:
             raise InvalidValueError(f"max_gap must be in (0, 10] s, got {self.max_gap}")
 
 
-@attrs.frozen(eq=False)
-class _Row:
-    stamp: float
-    state: np.ndarray
-    command: np.ndarray
-    history: np.ndarray
-    next_state: np.ndarray
-    segment: int
+class _Rows:
+    """The newest transitions, one after the other in arrays of twice their number.
+
+    Rows are only ever added behind the others, and at the end of the arrays others are begun: what
+    was handed out stays as it is.
+    """
+
+    def __init__(self, size: int, taps: int, model_dt: float):
+        self._size, self._taps, self._model_dt = size, taps, model_dt
+        self._begin()
+
+    def _begin(self) -> None:
+        count = 2 * self._size
+        self._stamps, self._segments = np.empty(count), np.empty(count, dtype=np.int64)
+        self._states, self._next_states = np.empty((count, 5)), np.empty((count, 5))
+        self._commands, self._history = np.empty((count, 2)), np.empty((count, self._taps, 2))
+        self._first = self._end = 0
+
+    def __len__(self) -> int:
+        return self._end - self._first
+
+    def keep(self, count: int) -> None:
+        self._first = max(self._first, self._end - count)
+
+    def add(
+        self, stamp: float, state: Array, command: Array, history: Array, next_state: Array, segment: int
+    ) -> None:
+        if self._end == len(self._stamps):
+            self._move()
+        k = self._end
+        self._stamps[k], self._states[k], self._commands[k] = stamp, state, command
+        self._history[k], self._next_states[k], self._segments[k] = history, next_state, segment
+        self._end += 1
+        self.keep(self._size)
+
+    def _move(self) -> None:
+        kept = self.newest(len(self))
+        self._begin()
+        self._end = k = len(kept)
+        self._stamps[:k], self._states[:k], self._commands[:k] = kept.stamps, kept.states, kept.commands
+        self._history[:k], self._next_states[:k] = kept.history, kept.next_states
+        self._segments[:k] = kept.segments
+
+    def newest(self, count: int) -> Transitions:
+        rows = slice(max(self._first, self._end - count), self._end)
+        return Transitions(
+            stamps=self._stamps[rows],
+            states=self._states[rows],
+            commands=self._commands[rows],
+            history=self._history[rows],
+            next_states=self._next_states[rows],
+            segments=self._segments[rows],
+            model_dt=self._model_dt,
+        )
 
 
 class TransitionBuffer:
@@ -77,7 +124,7 @@ class TransitionBuffer:
         self._commands = CommandHistory()
         self._first_command_time = np.inf
         self._last_command_time = -np.inf
-        self._rows: deque[_Row] = deque(maxlen=config.size)
+        self._rows = _Rows(config.size, config.delay_taps, config.model_dt)
         self._anchor: Odometry | None = None
         self._newest: Odometry | None = None
         self._segment = 0
@@ -87,7 +134,7 @@ class TransitionBuffer:
 
     def clear(self) -> None:
         """Forget every transition and the start of the next one; commands stay."""
-        self._rows.clear()
+        self._rows.keep(0)
         self._break_chain(None)
 
     def reset(self) -> None:
@@ -100,10 +147,9 @@ class TransitionBuffer:
 
     def keep_newest(self, count: int) -> None:
         """Drop all but the newest ``count`` transitions."""
-        while len(self._rows) > max(count, 0):
-            self._rows.popleft()
+        self._rows.keep(max(count, 0))
 
-    def add_command(self, stamp: float, command) -> None:
+    def add_command(self, stamp: float, command: ArrayLike) -> None:
         """A command (v, omega) that acts from ``stamp`` [s] on; one that is not finite is ignored."""
         command = np.asarray(command, dtype=float)
         if not (np.isfinite(stamp) and np.isfinite(command).all()):
@@ -180,13 +226,13 @@ class TransitionBuffer:
             return self._exclude("still")
         pose = se2.integrate(start.pose, se2.displacement_twist(start.pose, end.pose, span), dt)
         twist = start.twist + (end.twist - start.twist) * (dt / span)
-        row = _Row(t, start.state, command, history, np.concatenate([pose, twist]), self._segment)
-        self._rows.append(row)
+        after = np.concatenate([pose, twist])
+        self._rows.add(t, start.state, command, history, after, self._segment)
         self.total += 1
         return 1
 
     @staticmethod
-    def _saturated(command, limits: VelocityLimits) -> bool:
+    def _saturated(command: Array, limits: VelocityLimits) -> bool:
         return bool(
             command[0] >= 0.999 * limits.vx_max
             or (limits.vx_min < 0.0 and command[0] <= 0.999 * limits.vx_min)
@@ -199,21 +245,11 @@ class TransitionBuffer:
         return 0
 
     def latest(self, count: int | None = None) -> Transitions:
-        """The newest ``count`` transitions (all when None), oldest first."""
-        rows = list(self._rows)[-count:] if count else list(self._rows)
-        taps = self.config.delay_taps
-        return Transitions(
-            stamps=np.array([r.stamp for r in rows]),
-            states=np.array([r.state for r in rows]).reshape(-1, 5),
-            commands=np.array([r.command for r in rows]).reshape(-1, 2),
-            history=np.array([r.history for r in rows]).reshape(-1, taps, 2),
-            next_states=np.array([r.next_state for r in rows]).reshape(-1, 5),
-            segments=np.array([r.segment for r in rows], dtype=int),
-            model_dt=self.config.model_dt,
-        )
+        """The newest ``count`` transitions (all when None), oldest first; read-only, and never changed."""
+        return self._rows.newest(count or len(self))
 
 
-def _is_still(*twists) -> bool:
+def _is_still(*twists: Array) -> bool:
     v, omega = np.abs(twists).max(axis=0)
     return bool(v < STILL_V and omega < STILL_OMEGA)
 

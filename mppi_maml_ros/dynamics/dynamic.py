@@ -24,7 +24,10 @@ class DifferentialDriveDynamic(RobotModel):
             acts all the time.
     """
 
-    def __init__(self, c_v: float = 0.1, c_omega: float = 0.1, gain: float = 5.0, held: bool = False) -> None:
+    state_dim = 5
+    model_type = "dynamic"
+
+    def __init__(self, c_v: float = 0.1, c_omega: float = 0.1, gain: float = 5.0, held: bool = False):
         for name, value in (("c_v", c_v), ("c_omega", c_omega)):
             if not 0.0 <= value < np.inf:
                 raise InvalidValueError(f"{name} must be finite and at least 0, got {value}")
@@ -33,15 +36,7 @@ class DifferentialDriveDynamic(RobotModel):
         self._friction = np.array([c_v, c_omega], dtype=float)
         self._gain, self._held = float(gain), held
 
-    @property
-    def state_dim(self) -> int:
-        return 5
-
-    @property
-    def model_type(self) -> str:
-        return "dynamic"
-
-    def forward_dynamics(self, state: ArrayLike, control: ArrayLike) -> np.ndarray:
+    def forward_dynamics(self, state, control) -> np.ndarray:
         state, control = self._checked(state, control)
         return self._derivative(state, self._gain * (control - state[..., 3:]))
 

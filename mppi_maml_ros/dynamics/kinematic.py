@@ -17,21 +17,16 @@ class DifferentialDriveKinematic(RobotModel):
         v_max, omega_max: commands beyond them are cut [m/s, rad/s]; inf for none.
     """
 
-    def __init__(self, v_max: float = np.inf, omega_max: float = np.inf) -> None:
+    state_dim = 3
+    model_type = "kinematic"
+
+    def __init__(self, v_max: float = np.inf, omega_max: float = np.inf):
         for name, value in (("v_max", v_max), ("omega_max", omega_max)):
             if not value > 0.0:
                 raise InvalidValueError(f"{name} must be above 0, got {value}")
         self._bound = np.array([v_max, omega_max], dtype=float)
 
-    @property
-    def state_dim(self) -> int:
-        return 3
-
-    @property
-    def model_type(self) -> str:
-        return "kinematic"
-
-    def forward_dynamics(self, state: ArrayLike, control: ArrayLike) -> np.ndarray:
+    def forward_dynamics(self, state, control) -> np.ndarray:
         state, control = self._checked(state, control)
         v, omega = np.moveaxis(np.clip(control, -self._bound, self._bound), -1, 0)
         return np.stack([v * np.cos(state[..., 2]), v * np.sin(state[..., 2]), omega], axis=-1)

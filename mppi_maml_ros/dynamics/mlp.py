@@ -10,7 +10,7 @@ import torch
 
 from ..core.errors import InvalidValueError
 
-ACTIVATIONS = {"tanh": torch.tanh, "relu": torch.relu}
+FUNCTIONS = {"tanh": torch.tanh, "relu": torch.relu}
 Layers = list[tuple[torch.Tensor, torch.Tensor]]
 
 
@@ -35,7 +35,7 @@ def initial_layers(inputs: int, outputs: int, hidden: Sequence[int], seed: int) 
 
 def forward(layers: Layers, inputs: torch.Tensor, activation: str) -> torch.Tensor:
     """Outputs (..., out) for inputs (..., in)."""
-    function = ACTIVATIONS[activation]
+    function = FUNCTIONS[activation]
     for weight, bias in layers[:-1]:
         inputs = function(inputs @ weight.T + bias)
     weight, bias = layers[-1]

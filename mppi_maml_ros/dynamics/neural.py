@@ -13,18 +13,13 @@ from numpy.typing import ArrayLike
 
 from ..core import artifact
 from ..core.angles import wrap
+from ..core.arrays import read_only_float32
 from ..core.errors import ArtifactError, InvalidValueError
-from ..core.types import Float32
-from .mlp import ACTIVATIONS, FitConfig, Layers, forward, initial_layers, train
+from .mlp import FitConfig, Layers, forward, initial_layers, train
+from .residual import ACTIVATIONS
 from .robot_model import YAW, RobotModel, body_rates, transitions_of, world_rates
 
 KIND = "mppi_maml_ros/neural_dynamics"
-
-
-def _vector(value: ArrayLike) -> Float32:
-    value = np.array(value, dtype=np.float32)
-    value.setflags(write=False)
-    return value
 
 
 @attrs.frozen(eq=False)
@@ -35,10 +30,10 @@ class Normaliser:
         input_mean, input_std: shape (inputs,); target_mean, target_std: shape (outputs,).
     """
 
-    input_mean: np.ndarray = attrs.field(converter=_vector)
-    input_std: np.ndarray = attrs.field(converter=_vector)
-    target_mean: np.ndarray = attrs.field(converter=_vector)
-    target_std: np.ndarray = attrs.field(converter=_vector)
+    input_mean: np.ndarray = attrs.field(converter=read_only_float32)
+    input_std: np.ndarray = attrs.field(converter=read_only_float32)
+    target_mean: np.ndarray = attrs.field(converter=read_only_float32)
+    target_std: np.ndarray = attrs.field(converter=read_only_float32)
 
     def __attrs_post_init__(self) -> None:
         for name in ("input_std", "target_std"):

@@ -24,6 +24,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ..core import se2
+from ..core.arrays import read_only_float32
 from ..core.errors import InvalidValueError
 from .features import MAX_DELAY_TAPS, feature_size, features, input_size
 
@@ -32,16 +33,6 @@ OUTPUTS = 3  # dv [m/s], domega [rad/s], lateral velocity to the left [m/s]
 MAX_HIDDEN = 1024  # widest hidden layer accepted
 MAX_WEIGHT = 1e3  # largest magnitude of any weight accepted
 ERROR_MODEL_RANGE = ((0.0, 0.0, -1.0), (0.99, 1.0, 0.0))  # a push that never fades would be a bias
-
-
-def _frozen(array: ArrayLike) -> np.ndarray:
-    array = np.array(array, dtype=np.float32, order="C")
-    array.setflags(write=False)
-    return array
-
-
-def _frozen_pairs(layers: Iterable[tuple[ArrayLike, ArrayLike]]) -> tuple[tuple[np.ndarray, np.ndarray], ...]:
-    return tuple((_frozen(w), _frozen(b)) for w, b in layers)
 
 
 @attrs.frozen(eq=False)
@@ -66,16 +57,18 @@ class ResidualWeights:
         InvalidValueError: a shape, a name or a value is not allowed; the message names the tensor.
     """
 
-    linear: np.ndarray = attrs.field(converter=_frozen)
-    layers: tuple[tuple[np.ndarray, np.ndarray], ...] = attrs.field(converter=_frozen_pairs)
-    input_scale: np.ndarray = attrs.field(converter=_frozen)
+    linear: np.ndarray = attrs.field(converter=read_only_float32)
+    layers: tuple[tuple[np.ndarray, np.ndarray], ...] = attrs.field(
+        converter=lambda layers: tuple((read_only_float32(w), read_only_float32(b)) for w, b in layers)
+    )
+    input_scale: np.ndarray = attrs.field(converter=read_only_float32)
     displacement_blend: float = attrs.field(converter=float)
     activation: str
     delay_taps: int
     model_dt: float = attrs.field(converter=float)
     adapter: str = "prior"
-    covariance: np.ndarray = attrs.field(converter=_frozen, factory=lambda: np.zeros((0, 0)))
-    error_model: np.ndarray = attrs.field(converter=_frozen, factory=lambda: np.zeros((3, 2)))
+    covariance: np.ndarray = attrs.field(converter=read_only_float32, factory=lambda: np.zeros((0, 0)))
+    error_model: np.ndarray = attrs.field(converter=read_only_float32, factory=lambda: np.zeros((3, 2)))
 
     def __attrs_post_init__(self) -> None:
         if not (isinstance(self.delay_taps, int) and 0 <= self.delay_taps <= MAX_DELAY_TAPS):
@@ -198,6 +191,11 @@ class ResidualWeights:
         """Whether the weights correct nothing at all."""
         silent = not self.layers or not (self.layers[-1][0].any() or self.layers[-1][1].any())
         return silent and not self.linear.any() and self.displacement_blend == 0.0
+
+    def check_step(self, model_dt: float) -> None:
+        """Raise :class:`InvalidValueError` unless ``model_dt`` [s] is the step that is predicted."""
+        if abs(self.model_dt - model_dt) > 1e-6:
+            raise InvalidValueError(f"model_dt of the weights must be {model_dt} s, got {self.model_dt}")
 
     def tensors(self) -> dict[str, np.ndarray]:
         """Named float32 tensors; with the scalar attributes they rebuild the snapshot."""

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from functools import cached_property
+from typing import Any
+
 import attrs
 import numpy as np
+from numpy.typing import NDArray
 
 from ..core import se2
+from ..core.arrays import locked
+from ..core.types import Array
 
 
 @attrs.frozen(eq=False)
 class Transitions:
-    """M transitions in time order.
+    """M transitions in time order; all arrays are read-only.
 
     Attributes:
         stamps: start of each transition [s], shape (M,).
@@ -22,18 +28,18 @@ class Transitions:
         model_dt: step [s].
     """
 
-    stamps: np.ndarray
-    states: np.ndarray
-    commands: np.ndarray
-    history: np.ndarray
-    next_states: np.ndarray
-    segments: np.ndarray
+    stamps: Array = attrs.field(converter=locked)
+    states: Array = attrs.field(converter=locked)
+    commands: Array = attrs.field(converter=locked)
+    history: Array = attrs.field(converter=locked)
+    next_states: Array = attrs.field(converter=locked)
+    segments: NDArray[np.int64] = attrs.field(converter=locked)
     model_dt: float
 
     def __len__(self) -> int:
         return len(self.stamps)
 
-    def __getitem__(self, which) -> Transitions:
+    def __getitem__(self, which: Any) -> Transitions:
         """Select transitions by slice, mask or index array."""
         return attrs.evolve(
             self,
@@ -46,25 +52,25 @@ class Transitions:
         )
 
     @property
-    def first(self) -> np.ndarray:
+    def first(self) -> NDArray[np.bool_]:
         """Which transitions do not follow the one before, shape (M,) bool."""
-        return np.diff(self.segments, prepend=np.nan) != 0
+        first: NDArray[np.bool_] = np.diff(self.segments, prepend=np.nan) != 0
+        return first
 
-    @property
-    def inputs(self) -> np.ndarray:
+    @cached_property
+    def inputs(self) -> Array:
         """Residual inputs z (see dynamics.features), shape (M, 4 + 2 D)."""
         taps = self.history.shape[1]
-        return np.concatenate(
-            [self.states[:, 3:5], self.commands, self.history.reshape(-1, 2 * taps)], axis=1
-        )
+        parts = [self.states[:, 3:5], self.commands, self.history.reshape(len(self), 2 * taps)]
+        return locked(np.concatenate(parts, axis=1))
 
-    @property
-    def residuals(self) -> np.ndarray:
+    @cached_property
+    def residuals(self) -> Array:
         """Kinematic residuals (dv, domega, lateral), shape (M, 3)."""
-        return kinematic_residuals(self.states, self.commands, self.next_states, self.model_dt)
+        return locked(kinematic_residuals(self.states, self.commands, self.next_states, self.model_dt))
 
 
-def kinematic_residuals(states, commands, next_states, dt: float) -> np.ndarray:
+def kinematic_residuals(states: Array, commands: Array, next_states: Array, dt: float) -> Array:
     """What the kinematic prior gets wrong over one step.
 
     The prior says that the robot has the commanded twist; the residual is what it has at the

@@ -13,8 +13,7 @@ from ..core import se2
 from ..core.types import Array
 from ..dynamics.features import MAX_DELAY_TAPS
 from ..dynamics.residual import ResidualWeights, open_loop
-from ..mppi.controller import RolloutModel
-from ..mppi.rollouts.compiled import Trajectories
+from ..mppi.rollouts.base import RolloutModel, RolloutRequest, Trajectories
 
 RECOVERY_WINDOW = 2.0  # [s] over which the errors are compared
 RECOVERY_FACTOR = 1.2  # of the oracle's error
@@ -160,7 +159,7 @@ def _rolled_out(
     out = Trajectories(commands.shape[1], 1)
     for i, state in enumerate(states):
         sequence = np.ascontiguousarray(commands[i][:, :, None], dtype=np.float32)
-        model.rollout(state, history[i].astype(np.float32), sequence, model_dt, out)
+        model.rollout(RolloutRequest(sequence, model_dt, state, history[i].astype(np.float32)), out)
         ends[i] = out.x[-1, 0], out.y[-1, 0], out.yaw[-1, 0]
     return se2.compose(states[:, :3], ends)[:, :2]
 

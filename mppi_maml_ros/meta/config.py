@@ -1,30 +1,17 @@
-"""Settings that every meta-trainer shares, with their ranges."""
+"""Settings that every meta-trainer shares."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from functools import partial
 
 import attrs
 
-from ..core.errors import InvalidValueError
+from ..core.tunable import tunable
+from ..dynamics.residual import ACTIVATIONS
 
-ACTIVATIONS = ("tanh", "relu")
 OUTER = ("auto", "adam", "annealed_adam", "descent")
 
-RANGES: dict[str, tuple[float, float]] = {
-    "iterations": (1, 1_000_000),
-    "task_batch_size": (1, 1024),
-    "support_size": (2, 10_000),
-    "query_size": (2, 10_000),
-    "inner_lr": (1e-9, 1.0),
-    "inner_steps": (1, 1000),
-    "meta_lr": (1e-9, 1.0),
-    "max_gradient_norm": (1e-9, 1e9),
-    "patience": (0, 1_000_000),
-    "evaluate_every": (1, 1_000_000),
-    "seed": (0, 2**63 - 1),
-}
-"""Allowed values of each number among the settings."""
+_setting = partial(tunable, dynamic=False)
 
 
 def _widths(hidden: Iterable[int]) -> tuple[int, ...]:
@@ -57,28 +44,23 @@ class TrainingConfig:
         InvalidValueError: a value is out of range; the message names it.
     """
 
-    hidden: tuple[int, ...] = attrs.field(default=(32,), converter=_widths)
-    activation: str = "tanh"
-    iterations: int = 2000
-    task_batch_size: int = 16
-    support_size: int = 200
-    query_size: int = 100
-    inner_lr: float = 0.05
-    inner_steps: int = 30
-    meta_lr: float = 1e-3
-    outer: str = "auto"
-    max_gradient_norm: float = 10.0
-    patience: int = 0
-    evaluate_every: int = 100
-    seed: int = 0
-
-    def __attrs_post_init__(self) -> None:
-        for name, (low, high) in RANGES.items():
-            if not low <= getattr(self, name) <= high:
-                raise InvalidValueError(f"{name} must be in [{low:g}, {high:g}], got {getattr(self, name)}")
-        if self.activation not in ACTIVATIONS:
-            raise InvalidValueError(f"activation must be tanh or relu, got {self.activation!r}")
-        if self.outer not in OUTER:
-            raise InvalidValueError(f"outer must be one of {', '.join(OUTER)}, got {self.outer!r}")
-        if not 1 <= len(self.hidden) <= 2 or not all(1 <= width <= 1024 for width in self.hidden):
-            raise InvalidValueError(f"hidden must be one or two widths in [1, 1024], got {self.hidden}")
+    hidden: tuple[int, ...] = _setting((32,), 1, 1024, "Widths of the hidden layers", lengths=(1, 2))
+    activation: str = _setting("tanh", description="Of the hidden layers", choices=ACTIVATIONS)
+    iterations: int = _setting(2000, 1, 1_000_000, "Outer iterations")
+    task_batch_size: int = _setting(16, 1, 1024, "Tasks an iteration")
+    support_size: int = _setting(200, 2, 10_000, "Transitions to adapt on")
+    query_size: int = _setting(100, 2, 10_000, "Transitions to judge by")
+    inner_lr: float = _setting(0.05, 1e-9, 1.0, "Learning rate of the inner loop")
+    inner_steps: int = _setting(30, 1, 1000, "SGD steps in the inner loop")
+    meta_lr: float = _setting(1e-3, 1e-9, 1.0, "Learning rate of the outer loop")
+    outer: str = _setting(
+        "auto", description="Outer update; auto: as the algorithm's paper has it", choices=OUTER
+    )
+    max_gradient_norm: float = _setting(
+        10.0, 1e-9, 1e9, "Gradients of the inner loop are scaled down to this"
+    )
+    patience: int = _setting(
+        0, 0, 1_000_000, "Evaluations on held-out tasks without a new best that end a run; 0: none do"
+    )
+    evaluate_every: int = _setting(100, 1, 1_000_000, "Iterations between evaluations on held-out tasks")
+    seed: int = _setting(0, 0, 2**63 - 1, "Seed of tasks, initial weights and sampling")

@@ -12,7 +12,8 @@ import attrs
 import numpy as np
 
 from ..core.errors import InvalidValueError
-from .config import RANGES, TrainingConfig
+from ..core.tunable import declarations
+from .config import TrainingConfig
 
 PHYSICS_TASKS = 3000  # worlds for the physics prior
 POOL_TASKS = 1500  # worlds for meta-training
@@ -31,6 +32,7 @@ class Network:
         longer: iterations, as a multiple of those of all.
         online: inner steps that its adapter takes, as a multiple of those in training.
         settings: where it differs from the settings of all.
+        extra: what adapting needs besides what its trainer says, by name.
     """
 
     trainer: str
@@ -40,18 +42,20 @@ class Network:
     longer: int = 1
     online: int = 1
     settings: dict = attrs.field(factory=dict)
+    extra: dict[str, tuple[float, ...]] = attrs.field(factory=dict)
 
     def config(self, common: TrainingConfig) -> TrainingConfig:
         """Its settings."""
-        iterations = min(self.longer * common.iterations, RANGES["iterations"][1])
+        iterations = min(self.longer * common.iterations, declarations(TrainingConfig)["iterations"].high)
         return attrs.evolve(common, **{"iterations": iterations} | self.settings)
 
     def extras(self, trained: dict) -> dict:
         """What adapting needs besides theta*, from what its trainer says."""
+        extra = {name: np.array(value, dtype=np.float32) for name, value in self.extra.items()}
         if self.online == 1:
-            return trained
+            return trained | extra
         rate, steps = trained["inner"]
-        return trained | {"inner": np.array([rate, self.online * steps], dtype=np.float32)}
+        return trained | extra | {"inner": np.array([rate, self.online * steps], dtype=np.float32)}
 
 
 ANNEALED = {"outer": "annealed_adam", "meta_lr": 0.01}
@@ -75,7 +79,10 @@ RECIPE: dict[str, Network] = {
         longer=5,
         settings=ANNEALED | {"meta_lr": 0.003, "support_size": 32, "query_size": 16},
     ),
-    "mb": Network("supervised", longer=5, settings=ANNEALED),
+    # dynamic: rate and steps of MB+DE, on the window.
+    "mb": Network(
+        "supervised", longer=5, settings=ANNEALED, extra={"dynamic": (0.001, 40.0), "window": (100.0,)}
+    ),
 }
 """Networks of the meta-model by the name of the adapter that uses them."""
 

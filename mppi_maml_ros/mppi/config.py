@@ -10,20 +10,7 @@ from __future__ import annotations
 import attrs
 
 from ..core.errors import InvalidValueError
-from ..core.validators import within
-
-
-def _real(default, low, high):
-    return attrs.field(default=default, converter=float, validator=within(low, high))
-
-
-def _integer(default, low, high):
-    def check(instance, attribute, value):
-        if not isinstance(value, int) or isinstance(value, bool):
-            raise InvalidValueError(f"{attribute.name} must be an integer, got {value!r}")
-        within(low, high)(instance, attribute, value)
-
-    return attrs.field(default=default, validator=check)
+from ..core.tunable import tunable
 
 
 @attrs.frozen
@@ -49,22 +36,30 @@ class MPPIConfig:
         vx_rate_weight, wz_rate_weight: cost of a squared change of the command between steps.
     """
 
-    batch_size: int = _integer(1000, 2, 100_000)
-    time_steps: int = _integer(30, 2, 500)
-    model_dt: float = _real(0.05, 0.005, 0.5)
-    iteration_count: int = _integer(1, 1, 20)
-    temperature: float = _real(1.0, 1e-4, 1e4)
-    vx_std: float = _real(0.5, 1e-4, 10.0)
-    wz_std: float = _real(0.5, 1e-4, 10.0)
-    noise_knots: int = _integer(8, 0, 100)
-    position_weight: float = _real(10.0, 0.0, 1e6)
-    heading_weight: float = _real(1.0, 0.0, 1e6)
-    terminal_scale: float = _real(2.0, 0.0, 1e6)
-    vx_weight: float = _real(0.1, 0.0, 1e6)
-    wz_weight: float = _real(0.1, 0.0, 1e6)
-    effort_about_reference: bool = True
-    vx_rate_weight: float = _real(0.0, 0.0, 1e6)
-    wz_rate_weight: float = _real(0.0, 0.0, 1e6)
+    batch_size: int = tunable(1000, 2, 100_000, "Command sequences sampled each step")
+    time_steps: int = tunable(30, 2, 500, "Steps of the horizon", dynamic=False)
+    model_dt: float = tunable(
+        0.05, 0.005, 0.5, "Step of the rollouts, and of the weights", "s", dynamic=False
+    )
+    iteration_count: int = tunable(1, 1, 20, "Sampling rounds a step")
+    temperature: float = tunable(1.0, 1e-4, 1e4, "Smaller prefers the cheapest rollouts more strongly")
+    vx_std: float = tunable(0.5, 1e-4, 10.0, "Standard deviation of sampled forward velocities", "m/s")
+    wz_std: float = tunable(0.5, 1e-4, 10.0, "Standard deviation of sampled yaw rates", "rad/s")
+    noise_knots: int = tunable(
+        8, 0, 100, "Noise is drawn at so many knots over the horizon; 0: at every step"
+    )
+    position_weight: float = tunable(10.0, 0.0, 1e6, "Cost of a squared distance to the reference", "1/m^2")
+    heading_weight: float = tunable(1.0, 0.0, 1e6, "Cost of a squared heading error", "1/rad^2")
+    terminal_scale: float = tunable(2.0, 0.0, 1e6, "How much more the last step of the horizon costs")
+    vx_weight: float = tunable(0.1, 0.0, 1e6, "Cost of a squared forward velocity command", "s^2/m^2")
+    wz_weight: float = tunable(0.1, 0.0, 1e6, "Cost of a squared yaw rate command", "s^2/rad^2")
+    effort_about_reference: bool = tunable(
+        True, description="Count commands from the reference's own velocity, not from zero"
+    )
+    vx_rate_weight: float = tunable(
+        0.0, 0.0, 1e6, "Cost of a squared change of forward velocity a step", "s^2/m^2"
+    )
+    wz_rate_weight: float = tunable(0.0, 0.0, 1e6, "Cost of a squared change of yaw rate a step", "s^2/rad^2")
 
     def __attrs_post_init__(self):
         if self.noise_knots == 1:

@@ -2,37 +2,23 @@
 
 from __future__ import annotations
 
-import math
-from typing import Protocol
-
 import attrs
 import numpy as np
+from numpy.typing import ArrayLike
 
 from ..core import se2
 from ..core.errors import InvalidValueError, NoValidControlError
-from ..core.types import VelocityLimits
-from ..dynamics.features import MAX_DELAY_TAPS, input_size
-from ..dynamics.residual import ResidualWeights, deviation, open_loop, step
+from ..core.types import Array, Float32, VelocityLimits
+from ..dynamics.features import input_size
+from ..dynamics.residual import ResidualWeights, deviation, open_loop
 from . import kernels
 from .config import MPPIConfig
 from .costmap import Costmap
 from .critics import Critic, Rollouts, Scene
-from .critics.obstacles import Obstacles
-from .critics.uncertainty import Uncertainty
-from .rollouts.backends import CompiledRollout, Rollout
-from .rollouts.compiled import Tracking, Trajectories, rollout
+from .rollouts.base import Model, Rollout, RolloutRequest, Tracking, Trajectories
+from .rollouts.compiled import CompiledRollout
 from .sampling import NoiseSource, Sampler, batch_width
-
-OLDEST_STATE = 4  # steps; an older state is moved ahead by no more
-
-
-class RolloutModel(Protocol):
-    """Any model that rolls out a batch; what a residual snapshot does in compiled code."""
-
-    def rollout(
-        self, state, history: np.ndarray, commands: np.ndarray, model_dt: float, out: Trajectories
-    ) -> None:
-        """Fill ``out`` (poses relative to ``state``) for commands (N, 2, K) float32."""
+from .validation import first_contact
 
 
 @attrs.frozen(eq=False)
@@ -46,14 +32,14 @@ class MPPIResult:
         effective_samples: 1 / sum(w^2); how many rollouts share the decision.
     """
 
-    command: np.ndarray
-    sequence: np.ndarray
+    command: Array
+    sequence: Array
     cost: float
     effective_samples: float
 
 
 class MPPIController:
-    """MPPI over the kinematic prior plus a residual.
+    """MPPI over the kinematic prior plus a residual, or over any other model of the robot.
 
     Not thread-safe: one control loop owns it. A step reads one weights snapshot from its
     argument and no other state of the learner.
@@ -64,7 +50,10 @@ class MPPIController:
         seed: of the sampler.
         noise_source: what the samples are drawn from; None for :class:`.sampling.Sampler`.
         critics: judge the rollouts besides their distance to the reference and their effort.
-        rollout: computes the rollouts of residuals, see :mod:`..dynamics.backends`; None for compiled code.
+        rollout: where rollouts are computed, see :mod:`.rollouts.backends`; None for compiled code.
+
+    Attributes:
+        footprint_radius: of the first critic that judges one [m]; None where none does.
     """
 
     def __init__(
@@ -75,21 +64,17 @@ class MPPIController:
         noise_source: NoiseSource | None = None,
         critics: tuple[Critic, ...] = (),
         rollout: Rollout | None = None,
-    ):
+    ) -> None:
         self.config = config
         self.limits = limits
-        self.critics = critics
-        self._sampler = noise_source or Sampler(config, seed)
-        self._rollout = rollout or CompiledRollout()
+        self._sampler: NoiseSource = noise_source or Sampler(config, seed)
+        self._rollout: Rollout = rollout or CompiledRollout()
         self._samples = batch_width(config.batch_size)
         steps, samples = config.time_steps, self._samples
         self._commands = np.zeros((steps, 2, samples), dtype=np.float32)
-        self._trajectories: Trajectories | None = None  # taken when a model or a caller needs it
-        self._costs = np.zeros(samples, dtype=np.float32)
         self._weights = np.zeros(samples, dtype=np.float32)
         self._sequence = np.zeros((steps, 2), dtype=np.float32)
         self._feedforward = np.zeros((steps, 2), dtype=np.float32)
-        self._push = np.zeros((steps, 2), dtype=np.float32)
         self._ahead = np.arange(steps, dtype=np.float32)[:, None]
         self._low = limits.low.astype(np.float32)
         self._high = limits.high.astype(np.float32)
@@ -102,8 +87,25 @@ class MPPIController:
         scale = np.ones(steps)
         scale[-1] = config.terminal_scale
         self._tracking = Tracking(config.position_weight * scale, config.heading_weight * scale)
-        self._rolled = None  # (weights, twist, history) of the last step, when no trajectories were kept
+        self._request = RolloutRequest(self._commands, config.model_dt, tracking=self._tracking)
+        self._costs = self._request.costs
+        self.critics = critics
+        self._model: Model = None  # of the last step
         self._fresh = True
+
+    @property
+    def critics(self) -> tuple[Critic, ...]:
+        """What judges the rollouts besides tracking and effort; may be set between two steps."""
+        return self._critics
+
+    @critics.setter
+    def critics(self, critics: tuple[Critic, ...]) -> None:
+        self._critics = critics
+        radii = (critic.footprint_radius for critic in critics)
+        self.footprint_radius = next((radius for radius in radii if radius is not None), None)
+        self._asks_for_uncertainty = any(critic.asks_for_uncertainty for critic in critics)
+        if critics:
+            self._request.kept()
 
     def reset(self) -> None:
         """Forget the warm start."""
@@ -112,22 +114,22 @@ class MPPIController:
 
     def compute_control(
         self,
-        state,
-        reference,
-        history,
-        last_command,
-        weights: ResidualWeights | RolloutModel | None,
+        state: ArrayLike,
+        reference: ArrayLike,
+        history: ArrayLike,
+        last_command: ArrayLike,
+        weights: Model,
         elapsed: float | None = None,
         scene: Scene | None = None,
-        push: np.ndarray | None = None,
+        push: Array | None = None,
     ) -> MPPIResult:
         """Choose the command to hold from now on.
 
         Args:
             state: (x, y, yaw, v, omega) now, shape (5,).
             reference: wanted poses at 0, model_dt, ... ahead, shape (time_steps + 1, 3), frame of ``state``.
-            history: mean commands of the steps before now, newest first, shape (D, 2); a
-                model with more delay taps than D takes the oldest for those before it.
+            history: mean commands of the steps before now, newest first, shape (D, 2); what lies
+                before them is taken to be the oldest of them.
             last_command: command in force until now, shape (2,); acceleration limits start from it.
             weights: residual snapshot, or another model; None for the kinematic prior.
             elapsed: time since the previous call [s], by which the warm start moves on;
@@ -144,14 +146,14 @@ class MPPIController:
         state = _shaped("state", state, (5,))
         reference = _shaped("reference", reference, (c.time_steps + 1, 3))
         last = _checked("last_command", last_command, (2,)).astype(np.float32)
-        residual = weights is None or isinstance(weights, ResidualWeights)
-        past = self._history(history, weights if residual else None)
-        if residual and weights is not None and abs(weights.model_dt - c.model_dt) > 1e-6:
-            raise InvalidValueError(f"model_dt of the weights must be {c.model_dt} s, got {weights.model_dt}")
-
-        self._push[:] = 0.0
-        if residual and weights is not None and push is not None:
-            self._push[:] = push * weights.error_model[0] ** self._ahead
+        request, self._model = self._request, weights
+        request.state = state
+        _remember(history, request.history)
+        request.push[:] = 0.0
+        if isinstance(weights, ResidualWeights):
+            weights.check_step(c.model_dt)
+            if push is not None:
+                request.push[:] = push * weights.error_model[0] ** self._ahead
 
         finite = kernels.prepare(
             state, reference, c.model_dt, self._low, self._high, self._tracking.target, self._feedforward
@@ -174,22 +176,9 @@ class MPPIController:
                 noise.mirrored, self._std, last, self._low, self._high, self._fall, self._rise, self._about,
                 self._effort, self._rate, self._commands, self._costs,
             )  # fmt: skip
-            if residual:
-                t = self._kept() if self.critics else None
-                self._rollout(
-                    weights, state[3:5], past, self._commands, c.model_dt, t, self._tracking, self._costs,
-                    self._push,
-                )  # fmt: skip
-                self._rolled = None if self.critics else (weights, state[3:5], past)
-            else:
-                t = self._kept()
-                weights.rollout(state, past, self._commands, c.model_dt, t)
-                kernels.tracking_cost(
-                    t.x, t.y, t.yaw, self._tracking.target, self._tracking.weight, self._costs
-                )
-                self._rolled = None
+            self._rollout(weights, request)
             if self.critics:
-                self._criticise(t, state, last, scene or Scene(), past, weights)
+                self._criticise(last, scene or Scene())
             lowest = kernels.softmax_weights(self._costs, c.temperature, self._weights)
             if not np.isfinite(lowest):
                 raise NoValidControlError("every rollout cost is NaN or infinite")
@@ -205,7 +194,8 @@ class MPPIController:
             effective_samples=float(1.0 / np.dot(self._weights, self._weights)),
         )
 
-    def _criticise(self, t: Trajectories, state, last, scene: Scene, past, weights) -> None:
+    def _criticise(self, last: Float32, scene: Scene) -> None:
+        t = self._request.kept()
         rollouts = Rollouts(
             x=t.x,
             y=t.y,
@@ -213,20 +203,22 @@ class MPPIController:
             v=t.v,
             omega=t.omega,
             commands=self._commands,
-            state=state,
+            state=self._request.state,
             target=self._tracking.target.astype(float),
             last_command=last,
             scene=scene,
             model_dt=self.config.model_dt,
-            uncertainty=self._uncertainty(t, state, past, weights),
+            uncertainty=self._uncertainty(t),
         )
         for critic in self.critics:
             critic.add_to(self._costs, rollouts)
 
-    def _uncertainty(self, t: Trajectories, state, past, weights) -> np.ndarray | None:
+    def _uncertainty(self, t: Trajectories) -> np.ndarray | None:
         """Deviation of the predicted v of all rollouts, (N, K); None where nobody asks or none is known."""
-        known = isinstance(weights, ResidualWeights) and weights.covariance.size
-        if not known or not any(isinstance(critic, Uncertainty) for critic in self.critics):
+        weights, state, past = self._model, self._request.state, self._request.history
+        if not (self._asks_for_uncertainty and isinstance(weights, ResidualWeights)):
+            return None
+        if not weights.covariance.size:
             return None
         steps, _, samples = self._commands.shape
         inputs = np.empty((steps, samples, input_size(weights.delay_taps)), dtype=np.float32)
@@ -238,122 +230,68 @@ class MPPIController:
             columns[:tap] = past[:tap][::-1, None]
         return deviation(weights, inputs)
 
-    def _history(self, history, weights) -> np.ndarray:
-        taps = weights.delay_taps if weights is not None else 0
-        history = np.asarray(history, dtype=np.float32).reshape(-1, 2)
-        if not np.isfinite(history).all():
-            raise InvalidValueError("history must be finite")
-        if len(history) < max(taps, 1):
-            oldest = history[-1:] if len(history) else np.zeros((1, 2), dtype=np.float32)
-            history = np.concatenate([history, np.repeat(oldest, MAX_DELAY_TAPS - len(history), axis=0)])
-        return np.ascontiguousarray(history)
-
-    def _kept(self) -> Trajectories:
-        if self._trajectories is None:
-            self._trajectories = Trajectories(self.config.time_steps, self._samples)
-        return self._trajectories
-
-    def predict(
-        self, state, history, duration: float, weights: ResidualWeights | None, push=None
-    ) -> np.ndarray:
-        """Move a state of ``duration`` ago to now, under the commands given meanwhile.
-
-        Args:
-            state: (x, y, yaw, v, omega) at its stamp, shape (5,).
-            history: mean commands of the steps before now, newest first, shape (D, 2).
-            duration: age of the state [s], 0 to 4 model_dt; clipped to that.
-            weights: residual snapshot; None for the kinematic prior.
-            push: on (v, omega) over the step that begins at the state's stamp, shape (2,); None for nothing.
-
-        Returns:
-            The predicted state, shape (5,).
-        """
-        dt = self.config.model_dt
-        left = min(max(float(duration), 0.0), OLDEST_STATE * dt)
-        model = weights if weights is not None else ResidualWeights.prior(0, dt)
-        past = np.asarray(history, dtype=float).reshape(-1, 2)
-        if not np.isfinite(past).all():
-            raise InvalidValueError("history must be finite")
-        missing = OLDEST_STATE + 1 + model.delay_taps - len(past)
-        if missing > 0:
-            oldest = past[-1:] if len(past) else np.zeros((1, 2))
-            past = np.concatenate([past, np.repeat(oldest, missing, axis=0)])
-        state = np.asarray(state, dtype=float)
-        push = np.zeros(2) if push is None else np.asarray(push, dtype=float)
-        while left > 1e-9:
-            # What is left over of a whole number of steps comes first, so that the others end on steps.
-            back = int(np.ceil(left / dt - 1e-9)) - 1
-            piece = left - back * dt
-            twist = state[3:5]
-            state = step(model, state, past[back], past[back + 1 :], piece, push)
-            push = push * model.error_model[0] ** (piece / dt)
-            if model.is_prior:
-                state[3:5] = twist  # the prior says nothing of the measured twist
-            left -= piece
-        return state
-
-    def optimal_trajectory(self, state, history, weights: ResidualWeights | None) -> np.ndarray:
+    def optimal_trajectory(
+        self, state: ArrayLike, history: ArrayLike, weights: ResidualWeights | None
+    ) -> Array:
         """Poses along the chosen sequence, shape (time_steps, 3), frame of ``state``."""
         model = weights if weights is not None else ResidualWeights.prior(0, self.config.model_dt)
-        past = self._history(history, weights).astype(float)
+        past = np.empty_like(self._request.history)
+        _remember(history, past)
         state, sequence = np.asarray(state, dtype=float), self._sequence.astype(float)
-        return open_loop(model, state, sequence, past, self._push)[:, :3]
+        return open_loop(model, state, sequence, past.astype(float), self._request.push)[:, :3]
 
-    def first_contact(self, state, history, weights, costmap: Costmap) -> float:
-        """When the chosen sequence first brings the footprint nearer to an obstacle than it may be [s].
-
-        The footprint is that of the critic ``obstacles``; infinite without it, and when there is no
-        contact. A robot that is in contact already may move as long as that does not bring it nearer.
-        """
-        radius = next((c.footprint_radius for c in self.critics if isinstance(c, Obstacles)), None)
-        if radius is None:
-            return math.inf
-        poses = self.optimal_trajectory(state, history, weights)
-        clearance = costmap.distance_at(poses[:, 0], poses[:, 1]) - radius
-        now = float(costmap.distance_at(state[0], state[1])) - radius
-        touching = np.flatnonzero(clearance < min(now, 0.0))
-        return (touching[0] + 1) * self.config.model_dt if len(touching) else math.inf
-
-    def candidates(self, state, count: int) -> tuple[np.ndarray, np.ndarray]:
+    def candidates(self, state: ArrayLike, count: int) -> tuple[Array, Array]:
         """Every (batch_size / count)-th rollout of the last step and its cost.
 
         Returns:
             Poses (count, time_steps, 3) in the frame of ``state``, costs (count,).
         """
         chosen = np.linspace(0, self._samples - 1, min(count, self.config.batch_size)).astype(int)
-        t, columns = self._kept(), chosen
-        if self._rolled is not None:
-            weights, twist, past = self._rolled
+        t = self._request.out
+        if t is not None:
+            kept = [values[:, chosen] for values in (t.x, t.y, t.yaw)]
+        else:
             commands = np.ascontiguousarray(self._commands[:, :, chosen])
-            t, columns = Trajectories(self.config.time_steps, len(chosen)), slice(None)
-            rollout(weights, twist, past, commands, self.config.model_dt, t, push=self._push)
-        local = np.stack([a[:, columns].T for a in (t.x, t.y, t.yaw)], axis=-1).astype(float)
+            again = attrs.evolve(self._request, commands=commands, tracking=None, costs=self._costs[chosen])
+            t = again.kept()
+            CompiledRollout()(self._model, again)
+            kept = [t.x, t.y, t.yaw]
+        local = np.stack([values.T for values in kept], axis=-1).astype(float)
         return se2.compose(np.asarray(state, dtype=float)[:3], local), self._costs[chosen].astype(float)
 
-    def warm_up(self, weights: ResidualWeights | None = None) -> None:
+    def warm_up(self, weights: Model = None) -> None:
         """Compile every kernel and touch all memory, so that the first step is as fast as the rest."""
         reference = np.zeros((self.config.time_steps + 1, 3))
         wall = Costmap(np.eye(8, dtype=np.int8) * 100, 0.5, (0.0, -1.0))
         scene = Scene(goal=np.ones(3), remaining=0.2, costmap=wall)
-        past = np.zeros((MAX_DELAY_TAPS, 2))
-        if weights is None or isinstance(weights, ResidualWeights):
-            self._rollout.prepare(weights, self.config.time_steps, self._samples)
+        start, past = np.zeros(5), np.zeros((1, 2))
+        self._rollout.prepare(weights, self.config.time_steps, self._samples)
         for model in (None, weights):
-            self.compute_control(np.zeros(5), reference, past, np.zeros(2), model, None, scene)
-            if self.critics:
-                self.first_contact(np.zeros(5), past, model, wall)
+            self.compute_control(start, reference, past, np.zeros(2), model, None, scene)
+        if self.footprint_radius is not None:
+            poses = self.optimal_trajectory(start, past, None)
+            first_contact(poses, start, wall, self.footprint_radius, self.config.model_dt)
         self.reset()
 
 
-def _shaped(name: str, value, shape: tuple[int, ...]) -> np.ndarray:
-    value = np.ascontiguousarray(value, dtype=float)
-    if value.shape != shape:
-        raise InvalidValueError(f"{name} must have shape {shape}, got {value.shape}")
-    return value
+def _remember(history: ArrayLike, out: Float32) -> None:
+    """Fill ``out`` (R, 2) with past commands (D, 2), newest first; the oldest stands for those before."""
+    past = np.asarray(history, dtype=np.float32).reshape(-1, 2)
+    if not np.isfinite(past).all():
+        raise InvalidValueError("history must be finite")
+    out[: len(past)] = past[: len(out)]
+    out[len(past) :] = past[-1] if len(past) else 0.0
 
 
-def _checked(name: str, value, shape: tuple[int, ...]) -> np.ndarray:
-    value = _shaped(name, value, shape)
-    if not np.isfinite(value).all():
+def _shaped(name: str, value: ArrayLike, shape: tuple[int, ...]) -> Array:
+    array: Array = np.ascontiguousarray(value, dtype=float)
+    if array.shape != shape:
+        raise InvalidValueError(f"{name} must have shape {shape}, got {array.shape}")
+    return array
+
+
+def _checked(name: str, value: ArrayLike, shape: tuple[int, ...]) -> Array:
+    array = _shaped(name, value, shape)
+    if not np.isfinite(array).all():
         raise InvalidValueError(f"{name} must be finite")
-    return value
+    return array

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import copy
 import math
+from collections.abc import Sequence
 
 import numpy as np
 from numba import njit
+from numpy.typing import ArrayLike
 
 from ..core import se2
 from ..core.errors import InvalidValueError
+from ..core.types import Array, Float32
 
 OCCUPIED = 65  # per cent; nav2's and map_server's threshold
 UNKNOWN = -1
@@ -18,7 +21,7 @@ _INFINITE = 1e12
 
 
 @njit(cache=True)
-def _squared_distances(occupied, out):
+def _squared_distances(occupied, out):  # type: ignore[no-untyped-def]  # numba
     """Squared distances [cells^2] to the nearest occupied cell; Felzenszwalb and Huttenlocher 2012."""
     rows, columns = occupied.shape
     most = max(rows, columns)
@@ -56,7 +59,7 @@ def _squared_distances(occupied, out):
 
 
 @njit(cache=True, error_model="numpy")
-def _lookup(x, y, field, origin_x, origin_y, cos, sin, scale, outside, out):
+def _lookup(x, y, field, origin_x, origin_y, cos, sin, scale, outside, out):  # type: ignore[no-untyped-def]  # numba
     rows, columns = field.shape
     for i in range(x.size):
         dx, dy = x[i] - origin_x, y[i] - origin_y
@@ -87,8 +90,13 @@ class Costmap:
     """
 
     def __init__(
-        self, data, resolution: float, origin, threshold: int = OCCUPIED, track_unknown: bool = False
-    ):
+        self,
+        data: ArrayLike,
+        resolution: float,
+        origin: Sequence[float] | Array,
+        threshold: int = OCCUPIED,
+        track_unknown: bool = False,
+    ) -> None:
         data = np.asarray(data)
         if data.ndim != 2 or not 1 <= data.size <= _MAX_CELLS or min(data.shape) < 2:
             raise InvalidValueError(
@@ -113,11 +121,11 @@ class Costmap:
         self._field *= np.float32(resolution)
 
     @property
-    def field(self) -> np.ndarray:
+    def field(self) -> Float32:
         """Distance of each cell to the nearest obstacle [m], shape (rows, columns), float32."""
         return self._field
 
-    def locate(self, pose) -> tuple[float, float, float, float]:
+    def locate(self, pose: Array) -> tuple[float, float, float, float]:
         """(column, row) of a pose, as fractions of cells, and (cos, sin) of its heading on the grid."""
         x, y, yaw = self.origin
         dx, dy = pose[0] - x, pose[1] - y
@@ -125,13 +133,13 @@ class Costmap:
         scale = 1.0 / self.resolution
         return (c * dx + s * dy) * scale, (c * dy - s * dx) * scale, math.cos(turn), math.sin(turn)
 
-    def moved(self, pose) -> Costmap:
+    def moved(self, pose: ArrayLike) -> Costmap:
         """The same grid in another frame, in which its own frame has ``pose`` (x, y, yaw) [m, m, rad]."""
         other = copy.copy(self)
         other.origin = se2.compose(np.asarray(pose, dtype=float), self.origin)
         return other
 
-    def distance_at(self, x, y) -> np.ndarray:
+    def distance_at(self, x: ArrayLike, y: ArrayLike) -> Array:
         """Distance to the nearest obstacle [m], infinite off the grid.
 
         Args:

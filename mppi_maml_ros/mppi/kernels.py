@@ -5,14 +5,14 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
+from ..core.angles import TWO_PI
 from ..core.kernels.simd import LANES, load, maximum, minimum, splat, store
 
-TWO_PI = 2.0 * np.pi
 NEGLIGIBLE = 30.0  # temperatures above the lowest cost at which a weight is below 1e-13
 
 
 @njit(cache=True, error_model="numpy")
-def prepare(state, reference, dt, low, high, target, feedforward):
+def prepare(state, reference, dt, low, high, target, feedforward):  # type: ignore[no-untyped-def]  # numba
     """Express the reference in the robot's frame.
 
     Args:
@@ -45,7 +45,7 @@ def prepare(state, reference, dt, low, high, target, feedforward):
 
 
 @njit(cache=True, error_model="numpy")
-def shift(sequence, steps):
+def shift(sequence, steps):  # type: ignore[no-untyped-def]  # numba
     """Move a warm start (N, 2) on by a number of steps, not necessarily whole; the last command is repeated.
 
     Beyond its end nothing is left of it: zero.
@@ -64,7 +64,7 @@ def shift(sequence, steps):
 
 
 @njit(cache=True, error_model="numpy")
-def perturb_within_limits(
+def perturb_within_limits(  # type: ignore[no-untyped-def]  # numba
     nominal, values, start, sign, first, share, mirrored, scale,
     last, low, high, fall, rise, about, effort, rate, out, costs,
 ):  # fmt: skip
@@ -128,7 +128,7 @@ def perturb_within_limits(
 
 
 @njit(cache=True, error_model="numpy")
-def tracking_cost(x, y, yaw, target, weight, costs):
+def tracking_cost(x, y, yaw, target, weight, costs):  # type: ignore[no-untyped-def]  # numba
     """Add the squared distance and heading error to a time-indexed reference.
 
     Args:
@@ -150,7 +150,7 @@ def tracking_cost(x, y, yaw, target, weight, costs):
 
 
 @njit(cache=True, error_model="numpy")
-def softmax_weights(costs, temperature, out):
+def softmax_weights(costs, temperature, out):  # type: ignore[no-untyped-def]  # numba
     """Path-integral weights exp(-(cost - min) / temperature), normalised; non-finite costs get none.
 
     Returns:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import attrs
 import numpy as np
+from numpy.typing import ArrayLike
 
 from ..core.errors import InvalidValueError
 from ..core.types import VelocityLimits
@@ -56,7 +57,7 @@ class ModelController:
         self._controller.reset()
         self._past = np.zeros((MAX_DELAY_TAPS, 2))
 
-    def compute_control(self, state, reference) -> tuple[np.ndarray, MPPIResult]:
+    def compute_control(self, state: ArrayLike, reference: ArrayLike) -> tuple[np.ndarray, MPPIResult]:
         """The command (v, omega) to hold for one step, and how it came about.
 
         Args:

@@ -82,7 +82,7 @@ class Sampler:
 
 
 @njit(inline="always")
-def _random_bits(state):
+def _random_bits(state):  # type: ignore[no-untyped-def]  # numba
     # splitmix64 (Steele et al., OOPSLA 2014)
     state[0] += np.uint64(0x9E3779B97F4A7C15)
     z = state[0]
@@ -92,7 +92,7 @@ def _random_bits(state):
 
 
 @njit(cache=True)
-def _take_segments(state, order, length, start, sign):
+def _take_segments(state, order, length, start, sign):  # type: ignore[no-untyped-def]  # numba
     """Draw distinct segments without replacement, one offset for all of them, and signs."""
     count = len(order)
     offset = np.int64(_random_bits(state) % np.uint64(length))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Mapping
+from functools import partial
 
 import numpy as np
 from geometry_msgs.msg import Twist, TwistStamped
@@ -17,31 +17,27 @@ from nav_msgs.msg import Odometry
 from rclpy.parameter import Parameter
 from std_srvs.srv import SetBool, Trigger
 
-from ..adaptation.adapters import ADAPTERS, make_adapter
-from ..adaptation.guard import GuardConfig
-from ..adaptation.online import Attempt, Decision, OnlineAdaptation, OnlineConfig
-from ..adaptation.sgd import OPTIMISERS, SGDConfig
+from ..adaptation.adapters import make_adapter
+from ..adaptation.online import Attempt, Decision, OnlineAdaptation
 from ..core.errors import ArtifactError, InvalidValueError
-from ..core.types import VelocityLimits
-from ..msg import AdaptationStatus, ControllerStatus
+from ..msg import AdaptationStatus
 from ..ros import conversions as to
 from ..ros import qos
-from ..ros.base import AUTOSTART, BaseNode
+from ..ros.base import BaseNode
 from ..ros.diagnostics import OK, WARN, Report
 from ..ros.executor import Deferred, deferrable, leave, run
-from ..ros.parameters import Declared, ParameterError, Parameters
-from ..ros.weights import weights_message
+from ..ros.parameters import ParameterError, Parameters
+from ..ros.swap_client import SwapAnswer, SwapClient
 from ..safety.checks import ClockCheck, ClockEvent, OdometryChecks, OdometryTolerances
 from ..safety.frames import FrameLatch
-from ..srv import SwapWeights
 from ..weights.meta_model import PACKAGED, MetaModel
+from .adaptation_parameters import TABLE, online_config
 
 NAME = "adaptation"
 
-_ONLINE, _SGD, _GUARD = OnlineConfig(), SGDConfig(), GuardConfig()
 _FASTEST, _FASTEST_TURN = 10.0, 20.0  # [m/s, rad/s] of a robot whose limits are not known
-_UNNOTICED = 1.0  # [s] the controller may report other weights than ours for this long
 _SKIPPED = (Decision.SKIPPED_NO_EXCITATION, Decision.SKIPPED_TOO_FEW_SAMPLES, Decision.SKIPPED_BUSY)
+_TROUBLE = (Decision.SWAP_UNAVAILABLE, Decision.REJECTED_BY_CONTROLLER, Decision.ROLLED_BACK)
 _REJECTED = (
     Decision.REJECTED_NOT_FINITE,
     Decision.REJECTED_NORM,
@@ -49,173 +45,19 @@ _REJECTED = (
     Decision.REJECTED_BY_CONTROLLER,
 )
 
-SGD_TABLE = (
-    Declared("inner_lr", _SGD.inner_lr, "Learning rate of the SGD steps", "", 1e-6, 10.0, dynamic=True),
-    Declared(
-        "inner_steps",
-        _SGD.inner_steps,
-        "SGD steps from the meta-learned weights",
-        "",
-        1,
-        10_000,
-        dynamic=True,
-    ),
-    Declared("optimiser", _SGD.optimiser, "Of the inner steps", choices=OPTIMISERS, dynamic=True),
-    Declared(
-        "max_gradient_norm",
-        _SGD.max_gradient_norm,
-        "Gradients are scaled down to this",
-        "",
-        1e-6,
-        1e9,
-        dynamic=True,
-    ),
-    Declared(
-        "patience",
-        _SGD.patience,
-        "Stop after so many steps without improvement on held-out data; 0: take all steps",
-        "",
-        0,
-        10_000,
-        dynamic=True,
-    ),
-)
-
-GUARD_TABLE = (
-    Declared(
-        "guard.held_out_share",
-        _GUARD.held_out_share,
-        "Newest part of the data to judge by",
-        "",
-        0.05,
-        0.9,
-        dynamic=True,
-    ),
-    Declared(
-        "guard.min_held_out",
-        _GUARD.min_held_out,
-        "Fewest predictions to judge by",
-        "",
-        1,
-        10_000,
-        dynamic=True,
-    ),
-    Declared(
-        "guard.margin",
-        _GUARD.margin,
-        "A candidate must beat the prior by this share",
-        "",
-        0.0,
-        0.9,
-        dynamic=True,
-    ),
-    Declared(
-        "guard.tolerance",
-        _GUARD.tolerance,
-        "A candidate may be worse than what serves by this share",
-        "",
-        0.0,
-        0.9,
-        dynamic=True,
-    ),
-    Declared(
-        "guard.max_correction",
-        _GUARD.max_correction,
-        "Largest correction that a candidate may predict",
-        "m/s, rad/s",
-        1e-3,
-        100.0,
-        dynamic=True,
-    ),
-    Declared(
-        "guard.max_extrapolation",
-        _GUARD.max_extrapolation,
-        "Share of the fastest velocity that a steady drive may be corrected by, where no data reach",
-        "",
-        1e-3,
-        100.0,
-        dynamic=True,
-    ),
-)
-
-TABLE = (
-    AUTOSTART,
-    Declared("enabled", True, "Adapt and offer weights; off, the installed ones stay", dynamic=True),
-    Declared("adapter", _ONLINE.adapter, "How weights are made from data", choices=ADAPTERS),
-    Declared("weights_file", "", "Meta-learned artifact to start from; empty: the packaged one"),
-    Declared("adapt_interval", 0.5, "Time between two attempts", "s", 0.1, 3600.0),
-    Declared(
-        "warmup_samples", _ONLINE.warmup_samples, "Transitions before the first attempt", "", 4, 100_000
-    ),
-    Declared(
-        "min_samples", _ONLINE.min_samples, "Transitions kept, and enough, after a change", "", 4, 100_000
-    ),
-    Declared(
-        "meta_samples",
-        _ONLINE.meta_samples,
-        "Transitions that theta* is judged by, to serve before the warm-up; 0: never",
-        "",
-        0,
-        100_000,
-    ),
-    Declared(
-        "growth",
-        _ONLINE.growth,
-        "An attempt need not wait for the timer once the data have grown by this share",
-        "",
-        0.05,
-        100.0,
-    ),
-    Declared("buffer_size", _ONLINE.buffer_size, "Transitions kept; older ones fall out", "", 8, 100_000),
-    *SGD_TABLE,
-    *GUARD_TABLE,
-    Declared("vx_max", 0.0, "Largest forward velocity of the robot; 0: not known", "m/s", 0.0, 20.0),
-    Declared("vx_min", 0.0, "Smallest forward velocity of the robot", "m/s", -20.0, 0.0),
-    Declared("wz_max", 0.0, "Largest yaw rate of the robot; 0: not known", "rad/s", 0.0, 20.0),
-    Declared("max_odometry_age", 0.25, "Oldest stamp of odometry at its arrival", "s", 0.01, 5.0),
-    Declared("odom_frame", "", "Frame of odometry; empty: that of the first odometry"),
-    Declared("base_frame", "", "Child frame of odometry; empty: that of the first odometry"),
-    Declared("enable_stamped_cmd_vel", False, "Subscribe to TwistStamped in place of Twist"),
-    Declared("controller_name", "mppi_controller", "Node whose weights are swapped"),
-    Declared("swap_timeout", 1.0, "How long to wait for the controller's answer", "s", 0.05, 60.0),
-)
-
-
-def _short(table, values: Mapping) -> dict:
-    return {declared.name.rpartition(".")[2]: values[declared.name] for declared in table}
-
-
-def _config(values: Mapping) -> OnlineConfig:
-    limits = None
-    if values["vx_max"] > 0.0 and values["wz_max"] > 0.0:
-        limits = VelocityLimits(vx_max=values["vx_max"], vx_min=values["vx_min"], wz_max=values["wz_max"])
-    if not values["controller_name"]:
-        raise InvalidValueError("controller_name must not be empty")
-    return OnlineConfig(
-        adapter=values["adapter"],
-        warmup_samples=values["warmup_samples"],
-        min_samples=values["min_samples"],
-        meta_samples=values["meta_samples"],
-        growth=values["growth"],
-        buffer_size=values["buffer_size"],
-        sgd=SGDConfig(**_short(SGD_TABLE, values)),
-        guard=GuardConfig(**_short(GUARD_TABLE, values)),
-        limits=limits,
-    )
-
 
 class AdaptationNode(BaseNode):
     """See the module."""
 
     def __init__(self, **options):
         super().__init__(NAME, **options)
-        self._values = Parameters(self, TABLE, _config, self._reconfigure)
+        self._values = Parameters(self, TABLE, online_config, self._reconfigure)
         self.bring_up(self._values["autostart"])
 
     def set_up(self) -> None:
         """See :class:`BaseNode`."""
         values = self._values
-        config = _config(values)
+        config = online_config(values)
         try:
             self._meta = MetaModel.load(values["weights_file"] or PACKAGED)
             self._online = OnlineAdaptation(self._meta, config)
@@ -229,12 +71,7 @@ class AdaptationNode(BaseNode):
         self._attempted = False
         self._ticked_at = self.steady_now()
 
-        self._version = 0
-        self._swap = None  # the future of the offer under way
-        self._swap_began = 0.0
-        self._swap_attempt: Attempt | None = None
         self._waiting: list[Deferred] = []
-        self._differs_since: float | None = None
         self._counts: Counter[str] = Counter()
         self._status = AdaptationStatus(adapter=config.adapter, reason="nothing was attempted so far")
         nothing = float("nan")
@@ -245,25 +82,17 @@ class AdaptationNode(BaseNode):
         self._status.gain = self._status.time_constant = np.full(2, nothing)
 
         self._status_publisher = self.advertise(AdaptationStatus, "~/status", qos.STATE)
-        controller = values["controller_name"]
-        self._client = self.client_of(SwapWeights, f"{controller}/swap_weights")
-        self.subscribe(ControllerStatus, f"{controller}/status", self._on_controller_status, qos.SENSOR)
+        self._swaps = SwapClient(
+            self, values["controller_name"], values["swap_timeout"], self._online.forget_serving
+        )
         self.subscribe(Odometry, "odom", self._on_odometry, qos.RECORD)
-        kind = TwistStamped if values["enable_stamped_cmd_vel"] else Twist
+        kind = to.command_kind(values["enable_stamped_cmd_vel"])
         self.subscribe(kind, "cmd_vel", self._on_command, qos.RECORD)
         deferrable(self.serve(Trigger, "~/adapt", self._on_adapt))
         self.serve(SetBool, "~/enable", self._on_enable)
-        self._diagnostics = self.diagnose(
-            {
-                "adaptation": self._report_adaptation,
-                "swaps": self._report_swaps,
-                "topics": self.report_topics,
-                "callbacks": self.report_callbacks,
-            },
-        )
+        self.diagnose(adaptation=self._report_adaptation, swaps=self._report_swaps)
         self.every(values["adapt_interval"], self._tick)
         self.every(0.5, self._publish_status)
-        self.every(0.1, self._watch_swap)
         self.get_logger().info(
             f"{config.adapter} every {values['adapt_interval']:g} s, {self._meta.delay_taps} delay taps, "
             f"{'enabled' if values['enabled'] else 'disabled'}"
@@ -292,7 +121,7 @@ class AdaptationNode(BaseNode):
     def _reconfigure(self, changed: set[str]) -> None:
         if not self.configured:
             return
-        config = _config(self._values)
+        config = online_config(self._values)
         self._online.config = config
         self._online.adapter = make_adapter(config.adapter, self._meta, config.sgd)
         self.get_logger().info(f"changed: {', '.join(sorted(changed))}")
@@ -302,10 +131,10 @@ class AdaptationNode(BaseNode):
     def _on_odometry(self, message: Odometry, info: dict) -> None:
         at = to.arrival(self.now(), info)
         self._look_at_clock(self.now())
-        fields = to.odometry_fields(message)
-        if self._frames.offer(fields["frame_id"], fields["child_frame_id"]):
+        sent = to.read_odometry(message)
+        if self._frames.offer(sent.frame_id, sent.child_frame_id):
             self._checks = self._make_checks()
-        verdict = self._checks.check(**fields, now=at)
+        verdict = self._checks.check(sent, at)
         if not verdict.accepted:
             self.get_logger().warning(verdict.message, throttle_duration_sec=5.0)
             return
@@ -334,22 +163,6 @@ class AdaptationNode(BaseNode):
             self._online.reset()
             self._checks.reset()
 
-    def _on_controller_status(self, message: ControllerStatus) -> None:
-        """Notices when something else serves than what was installed, as after a restart."""
-        if self._swap is not None or message.weights_version == self._version:
-            self._differs_since = None
-            return
-        steady = self.steady_now()
-        if self._differs_since is None:
-            self._differs_since = steady
-        elif steady - self._differs_since > _UNNOTICED:
-            self.get_logger().warning(
-                f"the controller runs version {message.weights_version} instead of {self._version}: "
-                "taken for the kinematic prior"
-            )
-            self._version, self._differs_since = message.weights_version, None
-            self._online.forget_serving()
-
     # Attempts
 
     def _tick(self) -> None:
@@ -368,7 +181,7 @@ class AdaptationNode(BaseNode):
 
     def _try(self, why: str) -> None:
         """One attempt: adapt, and offer what comes of it."""
-        if self._swap is not None:
+        if self._swaps.busy:
             self._decide(Decision.SKIPPED_BUSY, "the answer to the last offer has not come yet")
             self._counts["skipped"] += why == "timer"
             self._publish_status()
@@ -379,11 +192,11 @@ class AdaptationNode(BaseNode):
         self._note(attempt)
         if attempt.weights is None:
             self._decide(attempt.decision, attempt.reason)
-        elif not self._client.service_is_ready():
+        elif not self._swaps.ready:
             self._online.refused()
-            self._decide(Decision.SWAP_UNAVAILABLE, f"the service {self._client.srv_name} is not there")
+            self._decide(Decision.SWAP_UNAVAILABLE, f"the service {self._swaps.service} is not there")
         else:
-            self._offer(attempt)
+            self._swaps.offer(attempt.weights, partial(self._on_swap_end, attempt))
             return
         self._publish_status()
 
@@ -401,43 +214,17 @@ class AdaptationNode(BaseNode):
             for field in ("prior", "meta", "current", "candidate"):
                 setattr(status, f"held_out_{field}", float(getattr(attempt.verdict, field)))
 
-    def _offer(self, attempt: Attempt) -> None:
-        weights = weights_message(attempt.weights, to.to_stamp(self.now()))
-        self._swap_attempt, self._swap_began = attempt, self.steady_now()
-        self._swap = self._client.call_async(SwapWeights.Request(weights=weights))
-        self._swap.add_done_callback(self.guard(self._on_answer))
-
-    def _on_answer(self, future) -> None:
-        if future is not self._swap:
-            return
-        answer, attempt = future.result(), self._end_swap()
-        if answer.success:
+    def _on_swap_end(self, attempt: Attempt, answer: SwapAnswer) -> None:
+        self._status.swap_ms = answer.swap_ms
+        if answer.installed:
             self._online.installed()
-            self._version = answer.version
             self._counts["accepted"] += attempt.decision is Decision.ACCEPTED
             self._decide(attempt.decision, attempt.reason)
         else:
             self._online.refused()
-            self._decide(Decision.REJECTED_BY_CONTROLLER, f"code {answer.code}: {answer.message}")
+            refused = Decision.REJECTED_BY_CONTROLLER if answer.answered else Decision.SWAP_UNAVAILABLE
+            self._decide(refused, answer.message)
         self._publish_status()
-
-    def _watch_swap(self) -> None:
-        """Give up on an answer that does not come."""
-        timeout = self._values["swap_timeout"]
-        if self._swap is None or self.steady_now() - self._swap_began <= timeout:
-            return
-        self._client.remove_pending_request(self._swap)
-        self._end_swap()
-        self._online.refused()
-        self._decide(
-            Decision.SWAP_UNAVAILABLE, f"{self._client.srv_name} did not answer within {timeout:g} s"
-        )
-        self._publish_status()
-
-    def _end_swap(self) -> Attempt:
-        attempt, self._swap, self._swap_attempt = self._swap_attempt, None, None
-        self._status.swap_ms = 1e3 * (self.steady_now() - self._swap_began)
-        return attempt
 
     def _decide(self, decision: Decision, reason: str) -> None:
         changed = decision != self._status.decision
@@ -447,7 +234,7 @@ class AdaptationNode(BaseNode):
         text = f"{decision.name}: {reason}"
         if decision is Decision.SKIPPED_BUSY:
             return
-        if decision in (Decision.SWAP_UNAVAILABLE, Decision.REJECTED_BY_CONTROLLER, Decision.ROLLED_BACK):
+        if decision in _TROUBLE:
             self.get_logger().warning(text, throttle_duration_sec=10.0)
         elif changed:
             self.get_logger().info(text)
@@ -458,7 +245,7 @@ class AdaptationNode(BaseNode):
     # Services
 
     def _on_adapt(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response | Deferred:
-        if self._swap is not None:
+        if self._swaps.busy:
             response.success = False
             response.message = "SKIPPED_BUSY: the answer to the last offer has not come yet"
             return response
@@ -492,7 +279,7 @@ class AdaptationNode(BaseNode):
         status.state = self._state()
         status.samples = self._online.samples
         status.samples_excluded = self._online.samples_excluded
-        status.weights_version = self._version
+        status.weights_version = self._swaps.version
         status.swaps_accepted = self._counts["accepted"]
         status.swaps_rejected = self._counts["rejected"]
         status.ticks_skipped = self._counts["skipped"]
@@ -519,8 +306,8 @@ class AdaptationNode(BaseNode):
 
     def _report_swaps(self) -> Report:
         decision = Decision(self._status.decision)
-        bad = decision in (Decision.SWAP_UNAVAILABLE, Decision.REJECTED_BY_CONTROLLER, Decision.ROLLED_BACK)
-        values = {"version": self._version, "swap_ms": self._status.swap_ms, **self._counts}
+        bad = decision in _TROUBLE
+        values = {"version": self._swaps.version, "swap_ms": self._status.swap_ms, **self._counts}
         return Report(WARN if bad else OK, self._status.reason if bad else decision.name, values)
 
 

@@ -194,12 +194,10 @@ class DynamicWorldNode(BaseNode):
         self._clock_publisher = None
         if values["publish_clock"]:
             self._clock_publisher = self.advertise(Clock, "/clock", qos.STATE)
-        kind = TwistStamped if values["enable_stamped_cmd_vel"] else Twist
+        kind = to.command_kind(values["enable_stamped_cmd_vel"])
         self.subscribe(kind, "cmd_vel", self._on_command, qos.COMMAND)
         self.serve(RandomizeWorld, "~/randomize", self._on_randomize)
-        self._diagnostics = self.diagnose(
-            {"world": self._report_world, "topics": self.report_topics, "callbacks": self.report_callbacks},
-        )
+        self.diagnose(world=self._report_world)
         self._begin = self.steady_now()
         self.every(self._period, self._tick)
         if values["randomize_period"] > 0.0:
@@ -271,9 +269,9 @@ class DynamicWorldNode(BaseNode):
             variances,
         )
         if self._injector.faults:
-            fields = faults.OdometryFields(**to.odometry_fields(message))
-            for spoilt in self._injector.odometry(fields, self._fault_time()):
-                to.set_odometry_fields(message, spoilt.asdict())
+            sent = to.read_odometry(message)
+            for spoilt in self._injector.odometry(sent, self._fault_time()):
+                to.write_odometry(message, spoilt)
                 self._odometry_publisher.publish(message)
         else:
             self._odometry_publisher.publish(message)

@@ -19,13 +19,15 @@ from std_srvs.srv import Trigger
 from ..adaptation.adapters import META_TRAINED
 from ..core import artifact
 from ..core.errors import ArtifactError, InvalidValueError
+from ..core.tunable import declarations
+from ..meta.config import TrainingConfig
 from ..msg import MetaTrainProgress
 from ..ros import conversions as to
 from ..ros import qos
 from ..ros.base import AUTOSTART, BaseNode
 from ..ros.diagnostics import ERROR, OK, Report
 from ..ros.executor import Deferred, deferrable, leave, run
-from ..ros.parameters import Declared, Parameters
+from ..ros.parameters import Declared, Parameters, declared_from
 from ..srv import MetaTrain
 
 NAME = "meta_trainer"
@@ -36,32 +38,7 @@ TABLE = (
         "output_folder", "", "Where artifacts are saved; empty: mppi_maml_ros in ROS_HOME, or in ~/.ros"
     ),
     Declared("name", "meta_model", "File name of the artifact, without folder and suffix"),
-    Declared("iterations", 2000, "Outer iterations", "", 1, 1_000_000),
-    Declared("task_batch_size", 16, "Tasks an iteration", "", 1, 1024),
-    Declared("support_size", 200, "Transitions to adapt on", "", 2, 10_000),
-    Declared("query_size", 100, "Transitions to judge by", "", 2, 10_000),
-    Declared("inner_steps", 30, "SGD steps in the inner loop", "", 1, 1000),
-    Declared("inner_lr", 0.05, "Learning rate of the inner loop", "", 1e-9, 1.0),
-    Declared("meta_lr", 1e-3, "Learning rate of the outer loop", "", 1e-9, 1.0),
-    Declared(
-        "outer",
-        "auto",
-        "Outer update; auto: as the algorithm's paper has it",
-        choices=("auto", "adam", "annealed_adam", "descent"),
-    ),
-    Declared("hidden", (32,), "Widths of the hidden layers", "", 1, 1024, lengths=(1, 2)),
-    Declared("activation", "tanh", "Of the hidden layers", choices=("tanh", "relu")),
-    Declared("max_gradient_norm", 10.0, "Gradients of the inner loop are scaled down to this", "", 1e-9, 1e9),
-    Declared(
-        "patience",
-        0,
-        "Evaluations on held-out tasks without a new best that end a run; 0: none do",
-        "",
-        0,
-        1_000_000,
-    ),
-    Declared("evaluate_every", 100, "Iterations between evaluations on held-out tasks", "", 1, 1_000_000),
-    Declared("seed", 0, "Seed of tasks, initial weights and sampling", "", 0, 2**63 - 1),
+    *declared_from(TrainingConfig),
 )
 
 _REQUESTED = (
@@ -75,7 +52,7 @@ _REQUESTED = (
     "seed",
 )
 
-_UNASKED = ("outer", "hidden", "activation", "max_gradient_norm", "patience", "evaluate_every")
+_UNASKED = tuple(name for name in declarations(TrainingConfig) if name not in _REQUESTED)
 
 
 def output_folder(configured: str) -> Path:
@@ -87,13 +64,12 @@ def output_folder(configured: str) -> Path:
 
 def train(settings: dict, on_progress: Callable, cancel: threading.Event):
     """The pipeline with ``settings``, torch being imported only here; see meta.pipeline.meta_train."""
-    from ..meta.config import TrainingConfig
     from ..meta.pipeline import meta_train
 
     return meta_train(TrainingConfig(**settings), on_progress=on_progress, cancel=cancel)
 
 
-class Job:
+class TrainingJob:
     """One run in its thread.
 
     Attributes:
@@ -155,22 +131,20 @@ class MetaTrainerNode(BaseNode):
     def __init__(self, work: Callable = train, **options):
         super().__init__(NAME, **options)
         self._work = work
-        self._job: Job | None = None
+        self._job: TrainingJob | None = None
         self._values = Parameters(self, TABLE)
         self.bring_up(self._values["autostart"])
 
     def set_up(self) -> None:
         """See :class:`BaseNode`."""
-        self._job: Job | None = None
+        self._job: TrainingJob | None = None
         self._answer: Deferred | None = None
         self._state = MetaTrainProgress.IDLE
         self._last = "nothing was trained so far"
         self._progress_publisher = self.advertise(MetaTrainProgress, "~/progress", qos.STATE)
         deferrable(self.serve(MetaTrain, "~/meta_train", self._on_meta_train))
         self.serve(Trigger, "~/cancel", self._on_cancel)
-        self._diagnostics = self.diagnose(
-            {"meta_train": self._report, "topics": self.report_topics, "callbacks": self.report_callbacks},
-        )
+        self.diagnose(meta_train=self._report)
         self.every(0.2, self._look)
         self.get_logger().info(f"artifacts go to {output_folder(self._values['output_folder'])}")
 
@@ -188,7 +162,7 @@ class MetaTrainerNode(BaseNode):
             response.code, response.message = response.INVALID_ARGUMENT, str(error)
             return response
         self.get_logger().info(f"meta-training {path.name}: {settings}")
-        self._job, self._answer = Job(settings, path, self._work), Deferred()
+        self._job, self._answer = TrainingJob(settings, path, self._work), Deferred()
         self._state = MetaTrainProgress.RUNNING
         self._publish()
         return self._answer
@@ -251,7 +225,7 @@ class MetaTrainerNode(BaseNode):
             return MetaTrain.Response.INVALID_ARGUMENT
         return MetaTrain.Response.INTERNAL_ERROR
 
-    def _publish(self, job: Job | None = None) -> None:
+    def _publish(self, job: TrainingJob | None = None) -> None:
         job = job or self._job
         progress = job.progress if job is not None else None
         message = MetaTrainProgress(state=self._state, meta_loss=math.nan, rate=0.0, eta=math.nan)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from functools import partial
 from typing import Protocol
 
 import attrs
@@ -19,9 +20,7 @@ from numpy.typing import ArrayLike
 from ..core.angles import wrap
 from ..core.errors import InvalidValueError
 from ..core.se2 import compose
-from ..core.types import Array
-
-_Motion = tuple[Array, Array, Array, Array, Array]  # x, y, yaw, v, omega
+from ..core.tunable import tunable
 
 
 class Reference(Protocol):
@@ -37,12 +36,7 @@ class Reference(Protocol):
         """Poses at t, t + dt, ..., t + steps * dt, shape (steps + 1, 3)."""
 
 
-def _positive(default: float, high: float, unit: str) -> float:
-    def in_range(_: object, attribute: attrs.Attribute[float], value: float) -> None:
-        if not (0.0 < value <= high):
-            raise InvalidValueError(f"{attribute.name} must be in (0, {high:g}] {unit}, got {value}")
-
-    return attrs.field(default=default, converter=float, validator=in_range)
+_shape = partial(tunable, dynamic=False)
 
 
 class Figure(ABC):
@@ -124,12 +118,12 @@ class circle(Figure):
     ``x = R cos(w t), y = R sin(w t), yaw = w t + pi / 2`` with ``w = speed / R``.
 
     Attributes:
-        radius: R [m], in (0, 1000].
-        speed: [m/s], in (0, 20].
+        radius: R [m].
+        speed: [m/s].
     """
 
-    radius: float = _positive(5.0, 1000.0, "m")
-    speed: float = _positive(0.5, 20.0, "m/s")
+    radius: float = _shape(5.0, 1e-2, 1000.0, "Radius of the circle", "m")
+    speed: float = _shape(0.5, 1e-3, 20.0, "Speed along the circle", "m/s")
 
     def _path(self, t: Array) -> _Motion:
         rate = self.speed / self.radius
@@ -151,12 +145,12 @@ class figure8(Figure):
     ``a p' / sqrt(1 + sin(p)^2)``.
 
     Attributes:
-        size: a, half the width [m], in (0, 1000].
-        period: of the whole figure [s], in (0, 10000].
+        size: a, half the width [m].
+        period: of the whole figure [s].
     """
 
-    size: float = _positive(5.0, 1000.0, "m")
-    period: float = _positive(20.0, 10000.0, "s")
+    size: float = _shape(5.0, 1e-2, 1000.0, "Half the width of the figure of eight", "m")
+    period: float = _shape(20.0, 1e-1, 10000.0, "Time for the whole figure", "s")
 
     def _path(self, t: Array) -> _Motion:
         rate = 2.0 * np.pi / self.period
@@ -175,14 +169,14 @@ class sine(Figure):
     ``x = speed t, y = A sin(2 pi t / period)``.
 
     Attributes:
-        speed: along x [m/s], in (0, 20].
-        amplitude: A [m], in (0, 1000].
-        period: [s], in (0, 10000].
+        speed: along x [m/s].
+        amplitude: A [m].
+        period: [s].
     """
 
-    speed: float = _positive(1.0, 20.0, "m/s")
-    amplitude: float = _positive(2.0, 1000.0, "m")
-    period: float = _positive(10.0, 10000.0, "s")
+    speed: float = _shape(1.0, 1e-3, 20.0, "Speed along the axis of the sine", "m/s")
+    amplitude: float = _shape(2.0, 1e-3, 1000.0, "Amplitude of the sine", "m")
+    period: float = _shape(10.0, 1e-1, 10000.0, "Period of the sine", "s")
 
     turns_right_first = True
 
@@ -206,10 +200,10 @@ class straight(Figure):
     """Along the x axis from the origin: ``x = speed t``.
 
     Attributes:
-        speed: [m/s], in (0, 20].
+        speed: [m/s].
     """
 
-    speed: float = _positive(1.0, 20.0, "m/s")
+    speed: float = _shape(1.0, 1e-3, 20.0, "Speed along the straight line", "m/s")
 
     def _path(self, t: Array) -> _Motion:
         zero = np.zeros(t.shape)

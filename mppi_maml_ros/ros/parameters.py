@@ -17,6 +17,7 @@ from rclpy.node import Node
 from rclpy.parameter import Parameter
 
 from ..core.errors import InvalidValueError, MppiMamlError
+from ..core.tunable import declarations
 
 _SCALARS = {
     bool: Parameter.Type.BOOL,
@@ -155,6 +156,30 @@ class Declared:
                 raise InvalidValueError(
                     f"{self.name} must be one of {', '.join(self.choices)}, got {single!r}"
                 )
+
+
+def declared_from(
+    kind: type,
+    prefix: str = "",
+    names: Iterable[str] | None = None,
+    defaults: Mapping[str, Value] | None = None,
+) -> tuple[Declared, ...]:
+    """The parameters that the tunables of an attrs class stand for.
+
+    Args:
+        kind: the class.
+        prefix: before each name, with its dot.
+        names: which of them, in this order; None: all.
+        defaults: of a node where they differ from those of the class.
+    """
+    known, other = declarations(kind), defaults or {}
+    return tuple(
+        Declared(
+            name=prefix + name,
+            **attrs.asdict(attrs.evolve(known[name], default=other.get(name, known[name].default))),
+        )
+        for name in (known if names is None else names)
+    )
 
 
 class Parameters(Mapping[str, Value]):

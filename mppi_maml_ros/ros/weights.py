@@ -1,4 +1,4 @@
-"""Residual weights as a message, and what a controller accepts of them."""
+"""Residual weights as a message, and the codes of why they are refused."""
 
 from __future__ import annotations
 
@@ -8,33 +8,24 @@ import hashlib
 import numpy as np
 from builtin_interfaces.msg import Time
 
-from ..core.errors import InvalidValueError, MppiMamlError
-from ..core.types import VelocityLimits
-from ..dynamics.features import input_size
-from ..dynamics.residual import MAX_HIDDEN, MAX_WEIGHT, ResidualWeights, correction
+from ..core.errors import InvalidValueError
+from ..dynamics.residual import MAX_HIDDEN, ResidualWeights
 from ..msg import ResidualWeights as ResidualWeightsMessage
 from ..srv import SwapWeights
+from ..weights.admission import Refusal, SwapError, check_tensor
 
 MAX_TENSORS = 16
 MATRICES = ("linear", "error_model", "covariance")  # and the weights of layers; all others are vectors
 MAX_VALUES = 2 * MAX_HIDDEN * MAX_HIDDEN
-_PROBES = 256
 
 
-class SwapError(MppiMamlError):
-    """Weights that are not installed.
-
-    Attributes:
-        code: of srv/SwapWeights.
-    """
-
-    def __init__(self, code: int, message: str):
-        super().__init__(message)
-        self.code = code
+def code_of(error: SwapError) -> int:
+    """The code of srv/SwapWeights that says why weights were refused."""
+    return int(getattr(SwapWeights.Response, error.reason.name))
 
 
 def _invalid(message: str) -> SwapError:
-    return SwapError(SwapWeights.Response.INVALID_FORMAT, message)
+    return SwapError(Refusal.INVALID_FORMAT, message)
 
 
 def weights_message(weights: ResidualWeights, stamp: Time) -> ResidualWeightsMessage:
@@ -86,13 +77,7 @@ def read_weights(message: ResidualWeightsMessage) -> ResidualWeights:
     for name, row, col, size in zip(names, rows, cols, sizes, strict=True):
         tensor = data[start : start + size].reshape(row, col)
         start += size
-        if not np.isfinite(tensor).all():
-            raise SwapError(SwapWeights.Response.NOT_FINITE, f"{name} holds a NaN or an infinity")
-        if np.abs(tensor).max() > MAX_WEIGHT:
-            raise SwapError(
-                SwapWeights.Response.TOO_LARGE,
-                f"{name} must stay within +-{MAX_WEIGHT:g}, largest is {np.abs(tensor).max():g}",
-            )
+        check_tensor(name, tensor)
         if name not in MATRICES and not name.endswith(".weight"):
             if col != 1:
                 raise _invalid(f"{name} is a vector and must have 1 column, got {col}")
@@ -108,27 +93,3 @@ def read_weights(message: ResidualWeightsMessage) -> ResidualWeights:
         )
     except InvalidValueError as error:
         raise _invalid(str(error)) from error
-
-
-def check_corrections(weights: ResidualWeights, limits: VelocityLimits) -> None:
-    """Refuse weights that predict what no robot does.
-
-    Probes the model at random states and commands within the limits. A robot that obeys its
-    commands to some degree never differs from them by more than twice the range.
-
-    Raises:
-        SwapError: a predicted correction is too large or not finite.
-    """
-    rng = np.random.default_rng(0)
-    pairs = rng.uniform(limits.low, limits.high, size=(_PROBES, input_size(weights.delay_taps) // 2, 2))
-    predicted = np.abs(correction(weights, pairs.reshape(_PROBES, -1)))
-    span = 2.0 * (limits.high - limits.low)
-    for i, (name, allowed) in enumerate(
-        (("forward velocity", span[0]), ("yaw rate", span[1]), ("lateral velocity", span[0]))
-    ):
-        largest = float(predicted[:, i].max())
-        if not largest <= allowed:
-            raise SwapError(
-                SwapWeights.Response.TOO_LARGE,
-                f"a correction of {largest:.3g} is predicted for the {name}, allowed are {allowed:.3g}",
-            )

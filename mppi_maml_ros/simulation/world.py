@@ -49,6 +49,7 @@ from .wheels import advance, lateral_velocity
 
 __all__ = [
     "DEFAULT_RANGES",
+    "FIRMWARE",
     "HELD",
     "PARAMETER_BOUNDS",
     "PARAMETER_NAMES",
@@ -64,8 +65,9 @@ __all__ = [
     "simulate_batch",
 ]
 
-WHEELS, HELD, SCALED = range(3)
-"""Kinds of equations: ``wheels.advance``, ``seed_world.seed_step`` and ``seed_world.scaled_step``."""
+WHEELS, HELD, SCALED, FIRMWARE = range(4)
+"""Kinds of equations: ``wheels.advance``, ``seed_world.seed_step``, ``seed_world.scaled_step`` and
+``firmware.advance``."""
 
 _TIME_TOLERANCE = 1e-9  # [s]
 _LONGEST_STEP = 1.0  # [s]

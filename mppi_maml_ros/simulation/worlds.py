@@ -1,10 +1,10 @@
 """The named worlds of the benchmark, and one compiled step that covers all their equations.
 
 ``make_world(name, seed)`` draws the world's magnitudes and its noise from the seed. There are
-two families. The guide's: the seed world, what disturbs it, and the perturbed world. And worlds
+three families. The guide's: the seed world, what disturbs it, and the perturbed world. And worlds
 in which identification by a linear model is structurally wrong: wheel-level worlds, each with
 one factor added to the same base (lag 0.2 s, c_v = 0.5 1/s, c_omega = 0.3 1/s: the seed world's
-constants), and ``everything`` with all of them.
+constants), and ``everything`` with all of them. And the bases of :mod:`.firmware_worlds`.
 
 Process noise is the seed's in the guide's worlds and a fifth of it in the wheel-level ones,
 where it would otherwise hide what is studied. ``noise_scale`` scales it; 0 takes it away.
@@ -12,6 +12,7 @@ where it would otherwise hide what is studied. ``noise_scale`` scales it; 0 take
 
 from __future__ import annotations
 
+import functools
 import math
 import zlib
 from collections.abc import Callable
@@ -34,6 +35,7 @@ from .disturbances import (
     TerrainChange,
     WindGusts,
 )
+from .firmware_worlds import FAMILIES, FIRMWARE_WORLDS, firmware_world
 from .parameters import FRICTION_OMEGA, FRICTION_V, PARAMETER_NAMES, PROCESS_NOISE, WorldParameters
 from .seed_world import SEED_NOISE, PerturbedWorld, SeedWorld, forced_seed_step, scaled_step
 from .wheels import advance
@@ -352,7 +354,13 @@ def _with_drawn_odometry(
 
 
 WORLD_NAMES: tuple[str, ...] = tuple(_BUILDERS)
+"""The guide's worlds and the wheel-level ones, whose whole state odometry shows."""
+
+ALL_WORLDS: tuple[str, ...] = WORLD_NAMES + FIRMWARE_WORLDS
 """All names that :func:`make_world` knows."""
+
+WORLD_GROUPS: dict[str, tuple[str, ...]] = {"all": WORLD_NAMES, "firmware_bases": FIRMWARE_WORLDS}
+"""Names that stand for several worlds."""
 
 WHEEL_WORLDS: tuple[str, ...] = WORLD_NAMES[WORLD_NAMES.index("coulomb") :]
 """The wheel-level worlds: one structural factor each, and all together."""
@@ -373,7 +381,7 @@ def describe_world(name: str) -> str:
     Raises:
         InvalidValueError: no world has this name; the message lists those that exist.
     """
-    return (_builder(name).__doc__ or "").strip()
+    return FAMILIES[name].law if name in FAMILIES else _builder(name).__doc__.strip()
 
 
 def make_world(
@@ -386,7 +394,7 @@ def make_world(
     """Make a named world.
 
     Args:
-        name: one of ``WORLD_NAMES``; :func:`describe_world` tells what is in it.
+        name: one of ``ALL_WORLDS``; :func:`describe_world` tells what is in it.
         seed: of magnitudes and noise, integer >= 0. The magnitudes of one seed differ from world
             to world, the stream of the noise does not.
         start: pose (x, y, yaw) [m, m, rad]; the robot starts at rest.
@@ -414,7 +422,9 @@ def make_world(
 
 
 def _builder(name: str) -> _Builder:
+    if name in FAMILIES:
+        return functools.partial(firmware_world, name)
     try:
         return _BUILDERS[name]
     except KeyError:
-        raise InvalidValueError(f"unknown world {name!r}; known: {', '.join(WORLD_NAMES)}") from None
+        raise InvalidValueError(f"unknown world {name!r}; known: {', '.join(ALL_WORLDS)}") from None

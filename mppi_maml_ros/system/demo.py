@@ -14,10 +14,8 @@ import shutil
 import signal
 import tempfile
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Protocol
 
 import attrs
 import numpy as np
@@ -32,13 +30,11 @@ from ..core.errors import InvalidValueError, MppiMamlError
 from ..core.files import write_json
 from ..simulation import faults
 from ..simulation.parameters import PARAMETER_UNITS, WorldParameters, randomize
-from .processes import ProcessGroup, config_file, private_domain, ros_environment
-from .recording import RUNNING, AdaptationReport, ControlStep, Recording, Run, Truth, analyse
+from .demo_watch import Kills, Monitor, Watch
+from .processes import ProcessGroup, config_file, listening_in, private_domain, ros_environment
+from .recording import DemoRun, Recording, analyse
 
 SETTLED = 5.0  # [s] after which the start from rest no longer counts
-START_TIMEOUT = 120.0  # [s] from the start of the processes to the first tracked period
-SILENCE_TIMEOUT = 5.0  # [s] without a control report before the run is given up
-RESPAWN_TIMEOUT = 30.0  # [s] likewise, when a process is killed on purpose and started again
 
 WORLD_RANGES: dict[str, tuple[float, float]] = {
     "lag_v": (0.3, 0.5),
@@ -137,16 +133,6 @@ class DemoSettings:
         return tuple(fault for fault in self.faults if fault.target in targets)
 
 
-class Monitor(Protocol):
-    """What hears the running system; see :class:`..ros.demo_monitor.DemoMonitor`."""
-
-    def recording(self) -> Recording:
-        """A copy of everything heard so far."""
-
-    def latest(self) -> tuple[Truth | None, ControlStep | None, AdaptationReport | None]:
-        """The newest of each kind."""
-
-
 OpenMonitor = Callable[[int], contextlib.AbstractContextManager[Monitor]]
 
 
@@ -197,15 +183,13 @@ def run_demo(settings: DemoSettings, open_monitor: OpenMonitor, console: Console
     """
     world = draw_world(settings.seed)
     settings.out.mkdir(parents=True, exist_ok=True)
-    runs: dict[str, Run] = {}
+    runs: dict[str, DemoRun] = {}
     with ended_by_signals(), contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mppi_maml_demo_")))
         domain = stack.enter_context(private_domain()) if settings.domain is None else settings.domain
         # This process listens with the same settings as its children.
         environment = ros_environment(domain, folder)
-        for name in ("ROS_AUTOMATIC_DISCOVERY_RANGE", "ROS_LOG_DIR"):
-            _set_environment(stack, name, environment[name])
-        _set_environment(stack, "ROS_LOCALHOST_ONLY", None)
+        stack.enter_context(listening_in(environment))
         console.print(f"[dim]{describe_world(world)}[/]", highlight=False, soft_wrap=True)
         console.print(
             f"[dim]To watch: export ROS_DOMAIN_ID={domain} ROS_AUTOMATIC_DISCOVERY_RANGE=LOCALHOST[/]",
@@ -235,17 +219,6 @@ def run_demo(settings: DemoSettings, open_monitor: OpenMonitor, console: Console
     console.print(f"[bold]{headline(summary)}[/]", highlight=False)
     console.print(f"wrote {settings.out / 'summary.json'} and {picture}", highlight=False)
     return summary
-
-
-def _set_environment(stack: contextlib.ExitStack, name: str, value: str | None) -> None:
-    def put(value):
-        if value is None:
-            os.environ.pop(name, None)
-        else:
-            os.environ[name] = value
-
-    stack.callback(put, os.environ.get(name))
-    put(value)
 
 
 def node_parameters(variant: str, settings: DemoSettings, world: WorldParameters) -> dict[str, dict]:
@@ -280,15 +253,16 @@ def _run_variant(
     logs: Path,
     open_monitor: OpenMonitor,
     console: Console,
-) -> Run:
+) -> DemoRun:
     with ProcessGroup(environment, logs) as group, open_monitor(domain) as monitor:
         with _progress(console) as progress:
 
             def start(node: str) -> None:
                 group.start_node(node, [config_file(f"{node}.yaml"), logs / f"{node}.yaml"])
 
-            kills = _Kills(settings.faults_of(faults.Target.PROCESS), group, start)
-            watch = _Watch(variant, settings.duration, group, monitor, progress, kills)
+            kills = Kills(settings.faults_of(faults.Target.PROCESS), group, start)
+            adapts = bool(VARIANTS[variant][1]["enabled"])
+            watch = Watch(variant, settings.duration, group, monitor, progress, kills, adapts)
             for node, parameters in node_parameters(variant, settings, world).items():
                 if node == "dynamic_world":
                     # The robot comes last: from its first odometry on everything is heard.
@@ -346,105 +320,7 @@ def transitions(recording: Recording) -> list[tuple[float, str]]:
     return found
 
 
-class _Kills:
-    """Kills processes when it is time to, and starts them again.
-
-    Args:
-        wanted: faults on processes.
-        group: that the processes belong to.
-        start: starts a node by its name.
-    """
-
-    def __init__(self, wanted: tuple[faults.Fault, ...], group: ProcessGroup, start: Callable[[str], None]):
-        self._group, self._start = group, start
-        kills = [(fault.start, "kill", fault) for fault in wanted]
-        respawns = [(fault.end, "start", fault) for fault in wanted if math.isfinite(fault.end)]
-        self._due = sorted([*kills, *respawns], key=lambda event: event[0])
-        self.patience = RESPAWN_TIMEOUT if wanted else SILENCE_TIMEOUT
-
-    def act(self, elapsed: float) -> None:
-        """Do what is due at ``elapsed`` [s]."""
-        while self._due and self._due[0][0] <= elapsed:
-            _, what, fault = self._due.pop(0)
-            node = faults.NODES[fault.kind]
-            if what == "start":
-                self._start(node)
-            elif process := self._group.members.pop(node, None):
-                process.send(signal.SIGKILL)
-                process.wait(SILENCE_TIMEOUT)
-
-
-class _Watch:
-    """Waits for a run to get on; raises when it does not."""
-
-    def __init__(
-        self,
-        variant: str,
-        duration: float,
-        group: ProcessGroup,
-        monitor: Monitor,
-        progress: Progress,
-        kills: _Kills,
-    ):
-        self._variant, self._duration, self._kills = variant, duration, kills
-        self._group, self._monitor, self._progress = group, monitor, progress
-        self._task = progress.add_task(variant, total=duration, line="starting")
-        self._begun = time.monotonic()
-        self._adapts = VARIANTS[variant][1]["enabled"]
-
-    def until_heard(self) -> None:
-        """Until controller and adaptation node have reported."""
-        while any(newest is None for newest in self._monitor.latest()[1:]):
-            self._check_start("a node said nothing")
-            time.sleep(0.05)
-
-    def until_driven(self) -> None:
-        """Until ``duration`` seconds have passed since the first tracked period, and the truth is known."""
-        first = self._first_tracked()
-        heard, heard_at = None, time.monotonic()
-        begun, patience = heard_at, self._kills.patience
-        while True:
-            self._group.check()
-            truth, step, report = self._monitor.latest()
-            now = time.monotonic()
-            self._kills.act(now - begun)
-            if step.stamp != heard:
-                heard, heard_at = step.stamp, now
-            elif now - heard_at > patience:
-                self._fail(f"no word from the controller for {patience:g} s")
-            elapsed = min(step.stamp - first, self._duration)
-            self._progress.update(self._task, completed=elapsed, line=self._line(elapsed, step, report))
-            if truth is not None and truth.stamp >= first + self._duration <= step.stamp:
-                return
-            if step.stamp > first + self._duration + patience:
-                self._fail("no word from the world")
-            time.sleep(0.1)
-
-    def _first_tracked(self) -> float:
-        while True:
-            step = self._monitor.latest()[1]
-            if step.state == RUNNING:
-                return next(s.stamp for s in self._monitor.recording().steps if s.state == RUNNING)
-            self._check_start(
-                f"the controller stays in state {step.state}, {step.reason or 'without a reason'}"
-            )
-            time.sleep(0.05)
-
-    def _line(self, elapsed: float, step: ControlStep, report: AdaptationReport | None) -> str:
-        doing = f"error {step.tracking_error:.3f} m" if step.state == RUNNING else f"stopped: {step.reason}"
-        swaps = f"   swaps {report.swaps_accepted}" if self._adapts and report is not None else ""
-        return escape(f"{elapsed:4.1f}/{self._duration:g} s   {doing}{swaps}")
-
-    def _check_start(self, problem: str) -> None:
-        self._group.check()
-        if time.monotonic() - self._begun > START_TIMEOUT:
-            self._fail(f"{problem} for {START_TIMEOUT:g} s")
-
-    def _fail(self, problem: str) -> None:
-        raise MppiMamlError(f"run {self._variant}: {problem}")
-
-
-def summarise(settings: DemoSettings, world: WorldParameters, kinematic: Run, adaptive: Run) -> dict:
+def summarise(settings: DemoSettings, world: WorldParameters, kinematic: DemoRun, adaptive: DemoRun) -> dict:
     """The contents of summary.json; lengths in metres, times in milliseconds."""
     plain, adapted = kinematic.rmse(), adaptive.rmse()
     return {
@@ -507,7 +383,7 @@ def headline(summary: dict) -> str:
     )
 
 
-def table(kinematic: Run, adaptive: Run) -> Table:
+def table(kinematic: DemoRun, adaptive: DemoRun) -> Table:
     """Both runs side by side."""
 
     def number(value: float, form: str) -> str:
@@ -517,7 +393,7 @@ def table(kinematic: Run, adaptive: Run) -> Table:
     out.add_column("")
     out.add_column("kinematic model", justify="right")
     out.add_column("with adaptation", justify="right")
-    rows: list[tuple[str, Callable[[Run], str]]] = [
+    rows: list[tuple[str, Callable[[DemoRun], str]]] = [
         ("RMSE, whole run [m]", lambda run: number(run.rmse(), ".4f")),
         (f"RMSE after {SETTLED:g} s [m]", lambda run: number(run.rmse(SETTLED), ".4f")),
         ("largest error [m]", lambda run: number(float(run.error.max()), ".3f")),

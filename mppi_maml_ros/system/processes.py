@@ -29,6 +29,7 @@ INTERRUPT_TIMEOUT = 6.0  # [s] from SIGINT to SIGTERM
 TERMINATE_TIMEOUT = 3.0  # [s] from SIGTERM to SIGKILL
 KILL_TIMEOUT = 5.0  # [s] for the kernel to reap
 DOMAINS = range(1, 102)  # ports of higher domains overlap the range of ephemeral ports
+_HEARING = ("ROS_AUTOMATIC_DISCOVERY_RANGE", "ROS_LOG_DIR", "ROS_LOCALHOST_ONLY")
 _PORT_BASE, _PORTS_PER_DOMAIN = 7400, 250  # RTPS 2.2, 9.6.1.1
 
 
@@ -124,6 +125,26 @@ def ros_environment(domain: int, log_folder: Path) -> dict[str, str]:
         PYTHONUNBUFFERED="1",
     )
     return environment
+
+
+@contextlib.contextmanager
+def listening_in(environment: Mapping[str, str]) -> Iterator[None]:
+    """This process hears what processes with ``environment`` say, for as long as the context lasts."""
+    before = {name: os.environ.get(name) for name in _HEARING}
+    _put(environment)
+    try:
+        yield
+    finally:
+        _put(before)
+
+
+def _put(environment: Mapping[str, str | None]) -> None:
+    for name in _HEARING:
+        value = environment.get(name)
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value
 
 
 @contextlib.contextmanager

@@ -71,7 +71,7 @@ class Recording:
 
 
 @attrs.frozen(eq=False)
-class Run:
+class DemoRun:
     """One run on a common time axis that starts with the first tracked period.
 
     Attributes:
@@ -128,7 +128,7 @@ def _changes(reports: list[AdaptationReport], counter: str, start: float) -> np.
     return np.array(times)
 
 
-def analyse(recording: Recording, duration: float) -> Run:
+def analyse(recording: Recording, duration: float) -> DemoRun:
     """Put a recording on one time axis.
 
     The true position at a control period is interpolated between the two states around it. A
@@ -163,7 +163,7 @@ def analyse(recording: Recording, duration: float) -> Run:
         if report.adapt_ms > 0.0 and report.adapt_ms != seen:
             adapt_ms.append(report.adapt_ms)
         seen = report.adapt_ms
-    return Run(
+    return DemoRun(
         time=stamps - start,
         reference=reference,
         position=position,

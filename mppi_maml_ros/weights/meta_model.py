@@ -3,25 +3,40 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import attrs
 import numpy as np
+from numpy.typing import ArrayLike
 
 from ..core import artifact
+from ..core.arrays import read_only_float32
 from ..core.errors import ArtifactError, InvalidValueError
+from ..core.types import Float32, Layers
 from ..dynamics.features import feature_size, input_size
 from ..dynamics.identification.physics import PhysicsPrior
 from ..dynamics.residual import OUTPUTS, ResidualWeights
 
 KIND = "mppi_maml_ros/meta_model"
+VERSION = 2
 PACKAGED = Path(__file__).resolve().parent.parent / "artifacts" / "default.safetensors"
 
+# What artifacts of version 1 do not say, by network: it was the same for all of them.
+_CLIPPED: dict[str, tuple[float, ...]] = {"max_gradient_norm": (10.0,)}
+_VERSION_1: dict[str, dict[str, tuple[float, ...]]] = {
+    **dict.fromkeys(("physics+maml", "maml", "anil", "meta_sgd", "grbal"), _CLIPPED),
+    "rebal": {"window": (32.0,)},
+    "mb": _CLIPPED | {"window": (100.0,), "dynamic": (0.001, 40.0)},
+}
 
-def _frozen(value):
-    value = np.array(value, dtype=np.float32)
-    value.setflags(write=False)
-    return value
+
+def _read_only(extras: Mapping[str, Mapping[str, ArrayLike]]) -> dict[str, dict[str, Float32]]:
+    return {
+        name: {key: read_only_float32(value) for key, value in tensors.items()}
+        for name, tensors in extras.items()
+    }
 
 
 @attrs.frozen(eq=False)
@@ -39,34 +54,38 @@ class MetaModel:
         delay_taps: past commands among the inputs.
         model_dt: step [s].
         inner_lr, inner_steps: of the inner loop that theta* was trained for.
-        extras: what an adapter needs besides its network, as read-only arrays: name -> tensors; which
-            ones, the trainer of that network says.
+        extras: what an adapter needs besides its network (rates and steps, clipping, window, encoder), as
+            read-only arrays: name -> tensors; which ones, the trainer of that network says.
         provenance: everything needed to train it again (settings, seed, versions).
     """
 
-    networks: dict[str, tuple]
-    input_scale: np.ndarray = attrs.field(converter=_frozen)
-    output_scale: dict[str, np.ndarray]
-    noise: np.ndarray = attrs.field(converter=_frozen)
+    networks: dict[str, Layers]
+    input_scale: Float32 = attrs.field(converter=read_only_float32)
+    output_scale: dict[str, Float32]
+    noise: Float32 = attrs.field(converter=read_only_float32)
     physics: PhysicsPrior
     activation: str
     delay_taps: int
     model_dt: float
     inner_lr: float
     inner_steps: int
-    extras: dict[str, dict[str, np.ndarray]] = attrs.field(
+    extras: dict[str, dict[str, Float32]] = attrs.field(
         factory=dict,
-        converter=lambda extras: {
-            name: {key: _frozen(value) for key, value in tensors.items()} for name, tensors in extras.items()
-        },
+        converter=_read_only,
     )
-    provenance: dict = attrs.field(factory=dict)
+    provenance: dict[str, Any] = attrs.field(factory=dict)
 
     def weights(
-        self, adapter: str, linear=None, layers=None, blend: float = 1.0, error_model=None, covariance=None
+        self,
+        adapter: str,
+        linear: ArrayLike | None = None,
+        layers: Layers | None = None,
+        blend: float = 1.0,
+        error_model: ArrayLike | None = None,
+        covariance: ArrayLike | None = None,
     ) -> ResidualWeights:
         """Serving weights from normalised layers (None: no network) and a linear map (None: zero)."""
-        scaled = ()
+        scaled: Layers = ()
         if layers:
             weight, bias = layers[-1]
             scale = self.output_scale[adapter]
@@ -85,7 +104,7 @@ class MetaModel:
             covariance=np.zeros((0, 0)) if covariance is None else covariance,
         )
 
-    def save(self, path: str | os.PathLike):
+    def save(self, path: str | os.PathLike[str]) -> Path:
         """Write the artifact atomically; see :func:`core.artifact.save`."""
         tensors = {"input_scale": self.input_scale, "noise": self.noise}
         for field in ("mean", "covariance", "weight", "delay", "noise"):
@@ -100,6 +119,7 @@ class MetaModel:
                 tensors[f"extra.{name}/{key}"] = value
         manifest = {
             "kind": KIND,
+            "version": VERSION,
             "activation": self.activation,
             "delay_taps": self.delay_taps,
             "model_dt": self.model_dt,
@@ -110,7 +130,7 @@ class MetaModel:
         return artifact.save(path, tensors, manifest)
 
     @classmethod
-    def load(cls, path: str | os.PathLike) -> MetaModel:
+    def load(cls, path: str | os.PathLike[str]) -> MetaModel:
         """Read and check an artifact.
 
         Raises:
@@ -119,6 +139,8 @@ class MetaModel:
         tensors, manifest = artifact.load(path)
         if manifest.get("kind") != KIND:
             raise ArtifactError(f"artifact kind must be {KIND!r}, got {manifest.get('kind')!r}")
+        if manifest.get("version", 1) not in (1, VERSION):
+            raise ArtifactError(f"version must be 1 or {VERSION}, got {manifest['version']!r}")
         try:
             return cls._from(tensors, manifest)
         except KeyError as error:
@@ -127,7 +149,7 @@ class MetaModel:
             raise ArtifactError(f"artifact is not usable: {error}") from error
 
     @classmethod
-    def _from(cls, tensors, manifest) -> MetaModel:
+    def _from(cls, tensors: dict[str, Float32], manifest: dict[str, Any]) -> MetaModel:
         taps = int(manifest["delay_taps"])
         size, inputs = feature_size(taps), input_size(taps)
         components, levels = len(tensors["physics.weight"]), len(tensors["physics.noise"])
@@ -143,7 +165,7 @@ class MetaModel:
         for name, shape in shapes.items():
             if tensors[name].shape != shape:
                 raise InvalidValueError(f"tensor {name!r} must have shape {shape}, got {tensors[name].shape}")
-        networks: dict[str, list] = {}
+        networks: dict[str, Layers] = {}
         names = {name.split(".")[1] for name in tensors if name.startswith("network.")}
         for name in names:
             if tensors[f"network.{name}.output_scale"].shape != (OUTPUTS,):
@@ -154,11 +176,15 @@ class MetaModel:
                 (tensors[f"network.{name}.layer{i}.weight"], tensors[f"network.{name}.layer{i}.bias"])
                 for i in range(depth)
             )
-        extras: dict[str, dict[str, np.ndarray]] = {}
+        extras: dict[str, dict[str, Float32]] = {}
         for key in tensors:
             if key.startswith("extra."):
                 name, _, part = key.removeprefix("extra.").partition("/")
                 extras.setdefault(name, {})[part] = tensors[key]
+        if manifest.get("version", 1) == 1:
+            for name in networks.keys() & _VERSION_1.keys():
+                unsaid = {part: read_only_float32(value) for part, value in _VERSION_1[name].items()}
+                extras[name] = unsaid | extras.get(name, {})
         model = cls(
             networks=networks,
             input_scale=tensors["input_scale"],

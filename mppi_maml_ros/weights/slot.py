@@ -10,8 +10,8 @@ import threading
 
 import attrs
 
-from ..core.errors import InvalidValueError
 from ..dynamics.residual import ResidualWeights
+from .admission import check_step
 
 
 @attrs.frozen(eq=False)
@@ -45,12 +45,10 @@ class WeightsSlot:
         """Make ``weights`` serve from the next step on; versions only grow.
 
         Raises:
-            InvalidValueError: model_dt differs; the serving snapshot is unchanged.
+            SwapError: model_dt differs; the serving snapshot is unchanged.
         """
-        if weights is not None and abs(weights.model_dt - self._model_dt) > 1e-6:
-            raise InvalidValueError(
-                f"model_dt of the weights must be {self._model_dt} s, got {weights.model_dt}"
-            )
+        if weights is not None:
+            check_step(weights, self._model_dt)
         with self._lock:
             self._last_version += 1
             self._current = Snapshot(weights, self._last_version)

@@ -155,7 +155,7 @@ def test_a_meta_model_without_the_network_is_refused_by_name(packaged, name):
 
 @pytest.mark.parametrize("values", [(0.0, 5.0), (np.nan, 5.0), (0.1, 0.0), (0.1, 1e6)])
 def test_inner_settings_out_of_range_are_refused(packaged, values):
-    extras = packaged.extras | {"anil": {"inner": np.array(values)}}
+    extras = packaged.extras | {"anil": packaged.extras["anil"] | {"inner": np.array(values)}}
     with pytest.raises(InvalidValueError, match="inner"):
         InnerLoopAdapter("anil", attrs.evolve(packaged, extras=extras), head_only=True)
 

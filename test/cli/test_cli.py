@@ -38,13 +38,13 @@ def test_help_imports_nothing_heavy():
 
 
 def test_every_setting_of_the_training_is_an_option():
-    from mppi_maml_ros.cli.meta_train import TRAINING_HELP
+    from mppi_maml_ros.core.tunable import declarations
     from mppi_maml_ros.meta.config import TrainingConfig
 
     output = invoke("meta-train", "--help").output
     for field in attrs.fields(TrainingConfig):
         assert f"--{field.name.replace('_', '-')}" in output
-        assert field.name in TRAINING_HELP
+        assert declarations(TrainingConfig)[field.name].description
 
 
 def test_references_of_the_demo_are_those_it_knows():
@@ -162,3 +162,16 @@ def test_interrupted_meta_train_saves_its_state(start_command, tmp_path):
     assert "interrupted" in output
     assert [path.name for path in tmp_path.iterdir()] == ["state"]  # no artifact
     assert "--resume" in output
+
+
+def test_worlds_are_listed_with_what_is_drawn_and_what_may_be_trained_on():
+    from mppi_maml_ros.simulation.worlds import ALL_WORLDS
+
+    output = invoke("worlds").output
+    assert all(f"  {name}" in output for name in ALL_WORLDS)
+    assert "late [training]" in output and "heavy [training]" not in output
+
+
+def test_step_responses_are_drawn(tmp_path):
+    result = invoke("worlds", "--picture", str(tmp_path / "responses.png"))
+    assert result.exit_code == 0 and (tmp_path / "responses.png").read_bytes().startswith(b"\x89PNG")

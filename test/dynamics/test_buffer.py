@@ -195,3 +195,33 @@ def test_residuals_are_zero_for_the_prior_itself():
     states, commands = rng.normal(size=(20, 5)), rng.normal(size=(20, 2))
     after = step(ResidualWeights.prior(), states, commands, np.zeros((20, 0, 2)))
     assert np.abs(kinematic_residuals(states, commands, after, 0.05)).max() < 1e-9
+
+
+def test_the_newest_transitions_are_those_of_the_data_whatever_went_before():
+    small, large = (TransitionBuffer(BufferConfig(delay_taps=2, size=size)) for size in (10, 1000))
+    rng, handed_out = np.random.default_rng(0), []
+    for k in range(200):
+        command, twist = rng.uniform(-1.0, 1.0, 2), rng.uniform(-1.0, 1.0, 2)
+        for buffer in (small, large):
+            buffer.add_command(0.05 * k, command)
+            buffer.add_odometry(Odometry(0.05 * k, 0.01 * k * np.ones(3), twist))
+        assert len(small) == min(len(large), 10)
+        if len(small):
+            handed_out.append((small.latest(), large.latest(10)))
+    assert len(handed_out) > 100
+    for ours, theirs in handed_out:  # nothing that came later has changed them
+        for name in ("stamps", "states", "commands", "history", "next_states", "segments", "inputs"):
+            np.testing.assert_array_equal(getattr(ours, name), getattr(theirs, name))
+
+
+def test_what_is_handed_out_is_a_view_and_cannot_be_written_to():
+    buffer = TransitionBuffer(BufferConfig(delay_taps=0))
+    for k in range(5):
+        buffer.add_command(0.05 * k, (0.5, 0.0))
+        buffer.add_odometry(Odometry(0.05 * k, np.array([0.02 * k, 0.0, 0.0]), np.array([0.4, 0.0])))
+    data = buffer.latest(2)
+    assert np.shares_memory(data.states, buffer.latest().states)
+    for name in ("stamps", "states", "commands", "history", "next_states", "segments", "inputs", "residuals"):
+        with pytest.raises(ValueError, match="read-only"):
+            getattr(data, name)[0] = 0.0
+    assert data.residuals is data.residuals

@@ -7,7 +7,6 @@ from hypothesis import strategies as st
 from mppi_maml_ros.core.errors import InvalidValueError
 from mppi_maml_ros.dynamics.features import feature_size, features, input_size
 from mppi_maml_ros.dynamics.residual import ResidualWeights, open_loop, step
-from mppi_maml_ros.mppi.rollouts.compiled import Trajectories, rollout
 
 DT = 0.05
 
@@ -76,43 +75,6 @@ def test_a_fraction_of_a_step_lies_between_both_ends():
     half = step(weights, state, command, history, DT / 2)
     assert half[3:] == pytest.approx((state[3:] + whole[3:]) / 2)
     assert step(weights, state, command, history, DT) == pytest.approx(whole)
-
-
-@pytest.mark.parametrize("hidden", [(), (8,), (16, 8)])
-@pytest.mark.parametrize("activation", ["tanh", "relu"])
-@pytest.mark.parametrize("taps", [0, 3])
-@pytest.mark.parametrize("samples", [1, 128, 300])
-@pytest.mark.parametrize("pushed", [False, True])
-def test_compiled_rollout_equals_the_reference_prediction(hidden, activation, taps, samples, pushed):
-    weights = random_weights(3, taps, hidden, activation)
-    rng = np.random.default_rng(1)
-    commands = rng.normal(size=(12, 2, samples)).astype(np.float32)
-    history = rng.normal(size=(8, 2)).astype(np.float32)
-    out = Trajectories(12, samples)
-    push = 0.1 * rng.normal(size=(12, 2)).astype(np.float32) if pushed else None
-    rollout(weights, [0.4, -0.2], history, commands, DT, out, push=push)
-    start = np.tile([0, 0, 0, 0.4, -0.2], (samples, 1))
-    histories = np.tile(history, (samples, 1, 1))
-    expected = open_loop(weights, start, np.moveaxis(commands, 2, 0), histories, push)
-    for i, name in enumerate(("x", "y", "yaw", "v", "omega")):
-        got = getattr(out, name).T
-        difference = got - expected[..., i]
-        if name == "yaw":
-            difference = np.angle(np.exp(1j * difference))
-        assert np.abs(difference).max() < 2e-5, name
-
-
-def test_compiled_kinematic_rollout_equals_the_prior():
-    rng = np.random.default_rng(2)
-    commands = rng.normal(size=(10, 2, 50)).astype(np.float32)
-    out, same = Trajectories(10, 50), Trajectories(10, 50)
-    rollout(None, [1.0, 1.0], np.zeros((8, 2), np.float32), commands, DT, out)
-    rollout(ResidualWeights.prior(2), [0.0, 0.0], np.zeros((8, 2), np.float32), commands, DT, same)
-    assert np.array_equal(out.x, same.x)
-    expected = open_loop(
-        ResidualWeights.prior(), np.zeros((50, 5)), np.moveaxis(commands, 2, 0), np.zeros((50, 8, 2))
-    )
-    assert np.abs(out.x.T - expected[..., 0]).max() < 1e-5
 
 
 def test_tensors_rebuild_the_same_weights():

@@ -11,12 +11,9 @@ from mppi_maml_ros.dynamics.maml import MAMLDynamics
 from mppi_maml_ros.dynamics.mlp import FitConfig
 from mppi_maml_ros.dynamics.neural import NeuralDynamics
 from mppi_maml_ros.dynamics.perturbed import PerturbedDynamics
-from mppi_maml_ros.dynamics.residual import ResidualWeights
 from mppi_maml_ros.dynamics.residual_model import ResidualDynamics
 from mppi_maml_ros.dynamics.robot_model import RobotModel
 from mppi_maml_ros.experiments.oracle import OracleModel
-from mppi_maml_ros.mppi.rollouts.any_model import GaussianProcessRollout, ModelRollout
-from mppi_maml_ros.mppi.rollouts.compiled import Trajectories, rollout
 from mppi_maml_ros.simulation.seed_world import PerturbedWorld, SeedWorld
 from mppi_maml_ros.simulation.worlds import WORLD_NAMES, make_world
 
@@ -268,69 +265,3 @@ def test_a_file_of_another_model_is_refused_and_changes_nothing(tmp_path):
     with pytest.raises(ArtifactError):
         model.load(tmp_path / "broken.safetensors")
     np.testing.assert_array_equal(model.forward_dynamics(np.ones(3), np.ones(2)), np.zeros(3))
-
-
-# -- rollouts
-
-
-def commands_of(samples, steps=12):
-    return np.random.default_rng(1).uniform(-1.0, 1.0, (steps, 2, samples)).astype(np.float32)
-
-
-@pytest.mark.parametrize("name", ["kinematic", "dynamic", "neural of 5 states"])
-def test_a_rollout_is_the_model_step_by_step(name):
-    model, commands, out = MODELS[name](), commands_of(5), Trajectories(12, 5)
-    start = np.array([3.0, -2.0, 3.0, 0.4, -0.6])
-    ModelRollout(model).rollout(start, np.zeros((8, 2)), commands, DT, out)
-    from mppi_maml_ros.core import se2
-
-    for j in range(5):
-        state = start[: model.state_dim]
-        for t in range(12):
-            state = model.step(state, commands[t, :, j], DT)
-        local = se2.to_body(state[:3], start[:3])
-        np.testing.assert_allclose([out.x[-1, j], out.y[-1, j]], local[:2], atol=1e-5)
-        assert np.cos(out.yaw[-1, j] - local[2]) == pytest.approx(1.0)
-
-
-def test_the_yaw_of_a_rollout_does_not_jump():
-    commands, out = np.tile(np.array([[0.5], [2.0]], dtype=np.float32), (80, 1, 3)), Trajectories(80, 3)
-    ModelRollout(DifferentialDriveKinematic()).rollout(np.zeros(5), np.zeros((8, 2)), commands, DT, out)
-    np.testing.assert_allclose(out.yaw[:, 0], 2.0 * DT * np.arange(1, 81), rtol=1e-5)
-
-
-@pytest.mark.parametrize("taps", [0, 3])
-def test_the_compiled_rollout_of_a_process_agrees_with_its_mean(taps):
-    rng = np.random.default_rng(0)
-    z = rng.uniform(-1.0, 1.0, (300, 4 + 2 * taps))
-    targets = np.stack([0.3 * np.tanh(3.0 * (z[:, 0] - z[:, 2])), -0.5 * z[:, 3], 0.2 * z[:, 0] * z[:, 1]], 1)
-    process = fit(z, targets, GPConfig(inducing=40, iterations=15))
-    commands, history = commands_of(150), rng.uniform(-1.0, 1.0, (8, 2)).astype(np.float32)
-    out = Trajectories(12, 150)
-    start = np.array([0.0, 0.0, 0.0, 0.4, -0.2])
-    GaussianProcessRollout(process, taps).rollout(start, history, commands, DT, out)
-    for j in (0, 149):
-        twist, past, yaw, x = start[3:], history.astype(float), 0.0, 0.0
-        for t in range(12):
-            command = commands[t, :, j].astype(float)
-            residual = process.mean(np.concatenate([twist, command, past[:taps].ravel()]))
-            end = command + residual[:2]
-            mean = 0.5 * (twist + end)
-            middle = yaw + 0.5 * mean[1] * DT
-            x += DT * (np.cos(middle) * mean[0] - np.sin(middle) * residual[2])
-            yaw += DT * mean[1]
-            twist, past = end, np.concatenate([command[None], past[:-1]])
-        assert out.x[-1, j] == pytest.approx(x, abs=2e-3)
-        assert out.yaw[-1, j] == pytest.approx(yaw, abs=5e-3)
-        np.testing.assert_allclose([out.v[-1, j], out.omega[-1, j]], twist, atol=5e-3)
-
-
-def test_a_process_that_corrects_nothing_rolls_out_as_the_kinematic_residual():
-    z = np.random.default_rng(0).uniform(-1.0, 1.0, (50, 4))
-    process = fit(z, np.zeros((50, 3)), GPConfig(inducing=8, iterations=0))
-    commands, ours, theirs = commands_of(20), Trajectories(12, 20), Trajectories(12, 20)
-    GaussianProcessRollout(process, 0).rollout(np.zeros(5), np.zeros((8, 2)), commands, DT, ours)
-    blended = ResidualWeights.first_order((1e-4, 1e-4), model_dt=DT)
-    rollout(blended, np.zeros(2), np.zeros((8, 2), dtype=np.float32), commands, DT, theirs)
-    for name in ("x", "y", "yaw", "v", "omega"):
-        np.testing.assert_allclose(getattr(ours, name), getattr(theirs, name), atol=1e-4)

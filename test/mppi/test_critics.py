@@ -5,12 +5,14 @@ import numpy as np
 import pytest
 
 from mppi_maml_ros.core.errors import InvalidValueError
+from mppi_maml_ros.core.tunable import declarations
 from mppi_maml_ros.core.types import VelocityLimits
 from mppi_maml_ros.dynamics.features import feature_size, features, input_size
 from mppi_maml_ros.dynamics.residual import ResidualWeights, deviation
 from mppi_maml_ros.mppi import MPPIConfig, MPPIController
 from mppi_maml_ros.mppi.costmap import Costmap
 from mppi_maml_ros.mppi.critics import CRITICS, Rollouts, Scene, make_critics
+from mppi_maml_ros.mppi.prediction import advance
 
 STEPS, DT = 20, 0.05
 TIME = DT * np.arange(1, STEPS + 1)
@@ -106,10 +108,11 @@ def test_cost_power_acts_on_the_weighted_value():
 
 def test_every_critic_declares_weight_power_and_described_parameters():
     for kind in CRITICS.values():
-        fields = {field.name: field for field in attrs.fields(kind)}
-        assert {"cost_weight", "cost_power"} <= set(fields)
-        for field in fields.values():
-            assert field.metadata["description"] and field.metadata["low"] <= field.default
+        declared = declarations(kind)
+        assert {"cost_weight", "cost_power"} <= set(declared)
+        assert set(declared) == {field.name for field in attrs.fields(kind)}
+        for declaration in declared.values():
+            assert declaration.description and declaration.low <= declaration.default
 
 
 def test_parameters_out_of_range_are_refused_by_name():
@@ -130,20 +133,9 @@ def test_the_controller_swerves_around_what_stands_in_its_way():
         reference = np.column_stack([ahead, 0 * ahead, 0 * ahead])
         result = controller.compute_control(state, reference, command[None], command, None, DT, scene)
         command = result.command
-        state = controller.predict(np.array([*state[:3], *command]), command[None], DT, None)
+        state = advance(np.array([*state[:3], *command]), command[None], DT, None, DT)
         nearest = min(nearest, float(scene.costmap.distance_at(state[0], state[1])))
     assert state[0] > 1.4 and nearest > 0.2
-
-
-def test_first_contact_tells_when_the_chosen_way_is_blocked():
-    critics = make_critics(["obstacles"], {"obstacles.footprint_radius": 0.2, "obstacles.cost_weight": 0.0})
-    controller = MPPIController(MPPIConfig(), VelocityLimits(), 0, critics=critics)
-    reference = np.column_stack([0.5 * DT * np.arange(31), np.zeros(31), np.zeros(31)])
-    state = np.array([0.0, 0.0, 0.0, 0.5, 0.0])
-    controller.compute_control(state, reference, np.zeros((1, 2)), np.array([0.5, 0.0]), None)
-    contact = controller.first_contact(state, np.array([[0.5, 0.0]]), None, wall(0.6))
-    assert contact == pytest.approx(0.8, abs=0.3)
-    assert controller.first_contact(state, np.array([[0.5, 0.0]]), None, wall(1.9)) == np.inf
 
 
 # -- where the model knows the robot ------------------------------------------------------------------

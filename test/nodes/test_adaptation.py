@@ -160,9 +160,9 @@ def test_an_answer_that_does_not_come_is_given_up_and_ticks_meanwhile_are_counte
     node = bench.start(AdaptationNode, swap_timeout=0.5, **QUICK)
     # The request goes nowhere, as when the controller dies with it.
     monkeypatch.setattr(
-        node._client, "call_async", lambda request: node.executor.create_task(lambda: None) and Never()
+        node._swaps._client, "call_async", lambda request: node.executor.create_task(lambda: None) and Never()
     )
-    monkeypatch.setattr(node._client, "remove_pending_request", lambda future: None)
+    monkeypatch.setattr(node._swaps._client, "remove_pending_request", lambda future: None)
     bench.until(lambda: controller.status.decision == AdaptationStatus.SKIPPED_BUSY, 15.0)
     bench.until(lambda: controller.status.decision == AdaptationStatus.SWAP_UNAVAILABLE)
     assert "did not answer within 0.5 s" in controller.status.reason
@@ -205,7 +205,7 @@ def test_a_controller_that_restarted_is_taken_for_one_with_the_prior(bench, cont
     assert node._online.serving is not None
     controller.version = 0
     bench.until(lambda: node._online.serving is None)
-    assert node._version == 0
+    assert node._swaps.version == 0
 
 
 @pytest.mark.fault(4)

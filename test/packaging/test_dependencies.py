@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib.util
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,20 +14,21 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 NAME = "mppi_maml_ros"
 
-# From the bottom up. A package imports from below, and from its own level where no circle arises.
-LEVELS = (
-    {"core"},
-    {"dynamics", "safety", "references", "simulation"},
-    {"mppi", "weights"},
-    {"control", "adaptation", "ros"},
-    {"meta"},
-    {"experiments", "nodes"},
-    {"system"},
-    {"cli", "warm_up"},
-)
-LEVEL = {package: level for level, packages in enumerate(LEVELS) for package in packages}
 
-KNOWS_ROS = {"ros", "nodes", "system"}
+def _house():
+    spec = importlib.util.spec_from_file_location("architecture", ROOT / "scripts" / "draw_architecture.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+HOUSE = _house()  # the rooms and their levels, and the picture of them
+LEVEL, KNOWS_ROS = HOUSE.LEVEL, HOUSE.KNOWS_ROS
+
+LONGEST = 500  # lines of a file
+LARGEST = 0.16  # share of a room in all lines
+
+ROS = {"ros", "nodes", "system"}
 ROS = {
     "rclpy",
     "launch",
@@ -122,6 +124,47 @@ def test_no_packages_import_each_other_in_a_circle() -> None:
 
     for package in graph:
         visit(package, ())
+
+
+def test_no_files_import_each_other_in_a_circle_when_they_are_loaded() -> None:
+    names = {".".join((NAME, *path.relative_to(ROOT / NAME).with_suffix("").parts)): path for path in SOURCES}
+    graph: dict[str, set[str]] = {}
+    for name, path in names.items():
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        folders = name.split(".")[:-1]
+        found = set()
+        for node in tree.body:  # neither within functions nor below TYPE_CHECKING
+            if isinstance(node, ast.ImportFrom):
+                base = folders[: len(folders) - node.level + 1] if node.level else []
+                module = ".".join([*base, *(node.module or "").split(".")]).strip(".")
+                found |= {module, *(f"{module}.{alias.name}" for alias in node.names)}
+        graph[name] = found & (names.keys() - {name})
+    done: set[str] = set()
+
+    def visit(name: str, path: tuple[str, ...]) -> None:
+        assert name not in path, " -> ".join([*path[path.index(name) :], name])
+        if name not in done:
+            for target in sorted(graph[name]):
+                visit(target, (*path, name))
+            done.add(name)
+
+    for name in graph:
+        visit(name, ())
+
+
+def test_no_file_is_too_long() -> None:
+    lengths = {str(path.relative_to(ROOT)): HOUSE.lines_of(path) for path in SOURCES}
+    assert {name: length for name, length in lengths.items() if length > LONGEST} == {}
+
+
+def test_no_room_outgrows_the_house() -> None:
+    sizes = {room: sum(map(HOUSE.lines_of, files)) for room, files in HOUSE.files().items()}
+    total = sum(sizes.values())
+    assert {room: size / total for room, size in sizes.items() if size > LARGEST * total} == {}
+
+
+def test_the_picture_of_the_architecture_is_that_of_the_code() -> None:
+    assert HOUSE.is_current(), "run python scripts/draw_architecture.py"
 
 
 def test_the_controller_does_not_know_who_adapts() -> None:

@@ -13,16 +13,16 @@ from mppi_maml_ros.core.errors import InvalidValueError
 from mppi_maml_ros.experiments.plots import learning_curves, save
 from mppi_maml_ros.simulation.faults import parse
 from mppi_maml_ros.simulation.parameters import WorldParameters
-from mppi_maml_ros.system import demo
+from mppi_maml_ros.system import demo, demo_watch
 from mppi_maml_ros.system.demo import DemoSettings, draw_world, node_parameters
 from mppi_maml_ros.system.demo_figure import demo_figure
-from mppi_maml_ros.system.recording import ControlStep, Recording, Run
+from mppi_maml_ros.system.recording import ControlStep, DemoRun, Recording
 
 
 def made_up_run(offset, swaps=()):
     time = np.arange(0.0, 10.0, 0.05)
     reference = np.stack([np.cos(time), np.sin(time)], axis=-1)
-    return Run(
+    return DemoRun(
         time=time,
         reference=reference,
         position=(1.0 + offset) * reference,
@@ -164,7 +164,7 @@ class FakeGroup:
 
 def test_processes_are_killed_and_started_again_on_time():
     group = FakeGroup()
-    kills = demo._Kills(parse("controller_kill@5+2,controller_kill@9+inf"), group, group.start)
+    kills = demo_watch.Kills(parse("controller_kill@5+2,controller_kill@9+inf"), group, group.start)
     kills.act(4.9)
     assert group.log == ["start mppi_controller"]
     kills.act(5.1)
@@ -173,7 +173,7 @@ def test_processes_are_killed_and_started_again_on_time():
     assert group.log[2:] == ["start mppi_controller"]
     kills.act(100.0)
     assert group.log[3:] == ["signal 9"]
-    assert kills.patience > demo._Kills((), group, group.start).patience
+    assert kills.patience > demo_watch.Kills((), group, group.start).patience
 
 
 def test_what_the_controller_said_is_told_once_a_transition():

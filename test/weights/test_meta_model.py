@@ -126,3 +126,25 @@ def test_what_an_adapter_needs_besides_its_network_survives_the_disk(meta, tmp_p
     for key, value in extras["maml"].items():
         assert np.array_equal(again.extras["maml"][key], value)
     assert MetaModel.load(attrs.evolve(meta, extras={}).save(tmp_path / "n.safetensors")).extras == {}
+
+
+def test_an_artifact_that_says_a_setting_is_believed(meta, tmp_path):
+    said = attrs.evolve(meta, extras={"maml": {"max_gradient_norm": np.array([3.0])}})
+    assert MetaModel.load(said.save(tmp_path / "m.safetensors")).extras["maml"]["max_gradient_norm"] == 3.0
+
+
+def test_an_artifact_of_the_first_version_gets_what_all_of_them_were_made_for(meta, tmp_path):
+    tensors, manifest = artifact.load(meta.save(tmp_path / "m.safetensors"))
+    assert MetaModel.load(tmp_path / "m.safetensors").extras == {}
+    del manifest["version"]
+    artifact.save(tmp_path / "m.safetensors", tensors, manifest)
+    assert MetaModel.load(tmp_path / "m.safetensors").extras["maml"]["max_gradient_norm"] == 10.0
+
+
+@pytest.mark.fault(29)
+@pytest.mark.parametrize("version", [0, 3, "2", None, [1]])
+def test_an_artifact_of_another_version_is_refused(meta, tmp_path, version):
+    tensors, manifest = artifact.load(meta.save(tmp_path / "m.safetensors"))
+    artifact.save(tmp_path / "m.safetensors", tensors, manifest | {"version": version})
+    with pytest.raises(ArtifactError, match="version must be 1 or 2"):
+        MetaModel.load(tmp_path / "m.safetensors")

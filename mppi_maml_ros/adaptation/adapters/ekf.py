@@ -40,7 +40,7 @@ class EKFConfig:
     start_friction: float = 2.0
     start_gain: float = 0.3
 
-    def __attrs_post_init__(self):
+    def __attrs_post_init__(self) -> None:
         for field in attrs.fields(EKFConfig):
             value = getattr(self, field.name)
             if not 0.0 <= value <= 100.0:
@@ -50,7 +50,7 @@ class EKFConfig:
 
 
 @njit(cache=True)
-def transition(x, c, g, u, dt):
+def transition(x, c, g, u, dt):  # type: ignore[no-untyped-def] # numba finds the types
     """x after ``dt`` and its derivatives to (x, c, g)."""
     rate = NOMINAL_RATE + c
     keep = np.exp(-rate * dt)
@@ -60,7 +60,7 @@ def transition(x, c, g, u, dt):
 
 
 @njit(cache=True)
-def recursion(x, u, measured, missing, dt, process, measurement, walk_c, walk_g, p):
+def recursion(x, u, measured, missing, dt, process, measurement, walk_c, walk_g, p):  # type: ignore[no-untyped-def] # numba finds the types
     """Filter one axis, oldest row first.
 
     Args:
@@ -123,14 +123,19 @@ class EKFAdapter:
     def estimate(self, data: Transitions) -> np.ndarray:
         """(x, c, g) of v and omega after the last transition, shape (2, 3)."""
         k, missing = self._config, gaps(data)
-        variances = np.square([k.process, k.measurement, k.walk_friction, k.walk_gain])
+        process, measurement, walk_c, walk_g = np.square(
+            [k.process, k.measurement, k.walk_friction, k.walk_gain]
+        )
         spread = np.square([k.measurement, k.start_friction, k.start_gain])
         return np.array(
             [
-                recursion(*axis_rows(data, axis), missing, data.model_dt, *variances, np.diag(spread))
+                recursion(
+                    *axis_rows(data, axis), missing, data.model_dt, process, measurement, walk_c, walk_g,
+                    np.diag(spread),
+                )
                 for axis in (0, 1)
             ]
-        )
+        )  # fmt: skip
 
     def adapt(self, data: Transitions) -> Adaptation:
         _, friction, gain = self.estimate(data).T

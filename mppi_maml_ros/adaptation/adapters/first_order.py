@@ -6,9 +6,13 @@ history, all end here.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import attrs
 import numpy as np
+from numpy.typing import NDArray
 
+from ...core.types import Array
 from ...dynamics.features import feature_size, input_size
 from ...dynamics.residual import OUTPUTS, ResidualWeights, correction
 from ...dynamics.transitions import Transitions
@@ -27,7 +31,9 @@ def nominal(model_dt: float, rate: float = NOMINAL_RATE) -> tuple[float, float, 
     return keep, 1.0 - keep, 0.0
 
 
-def as_weights(meta: MetaModel, name: str, coefficients) -> ResidualWeights:
+def as_weights(
+    meta: MetaModel, name: str, coefficients: Array | Sequence[tuple[float, float, float]]
+) -> ResidualWeights:
     """Residual weights of the adapter ``name`` with (a, b, c) of v and omega, shape (2, 3)."""
     taps = meta.delay_taps
     linear = np.zeros((OUTPUTS, feature_size(taps)))
@@ -38,17 +44,13 @@ def as_weights(meta: MetaModel, name: str, coefficients) -> ResidualWeights:
     return meta.weights(name, linear=linear)
 
 
-def training_loss(
-    meta: MetaModel, weights: ResidualWeights, inputs: np.ndarray, residuals: np.ndarray
-) -> float:
+def training_loss(meta: MetaModel, weights: ResidualWeights, inputs: Array, residuals: Array) -> float:
     """Mean square of the error in units of the typical noise, summed over outputs."""
     error = (correction(weights, inputs) - residuals) / np.sqrt(meta.noise)
     return float(np.mean(np.sum(error**2, axis=1)))
 
 
-def adaptation(
-    meta: MetaModel, start: ResidualWeights, coefficients: np.ndarray, data: Transitions
-) -> Adaptation:
+def adaptation(meta: MetaModel, start: ResidualWeights, coefficients: Array, data: Transitions) -> Adaptation:
     """What an adapter reports that found ``coefficients``; an axis that is not finite stays at ``start``.
 
     Args:
@@ -70,13 +72,14 @@ def adaptation(
     )
 
 
-def axis_rows(data: Transitions, axis: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def axis_rows(data: Transitions, axis: int) -> tuple[Array, Array, Array]:
     """(x, u, x+) of one axis over the transitions, each of shape (M,), contiguous."""
     pick = (data.states[:, 3 + axis], data.commands[:, axis], data.next_states[:, 3 + axis])
-    return tuple(np.ascontiguousarray(column, dtype=float) for column in pick)
+    x, u, after = (np.ascontiguousarray(column, dtype=float) for column in pick)
+    return x, u, after
 
 
-def gaps(data: Transitions) -> np.ndarray:
+def gaps(data: Transitions) -> NDArray[np.int64]:
     """Steps that are missing before each transition, -1 where it follows the one before, shape (M,).
 
     The first transition is taken to begin after a gap of no length.

@@ -26,7 +26,7 @@ MAX_SIGMA = 50.0  # [m/s^2, rad/s^2]
 
 
 @njit(cache=True)
-def recursion(x, u, measured, missing, dt, predictor_rate, bandwidth):
+def recursion(x, u, measured, missing, dt, predictor_rate, bandwidth):  # type: ignore[no-untyped-def] # numba finds the types
     """Filtered sigma after the last row; oldest row first, starting at 0.
 
     Args:

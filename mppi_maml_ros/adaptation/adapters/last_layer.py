@@ -13,8 +13,10 @@ from __future__ import annotations
 
 import attrs
 import numpy as np
+from numpy.typing import ArrayLike
 
 from ...core.errors import InvalidValueError
+from ...core.types import Array
 from ...dynamics.features import feature_size, features
 from ...dynamics.identification import cholesky
 from ...dynamics.residual import OUTPUTS, ResidualWeights, hidden_output
@@ -40,10 +42,10 @@ class HeadPosterior:
         component: probability of each component, shape (C,).
     """
 
-    mean: np.ndarray
-    gram: np.ndarray
-    share: np.ndarray
-    component: np.ndarray
+    mean: Array
+    gram: Array
+    share: Array
+    component: Array
 
 
 class LastLayerAdapter:
@@ -84,13 +86,13 @@ class LastLayerAdapter:
         self._posterior = self.fit(np.zeros((0, 4 + 2 * meta.delay_taps)), np.zeros((0, OUTPUTS)))
         self._start = self._weights(self._posterior)
 
-    def features(self, inputs: np.ndarray) -> np.ndarray:
+    def features(self, inputs: Array) -> Array:
         """psi(z), shape (..., Q), for inputs z of shape (..., Z)."""
         inputs = np.asarray(inputs, dtype=float)
         hidden = hidden_output(self._hidden, inputs * self._meta.input_scale, self._meta.activation)
         return np.concatenate([features(inputs), hidden], axis=-1)
 
-    def fit(self, inputs: np.ndarray, residuals: np.ndarray, weights=None) -> HeadPosterior:
+    def fit(self, inputs: Array, residuals: Array, weights: ArrayLike | None = None) -> HeadPosterior:
         """Posterior of the coefficients.
 
         Args:
@@ -140,7 +142,7 @@ class LastLayerAdapter:
         share = component[:, None, None] * np.exp(evidence - over_levels[:, None])
         return HeadPosterior(mean, gram, share, component)
 
-    def variance(self, inputs: np.ndarray) -> np.ndarray:
+    def variance(self, inputs: Array) -> Array:
         """Predictive variance of the residual under the last fit, noise included.
 
         Args:
@@ -157,7 +159,8 @@ class LastLayerAdapter:
         predicted = np.einsum("cgoq,mq->cgom", fit.mean, psi)
         average = np.einsum("cgo,cgom->om", fit.share, predicted)
         # Total variance: within the parts of the mixture and between them.
-        return np.einsum("cgo,cgom->om", fit.share, own + (predicted - average) ** 2).T
+        variance: Array = np.einsum("cgo,cgom->om", fit.share, own + (predicted - average) ** 2).T
+        return variance
 
     def _weights(self, posterior: HeadPosterior) -> ResidualWeights:
         mean = np.einsum("cgo,cgoq->oq", posterior.share, posterior.mean)

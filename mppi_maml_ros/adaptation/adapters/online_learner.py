@@ -10,12 +10,13 @@ import attrs
 import numpy as np
 
 from ...core.errors import InvalidValueError
+from ...core.types import Layers
 from ...dynamics.residual import MAX_WEIGHT, ResidualWeights
 from ...dynamics.transitions import Transitions
 from ...weights.meta_model import MetaModel
+from ..learning import LearningProblem
 from ..sgd import SGDConfig, restore_then_adapt
 from .base import Adaptation
-from .maml import output_weight
 
 NETWORK = "maml"  # whose theta* the learner starts from
 NEWEST = 50  # transitions that a call learns from
@@ -27,7 +28,7 @@ class OnlineLearner:
     Args:
         meta: meta-model; must hold the network.
         sgd: settings of each call; its early stopping is not used.
-        newest: transitions that a call learns from.
+        newest: transitions that a call learns from; None: all.
         network: whose theta* is the first start.
         name: of the adapter.
     """
@@ -36,38 +37,35 @@ class OnlineLearner:
         self,
         meta: MetaModel,
         sgd: SGDConfig,
-        newest: int = NEWEST,
+        newest: int | None = NEWEST,
         network: str = NETWORK,
         name: str = "online_learner",
     ):
-        if network not in meta.networks:
-            raise InvalidValueError(
-                f"the meta-model has no network for {network!r}, only {sorted(meta.networks)}"
-            )
-        if not newest >= 1:
+        self._problem = LearningProblem.of(meta, network)
+        if newest is not None and not newest >= 1:
             raise InvalidValueError(f"newest must be at least 1, got {newest}")
         self._meta, self._sgd, self._newest = meta, sgd, newest
         self.name, self._network = name, network
-        self._scale = meta.output_scale[network]
         self._layers = meta.networks[network]
 
-    def _weights(self, layers) -> ResidualWeights:
+    def _weights(self, layers: Layers) -> ResidualWeights:
         last, bias = layers[-1]
-        scaled = (*layers[:-1], (last * self._scale[:, None], bias * self._scale))
+        scale = self._problem.output_scale
+        scaled = (*layers[:-1], (last * scale[:, None], bias * scale))
         return attrs.evolve(self._meta.weights(self.name), layers=scaled)
 
     def start(self) -> ResidualWeights:
         return self._weights(self._meta.networks[self._network])
 
     def adapt(self, data: Transitions) -> Adaptation:
-        newest = data[-self._newest :]
+        samples = self._problem.of_transitions(data[-self._newest :] if self._newest else data)
         result = restore_then_adapt(
             self._layers,
             self._meta.activation,
-            newest.inputs * self._meta.input_scale,
-            newest.residuals / self._scale,
+            samples.inputs,
+            samples.targets,
             self._sgd,
-            output_weight=output_weight(self._scale, self._meta.noise),
+            output_weight=samples.output_weight,
         )
         # Nothing else would ever bring a network back that has diverged.
         largest = max(float(np.abs(part).max()) for layer in result.layers for part in layer)

@@ -9,16 +9,15 @@ from __future__ import annotations
 import numpy as np
 
 from ...core.errors import InvalidValueError
-from ...dynamics.residual import ResidualWeights, correction
+from ...core.types import Array, Float32
+from ...dynamics.residual import ResidualWeights
 from ...dynamics.transitions import Transitions
 from ...weights.meta_model import MetaModel
+from ..learning import LearningProblem, extras_of, window_of
 from .base import Adaptation
-from .inner_loop import network_of, normalised
-
-NEWEST = 32  # transitions that are read, as in training
 
 
-def encode(extras: dict[str, np.ndarray], seen: np.ndarray) -> np.ndarray:
+def encode(extras: dict[str, Float32], seen: Float32) -> Array:
     """State of the gated recurrent unit after a sequence of (inputs, targets) rows, oldest first.
 
     Args:
@@ -44,16 +43,17 @@ class ReBALAdapter:
     """See the module.
 
     Args:
-        meta: meta-model; must hold a network ``rebal`` with its encoder.
-        newest: transitions that are read.
+        meta: meta-model; must hold a network ``rebal`` with its encoder and its window.
     """
 
     name = "rebal"
 
-    def __init__(self, meta: MetaModel, newest: int = NEWEST):
-        self._meta, self._newest = meta, newest
+    def __init__(self, meta: MetaModel):
+        self._meta, self._problem = meta, LearningProblem.of(meta, self.name)
         names = ("encoder.input", "encoder.state", "encoder.bias", "state.weight")
-        self._theta, self._extras = network_of(meta, self.name, *names)
+        self._theta = meta.networks[self.name]
+        self._extras = extras_of(meta, self.name, *names, "window")
+        self._window = window_of(meta, self.name) or 0
         width = self._extras["encoder.state"].shape[-1]
         seen, first = len(meta.input_scale) + 3, len(self._theta[0][1])
         wanted = ((3 * width, seen), (3 * width, width), (3 * width,), (first, width))
@@ -61,20 +61,17 @@ class ReBALAdapter:
             if self._extras[name].shape != shape:
                 raise InvalidValueError(f"{name} must have shape {shape}, got {self._extras[name].shape}")
 
-    def _weights(self, state: np.ndarray) -> ResidualWeights:
+    def _weights(self, state: Array) -> ResidualWeights:
         weight, bias = self._theta[0]
-        first = (weight, bias + self._extras["state.weight"] @ state)
-        return self._meta.weights(self.name, layers=(first, *self._theta[1:]))
+        shifted = (bias + self._extras["state.weight"] @ state).astype(np.float32)
+        return self._meta.weights(self.name, layers=((weight, shifted), *self._theta[1:]))
 
     def start(self) -> ResidualWeights:
         return self._weights(np.zeros(self._extras["encoder.state"].shape[1]))
 
     def adapt(self, data: Transitions) -> Adaptation:
-        newest = data[-self._newest :]
-        weights = self._weights(encode(self._extras, np.hstack(normalised(self._meta, self.name, newest))))
-        before, after = (self._loss(w, newest) for w in (self.start(), weights))
+        newest = data[-self._window :]
+        seen = np.hstack(self._problem.of_transitions(newest).float32())
+        weights = self._weights(encode(self._extras, seen))
+        before, after = (self._problem.loss(w, newest) for w in (self.start(), weights))
         return Adaptation(weights, before, after)
-
-    def _loss(self, weights: ResidualWeights, data: Transitions) -> float:
-        error = (correction(weights, data.inputs) - data.residuals) / self._meta.output_scale[self.name]
-        return float(np.mean(np.sum(error**2, axis=1)))

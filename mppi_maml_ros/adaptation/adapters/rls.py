@@ -9,6 +9,7 @@ import numpy as np
 from numba import njit
 
 from ...core.errors import InvalidValueError
+from ...core.types import Array
 from ...dynamics.residual import ResidualWeights
 from ...dynamics.transitions import Transitions
 from ...weights.meta_model import MetaModel
@@ -22,7 +23,7 @@ SLOWEST = 0.995  # largest a: a lag of ten seconds at a step of 0.05 s
 
 
 @njit(cache=True)
-def recursion(x, u, target, start, covariance, forgetting, limit):
+def recursion(x, u, target, start, covariance, forgetting, limit):  # type: ignore[no-untyped-def] # numba finds the types
     """Least squares of ``target`` on (x, u, 1), oldest row first.
 
     The covariance is divided by ``forgetting`` only while its trace stays below ``limit``: a robot
@@ -53,13 +54,14 @@ def recursion(x, u, target, start, covariance, forgetting, limit):
     return theta, p
 
 
-def stable(theta: np.ndarray, covariance: np.ndarray) -> np.ndarray:
+def stable(theta: Array, covariance: Array) -> Array:
     """The least squares solution with a in [0, SLOWEST], from the free one and its covariance.
 
     A larger a is a robot that speeds up by itself, which rollouts do not survive.
     """
     excess = theta[0] - np.clip(theta[0], 0.0, SLOWEST)
-    return theta - covariance[:, 0] * (excess / covariance[0, 0])
+    inside: Array = theta - covariance[:, 0] * (excess / covariance[0, 0])
+    return inside
 
 
 class RLSAdapter:

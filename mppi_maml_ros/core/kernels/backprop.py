@@ -9,9 +9,12 @@ registers (see :mod:`.simd`). For that every width is filled up with zeros to wh
 memory that a :class:`Workspace` takes once; the fill stays zero through all that is done here.
 """
 
+# numba finds the types of compiled functions, and says none of its own.
+# mypy: disable-error-code="no-untyped-def, no-untyped-call, call-arg, call-overload, var-annotated"
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 from numba import njit
@@ -33,7 +36,7 @@ from .simd import (
 )
 
 # As of simd's operations: NaN and infinity are kept, the order of sums is not.
-COMPILED = {"nogil": True, "error_model": "numpy", "fastmath": {"reassoc", "contract", "nsz"}}
+COMPILED: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": {"reassoc", "contract", "nsz"}}
 FEW = ROWS // 2  # rows of the smaller tile: what the number of samples is filled up to
 
 # Columns of a plan, one row a layer and a last one for the network's outputs: widths, widths filled up,

@@ -25,13 +25,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from ...core.types import Array
 
+from ...core.arrays import read_only
+
 SETTLED = 48  # steps after the start of a chain from which on the gains are taken for constant
-
-
-def _array(value: ArrayLike) -> Array:
-    value = np.array(value, dtype=np.float64)
-    value.setflags(write=False)
-    return value
 
 
 @attrs.frozen(eq=False)
@@ -45,11 +41,11 @@ class ErrorModels:
         share: prior probability, shape (C,).
     """
 
-    pole: np.ndarray = attrs.field(converter=_array)
-    push_gain: np.ndarray = attrs.field(converter=_array)
-    noise_gain: np.ndarray = attrs.field(converter=_array)
-    scale: np.ndarray = attrs.field(converter=_array)
-    share: np.ndarray = attrs.field(converter=_array)
+    pole: np.ndarray = attrs.field(converter=read_only)
+    push_gain: np.ndarray = attrs.field(converter=read_only)
+    noise_gain: np.ndarray = attrs.field(converter=read_only)
+    scale: np.ndarray = attrs.field(converter=read_only)
+    share: np.ndarray = attrs.field(converter=read_only)
 
     @classmethod
     def make(

@@ -20,23 +20,17 @@ import numpy as np
 from numba import njit
 from numpy.typing import ArrayLike, NDArray
 
-from ...core.types import Array
+from ...core.arrays import read_only
 from ..features import feature_size, features
+from ..residual import OUTPUTS
 from . import cholesky, servo
 from . import error_models as innovations
 from .error_models import MODELS, THETAS
 
-OUTPUTS = 3
 LATERAL = 2
 SERVO_SHARE = 0.95  # prior probability that an axis is of the servo family
 SLIP_DEVIATION = (0.1, 0.3)  # of the lateral velocity's share of omega [m] and of v omega [s]
 LATERAL_SHARES = (0.5, 0.3, 0.2)  # prior probabilities: no lateral velocity, slip, anything
-
-
-def _array(value: ArrayLike) -> Array:
-    value = np.array(value, dtype=np.float64)
-    value.setflags(write=False)
-    return value
 
 
 @attrs.frozen(eq=False)
@@ -54,22 +48,22 @@ class PhysicsPrior:
         servo: the structured alternative, see :mod:`.servo`.
     """
 
-    mean: np.ndarray = attrs.field(converter=_array)
-    covariance: np.ndarray = attrs.field(converter=_array)
-    weight: np.ndarray = attrs.field(converter=_array)
-    delay: np.ndarray = attrs.field(converter=_array)
-    noise: np.ndarray = attrs.field(converter=_array)
+    mean: np.ndarray = attrs.field(converter=read_only)
+    covariance: np.ndarray = attrs.field(converter=read_only)
+    weight: np.ndarray = attrs.field(converter=read_only)
+    delay: np.ndarray = attrs.field(converter=read_only)
+    noise: np.ndarray = attrs.field(converter=read_only)
     model_dt: float = attrs.field(default=0.05, converter=float)
     precision: np.ndarray = attrs.field(init=False)
     log_det: np.ndarray = attrs.field(init=False)
     servo: servo.ServoFamily = attrs.field(init=False)
     nearest: np.ndarray = attrs.field(init=False)  # component that stands for each delay of the servo family
 
-    def __attrs_post_init__(self) -> None:
-        object.__setattr__(self, "precision", _array(np.linalg.inv(self.covariance)))
+    def __attrs_post_init__(self):
+        object.__setattr__(self, "precision", read_only(np.linalg.inv(self.covariance)))
         taps = (self.mean.shape[-1] - feature_size(0)) // 2
         object.__setattr__(self, "servo", servo.ServoFamily.make(taps, self.model_dt))
-        object.__setattr__(self, "log_det", _array(np.linalg.slogdet(self.covariance)[1]))
+        object.__setattr__(self, "log_det", read_only(np.linalg.slogdet(self.covariance)[1]))
         nearest = np.abs(self.servo.delay[:, None] - self.delay).argmin(axis=1)
         object.__setattr__(self, "nearest", nearest)
 

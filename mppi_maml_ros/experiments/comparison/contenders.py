@@ -6,18 +6,18 @@ import copy
 import time
 
 import attrs
-import numpy as np
 
 from ...adaptation.adapters import ADAPTERS, make_adapter
 from ...adaptation.adapters.base import Adapter
 from ...adaptation.adapters.mb import MBAdapter, dynamic_evaluation
 from ...adaptation.online import Attempt, Decision, OnlineAdaptation, OnlineConfig
+from ...control.step import Mppi
 from ...core.errors import InvalidValueError
 from ...core.types import Odometry
 from ...dynamics.buffer import BufferConfig, TransitionBuffer
 from ...dynamics.residual import ResidualWeights
-from ...dynamics.transitions import Transitions
-from ...mppi.controller import RolloutModel
+from ...mppi.rollouts.base import RolloutModel
+from ...simulation.firmware_world import FirmwareWorld
 from ...simulation.seed_world import SEED_GAIN
 from ...simulation.world import World
 from ...weights.meta_model import MetaModel
@@ -56,12 +56,14 @@ class Contender:
         adaptation: what changes it; None: nothing does.
         adapt_interval: time between adaptations [s].
         true_state: whether the controller sees the true state.
+        controller: drives in place of MPPI; None for MPPI.
     """
 
     model: ResidualWeights | RolloutModel | None = None
     adaptation: Recorded | Unguarded | None = None
     adapt_interval: float = ADAPT_INTERVAL
     true_state: bool = False
+    controller: Mppi | None = None
 
     @property
     def attempts(self) -> list[Attempt]:
@@ -90,6 +92,8 @@ def contender(
         )
     if name == ORACLE:
         return Contender(Oracle(world), true_state=True)
+    if name == NOMINAL_ORACLE and isinstance(world, FirmwareWorld):
+        return Contender(Oracle(world, frozen=True), true_state=True)  # nothing has changed at the start
     if name == NOMINAL_ORACLE:
         nominal = copy.copy(world)
         nominal._disturbances = ()  # the copy is read once, before anything moves
@@ -135,9 +139,8 @@ class Unguarded:
         self.adapter = adapter
         self.attempts: list[Attempt] = []
         self._buffer = TransitionBuffer(
-            BufferConfig(delay_taps=meta.delay_taps, model_dt=meta.model_dt, size=64)
+            BufferConfig(delay_taps=meta.delay_taps, model_dt=meta.model_dt, size=size)
         )
-        self._newest = _Newest(size, meta.delay_taps, meta.model_dt)
 
     def add_command(self, stamp: float, command: np.ndarray) -> None:
         """As :meth:`OnlineAdaptation.add_command`."""
@@ -145,9 +148,7 @@ class Unguarded:
 
     def add_odometry(self, sample: Odometry) -> bool:
         """As :meth:`OnlineAdaptation.add_odometry`; no change is ever detected."""
-        done = self._buffer.add_odometry(sample)
-        if done:
-            self._newest.add(self._buffer.latest(done))
+        self._buffer.add_odometry(sample)
         return False
 
     def attempt(self) -> Attempt:
@@ -156,11 +157,11 @@ class Unguarded:
         return self.attempts[-1]
 
     def _attempt(self) -> Attempt:
-        if not len(self._newest):
+        if not len(self._buffer):
             return Attempt(Decision.SKIPPED_TOO_FEW_SAMPLES, "no transition yet")
         started = time.perf_counter()
         try:
-            adaptation = self.adapter.adapt(self._newest.transitions())
+            adaptation = self.adapter.adapt(self._buffer.latest())
         except InvalidValueError as error:
             return Attempt(Decision.REJECTED_NOT_FINITE, str(error))
         ms = 1e3 * (time.perf_counter() - started)
@@ -168,39 +169,3 @@ class Unguarded:
 
     def installed(self) -> None:
         """As :meth:`OnlineAdaptation.installed`."""
-
-
-class _Newest:
-    """The newest transitions in one array, for those who ask for all of them at every step."""
-
-    def __init__(self, size: int, taps: int, model_dt: float) -> None:
-        self._size, self._taps, self._model_dt = size, taps, model_dt
-        self._rows = np.empty((4 * size, 14 + 2 * taps))
-        self._first = self._end = 0
-
-    def __len__(self) -> int:
-        return self._end - self._first
-
-    def add(self, new: Transitions) -> None:
-        if self._end + len(new) > len(self._rows):
-            kept = self._rows[self._first : self._end].copy()
-            self._rows[: len(kept)] = kept
-            self._first, self._end = 0, len(kept)
-        rows = self._rows[self._end : self._end + len(new)]
-        rows[:, 0], rows[:, 1:6], rows[:, 6:8] = new.stamps, new.states, new.commands
-        rows[:, 8:13], rows[:, 13] = new.next_states, new.segments
-        rows[:, 14:] = new.history.reshape(len(new), -1)
-        self._end += len(new)
-        self._first = max(self._first, self._end - self._size)
-
-    def transitions(self) -> Transitions:
-        rows = self._rows[self._first : self._end]
-        return Transitions(
-            stamps=rows[:, 0],
-            states=rows[:, 1:6],
-            commands=rows[:, 6:8],
-            history=rows[:, 14:].reshape(len(rows), self._taps, 2),
-            next_states=rows[:, 8:13],
-            segments=rows[:, 13].astype(int),
-            model_dt=self._model_dt,
-        )

@@ -29,7 +29,7 @@ from ...dynamics.mlp import FitConfig, initial_layers, train
 from ...dynamics.residual import OUTPUTS, ResidualWeights
 from ...meta.tasks.worlds import transitions_of
 from ...mppi.config import MPPIConfig
-from ...mppi.rollouts.any_model import GaussianProcessRollout
+from ...mppi.rollouts.gaussian_process import GaussianProcessRollout
 from ...references.figures import FIGURES
 from ...simulation.commands import tracking_commands
 from ...simulation.world import World

@@ -15,11 +15,10 @@ from ...references.figures import FIGURES
 from ...weights.meta_model import MetaModel
 from ..closed_loop import Run, Step
 from ..plots import INK, MUTED, REFERENCE, STYLE, plt, save
-from .contenders import Contender
+from .figures import colours
 from .offline import Library
-from .report import colours
 from .results import Job
-from .runs import Settings, begin, changes_of
+from .runs import ComparisonSettings, begin, changes_of
 
 REFRESH = 5  # steps between two pictures
 WINDOWED = ("QtAgg", "TkAgg", "GTK4Agg", "GTK3Agg", "WXAgg", "MacOSX")
@@ -140,7 +139,7 @@ class Panels:
             axis.autoscale_view(scalex=axis is self._path)
 
 
-def show(jobs: Sequence[Job], settings: Settings, library: Library) -> Path:
+def show(jobs: Sequence[Job], settings: ComparisonSettings, library: Library) -> Path:
     """Drive ``jobs`` (one world, reference and seed) side by side and show them; returns the last picture.
 
     Closing the window ends it early. The window of a finished run stays until it is closed.

@@ -22,7 +22,7 @@ import numpy as np
 from ...core.errors import MppiMamlError
 from ...core.files import write_file, write_json
 from ...references.figures import FIGURES
-from ...simulation.worlds import WORLD_NAMES
+from ...simulation.worlds import ALL_WORLDS
 from .. import metrics
 from .contenders import KINEMATIC, ORACLE, model_names
 
@@ -95,7 +95,7 @@ class Job:
 
 
 @attrs.frozen(eq=False)
-class Outcome:
+class JobResult:
     """A row, a value for each of COLUMNS, and the arrays that the report draws."""
 
     row: dict
@@ -222,7 +222,7 @@ class Results:
         if found is None or found.get("code") != codes:
             write_json(self._manifest, self.manifest)
 
-    def add(self, outcome: Outcome) -> None:
+    def add(self, outcome: JobResult) -> None:
         """Take a row in and bring the derived columns of its group up to date."""
         row: dict[str, Any] = {name: _parse(name, _format(value)) for name, value in outcome.row.items()}
         job = Job(*(row[name] for name in KEY))
@@ -235,15 +235,15 @@ class Results:
 
     def _derive(self, job: Job) -> None:
         """Fill in gap_closed and recovery_s; of the whole group when its yardstick has arrived."""
-        kinematic, best = (self.rows.get(attrs.evolve(job, model=name)) for name in (KINEMATIC, ORACLE))
+        yardsticks = [self.rows.get(attrs.evolve(job, model=name)) for name in (KINEMATIC, ORACLE)]
         changed = job.model in (KINEMATIC, ORACLE)
         members = [j for j in self._group(job) if changed or j == job]
-        oracle = self.trace(attrs.evolve(job, model=ORACLE)) if best else None
+        oracle = self.trace(attrs.evolve(job, model=ORACLE)) if yardsticks[1] else None
         for member in members:
             row = self.rows[member]
-            if kinematic is not None and best is not None:
+            if None not in yardsticks:
                 row["gap_closed"] = _rounded(
-                    metrics.gap_closed(*(bar["rmse_after_2s"] for bar in (kinematic, best, row)))
+                    metrics.gap_closed(*(each["rmse_after_2s"] for each in yardsticks), row["rmse_after_2s"])
                 )
             if oracle is not None and len(oracle["changes"]) and "error" in oracle:
                 row["recovery_s"] = _rounded(self._recovery(member, oracle))
@@ -291,7 +291,7 @@ class Results:
 
 def order(job: Job) -> tuple:
     """Key to sort jobs by: as names are listed where they are registered."""
-    known = (WORLD_NAMES, tuple(FIGURES), model_names())
+    known = (ALL_WORLDS, tuple(FIGURES), model_names())
     names = (job.world, job.trajectory, job.model)
     places = [
         (all_.index(name) if name in all_ else len(all_), name)

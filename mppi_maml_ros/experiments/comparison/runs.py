@@ -25,18 +25,19 @@ from ...adaptation.online import Attempt, Decision, OnlineConfig
 from ...core.errors import InvalidValueError, MppiMamlError, NoValidControlError
 from ...dynamics.residual import ResidualWeights
 from ...mppi.config import MPPIConfig
-from ...mppi.controller import RolloutModel
+from ...mppi.rollouts.base import RolloutModel
 from ...references.figures import FIGURES
 from ...simulation.disturbances import FrictionStep, Payload, TerrainChange
+from ...simulation.firmware_world import FirmwareChange
 from ...simulation.world import World
-from ...simulation.worlds import WORLD_NAMES, make_world
+from ...simulation.worlds import ALL_WORLDS, make_world
 from ...weights.meta_model import PACKAGED, MetaModel
 from .. import metrics
 from ..closed_loop import Run, Step, drive, finish
 from ..oracle import Oracle
 from .contenders import ADAPT_INTERVAL, BASELINES, Contender, contender, model_names
 from .offline import OFFLINE, Library, OfflineConfig
-from .results import COLUMNS, Job, Outcome, Results
+from .results import COLUMNS, Job, JobResult, Results
 
 FORMAT = 2  # of the results; older folders are refused
 
@@ -45,7 +46,7 @@ FORMAT = 2  # of the results; older folders are refused
 
 
 @attrs.frozen
-class Settings:
+class ComparisonSettings:
     """What all rows of a folder share.
 
     Attributes:
@@ -98,7 +99,7 @@ def jobs_of(
     Raises:
         InvalidValueError: an unknown name; the message lists the known ones.
     """
-    known = {"model": model_names(), "world": WORLD_NAMES, "trajectory": tuple(FIGURES)}
+    known = {"model": model_names(), "world": ALL_WORLDS, "trajectory": tuple(FIGURES)}
     for kind, names in (("model", models), ("world", worlds), ("trajectory", trajectories)):
         for name in names:
             if name not in known[kind]:
@@ -114,7 +115,7 @@ def changes_of(world: World, duration: float) -> list[float]:
     """When a world changes for good during a run [s]: floor and load, not gusts, patches or slow drift."""
     times = []
     for disturbance in world.disturbances:
-        if isinstance(disturbance, (FrictionStep, Payload)):
+        if isinstance(disturbance, (FrictionStep, Payload, FirmwareChange)):
             times.append(disturbance.at)
         elif isinstance(disturbance, TerrainChange):
             times.extend(change.at for change in disturbance.changes)
@@ -128,7 +129,7 @@ OPEN_LOOP_STEPS = 30
 PREDICTION_STRIDE = 5  # predictions start at every fifth step
 
 
-def perform(job: Job, settings: Settings, meta: MetaModel, library: Library) -> Outcome:
+def perform(job: Job, settings: ComparisonSettings, meta: MetaModel, library: Library) -> JobResult:
     """Do one run and measure it.
 
     Args:
@@ -148,7 +149,7 @@ def perform(job: Job, settings: Settings, meta: MetaModel, library: Library) -> 
     try:
         result = finish(steps)
     except NoValidControlError:
-        return Outcome(failed(job), {"changes": np.array(changes)})
+        return JobResult(failed(job), {"changes": np.array(changes)})
     row = _measure(job, result, changes, _served(result, entrant))
     trace = {
         "position": result.states[:, :2],
@@ -158,20 +159,17 @@ def perform(job: Job, settings: Settings, meta: MetaModel, library: Library) -> 
         "changes": np.array(changes),
         "attempts": _attempt_table(result, entrant.attempts),
     }
-    return Outcome(row, {name: value.astype(np.float32) for name, value in trace.items()})
+    return JobResult(row, {name: value.astype(np.float32) for name, value in trace.items()})
 
 
-def begin(
-    job: Job, settings: Settings, meta: MetaModel, library: Library
-) -> tuple[World, Contender, Generator[Step, None, Run]]:
+def begin(job: Job, settings: ComparisonSettings, meta: MetaModel, library: Library):
     """World, contender and the run itself, not yet begun: see :func:`closed_loop.drive`."""
     world = make_world(job.world, job.seed, noise_scale=settings.noise, duration=settings.duration)
     entrant = contender(job.model, world, job.seed, settings.mppi.model_dt, meta, library)
     steps = drive(
         world, FIGURES[job.trajectory](), settings.mppi, job.seed, settings.duration,
-        model=entrant.model, adaptation=entrant.adaptation,  # type: ignore[arg-type]  # Unguarded does as OnlineAdaptation does
-        adapt_interval=entrant.adapt_interval,
-        true_state=entrant.true_state,
+        model=entrant.model, adaptation=entrant.adaptation, adapt_interval=entrant.adapt_interval,
+        true_state=entrant.true_state, controller=entrant.controller,
     )  # fmt: skip
     return world, entrant, steps
 
@@ -252,7 +250,7 @@ def _measure(
 _worker: dict = {}
 
 
-def _start_worker(settings: Settings, folder: Path) -> None:
+def _start_worker(settings: ComparisonSettings, folder: Path) -> None:
     """Once in each process: what every run needs, and an end when the parent is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent collects what is finished
     parent = multiprocessing.parent_process()
@@ -261,11 +259,11 @@ def _start_worker(settings: Settings, folder: Path) -> None:
     _worker.update(tools=_tools(settings, folder))
 
 
-def _tools(settings: Settings, folder: Path) -> tuple[Settings, MetaModel, Library]:
+def _tools(settings: ComparisonSettings, folder: Path) -> tuple[ComparisonSettings, MetaModel, Library]:
     return settings, MetaModel.load(settings.artifact), Library(folder, settings.noise)
 
 
-def _work(job: Job | Preparation, tools: tuple[Settings, MetaModel, Library] | None = None) -> Outcome | None:
+def _work(job: Job | Preparation, tools=None) -> JobResult | None:
     settings, meta, library = tools or _worker["tools"]
     if isinstance(job, Job):
         return perform(job, settings, meta, library)
@@ -311,7 +309,7 @@ def preparations(jobs: Iterable[Job], library: Library, what: str = "models") ->
 
 
 def prepare(
-    settings: Settings,
+    settings: ComparisonSettings,
     wanted: Sequence[Preparation],
     folder: Path,
     processes: int = 1,
@@ -324,7 +322,7 @@ def prepare(
 
 
 def compare(
-    settings: Settings,
+    settings: ComparisonSettings,
     jobs: Sequence[Job],
     results: Results,
     processes: int = 1,
@@ -359,7 +357,7 @@ def compare(
     return done
 
 
-def _outcomes(jobs: list, settings: Settings, folder: Path, processes: int) -> Iterator[tuple]:
+def _outcomes(jobs: list, settings: ComparisonSettings, folder: Path, processes: int) -> Iterator[tuple]:
     if not jobs:
         return
     if processes == 0:

@@ -21,7 +21,7 @@ FROM_2S, WHOLE, AFTER = "rmse_after_2s", "rmse", "rmse_after_change"
 
 
 @attrs.frozen
-class Bar:
+class Target:
     """One demand: ``value`` has to be at most (or at least) ``limit``; ``worst`` says where it is not."""
 
     name: str
@@ -46,9 +46,9 @@ class _Rows:
         found = []
         for job, row in self.rows.items():
             if job.model == model and (job.world, job.trajectory) == place:
-                bar = self.rows.get(attrs.evolve(job, model=other))
-                if bar is not None and not math.isnan(row[column]):
-                    found.append((row[column], bar[column]))
+                compared = self.rows.get(attrs.evolve(job, model=other))
+                if compared is not None and not math.isnan(row[column]):
+                    found.append((row[column], compared[column]))
         return np.array(found, dtype=float).reshape(-1, 2)
 
     def ratio(self, model: str, other: str, place: tuple[str, str], column: str = FROM_2S) -> float:
@@ -62,7 +62,7 @@ class _Rows:
         return min(ratios, key=ratios.__getitem__) if ratios else None
 
 
-def judge(rows: dict[Job, dict], noise: float = 1.0) -> list[Bar]:
+def judge(rows: dict[Job, dict], noise: float = 1.0) -> list[Target]:
     """All demands that ``rows`` say something about.
 
     Args:
@@ -70,30 +70,30 @@ def judge(rows: dict[Job, dict], noise: float = 1.0) -> list[Bar]:
         noise: factor on the process noise that they were made with.
     """
     table = _Rows(rows)
-    bars = [*_seed_world(table), *_changes(table, noise), *_combined(table), *_all_worlds(table)]
-    return [bar for bar in bars if not math.isnan(bar.value)]
+    targets = [*_seed_world(table), *_changes(table, noise), *_combined(table), *_all_worlds(table)]
+    return [target for target in targets if not math.isnan(target.value)]
 
 
-def _seed_world(table: _Rows) -> list[Bar]:
+def _seed_world(table: _Rows) -> list[Target]:
     circle = ("seed", "circle")
-    bars = [Bar("seed, circle: RMSE × oracle", table.ratio(ADAPTIVE, ORACLE, circle, WHOLE), 1.05)]
+    targets = [Target("seed, circle: RMSE × oracle", table.ratio(ADAPTIVE, ORACLE, circle, WHOLE), 1.05)]
     pairs = table.pairs(ADAPTIVE, KINEMATIC, circle, WHOLE)
     if len(pairs):
         share = float(np.mean(pairs[:, 0] < pairs[:, 1]))
-        bars.append(Bar("seed, circle: share of runs below kinematic", share, 1.0, at_least=True))
+        targets.append(Target("seed, circle: share of runs below kinematic", share, 1.0, at_least=True))
     for trajectory in ("figure8", "sine", "straight"):
         name = f"seed, {trajectory}: RMSE after 2 s × oracle"
-        bars.append(Bar(name, table.ratio(ADAPTIVE, ORACLE, ("seed", trajectory)), 1.05))
+        targets.append(Target(name, table.ratio(ADAPTIVE, ORACLE, ("seed", trajectory)), 1.05))
     for trajectory in ("circle", "figure8"):
         name = f"seed_delayed, {trajectory}: RMSE after 2 s × oracle"
-        bars.append(Bar(name, table.ratio(ADAPTIVE, ORACLE, ("seed_delayed", trajectory)), 1.10))
-    return bars
+        targets.append(Target(name, table.ratio(ADAPTIVE, ORACLE, ("seed_delayed", trajectory)), 1.10))
+    return targets
 
 
-def _changes(table: _Rows, noise: float) -> list[Bar]:
+def _changes(table: _Rows, noise: float) -> list[Target]:
     place = ("friction_step", "circle")
     ratio = table.ratio(ADAPTIVE, ORACLE, place, AFTER)
-    bars = [Bar("friction_step, circle: RMSE after the step × informed oracle", ratio, 1.05)]
+    targets = [Target("friction_step, circle: RMSE after the step × informed oracle", ratio, 1.05)]
     times = [
         row["recovery_s"]
         for job, row in table.rows.items()
@@ -101,18 +101,20 @@ def _changes(table: _Rows, noise: float) -> list[Bar]:
     ]
     times = [time for time in times if not math.isnan(time)]
     if times:
-        bars.append(Bar("friction_step, circle: slowest recovery [s]", max(times), 2.0))
+        targets.append(Target("friction_step, circle: slowest recovery [s]", max(times), 2.0))
     if noise == 0.0:
         to_kinematic = table.ratio(ADAPTIVE, KINEMATIC, place, AFTER)
         gone = metrics.gap_closed(1.0, to_kinematic / ratio, to_kinematic)
-        bars.append(Bar("friction_step, circle, no noise: kinematic excess gone", gone, 0.9, at_least=True))
-    return bars
+        targets.append(
+            Target("friction_step, circle, no noise: kinematic excess gone", gone, 0.9, at_least=True)
+        )
+    return targets
 
 
-def _combined(table: _Rows) -> list[Bar]:
+def _combined(table: _Rows) -> list[Target]:
     place = ("combined_disturbance", "circle")
-    bars = [
-        Bar(
+    targets = [
+        Target(
             "combined_disturbance, circle: × nominal oracle",
             table.ratio(ADAPTIVE, NOMINAL_ORACLE, place),
             0.8,
@@ -120,45 +122,47 @@ def _combined(table: _Rows) -> list[Bar]:
     ]
     best = table.best_identifier(place)
     if best:
-        bars.append(
-            Bar(
+        targets.append(
+            Target(
                 "combined_disturbance, circle: × best identifier",
                 table.ratio(ADAPTIVE, best, place),
                 1.0,
                 worst=best,
             )
         )
-    return bars
+    return targets
 
 
-def _all_worlds(table: _Rows) -> list[Bar]:
+def _all_worlds(table: _Rows) -> list[Target]:
     gaps, gains = [], []
     for place in table.places:
         kinematic, oracle = (table.ratio(ADAPTIVE, name, place) for name in (KINEMATIC, ORACLE))
         if place[0] in WHEEL_WORLDS and not math.isnan(kinematic + oracle):
-            bar = kinematic / oracle
-            if 1.0 - bar >= WORTHWHILE:
-                gaps.append(metrics.gap_closed(1.0, bar, kinematic))
+            best = kinematic / oracle
+            if 1.0 - best >= WORTHWHILE:
+                gaps.append(metrics.gap_closed(1.0, best, kinematic))
         best = table.best_identifier(place)
         if place[0] in NONLINEAR_WORLDS and best:
             gains.append(table.ratio(ADAPTIVE, best, place))
-    bars = []
+    targets = []
     if gaps:
-        bars.append(Bar("wheel-level worlds: mean gap closed", float(np.mean(gaps)), 0.85, at_least=True))
+        targets.append(
+            Target("wheel-level worlds: mean gap closed", float(np.mean(gaps)), 0.85, at_least=True)
+        )
     if gains:
-        bars.append(Bar("non-linear worlds: × best identifier, mean", float(np.mean(gains)), 0.9))
+        targets.append(Target("non-linear worlds: × best identifier, mean", float(np.mean(gains)), 0.9))
     means = {place: table.ratio(ADAPTIVE, KINEMATIC, place) for place in table.places}
     means = {place: ratio for place, ratio in means.items() if not math.isnan(ratio)}
     if means:
-        worst = max(means, key=means.__getitem__)
-        bars.append(Bar("worst world × kinematic", means[worst], 1.02, worst=", ".join(worst)))
+        worst = max(means, key=means.get)
+        targets.append(Target("worst world × kinematic", means[worst], 1.02, worst=", ".join(worst)))
     runs = {
         job: row[FROM_2S] / table.rows[other][FROM_2S]
         for job, row in table.rows.items()
         if job.model == ADAPTIVE and (other := attrs.evolve(job, model=KINEMATIC)) in table.rows
     }
     if runs:
-        job = max(runs, key=runs.__getitem__)
-        where = f"{job.world}, {job.trajectory}, seed {job.seed}"
-        bars.append(Bar("worst run × kinematic", runs[job], 1.10, worst=where))
-    return bars
+        job = max(runs, key=runs.get)
+        worst = f"{job.world}, {job.trajectory}, seed {job.seed}"
+        targets.append(Target("worst run × kinematic", runs[job], 1.10, worst=worst))
+    return targets

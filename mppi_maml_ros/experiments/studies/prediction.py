@@ -274,7 +274,7 @@ PUBLISHED = (NO_ADAPTATION, "FOMAML .005 × 100", "FOMAML .05 × 100", "last_lay
 """Rows of the table that this study repeats; the classical identifiers and other adapters are added to it."""
 
 
-def bars(result: dict, among: tuple[str, ...] | None = None) -> list[dict]:
+def ratios(result: dict, among: tuple[str, ...] | None = None) -> list[dict]:
     """In every column of the table the default adapter beside the best other row.
 
     Args:
@@ -363,7 +363,7 @@ def markdown(result: dict, command: str) -> str:
         f"| column | M | {result['default']} | best published | ratio | best of all | ratio |",
         "|---|---:|---:|---:|---:|---:|---:|",
     ]
-    for one, two in zip(bars(result, PUBLISHED), bars(result), strict=True):
+    for one, two in zip(ratios(result, PUBLISHED), ratios(result), strict=True):
         lines.append(
             f"| {one['condition']} | {one['size']} | {one['default']:.4f} "
             f"| {one['best']:.4f} ({one['row']}) | {one['ratio']:.2f} "

@@ -13,24 +13,22 @@ import os
 import threading
 import time
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import attrs
 import numpy as np
-from matplotlib.figure import Figure
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn
 
 from ...adaptation.online import Decision, OnlineAdaptation, OnlineConfig
-from ...control.loop import ControlConfig, ControlLoop
-from ...core.angles import quaternion_from_yaw
+from ...control.config import ControlConfig
+from ...control.loop import ControlLoop
 from ...core.errors import InvalidValueError, MppiMamlError
 from ...core.files import write_json
-from ...core.types import VelocityLimits
+from ...core.types import OdometryMessage, VelocityLimits
 from ...mppi import MPPIConfig, MPPIController
 from ...references.figures import circle
 from ...safety.codes import State
-from ...simulation.faults import Fault, Injector, OdometryFields
+from ...simulation.faults import Fault, Injector
 from ...simulation.parameters import randomize
 from ...simulation.world import DynamicWorld
 from ...weights.meta_model import MetaModel
@@ -159,13 +157,10 @@ class Plant:
         self.loop.handle_path("odom", np.asarray(shape.window(0.0, 400, 0.1)))
 
     def _hear(self, now: float) -> None:
-        x, y, yaw, v, omega = self.world.odometry()
-        sent = OdometryFields(
-            "odom", "base_link", now, (x, y, 0.0), quaternion_from_yaw(yaw), (v, 0.0, 0.0), (0.0, 0.0, omega)
-        )
+        sent = OdometryMessage.planar(now, self.world.odometry())
         for arrived in self.injector.odometry(sent, self.time - self.fault_began):
-            verdict = self.loop.handle_odometry(**arrived.asdict(), receive_time=now, steady_time=now)
-            if verdict.odometry is not None:
+            verdict = self.loop.handle_odometry(arrived, now, now)
+            if verdict.accepted:
                 changed = self.online.add_odometry(verdict.odometry)
                 if changed or self._is_due("adapt", 2.0):
                     self._adapt()
@@ -178,8 +173,13 @@ class Plant:
             self.online.installed()
 
 
-def run_soak(settings: SoakSettings, meta: MetaModel, console: Console) -> dict:
+def run_soak(settings: SoakSettings, meta: MetaModel, on_progress: Callable[[float, str], None]) -> dict:
     """Soak, judge, and write soak.json and soak.png.
+
+    Args:
+        settings: of the soak.
+        meta: to adapt from.
+        on_progress: is told the hours that were simulated, and what the process holds.
 
     Returns:
         The contents of soak.json.
@@ -192,16 +192,12 @@ def run_soak(settings: SoakSettings, meta: MetaModel, console: Console) -> dict:
     every = max(1, periods // settings.samples)
     measurements: list[dict] = []
     begun = time.monotonic()
-    columns = (TextColumn("[bold]soak"), BarColumn(), TextColumn("{task.fields[line]}"))
-    with Progress(*columns, console=console) as progress:
-        task = progress.add_task("soak", total=periods, line="")
-        for k in range(periods):
-            plant.step()
-            if (k + 1) % every == 0 or k + 1 == periods:
-                measurements.append({"hours": plant.time / 3600.0, **measure()})
-                newest = measurements[-1]
-                line = f"{newest['hours']:.2f}/{settings.hours:g} h, {newest['memory_mib']:.0f} MiB"
-                progress.update(task, completed=k + 1, line=line)
+    for k in range(periods):
+        plant.step()
+        if (k + 1) % every == 0 or k + 1 == periods:
+            newest = {"hours": plant.time / 3600.0, **measure()}
+            measurements.append(newest)
+            on_progress(newest["hours"], f"{newest['memory_mib']:.0f} MiB")
     report = {
         "hours": settings.hours,
         "seed": settings.seed,

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import attrs
 import numpy as np
 
-from ...adaptation.adapters.maml import output_weight
+from ...adaptation.learning import LearningProblem, typical_size
 from ...core.errors import InvalidValueError
-from ...dynamics.features import features
 from ...dynamics.identification import physics
 from ..config import TrainingConfig
 from .worlds import TaskPool
@@ -81,47 +81,40 @@ class ResidualTasks:
         interrupt: Callable[[], None] = lambda: None,
     ):  # fmt: skip
         self._pool, self._held, self._config = pool, held, config
-        self._prior, self._noise, self._input_scale = prior, noise, input_scale
         self._choose = sample_windows if sequential else sample_sets
         self._interrupt = interrupt
         self._judges = None
-        self.output_scale = np.ones(3)
-        self.output_scale = self._target_scale()
-        if above_noise:
-            self.output_scale = np.maximum(self.output_scale, np.sqrt(noise))
+        self._problem = LearningProblem(input_scale, np.ones(3), noise, prior)
+        self.output_scale = typical_size(self._typical_targets(), noise, above_noise)
+        self._problem = attrs.evolve(self._problem, output_scale=self.output_scale)
 
-    def _target_scale(self) -> np.ndarray:
-        """Root mean square of what the network has to learn, over tasks and clean queries, shape (3,)."""
+    def _typical_targets(self) -> np.ndarray:
+        """What the network has to learn, over tasks and clean queries, shape (tasks, Q, 3)."""
         rng = np.random.default_rng(self._config.seed + 5)
         tasks = np.arange(min(len(self._pool), 300))
         sets = self._choose(rng, len(tasks), self._pool.inputs.shape[1], self._config)
-        _, _, _, targets, _ = self._raw(self._pool, tasks, *sets)
-        return np.maximum(np.sqrt(np.mean(targets**2, axis=(0, 1))), 1e-4)
+        return self._raw(self._pool, tasks, *sets)[3]
 
     def _raw(self, pool: TaskPool, tasks, support_index, support_weights, query_index):
         """Support and query (inputs, targets) in SI units, and the noise variance (tasks, 3)."""
         rows = tasks[:, None]
         xs, ys = pool.inputs[rows, support_index], pool.residuals[rows, support_index]
         xq, yq = pool.clean_inputs[rows, query_index], pool.clean_residuals[rows, query_index]
-        noise = np.tile(self._noise, (len(tasks), 1))
-        if self._prior is not None:
-            ys, yq = ys.copy(), yq.copy()
+        noise = np.tile(self._problem.noise, (len(tasks), 1))
+        if self._problem.prior is not None:
             for i in range(len(tasks)):
                 self._interrupt()
                 used = support_weights[i] > 0.0
-                posterior = physics.fit(self._prior, xs[i][used], ys[i][used])
-                noise[i] = posterior.noise
-                ys[i] -= features(xs[i]) @ posterior.mean.T
-                yq[i] -= features(xq[i]) @ posterior.mean.T
+                ys[i], yq[i], noise[i] = self._problem.task((xs[i], ys[i]), (xq[i], yq[i]), used)
         return xs, ys, xq, yq, noise
 
     def _batch(self, pool: TaskPool, tasks, support_index, support_weights, query_index):
         xs, ys, xq, yq, noise = self._raw(pool, tasks, support_index, support_weights, query_index)
-        signal = output_weight(self.output_scale, noise)[:, None, :]
+        support, query = (self._problem.samples(*pair, noise[:, None]) for pair in ((xs, ys), (xq, yq)))
         query_weights = np.full(yq.shape, 1.0 / query_index.shape[1])
         return (
-            (xs * self._input_scale, ys / self.output_scale, support_weights[..., None] * signal),
-            (xq * self._input_scale, yq / self.output_scale, query_weights),
+            (support.inputs, support.targets, support_weights[..., None] * support.output_weight),
+            (query.inputs, query.targets, query_weights),
         )
 
     def sample(self, rng: np.random.Generator, tasks: int):

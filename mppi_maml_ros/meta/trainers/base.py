@@ -140,9 +140,9 @@ class Trainer(ABC):
             (w.detach().cpu().numpy().copy(), b.detach().cpu().numpy().copy()) for w, b in self.layers
         )
 
-    def extras(self) -> dict:
-        """What adapting needs besides theta*, as numpy arrays by name."""
-        return {}
+    def extras(self) -> dict[str, np.ndarray]:
+        """What adapting needs besides theta*, as numpy arrays by name: all that travels with the network."""
+        return {"window": np.array([self.config.support_size], dtype=np.float32)} if self.sequential else {}
 
 
 def named_layers(layers: Iterable[tuple[torch.Tensor, torch.Tensor]]) -> dict[str, torch.Tensor]:

@@ -7,7 +7,8 @@ import math
 import numpy as np
 import torch
 
-from ..config import RANGES
+from ...core.tunable import declarations
+from ..config import TrainingConfig
 from ..gradients import batched, inner
 from ..gradients.batched import Arrays, Samples
 from ..gradients.compiled import Layers, SampleSet
@@ -34,7 +35,7 @@ class GradientTrainer(Trainer):
     def max_norm(self) -> float:
         """Of a task's gradient; the largest setting means that nothing is clipped."""
         limit = self.config.max_gradient_norm
-        return math.inf if limit >= RANGES["max_gradient_norm"][1] else limit
+        return math.inf if limit >= declarations(TrainingConfig)["max_gradient_norm"].high else limit
 
     def _start(self, tasks: int) -> Layers:
         return batched.repeat([(w.detach(), b.detach()) for w, b in self.layers], tasks)
@@ -74,5 +75,9 @@ class GradientTrainer(Trainer):
         steps = c.inner_steps if steps is None else steps
         return query_losses(self._start(len(support[0])), c.activation, query, once, steps)
 
-    def extras(self) -> dict:
-        return {"inner": np.array([self.config.inner_lr, self.config.inner_steps], dtype=np.float32)}
+    def extras(self):
+        c = self.config
+        return super().extras() | {
+            "inner": np.array([c.inner_lr, c.inner_steps], dtype=np.float32),
+            "max_gradient_norm": np.array([c.max_gradient_norm], dtype=np.float32),
+        }

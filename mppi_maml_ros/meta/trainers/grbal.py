@@ -7,9 +7,6 @@ step, so that the model never lags behind a change by more than M transitions an
 
 from __future__ import annotations
 
-import numpy as np
-import torch
-
 from .base import limited
 from .meta_sgd import MetaSGD
 
@@ -24,6 +21,3 @@ class GrBAL(MetaSGD):
 
     def _limit(self, gradient: torch.Tensor) -> torch.Tensor:
         return limited(gradient, LARGEST)
-
-    def extras(self) -> dict:
-        return super().extras() | {"window": np.array([self.config.support_size], dtype=np.float32)}

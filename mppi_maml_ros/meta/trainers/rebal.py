@@ -94,4 +94,4 @@ class ReBAL(Trainer):
     def extras(self) -> dict:
         named = self.parameters.views()
         names = ("encoder.input", "encoder.state", "encoder.bias", "state.weight")
-        return {name: named[name].cpu().numpy().copy() for name in names}
+        return super().extras() | {name: named[name].cpu().numpy().copy() for name in names}

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 import attrs
 
-from .base import Critic, Rollouts, Scene, tunable
+from ...core.tunable import tunable
+from .base import Critic, Rollouts, Scene
 
 __all__ = ["CRITICS", "Critic", "Rollouts", "Scene", "make_critics", "tunable"]
 
@@ -30,7 +33,7 @@ CRITICS: dict[str, type[Critic]] = _found()
 """All critics by name."""
 
 
-def make_critics(names, values) -> tuple[Critic, ...]:
+def make_critics(names: Iterable[str], values: Mapping[str, Any]) -> tuple[Critic, ...]:
     """The critics of a list of names.
 
     Args:
@@ -41,7 +44,7 @@ def make_critics(names, values) -> tuple[Critic, ...]:
         CRITICS[name](
             **{
                 field.name: values[f"{name}.{field.name}"]
-                for field in attrs.fields(CRITICS[name])
+                for field in attrs.fields(CRITICS[name])  # type: ignore[arg-type]  # each is an attrs class
                 if f"{name}.{field.name}" in values
             }
         )

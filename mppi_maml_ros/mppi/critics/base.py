@@ -8,11 +8,12 @@ Costs are added as ``(cost_weight * value) ** cost_power``, as in nav2.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from typing import Any
 
 import attrs
 import numpy as np
 
-from ...core.validators import within
+from ...core.tunable import tunable
 from ..costmap import Costmap
 
 
@@ -70,21 +71,12 @@ class Rollouts:
         return np.array([c * dx + s * dy, c * dy - s * dx, self.scene.goal[2] - self.state[2]])
 
 
-def tunable(default, low: float, high: float, description: str, unit: str = ""):
-    """A parameter of a critic; NaN and what is out of [low, high] is refused."""
-
-    metadata = {"low": low, "high": high, "description": description, "unit": unit}
-    return attrs.field(
-        default=default, converter=type(default), validator=within(low, high, unit), metadata=metadata
-    )
-
-
-def weight(default: float):
+def weight(default: float) -> Any:
     """The field ``cost_weight``."""
     return tunable(default, 0.0, 1e6, "Weight of this critic")
 
 
-def power(default: int = 1):
+def power(default: int = 1) -> Any:
     """The field ``cost_power``."""
     return tunable(default, 1, 4, "Power of the weighted value")
 
@@ -94,6 +86,8 @@ class Critic(ABC):
 
     cost_weight: float
     cost_power: int
+    footprint_radius: float | None = None  # [m] of the disc that keeps off obstacles, where one is judged
+    asks_for_uncertainty = False  # whether Rollouts.uncertainty is read
 
     @abstractmethod
     def value(self, r: Rollouts) -> np.ndarray | None:
@@ -110,6 +104,6 @@ class Critic(ABC):
         costs += weighted if self.cost_power == 1 else weighted**self.cost_power
 
 
-def wrapped(angle):
+def wrapped(angle: np.ndarray) -> np.ndarray:
     """Angles in [-pi, pi], any float type."""
     return angle - 2.0 * np.pi * np.rint(angle / (2.0 * np.pi))

@@ -16,4 +16,5 @@ class Effort(Critic):
     cost_power: int = power()
 
     def value(self, r: Rollouts) -> np.ndarray:
-        return np.einsum("naj,naj->j", r.commands, r.commands) / np.float32(len(r.commands))
+        value: np.ndarray = np.einsum("naj,naj->j", r.commands, r.commands) / np.float32(len(r.commands))
+        return value

@@ -5,7 +5,8 @@ from __future__ import annotations
 import attrs
 import numpy as np
 
-from .base import Critic, Rollouts, power, tunable, weight
+from ...core.tunable import tunable
+from .base import Critic, Rollouts, power, weight
 
 
 @attrs.frozen
@@ -20,4 +21,5 @@ class Goal(Critic):
         if r.goal is None or not r.scene.remaining <= self.threshold_to_consider:
             return None
         x, y = r.goal[:2].astype(np.float32)
-        return np.hypot(r.x - x, r.y - y).mean(axis=0)
+        value: np.ndarray = np.hypot(r.x - x, r.y - y).mean(axis=0)
+        return value

@@ -5,7 +5,8 @@ from __future__ import annotations
 import attrs
 import numpy as np
 
-from .base import Critic, Rollouts, power, tunable, weight, wrapped
+from ...core.tunable import tunable
+from .base import Critic, Rollouts, power, weight, wrapped
 
 
 @attrs.frozen
@@ -19,4 +20,5 @@ class GoalAngle(Critic):
     def value(self, r: Rollouts) -> np.ndarray | None:
         if r.goal is None or not r.scene.remaining <= self.threshold_to_consider:
             return None
-        return np.abs(wrapped(r.yaw - np.float32(r.goal[2]))).mean(axis=0)
+        value: np.ndarray = np.abs(wrapped(r.yaw - np.float32(r.goal[2]))).mean(axis=0)
+        return value

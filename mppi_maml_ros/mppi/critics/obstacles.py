@@ -6,11 +6,14 @@ import attrs
 import numpy as np
 from numba import njit
 
-from .base import Critic, Rollouts, power, tunable, weight
+from ...core.tunable import tunable
+from .base import Critic, Rollouts, power, weight
 
 
 @njit(cache=True, fastmath=True, error_model="numpy")
-def _judge(x, y, field, column0, row0, cos, sin, scale, radius, inflation, decay, collision, out):
+def _judge(  # type: ignore[no-untyped-def]  # numba
+    x, y, field, column0, row0, cos, sin, scale, radius, inflation, decay, collision, out
+):  # fmt: skip
     """Mean repulsion over the horizon; a rollout that touches an obstacle costs ``collision`` more."""
     steps, samples = x.shape
     rows, columns = field.shape

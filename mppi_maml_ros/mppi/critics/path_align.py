@@ -6,11 +6,12 @@ import attrs
 import numpy as np
 from numba import njit
 
-from .base import Critic, Rollouts, power, tunable, weight
+from ...core.tunable import tunable
+from .base import Critic, Rollouts, power, weight
 
 
 @njit(cache=True, fastmath=True, error_model="numpy")
-def _mean_distance(x, y, path_x, path_y, every, out):
+def _mean_distance(x, y, path_x, path_y, every, out):  # type: ignore[no-untyped-def]  # numba
     """Mean distance of every so-manieth pose of a rollout to the polyline of the path."""
     steps, samples = x.shape
     count = 0

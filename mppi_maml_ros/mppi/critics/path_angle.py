@@ -16,4 +16,5 @@ class PathAngle(Critic):
     cost_power: int = power()
 
     def value(self, r: Rollouts) -> np.ndarray:
-        return np.abs(wrapped(r.yaw[-1] - np.float32(r.target[-1, 2])))
+        value: np.ndarray = np.abs(wrapped(r.yaw[-1] - np.float32(r.target[-1, 2])))
+        return value

@@ -17,4 +17,5 @@ class PathFollow(Critic):
 
     def value(self, r: Rollouts) -> np.ndarray:
         x, y = r.target[-1, :2].astype(np.float32)
-        return np.hypot(r.x[-1] - x, r.y[-1] - y)
+        value: np.ndarray = np.hypot(r.x[-1] - x, r.y[-1] - y)
+        return value

@@ -5,7 +5,8 @@ from __future__ import annotations
 import attrs
 import numpy as np
 
-from .base import Critic, Rollouts, power, tunable, weight
+from ...core.tunable import tunable
+from .base import Critic, Rollouts, power, weight
 
 
 @attrs.frozen
@@ -23,4 +24,5 @@ class PreferForward(Critic):
         along = step[:, 0] * np.cos(r.target[:-1, 2]) + step[:, 1] * np.sin(r.target[:-1, 2])
         if along.min(initial=0.0) < -1e-4:
             return None
-        return np.maximum(-r.commands[:, 0], 0.0).mean(axis=0)
+        value: np.ndarray = np.maximum(-r.commands[:, 0], 0.0).mean(axis=0)
+        return value

@@ -19,4 +19,5 @@ class Rate(Critic):
         first = r.commands[0] - r.last_command.astype(np.float32)[:, None]
         rest = np.diff(r.commands, axis=0)
         total = np.einsum("aj,aj->j", first, first) + np.einsum("naj,naj->j", rest, rest)
-        return total / np.float32(len(r.commands))
+        value: np.ndarray = total / np.float32(len(r.commands))
+        return value

@@ -18,4 +18,5 @@ class Twirling(Critic):
     def value(self, r: Rollouts) -> np.ndarray | None:
         if r.scene.remaining <= 0.1:
             return None
-        return np.abs(r.omega).mean(axis=0)
+        value: np.ndarray = np.abs(r.omega).mean(axis=0)
+        return value

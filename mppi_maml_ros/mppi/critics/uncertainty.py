@@ -14,6 +14,7 @@ class Uncertainty(Critic):
 
     cost_weight: float = weight(5.0)
     cost_power: int = power()
+    asks_for_uncertainty = True
 
     def value(self, r: Rollouts) -> np.ndarray | None:
         return None if r.uncertainty is None else r.uncertainty.mean(axis=0)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import attrs
 import numpy as np
 
-from .base import Critic, Rollouts, power, tunable, weight
+from ...core.tunable import tunable
+from .base import Critic, Rollouts, power, weight
 
 
 @attrs.frozen
@@ -20,4 +21,5 @@ class VelocityDeadband(Critic):
     def value(self, r: Rollouts) -> np.ndarray:
         vx = np.maximum(np.float32(self.vx) - np.abs(r.commands[:, 0]), 0.0)
         wz = np.maximum(np.float32(self.wz) - np.abs(r.commands[:, 1]), 0.0)
-        return (vx + wz).mean(axis=0)
+        value: np.ndarray = (vx + wz).mean(axis=0)
+        return value

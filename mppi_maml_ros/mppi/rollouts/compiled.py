@@ -13,6 +13,7 @@ import attrs
 import numpy as np
 from numba import njit
 
+from ...core.angles import TWO_PI
 from ...core.kernels.simd import (
     GROUP,
     LANES,
@@ -27,45 +28,18 @@ from ...core.kernels.simd import (
     square_root,
     store,
 )
+from ...core.types import Float32
 from ...dynamics.features import EXTRA_FEATURES, SOFT_SIGN_OMEGA, SOFT_SIGN_V, input_size
 from ...dynamics.residual import OUTPUTS, ResidualWeights
+from .any_model import own_rollout
+from .base import Model, RolloutRequest, Trajectories
 
 OUTPUT_ROWS = 4  # rows of the output layer's tile; the last one is padding
-
-_TWO_PI = 2.0 * np.pi
-_PER_TURN = 1.0 / _TWO_PI
-
-
-class Trajectories:
-    """Preallocated rollout results, each (time_steps, batch_size) float32, in the robot's start frame.
-
-    ``x``, ``y`` [m], ``yaw`` [rad, unwrapped], ``v`` [m/s], ``omega`` [rad/s] after each step.
-    """
-
-    def __init__(self, time_steps: int, batch_size: int):
-        self.x, self.y, self.yaw, self.v, self.omega = np.zeros((5, time_steps, batch_size), dtype=np.float32)
-
-
-class Tracking:
-    """Cost of the distance to a time-indexed reference, which a rollout adds up on its way.
-
-    Args:
-        position_weight: of the squared distance after each step, shape (time_steps,) [1/m^2].
-        heading_weight: of the squared heading error, shape (time_steps,) [1/rad^2].
-
-    Attributes:
-        target: wanted poses after each step in the robot's start frame, (time_steps, 3) float32.
-    """
-
-    def __init__(self, position_weight, heading_weight):
-        self.weight = np.ascontiguousarray(
-            np.stack([position_weight, heading_weight], axis=1), dtype=np.float32
-        )
-        self.target = np.zeros((len(self.weight), 3), dtype=np.float32)
+_PER_TURN = 1.0 / TWO_PI
 
 
 @njit(inline="always")
-def _turned(cos, sin, angle):
+def _turned(cos, sin, angle):  # type: ignore[no-untyped-def]  # numba
     """Cosine and sine of a heading that turned by ``angle``; exact to single precision up to 1 rad."""
     q = angle * angle
     s = angle * (1.0 + q * (-1.0 / 6.0 + q * (1.0 / 120.0 - q * (1.0 / 5040.0))))
@@ -74,16 +48,16 @@ def _turned(cos, sin, angle):
 
 
 @njit(inline="always")
-def _tracking_cost(x, y, yaw, target, weight, t):
+def _tracking_cost(x, y, yaw, target, weight, t):  # type: ignore[no-untyped-def]  # numba
     dx = x - target[t, 0]
     dy = y - target[t, 1]
     turn = yaw - target[t, 2]
-    turn -= _TWO_PI * round_even(turn * _PER_TURN)
+    turn -= TWO_PI * round_even(turn * _PER_TURN)
     return weight[t, 0] * (dx * dx + dy * dy) + weight[t, 1] * (turn * turn)
 
 
 @njit(cache=True, error_model="numpy")
-def _rollout_kinematic(
+def _rollout_kinematic(  # type: ignore[no-untyped-def]  # numba
     commands, dt, tracked, target, weight, costs, kept, out_x, out_y, out_yaw, out_v, out_omega
 ):
     steps, _, samples = commands.shape
@@ -122,7 +96,7 @@ def _rollout_kinematic(
 
 
 @njit(inline="always")
-def _layer(weights, at, inner, rows, source, target, activation):
+def _layer(weights, at, inner, rows, source, target, activation):  # type: ignore[no-untyped-def]  # numba
     size = ROWS * (inner + 1)
     for tile in range(rows // ROWS):
         if activation == TANH:
@@ -132,7 +106,7 @@ def _layer(weights, at, inner, rows, source, target, activation):
 
 
 @njit(cache=True, error_model="numpy")
-def _rollout_residual(
+def _rollout_residual(  # type: ignore[no-untyped-def]  # numba
     commands, v0, omega0, history, push, weights, inputs, wide0, wide1, activation, blend, dt,
     tracked, target, weight, costs, kept, out_x, out_y, out_yaw, out_v, out_omega,
 ):  # fmt: skip
@@ -225,7 +199,7 @@ class _Packed:
     which reads [last hidden layer, features without the constant].
     """
 
-    weights: np.ndarray
+    weights: Float32
     inputs: int
     wide0: int
     wide1: int
@@ -238,7 +212,7 @@ class _Packed:
         layers = [(w, b) for w, b in weights.layers]
         wide = [0, 0]
         parts = []
-        scale = weights.input_scale
+        scale: np.ndarray | np.float32 = weights.input_scale
         width = inputs
         for i, (matrix, bias) in enumerate(layers[:-1]):
             wide[i] = -(-len(bias) // ROWS) * ROWS
@@ -262,7 +236,7 @@ class _Packed:
         )
 
 
-def _tiles(matrix, bias, rows, columns, tile):
+def _tiles(matrix: Float32, bias: Float32, rows: int, columns: int, tile: int) -> Float32:
     """(W, b) padded to (rows, columns), as tiles of: biases (tile), then weights (columns, tile)."""
     full = np.zeros((rows, columns + 1), dtype=np.float32)
     full[: len(bias), 0] = bias
@@ -273,43 +247,19 @@ def _tiles(matrix, bias, rows, columns, tile):
 _packed: WeakKeyDictionary[ResidualWeights, _Packed] = WeakKeyDictionary()
 _NO_TARGET = np.zeros((1, 3), dtype=np.float32)
 _NO_WEIGHT = np.zeros((1, 2), dtype=np.float32)
-_NO_COSTS = np.zeros(1, dtype=np.float32)
 _NOT_KEPT = np.zeros((1, 1), dtype=np.float32)
 
 
-def rollout(
-    weights: ResidualWeights | None,
-    twist: np.ndarray,
-    history: np.ndarray,
-    commands: np.ndarray,
-    model_dt: float,
-    out: Trajectories | None,
-    tracking: Tracking | None = None,
-    costs: np.ndarray | None = None,
-    push: np.ndarray | None = None,
-) -> None:
-    """Roll out all command sequences from the robot's pose.
-
-    Args:
-        weights: the model; None for the kinematic prior.
-        twist: present (v [m/s], omega [rad/s]).
-        history: past commands, newest first, shape (D, 2) float32, D >= weights.delay_taps.
-        commands: shape (time_steps, 2, batch_size) float32.
-        model_dt: step [s].
-        out: filled in place; None when only the costs are wanted.
-        tracking: what to add to ``costs``; None for nothing.
-        costs: shape (batch_size,) float32.
-        push: what is added to (v, omega) at the end of each step, shape (time_steps, 2) float32
-            [m/s, rad/s]; None for nothing. The kinematic prior has none.
-    """
-    samples = commands.shape[2]
-    if samples % GROUP:
-        _rollout_padded(weights, twist, history, commands, model_dt, out, tracking, costs, push)
+def rollout(weights: ResidualWeights | None, request: RolloutRequest) -> None:
+    """Roll out a residual, or the kinematic prior, which knows no push."""
+    commands = request.commands
+    if commands.shape[2] % GROUP:
+        _rollout_padded(weights, request)
         return
-    dt = np.float32(model_dt)
-    scored = (False, _NO_TARGET, _NO_WEIGHT, _NO_COSTS)
+    dt, tracking, out = np.float32(request.model_dt), request.tracking, request.out
+    scored = (False, _NO_TARGET, _NO_WEIGHT, request.costs)
     if tracking is not None:
-        scored = (True, tracking.target, tracking.weight, costs)
+        scored = (True, tracking.target, tracking.weight, request.costs)
     kept = (False, *[_NOT_KEPT] * 5)
     if out is not None:
         kept = (True, out.x, out.y, out.yaw, out.v, out.omega)
@@ -319,25 +269,38 @@ def rollout(
     packed = _packed.get(weights)
     if packed is None:
         packed = _packed[weights] = _Packed.of(weights)
-    if push is None:
-        push = np.zeros((len(commands), 2), dtype=np.float32)
     _rollout_residual(
-        commands, np.float32(twist[0]), np.float32(twist[1]), history, push, packed.weights,
-        packed.inputs, packed.wide0, packed.wide1, packed.activation, packed.blend, dt, *scored, *kept,
+        commands, np.float32(request.state[3]), np.float32(request.state[4]), request.history, request.push,
+        packed.weights, packed.inputs, packed.wide0, packed.wide1, packed.activation, packed.blend, dt,
+        *scored, *kept,
     )  # fmt: skip
 
 
-def _rollout_padded(weights, twist, history, commands, model_dt, out, tracking, costs, push):
+def _rollout_padded(weights: ResidualWeights | None, request: RolloutRequest) -> None:
     """Any batch size, at the price of copies."""
-    steps, _, samples = commands.shape
+    steps, _, samples = request.commands.shape
     size = -(-samples // GROUP) * GROUP
     wide = np.zeros((steps, 2, size), dtype=np.float32)
-    wide[:, :, :samples] = commands
+    wide[:, :, :samples] = request.commands
+    out = request.out
     inner = None if out is None else Trajectories(steps, size)
-    total = None if costs is None else np.zeros(size, dtype=np.float32)
-    rollout(weights, twist, history, wide, model_dt, inner, tracking, total, push)
+    total = np.zeros(size, dtype=np.float32)
+    rollout(weights, attrs.evolve(request, commands=wide, costs=total, out=inner))
     if out is not None:
         for name in ("x", "y", "yaw", "v", "omega"):
             getattr(out, name)[:] = getattr(inner, name)[:, :samples]
-    if costs is not None:
-        costs += total[:samples]
+    request.costs += total[:samples]
+
+
+class CompiledRollout:
+    """On the processor: residuals in compiled vector code, other models by their own rollout."""
+
+    def __call__(self, model: Model, request: RolloutRequest) -> None:
+        """See :class:`.base.Rollout`."""
+        if model is None or isinstance(model, ResidualWeights):
+            rollout(model, request)
+        else:
+            own_rollout(model, request)
+
+    def prepare(self, model: Model, time_steps: int, batch_size: int) -> None:
+        """Nothing: a first rollout costs no more than the next."""

@@ -1,4 +1,4 @@
-"""The rollout of :mod:`.rollout` in torch, for CUDA: one captured graph for each shape of network.
+"""The rollout of :mod:`.compiled` in torch, for CUDA: one captured graph for each shape of network.
 
 What commands contribute is known before the robot moves, so one batched product does it for all steps;
 only the twist goes round from step to step, and the poses are cumulative sums of what is left.
@@ -14,13 +14,14 @@ import attrs
 import numpy as np
 import torch
 
+from ...core.angles import TWO_PI
 from ...core.errors import InvalidValueError
 from ...core.kernels.simd import GROUP
-from ...dynamics.features import MAX_DELAY_TAPS, SOFT_SIGN_OMEGA, SOFT_SIGN_V, input_size
+from ...dynamics.features import SOFT_SIGN_OMEGA, SOFT_SIGN_V, input_size
 from ...dynamics.residual import ResidualWeights
-from .compiled import Tracking, Trajectories, rollout
+from .base import Model, RolloutRequest
+from .compiled import CompiledRollout
 
-_TWO_PI = 2.0 * np.pi
 _capturing = threading.Lock()  # CUDA takes one graph at a time
 
 
@@ -36,9 +37,9 @@ class _Shape:
 
 
 class TorchRollout:
-    """As :func:`.rollout.rollout`, within single precision; other devices than CUDA take no graph.
+    """As :class:`.compiled.CompiledRollout`, within single precision; other devices than CUDA take no graph.
 
-    The kinematic prior stays with the compiled code, and so does a network of a new shape until its
+    What has no network stays with the compiled code, and so does a network of a new shape until its
     program is made by a thread of its own; for good, with a warning, where that fails.
 
     Args:
@@ -48,7 +49,7 @@ class TorchRollout:
         InvalidValueError: there is no such device.
     """
 
-    def __init__(self, device: str):
+    def __init__(self, device: str) -> None:
         try:
             self.device = torch.device(device)
             torch.zeros(1, device=self.device)
@@ -57,40 +58,29 @@ class TorchRollout:
             raise InvalidValueError(
                 f"device must be cpu, cuda or cuda:N and be there, got {device!r}: {reason}"
             ) from error
+        self._compiled = CompiledRollout()
         self._programs: dict[_Shape, _Program | None] = {}  # None: could not be made
         self._making: threading.Thread | None = None
 
-    def __call__(
-        self,
-        weights: ResidualWeights | None,
-        twist: np.ndarray,
-        history: np.ndarray,
-        commands: np.ndarray,
-        model_dt: float,
-        out: Trajectories | None,
-        tracking: Tracking | None = None,
-        costs: np.ndarray | None = None,
-        push: np.ndarray | None = None,
-    ) -> None:
-        """See :func:`.rollout.rollout`."""
-        program = None
-        if weights is not None and weights.layers and not weights.is_prior:
-            shape = _shape(weights, len(commands), commands.shape[2])
+    def __call__(self, model: Model, request: RolloutRequest) -> None:
+        """See :class:`.base.Rollout`."""
+        if isinstance(model, ResidualWeights) and model.layers and not model.is_prior:
+            steps, _, samples = request.commands.shape
+            shape = _shape(model, steps, samples)
             program = self._programs.get(shape)
+            if program is not None:
+                program.run(model, request)
+                return
             if shape not in self._programs:
                 self._make_aside(shape)
-        if program is None:
-            rollout(weights, twist, history, commands, model_dt, out, tracking, costs, push)
-        else:
-            program.run(weights, twist, history, commands, model_dt, out, tracking, costs, push)
+        self._compiled(model, request)
 
-    def prepare(self, weights: ResidualWeights | None, steps: int, samples: int) -> None:
-        """See :class:`.backends.Rollout`."""
-        if weights is not None and weights.layers:
+    def prepare(self, model: Model, time_steps: int, batch_size: int) -> None:
+        """See :class:`.base.Rollout`."""
+        if isinstance(model, ResidualWeights) and model.layers:
             # The compiled code serves when networks of another shape come.
-            commands, past = np.zeros((1, 2, GROUP), np.float32), np.zeros((MAX_DELAY_TAPS, 2), np.float32)
-            rollout(weights, np.zeros(2), past, commands, weights.model_dt, None)
-            self._make(_shape(weights, steps, samples))
+            self._compiled(model, RolloutRequest(np.zeros((1, 2, GROUP), np.float32), model.model_dt))
+            self._make(_shape(model, time_steps, batch_size))
 
     def _make(self, shape: _Shape) -> None:
         with _capturing:
@@ -101,7 +91,7 @@ class TorchRollout:
         if self._making is not None and self._making.is_alive():
             return
 
-        def make():
+        def make() -> None:
             try:
                 self._make(shape)
             except RuntimeError as error:
@@ -120,7 +110,7 @@ def _shape(weights: ResidualWeights, steps: int, samples: int) -> _Shape:
 class _Program:
     """The rollout of one shape in buffers that never move."""
 
-    def __init__(self, shape: _Shape, device: torch.device):
+    def __init__(self, shape: _Shape, device: torch.device) -> None:
         self._shape, self._device = shape, device
         self._weights: ResidualWeights | None = None
         steps, samples, past = shape.steps, shape.samples, max(shape.taps, 1)
@@ -151,7 +141,7 @@ class _Program:
         return host, torch.zeros(shape, device=self._device)
 
     def _captured(self) -> Callable[[], None]:
-        stream = torch.cuda.Stream(self._device)
+        stream = torch.cuda.Stream(self._device)  # type: ignore[no-untyped-call]  # torch's own
         with torch.cuda.device(self._device), torch.cuda.stream(stream):
             for _ in range(3):
                 self._compute()
@@ -161,23 +151,20 @@ class _Program:
                 self._compute()
         return graph.replay
 
-    def run(self, weights, twist, history, commands, model_dt, out, tracking, costs, push) -> None:
-        """See :func:`.rollout.rollout`."""
+    def run(self, weights: ResidualWeights, request: RolloutRequest) -> None:
+        """See :class:`.base.Rollout`."""
         if weights is not self._weights:
             self._install(weights)
-        host = self._host
-        host["twist"][:] = torch.as_tensor(np.asarray(twist, dtype=np.float32))[:, None]
+        host, tracking, out = self._host, request.tracking, request.out
+        host["twist"][:] = torch.as_tensor(np.asarray(request.state[3:5], dtype=np.float32))[:, None]
         if self._shape.taps:
-            host["past"][:] = torch.as_tensor(history[: self._shape.taps])[..., None]
-        if push is None:
-            host["push"].zero_()
-        else:
-            host["push"][:] = torch.as_tensor(push)[..., None]
+            host["past"][:] = torch.as_tensor(request.history[: self._shape.taps])[..., None]
+        host["push"][:] = torch.as_tensor(request.push)[..., None]
         if tracking is not None:
             host["target"][:] = torch.as_tensor(tracking.target)[..., None]
             host["weight"][:] = torch.as_tensor(tracking.weight)[..., None]
-        host["scalars"][0], host["scalars"][1] = model_dt, weights.displacement_blend
-        self._commands[0].copy_(torch.as_tensor(commands))
+        host["scalars"][0], host["scalars"][1] = request.model_dt, weights.displacement_blend
+        self._commands[0].copy_(torch.as_tensor(request.commands))
         with torch.inference_mode():
             for here, there in (self._situation, self._commands):
                 there.copy_(here, non_blocking=True)
@@ -189,7 +176,7 @@ class _Program:
             if self._device.type == "cuda":
                 torch.cuda.current_stream(self._device).synchronize()
         if tracking is not None:
-            costs += self._costs[0].numpy()
+            request.costs += self._costs[0].numpy()
         if out is not None:
             for name, values in zip(("x", "y", "yaw", "v", "omega"), self._poses[0].numpy(), strict=True):
                 getattr(out, name)[:] = values
@@ -197,7 +184,7 @@ class _Program:
     def _install(self, weights: ResidualWeights) -> None:
         host = self._host_network
         host["linear"].copy_(torch.tensor(weights.linear))
-        scale = weights.input_scale
+        scale: np.ndarray | np.float32 = weights.input_scale
         for i, (matrix, bias) in enumerate(weights.layers):
             host[f"w{i}"].copy_(torch.tensor(matrix * scale))
             host[f"b{i}"].copy_(torch.tensor(bias)[:, None])
@@ -224,7 +211,7 @@ class _Program:
         direct[:, :2] += commands + s["push"]
         by_twist, features = m["w0"][:, :2], torch.cat([m["linear"][:, :2], m["linear"][:, z + 1 :]], dim=1)
         twist = s["twist"].expand(-1, shape.samples)
-        ends = []
+        steps = []
         for t in range(n):
             state = activate(torch.addmm(hidden[t], by_twist, twist))
             for i in range(1, last):
@@ -232,9 +219,9 @@ class _Program:
             steep = twist * self._sharpness
             phi = torch.cat([twist, twist[:1] * twist[1:], steep * torch.rsqrt(1.0 + steep * steep)])
             end = torch.addmm(torch.addmm(direct[t], features, phi), m[f"w{last}"], state)
-            ends.append(end)
+            steps.append(end)
             twist = end[:2]
-        ends = torch.stack(ends)
+        ends = torch.stack(steps)
         before = torch.cat([s["twist"].expand(1, -1, shape.samples), ends[:-1, :2]])
         mean = commands + blend * (0.5 * (before + ends[:, :2]) - commands)
         turn, forward, lateral = mean[:, 1] * dt, mean[:, 0] * dt, ends[:, 2] * dt
@@ -246,7 +233,7 @@ class _Program:
         torch.stack([x, y, yaw, ends[:, 0], ends[:, 1]], out=self._poses[1])
         target, weight = s["target"], s["weight"]
         off = yaw - target[:, 2]
-        off = off - _TWO_PI * torch.round(off * (1.0 / _TWO_PI))
+        off = off - TWO_PI * torch.round(off * (1.0 / TWO_PI))
         squares = (x - target[:, 0]) ** 2 + (y - target[:, 1]) ** 2
         torch.sum(weight[:, 0] * squares + weight[:, 1] * off**2, dim=0, out=self._costs[1])
 

@@ -12,9 +12,9 @@ from click.testing import CliRunner
 
 from mppi_maml_ros.adaptation.adapters import ADAPTERS
 from mppi_maml_ros.adaptation.online import OnlineConfig
+from mppi_maml_ros.cli.compare import _Comparison
 from mppi_maml_ros.cli.compare import compare as command
 from mppi_maml_ros.core.errors import InvalidValueError, MppiMamlError
-from mppi_maml_ros.core.types import Odometry
 from mppi_maml_ros.dynamics.gaussian_process import GPConfig
 from mppi_maml_ros.dynamics.mlp import FitConfig
 from mppi_maml_ros.dynamics.residual import ResidualWeights, correction
@@ -23,12 +23,13 @@ from mppi_maml_ros.experiments.comparison import contenders, offline, results
 from mppi_maml_ros.experiments.comparison import panels as live
 from mppi_maml_ros.experiments.comparison import runs as comparison
 from mppi_maml_ros.experiments.comparison.offline import Library, OfflineConfig
-from mppi_maml_ros.experiments.comparison.report import Table, write_report
-from mppi_maml_ros.experiments.comparison.results import COLUMNS, Job, Outcome, Results, read_results
-from mppi_maml_ros.experiments.comparison.runs import Settings, jobs_of
+from mppi_maml_ros.experiments.comparison.report import write_report
+from mppi_maml_ros.experiments.comparison.results import COLUMNS, Job, JobResult, Results, read_results
+from mppi_maml_ros.experiments.comparison.runs import ComparisonSettings, jobs_of
+from mppi_maml_ros.experiments.comparison.table import Table
 from mppi_maml_ros.experiments.comparison.targets import judge
 from mppi_maml_ros.mppi.config import MPPIConfig
-from mppi_maml_ros.simulation.worlds import make_world
+from mppi_maml_ros.simulation.worlds import FIRMWARE_WORLDS, WORLD_NAMES, make_world
 from mppi_maml_ros.weights.meta_model import MetaModel
 
 REQUIRED = [
@@ -138,6 +139,8 @@ def test_changes_are_those_that_last():
     (load,) = comparison.changes_of(make_world("payload", 3), 20.0)
     assert 8.0 <= load <= 12.0
     assert comparison.changes_of(make_world("wind_gust"), 20.0) == []
+    (change,) = comparison.changes_of(make_world("ramped", 1, duration=25.0), 25.0)
+    assert 10.0 <= change <= 15.0
 
 
 # -- the folder of results
@@ -146,11 +149,11 @@ def test_changes_are_those_that_last():
 def outcome(model, rmse, error=0.01, changes=(), **values):
     row = dict.fromkeys(COLUMNS, math.nan) | {"swaps": 0, "rejected": 0, "rmse": rmse, "rmse_after_2s": rmse}
     row |= {"model": model, "world": "seed", "trajectory": "circle", "seed": 0, **values}
-    return Outcome(row, {"error": np.full(400, error, dtype=np.float32), "changes": np.array(changes)})
+    return JobResult(row, {"error": np.full(400, error, dtype=np.float32), "changes": np.array(changes)})
 
 
 def test_columns_are_the_agreed_ones_and_more_measures_lie_beside_them(tmp_path):
-    results = Results(tmp_path, Settings())
+    results = Results(tmp_path, ComparisonSettings())
     results.add(outcome("kinematic", 0.05, smoothness=0.25))
     results.write()
     with open(results.path, newline="") as file:
@@ -160,22 +163,22 @@ def test_columns_are_the_agreed_ones_and_more_measures_lie_beside_them(tmp_path)
     with open(tmp_path / "metrics.csv", newline="") as file:
         header, row = csv.reader(file)
     assert header[:4] == REQUIRED[:4] and row[header.index("smoothness")] == "0.25"
-    (again,) = Results(tmp_path, Settings()).rows.values()
+    (again,) = Results(tmp_path, ComparisonSettings()).rows.values()
     assert again["smoothness"] == 0.25 and set(again) == set(COLUMNS)
 
 
 def test_tables_of_different_runs_are_refused(tmp_path):
-    results = Results(tmp_path, Settings())
+    results = Results(tmp_path, ComparisonSettings())
     results.add(outcome("kinematic", 0.05))
     results.write()
     lines = (tmp_path / "metrics.csv").read_text().replace("kinematic", "oracle")
     (tmp_path / "metrics.csv").write_text(lines)
     with pytest.raises(MppiMamlError, match="different runs"):
-        Results(tmp_path, Settings())
+        Results(tmp_path, ComparisonSettings())
 
 
 def test_gap_and_recovery_follow_when_the_yardsticks_arrive(tmp_path):
-    results = Results(tmp_path, Settings())
+    results = Results(tmp_path, ComparisonSettings())
     job = Job("adaptive", "seed", "circle", 0)
     results.add(outcome("adaptive", 0.02, error=0.011, changes=[10.0]))
     assert math.isnan(results.rows[job]["gap_closed"]) and math.isnan(results.rows[job]["recovery_s"])
@@ -185,16 +188,16 @@ def test_gap_and_recovery_follow_when_the_yardsticks_arrive(tmp_path):
     assert results.rows[job]["recovery_s"] == 0.0
     assert results.rows[attrs.evolve(job, model="kinematic")]["recovery_s"] == math.inf
     results.write()
-    again = Results(tmp_path, Settings()).rows
+    again = Results(tmp_path, ComparisonSettings()).rows
     assert {j: repr(row) for j, row in again.items()} == {j: repr(row) for j, row in results.rows.items()}
 
 
 def test_a_model_that_fails_has_its_row(tmp_path):
-    results = Results(tmp_path, Settings())
+    results = Results(tmp_path, ComparisonSettings())
     for model, rmse in (("kinematic", 0.05), ("oracle", 0.01)):
         results.add(outcome(model, rmse, changes=[10.0]))
     job = Job("maml", "seed", "circle", 0)
-    results.add(Outcome(comparison.failed(job), {"changes": np.array([10.0])}))
+    results.add(JobResult(comparison.failed(job), {"changes": np.array([10.0])}))
     assert results.rows[job]["rmse"] == math.inf
     assert results.rows[job]["gap_closed"] == -math.inf
     assert results.rows[job]["recovery_s"] == math.inf
@@ -211,39 +214,39 @@ def test_a_model_that_fails_has_its_row(tmp_path):
     ],
 )
 def test_results_of_other_settings_are_not_mixed(tmp_path, change, named):
-    Results(tmp_path, Settings())
+    Results(tmp_path, ComparisonSettings())
     with pytest.raises(MppiMamlError, match=named):
-        Results(tmp_path, Settings(**change))
-    Results(tmp_path, Settings())
+        Results(tmp_path, ComparisonSettings(**change))
+    Results(tmp_path, ComparisonSettings())
 
 
 def test_results_of_another_meta_model_are_not_mixed(tmp_path):
-    Results(tmp_path / "out", Settings())
+    Results(tmp_path / "out", ComparisonSettings())
     (tmp_path / "other").write_bytes(b"other")
     with pytest.raises(MppiMamlError, match="meta_model is"):
-        Results(tmp_path / "out", Settings(artifact=tmp_path / "other"))
+        Results(tmp_path / "out", ComparisonSettings(artifact=tmp_path / "other"))
 
 
 def test_other_code_is_noted(tmp_path, monkeypatch):
-    assert not Results(tmp_path, Settings()).mixed_code
-    assert not Results(tmp_path, Settings()).mixed_code
+    assert not Results(tmp_path, ComparisonSettings()).mixed_code
+    assert not Results(tmp_path, ComparisonSettings()).mixed_code
     monkeypatch.setattr(results, "code_digest", lambda: "changed")
-    assert Results(tmp_path, Settings()).mixed_code
+    assert Results(tmp_path, ComparisonSettings()).mixed_code
     assert "changed" in json.loads((tmp_path / "manifest.json").read_text())["code"]
 
 
 @pytest.mark.parametrize("content", ["", "model,world\nkinematic,seed\n"])
 def test_a_damaged_table_is_refused(tmp_path, content):
-    Results(tmp_path, Settings())
+    Results(tmp_path, ComparisonSettings())
     (tmp_path / "results.csv").write_text(content)
     with pytest.raises(MppiMamlError, match="other columns"):
-        Results(tmp_path, Settings())
+        Results(tmp_path, ComparisonSettings())
 
 
 def test_results_without_manifest_are_refused(tmp_path):
     (tmp_path / "results.csv").write_text(",".join(REQUIRED) + "\n")
     with pytest.raises(MppiMamlError, match="no manifest"):
-        Results(tmp_path, Settings())
+        Results(tmp_path, ComparisonSettings())
 
 
 # -- the loop
@@ -263,7 +266,7 @@ def invented(monkeypatch):
 
 
 def test_runs_that_are_there_are_not_done_again(tmp_path, invented):
-    settings = Settings()
+    settings = ComparisonSettings()
     first = jobs_of(["kinematic", "oracle"], ["seed"], ["circle"], [0])
     assert comparison.compare(settings, first, Results(tmp_path, settings), processes=0) == 2
     more = jobs_of(["kinematic", "oracle", "adaptive"], ["seed"], ["circle"], [0, 1])
@@ -275,7 +278,7 @@ def test_runs_that_are_there_are_not_done_again(tmp_path, invented):
 
 
 def test_what_is_finished_survives_an_interruption(tmp_path, invented):
-    settings = Settings()
+    settings = ComparisonSettings()
     jobs = jobs_of(["kinematic", "oracle", "dynamic"], ["seed"], ["circle"], [0])
 
     def interrupt(job, row):
@@ -293,7 +296,7 @@ def test_a_run_that_breaks_is_named(tmp_path, monkeypatch):
         raise ZeroDivisionError("float division")
 
     monkeypatch.setattr(comparison, "perform", perform)
-    settings = Settings()
+    settings = ComparisonSettings()
     with pytest.raises(MppiMamlError, match="kinematic in seed on circle, seed 0 failed: ZeroDivisionError"):
         comparison.compare(settings, [Job("kinematic", "seed", "circle", 0)], Results(tmp_path, settings), 0)
 
@@ -301,7 +304,7 @@ def test_a_run_that_breaks_is_named(tmp_path, monkeypatch):
 # -- real runs
 
 
-SMALL = Settings(duration=2.0, mppi=MPPIConfig(batch_size=32, time_steps=10, noise_knots=4))
+SMALL = ComparisonSettings(duration=2.0, mppi=MPPIConfig(batch_size=32, time_steps=10, noise_knots=4))
 
 
 def test_a_real_comparison_with_its_report(tmp_path):
@@ -406,25 +409,6 @@ def test_offline_and_pooled_models_drive(tmp_path, monkeypatch):
     assert found.rows[jobs[-1]]["swaps"] > 20 and found.rows[jobs[-2]]["swaps"] == 0
 
 
-def test_the_newest_transitions_are_those_of_the_buffer():
-    """Kept apart for speed, they must be the same however many have gone by."""
-    from mppi_maml_ros.dynamics.buffer import BufferConfig, TransitionBuffer
-
-    buffer = TransitionBuffer(BufferConfig(delay_taps=2, size=10))
-    newest = contenders._Newest(10, 2, 0.05)
-    rng = np.random.default_rng(0)
-    for k in range(200):
-        buffer.add_command(0.05 * k, rng.uniform(-1.0, 1.0, 2))
-        done = buffer.add_odometry(Odometry(0.05 * k, 0.01 * k * np.ones(3), rng.uniform(-1.0, 1.0, 2)))
-        if done:
-            newest.add(buffer.latest(done))
-        assert len(newest) == len(buffer)
-        if len(buffer):
-            ours, theirs = newest.transitions(), buffer.latest()
-            for name in ("stamps", "states", "commands", "history", "next_states", "segments"):
-                np.testing.assert_array_equal(getattr(ours, name), getattr(theirs, name))
-
-
 def test_all_stages_run_and_each_leaves_its_part(tmp_path, monkeypatch):
     from mppi_maml_ros.cli import meta_training
 
@@ -452,7 +436,9 @@ def test_all_stages_run_and_each_leaves_its_part(tmp_path, monkeypatch):
     assert result.exit_code == 0 and "8 runs, 0 were there" in result.output
     assert {"results.csv", "metrics.csv", "report.md", "images/bars_circle.png"} <= set(left())
     manifest = json.loads((tmp_path / "manifest.json").read_text())
-    assert manifest["noise"] == 0.5 and manifest["meta_model"] == Settings().manifest()["meta_model"]
+    assert (
+        manifest["noise"] == 0.5 and manifest["meta_model"] == ComparisonSettings().manifest()["meta_model"]
+    )
 
 
 # -- live
@@ -513,7 +499,7 @@ def judged(table, **columns):
     for row in rows.values():
         row["rmse_after_change"] = row["rmse"]
         row |= columns
-    return {bar.name: bar for bar in judge(rows)}
+    return {target.name: target for target in judge(rows)}
 
 
 def test_bars_are_judged_by_means_over_seeds():
@@ -550,3 +536,17 @@ def test_a_recovery_that_never_comes_misses_its_bar():
     found = judged(table, recovery_s=math.inf)
     assert not found["friction_step, circle: slowest recovery [s]"].met
     assert found["friction_step, circle: RMSE after the step × informed oracle"].value == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ("all", WORLD_NAMES),
+        ("firmware_bases", FIRMWARE_WORLDS),
+        ("seed,firmware_bases,late", ("seed", *FIRMWARE_WORLDS)),
+    ],
+)
+def test_groups_of_worlds_stand_for_their_members(tmp_path, given, expected):
+    options = {"world": tuple(given.split(",")), "models": ("kinematic",), "trajectory": ("circle",)}
+    chosen = _Comparison(tmp_path, 1, None, {**options, "seeds": (0,), "noise": 1.0}, None)
+    assert tuple(job.world for job in chosen.jobs) == tuple(expected)

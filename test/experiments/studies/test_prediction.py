@@ -93,8 +93,8 @@ def test_a_study_and_its_page(meta, tmp_path):
     assert json.loads(paths[0].read_text()) == result
     page = paths[1].read_text()
     assert "| kinematics |" in page and "Out of distribution" in page
-    assert {bar["size"] for bar in module.bars(result)} == set(module.SIZES)
-    assert all(bar["row"] != "physics" for bar in module.bars(result))
+    assert {column["size"] for column in module.ratios(result)} == set(module.SIZES)
+    assert all(column["row"] != "physics" for column in module.ratios(result))
 
 
 def test_noise_in_the_odometry_is_not_taken_for_a_push(meta):

@@ -1,13 +1,11 @@
 """The soak: it drives through faults, and it notices what grows."""
 
-import io
 import json
 import mmap
 import threading
 
 import matplotlib.image
 import pytest
-from rich.console import Console
 
 from mppi_maml_ros.core.errors import InvalidValueError
 from mppi_maml_ros.experiments.studies import soak
@@ -37,7 +35,7 @@ def test_minutes_of_control_through_faults_are_flat(tmp_path, monkeypatch):
     monkeypatch.setattr(soak, "NEW_FAULT", 4.0)
     monkeypatch.setattr(soak, "NEW_WORLD", 10.0)
     settings = SoakSettings(hours=20.0 / 3600.0, out=tmp_path, samples=10)
-    report = run_soak(settings, MetaModel.load(PACKAGED), Console(file=io.StringIO()))
+    report = run_soak(settings, MetaModel.load(PACKAGED), lambda done, line: None)
     assert report["grown"] == [] and report["periods"] == 400
     assert any(state.startswith("STOPPED ODOMETRY") for state in report["states"])
     assert report["transitions"] <= 200
@@ -91,7 +89,7 @@ def test_a_leak_fails_the_soak(tmp_path, monkeypatch):
     monkeypatch.setattr(soak, "measure", lambda: next(made))
     settings = SoakSettings(hours=2.0 / 3600.0, out=tmp_path, samples=10)
     with pytest.raises(SoakError, match="files"):
-        run_soak(settings, MetaModel.load(PACKAGED), Console(file=io.StringIO()))
+        run_soak(settings, MetaModel.load(PACKAGED), lambda done, line: None)
     assert (tmp_path / "soak.json").exists()
 
 

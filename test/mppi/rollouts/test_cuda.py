@@ -13,13 +13,15 @@ from mppi_maml_ros.core.types import VelocityLimits  # noqa: E402
 from mppi_maml_ros.dynamics.residual import ResidualWeights  # noqa: E402
 from mppi_maml_ros.mppi import MPPIConfig, MPPIController  # noqa: E402
 from mppi_maml_ros.mppi.rollouts import cuda as torch_rollout  # noqa: E402
-from mppi_maml_ros.mppi.rollouts.backends import CompiledRollout, rollout_on  # noqa: E402
-from mppi_maml_ros.mppi.rollouts.compiled import Tracking, Trajectories, rollout  # noqa: E402
+from mppi_maml_ros.mppi.rollouts.backends import rollout_on  # noqa: E402
+from mppi_maml_ros.mppi.rollouts.base import RolloutRequest, Tracking  # noqa: E402
+from mppi_maml_ros.mppi.rollouts.compiled import CompiledRollout  # noqa: E402
 from mppi_maml_ros.mppi.rollouts.cuda import TorchRollout  # noqa: E402
 
 from ...dynamics.test_residual import random_weights  # noqa: E402
 
 DT, STEPS = 0.05, 12
+rollout = CompiledRollout()
 DEVICES = ["cpu"] + (["cuda"] if torch.cuda.is_available() else [])
 
 
@@ -28,21 +30,31 @@ def in_torch(request):
     return TorchRollout(request.param)
 
 
+def request_of(samples):
+    request = RolloutRequest(np.ones((STEPS, 2, samples), dtype=np.float32), DT)
+    request.state[3:] = 0.3, 0.1
+    request.kept()
+    return request
+
+
 def both(in_torch, weights, samples=128, kept=True, pushed=True, seed=1):
     """Trajectories and costs of the compiled rollout, and of torch."""
-    rng = np.random.default_rng(seed)
-    commands = rng.normal(size=(STEPS, 2, samples)).astype(np.float32)
-    history = rng.normal(size=(8, 2)).astype(np.float32)
-    push = 0.1 * rng.normal(size=(STEPS, 2)).astype(np.float32) if pushed else None
-    tracking = Tracking(rng.uniform(0, 10, STEPS), rng.uniform(0, 1, STEPS))
-    tracking.target[:] = rng.normal(size=(STEPS, 3)) * [1.0, 1.0, 9.0]
     in_torch.prepare(weights, STEPS, samples)
     results = []
     for run in (rollout, in_torch):
-        out = Trajectories(STEPS, samples) if kept else None
-        costs = np.full(samples, 3.0, dtype=np.float32)
-        run(weights, [0.4, -0.2], history, commands, DT, out, tracking, costs, push)
-        results.append((out, costs))
+        rng = np.random.default_rng(seed)
+        request = RolloutRequest(rng.normal(size=(STEPS, 2, samples)).astype(np.float32), DT)
+        request.state[3:] = 0.4, -0.2
+        request.history[:] = rng.normal(size=(8, 2))
+        if pushed:
+            request.push[:] = 0.1 * rng.normal(size=(STEPS, 2))
+        request.tracking = Tracking(rng.uniform(0, 10, STEPS), rng.uniform(0, 1, STEPS))
+        request.tracking.target[:] = rng.normal(size=(STEPS, 3)) * [1.0, 1.0, 9.0]
+        request.costs[:] = 3.0
+        if kept:
+            request.kept()
+        run(weights, request)
+        results.append((request.out, request.costs))
     return results
 
 
@@ -99,16 +111,14 @@ def test_a_controller_decides_the_same_on_either(in_torch):
 @pytest.mark.parametrize("device", DEVICES)
 def test_the_compiled_code_serves_until_a_new_shape_is_ready(device):
     in_torch, weights = TorchRollout(device), random_weights(9)
-    commands = np.zeros((STEPS, 2, 128), dtype=np.float32)
-    history = np.zeros((8, 2), dtype=np.float32)
-    expected, got = Trajectories(STEPS, 128), Trajectories(STEPS, 128)
-    rollout(weights, [0.3, 0.1], history, commands, DT, expected)
-    in_torch(weights, [0.3, 0.1], history, commands, DT, got)
-    assert np.array_equal(got.x, expected.x)
+    expected, got = request_of(128), request_of(128)
+    rollout(weights, expected)
+    in_torch(weights, got)
+    assert np.array_equal(got.out.x, expected.out.x)
     in_torch._making.join(10.0)
-    in_torch(weights, [0.3, 0.1], history, commands, DT, got)
+    in_torch(weights, got)
     assert len(in_torch._programs) == 1
-    np.testing.assert_allclose(got.x, expected.x, atol=1e-5)
+    np.testing.assert_allclose(got.out.x, expected.out.x, atol=1e-5)
 
 
 def test_a_program_that_cannot_be_made_is_told_of_once_and_the_compiled_code_serves(monkeypatch):
@@ -119,19 +129,19 @@ def test_a_program_that_cannot_be_made_is_told_of_once_and_the_compiled_code_ser
     tries = []
     monkeypatch.setattr(torch_rollout, "_Program", refuse)
     in_torch, weights = TorchRollout("cpu"), random_weights(9)
-    commands, history = np.ones((STEPS, 2, 128), dtype=np.float32), np.zeros((8, 2), dtype=np.float32)
-    expected, got = Trajectories(STEPS, 128), Trajectories(STEPS, 128)
-    rollout(weights, [0.3, 0.1], history, commands, DT, expected)
+    expected, got = request_of(128), request_of(128)
+    rollout(weights, expected)
     with pytest.warns(UserWarning, match="stay on the processor: out of memory"):
-        in_torch(weights, [0.3, 0.1], history, commands, DT, got)
+        in_torch(weights, got)
         in_torch._making.join(10.0)
-    in_torch(weights, [0.3, 0.1], history, commands, DT, got)
-    assert len(tries) == 1 and np.array_equal(got.x, expected.x)
+    in_torch(weights, got)
+    assert len(tries) == 1 and np.array_equal(got.out.x, expected.out.x)
 
 
 WITHOUT_TORCH = """
 import sys
-from mppi_maml_ros.mppi.rollouts.backends import CompiledRollout, rollout_on
+from mppi_maml_ros.mppi.rollouts.backends import rollout_on
+from mppi_maml_ros.mppi.rollouts.compiled import CompiledRollout
 from mppi_maml_ros.mppi import MPPIController
 assert isinstance(rollout_on("cpu"), CompiledRollout) and "torch" not in sys.modules
 """

@@ -1,0 +1,33 @@
+"""``mppi-maml worlds``: the named worlds and a picture of how bases with firmware respond."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from .options import seed_option
+
+
+@click.command(short_help="List the named worlds; draw how bases with firmware respond to a step.")
+@seed_option
+@click.option(
+    "--picture",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Where to draw the step responses of all bases with firmware, as PNG.",
+)
+def worlds(seed: int, picture: Path | None) -> None:
+    """List the worlds of `compare --world` with what is drawn in them."""
+    from ..simulation.firmware_worlds import TRAINING_FAMILIES
+    from ..simulation.worlds import WORLD_GROUPS, describe_world
+
+    if picture is not None:
+        from ..experiments.studies.step_responses import draw
+
+        click.echo(f"wrote {draw(picture, seed)}")
+        return
+    for group, names in WORLD_GROUPS.items():
+        click.echo(f"{group}:")
+        for name in names:
+            mark = " [training]" if name in TRAINING_FAMILIES else ""
+            click.echo(f"  {name}{mark}: {' '.join(describe_world(name).split())}")

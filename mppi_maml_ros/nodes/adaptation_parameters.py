@@ -1,0 +1,56 @@
+"""The parameters of ``adaptation``, and the record that they stand for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import attrs
+
+from ..adaptation.guard import GuardConfig
+from ..adaptation.online import OnlineConfig
+from ..adaptation.sgd import SGDConfig
+from ..control.config import ControlConfig
+from ..core.errors import InvalidValueError
+from ..core.tunable import declarations
+from ..core.types import VelocityLimits
+from ..ros.base import AUTOSTART
+from ..ros.parameters import Declared, declared_from
+
+TABLE = (
+    AUTOSTART,
+    Declared("enabled", True, "Adapt and offer weights; off, the installed ones stay", dynamic=True),
+    *declared_from(OnlineConfig),
+    Declared("weights_file", "", "Meta-learned artifact to start from; empty: the packaged one"),
+    Declared("adapt_interval", 0.5, "Time between two attempts", "s", 0.1, 3600.0),
+    *declared_from(SGDConfig),
+    *declared_from(GuardConfig, "guard."),
+    Declared("vx_max", 0.0, "Largest forward velocity of the robot; 0: not known", "m/s", 0.0, 20.0),
+    Declared("vx_min", 0.0, "Smallest forward velocity of the robot", "m/s", -20.0, 0.0),
+    Declared("wz_max", 0.0, "Largest yaw rate of the robot; 0: not known", "rad/s", 0.0, 20.0),
+    attrs.evolve(*declared_from(ControlConfig, names=("max_odometry_age",)), dynamic=False),
+    Declared("odom_frame", "", "Frame of odometry; empty: that of the first odometry"),
+    Declared("base_frame", "", "Child frame of odometry; empty: that of the first odometry"),
+    Declared("enable_stamped_cmd_vel", False, "Subscribe to TwistStamped in place of Twist"),
+    Declared("controller_name", "mppi_controller", "Node whose weights are swapped"),
+    Declared("swap_timeout", 1.0, "How long to wait for the controller's answer", "s", 0.05, 60.0),
+)
+
+
+def online_config(values: Mapping[str, Any]) -> OnlineConfig:
+    """The record that the parameters stand for.
+
+    Raises:
+        InvalidValueError: values that do not go together.
+    """
+    limits = None
+    if values["vx_max"] > 0.0 and values["wz_max"] > 0.0:
+        limits = VelocityLimits(vx_max=values["vx_max"], vx_min=values["vx_min"], wz_max=values["wz_max"])
+    if not values["controller_name"]:
+        raise InvalidValueError("controller_name must not be empty")
+    return OnlineConfig(
+        **{name: values[name] for name in declarations(OnlineConfig)},
+        sgd=SGDConfig(**{name: values[name] for name in declarations(SGDConfig)}),
+        guard=GuardConfig(**{name: values[f"guard.{name}"] for name in declarations(GuardConfig)}),
+        limits=limits,
+    )
