@@ -121,7 +121,7 @@ class OnlineAdaptation:
         config: settings.
     """
 
-    def __init__(self, meta: MetaModel, config: OnlineConfig):
+    def __init__(self, meta: MetaModel, config: OnlineConfig) -> None:
         self.config = config
         self.adapter = make_adapter(config.adapter, meta, config.sgd)
         self.buffer = TransitionBuffer(

@@ -19,7 +19,11 @@ MODELS = ("kinematic", "dynamic", "residual")
 REFERENCES = ("plan", "circle", "figure8", "sine", "straight")
 
 
-def _pose_or_none(_, attribute, value):
+def _pose_or_none(
+    _: object,
+    attribute: attrs.Attribute[tuple[float, float, float] | None],
+    value: tuple[float, float, float] | None,
+) -> None:
     if value is not None and not (len(value) == 3 and all(math.isfinite(number) for number in value)):
         raise InvalidValueError(f"{attribute.name} must be three finite numbers (x, y, yaw), got {value}")
 
@@ -133,7 +137,7 @@ class ControlConfig:
     )
     required_movement: float = tunable(0.1, 1e-3, 10.0, "What counts as progress", "m")
 
-    def __attrs_post_init__(self):
+    def __attrs_post_init__(self) -> None:
         if not self.period <= self.model_dt * (1.0 + 1e-6):
             raise InvalidValueError(
                 f"controller_frequency must be at least 1 / model_dt = {1.0 / self.model_dt:g} Hz, "

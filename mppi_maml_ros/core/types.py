@@ -15,9 +15,6 @@ Array = NDArray[np.float64]
 Float32 = NDArray[np.float32]
 Layers = tuple[tuple[Float32, Float32], ...]  # (W, b) pairs of a network, W (out, in), input side first
 
-Array = NDArray[np.float64]
-Float32 = NDArray[np.float32]
-
 # Indices into a state vector (x, y, yaw, v, omega) and a command vector (v, omega).
 X, Y, YAW, V, OMEGA = range(5)
 

@@ -27,7 +27,7 @@ class DifferentialDriveDynamic(RobotModel):
     state_dim = 5
     model_type = "dynamic"
 
-    def __init__(self, c_v: float = 0.1, c_omega: float = 0.1, gain: float = 5.0, held: bool = False):
+    def __init__(self, c_v: float = 0.1, c_omega: float = 0.1, gain: float = 5.0, held: bool = False) -> None:
         for name, value in (("c_v", c_v), ("c_omega", c_omega)):
             if not 0.0 <= value < np.inf:
                 raise InvalidValueError(f"{name} must be finite and at least 0, got {value}")
@@ -36,7 +36,7 @@ class DifferentialDriveDynamic(RobotModel):
         self._friction = np.array([c_v, c_omega], dtype=float)
         self._gain, self._held = float(gain), held
 
-    def forward_dynamics(self, state, control) -> np.ndarray:
+    def forward_dynamics(self, state: ArrayLike, control: ArrayLike) -> np.ndarray:
         state, control = self._checked(state, control)
         return self._derivative(state, self._gain * (control - state[..., 3:]))
 

@@ -35,6 +35,12 @@ MAX_WEIGHT = 1e3  # largest magnitude of any weight accepted
 ERROR_MODEL_RANGE = ((0.0, 0.0, -1.0), (0.99, 1.0, 0.0))  # a push that never fades would be a bias
 
 
+def _read_only_pairs(
+    layers: Iterable[tuple[ArrayLike, ArrayLike]],
+) -> tuple[tuple[np.ndarray, np.ndarray], ...]:
+    return tuple((read_only_float32(w), read_only_float32(b)) for w, b in layers)
+
+
 @attrs.frozen(eq=False)
 class ResidualWeights:
     """Everything needed to predict with the residual; arrays are read-only float32.
@@ -58,9 +64,7 @@ class ResidualWeights:
     """
 
     linear: np.ndarray = attrs.field(converter=read_only_float32)
-    layers: tuple[tuple[np.ndarray, np.ndarray], ...] = attrs.field(
-        converter=lambda layers: tuple((read_only_float32(w), read_only_float32(b)) for w, b in layers)
-    )
+    layers: tuple[tuple[np.ndarray, np.ndarray], ...] = attrs.field(converter=_read_only_pairs)
     input_scale: np.ndarray = attrs.field(converter=read_only_float32)
     displacement_blend: float = attrs.field(converter=float)
     activation: str

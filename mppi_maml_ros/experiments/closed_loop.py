@@ -172,6 +172,7 @@ def drive(
         stepped = stepper.run(now, dt, model, state=states[k] if true_state else None)
         step_ms[k] = 1e3 * (time.perf_counter() - started)
         if stepped.command is None:
+            assert stepped.halt is not None
             raise NoValidControlError(stepped.halt.reason)
         command = stepped.command
         stepper.predictor.record(now, command)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from numba import njit
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from ..core.angles import wrap
 from ..core.types import Array, Float32
@@ -13,7 +13,7 @@ from ..mppi.rollouts.base import RolloutRequest, Trajectories
 from ..simulation.firmware import STATES, advance, advance_delayed
 from ..simulation.firmware_parameters import DELAY
 from ..simulation.firmware_world import FirmwareEquations
-from ..simulation.world import World
+from ..simulation.world import Equations, World
 from ..simulation.worlds import propagate, propagate_delayed, split_delay
 
 
@@ -51,14 +51,15 @@ def _rollout(
 
 
 @njit(cache=True)
-def _issued(commands, past, i, axis, j):
+def _issued(commands: Float32, past: Array, i: int, axis: int, j: int) -> float:
     return commands[i, axis, j] if i >= 0 else past[-i - 1, axis]
 
 
 @njit(cache=True)
 def _roll_firmware(
-    hidden, commands, past, whole, late, dt, vector, out_x, out_y, out_yaw, out_v, out_omega
-):  # fmt: skip
+    hidden: Array, commands: Float32, past: Array, whole: NDArray[np.int64], late: Array, dt: float,
+    vector: Array, out_x: Float32, out_y: Float32, out_yaw: Float32, out_v: Float32, out_omega: Float32,
+) -> None:  # fmt: skip
     steps, _, samples = commands.shape
     x, y, yaw = hidden[0], hidden[1], hidden[2]
     cos, sin = np.cos(yaw), np.sin(yaw)
@@ -110,6 +111,7 @@ class Oracle:
 
     def _rollout_firmware(self, e: FirmwareEquations, request: RolloutRequest, out: Trajectories) -> None:
         now = self._world.equations() if self._frozen else e
+        assert isinstance(now, FirmwareEquations)
         hidden = now.hidden.copy()
         hidden[:5] = request.state
         model_dt = request.model_dt
@@ -152,7 +154,8 @@ class OracleModel(RobotModel):
         else:
             after = np.array(
                 [
-                    propagate(e.kind, *s, *u, dt, e.vector, e.acceleration_v, e.acceleration_omega)
+                    # five numbers, then two
+                    propagate(e.kind, *s, *u, dt, e.vector, e.acceleration_v, e.acceleration_omega)  # type: ignore[call-arg]
                     for s, u in pairs
                 ]
             ).reshape(state.shape)
@@ -170,5 +173,6 @@ class OracleModel(RobotModel):
 def _firmware_step(e: FirmwareEquations, state: np.ndarray, control: np.ndarray, dt: float) -> np.ndarray:
     whole = e.hidden.copy()
     whole[:5] = state
-    advance(whole, *control, dt, e.vector)
+    v, omega = control
+    advance(whole, v, omega, dt, e.vector)
     return whole[:5]

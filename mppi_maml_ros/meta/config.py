@@ -14,10 +14,6 @@ OUTER = ("auto", "adam", "annealed_adam", "descent")
 _setting = partial(tunable, dynamic=False)
 
 
-def _widths(hidden: Iterable[int]) -> tuple[int, ...]:
-    return tuple(hidden)
-
-
 @attrs.frozen
 class TrainingConfig:
     """Settings of a meta-training; ranges are checked.

@@ -124,7 +124,8 @@ def meta_train(
         changing: tuple[TaskPool, TaskPool] | None = None
         input_scale = 1.0 / np.maximum(pool.clean_inputs.std(axis=(0, 1)), 1e-3)
         noise = pool.noise
-        trained, scales, curves = {}, {}, {}
+        trained, curves = {}, {}
+        scales: dict[str, np.ndarray] = {}
         for name, network in parts.items():
             settings, kind = network.config(config), trainer_class(network.trainer)
             layer = prior if network.physics else None

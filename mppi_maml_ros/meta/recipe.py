@@ -6,6 +6,7 @@ This is the one place of these numbers: ``mppi-maml meta-train`` follows it, wit
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection
 
 import attrs
@@ -46,7 +47,8 @@ class Network:
 
     def config(self, common: TrainingConfig) -> TrainingConfig:
         """Its settings."""
-        iterations = min(self.longer * common.iterations, declarations(TrainingConfig)["iterations"].high)
+        most = declarations(TrainingConfig)["iterations"].high or math.inf
+        iterations = min(self.longer * common.iterations, most)
         return attrs.evolve(common, **{"iterations": iterations} | self.settings)
 
     def extras(self, trained: dict) -> dict:

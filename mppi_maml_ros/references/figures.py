@@ -21,6 +21,9 @@ from ..core.angles import wrap
 from ..core.errors import InvalidValueError
 from ..core.se2 import compose
 from ..core.tunable import tunable
+from ..core.types import Array
+
+_Motion = tuple[Array, Array, Array, Array, Array]  # x, y, yaw, v, omega
 
 
 class Reference(Protocol):

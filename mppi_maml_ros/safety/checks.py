@@ -9,7 +9,6 @@ from __future__ import annotations
 import collections
 import enum
 import math
-from collections.abc import Sequence
 
 import attrs
 import numpy as np

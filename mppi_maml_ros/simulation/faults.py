@@ -237,7 +237,7 @@ class Injector:
         return messages
 
     def _spoil(self, fault: Fault, memory: dict, message: OdometryMessage, t: float) -> list[OdometryMessage]:
-        value = fault.value
+        value = math.nan if fault.value is None else fault.value
         match fault.kind:
             case "odom_stop":
                 return []

@@ -381,7 +381,7 @@ def describe_world(name: str) -> str:
     Raises:
         InvalidValueError: no world has this name; the message lists those that exist.
     """
-    return FAMILIES[name].law if name in FAMILIES else _builder(name).__doc__.strip()
+    return FAMILIES[name].law if name in FAMILIES else (_builder(name).__doc__ or "").strip()
 
 
 def make_world(

@@ -23,9 +23,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import ArrayLike, NDArray
 
-from ...core.types import Array
-
 from ...core.arrays import read_only
+from ...core.types import Array
 
 SETTLED = 48  # steps after the start of a chain from which on the gains are taken for constant
 

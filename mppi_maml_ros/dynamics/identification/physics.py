@@ -21,6 +21,7 @@ from numba import njit
 from numpy.typing import ArrayLike, NDArray
 
 from ...core.arrays import read_only
+from ...core.types import Array
 from ..features import feature_size, features
 from ..residual import OUTPUTS
 from . import cholesky, servo
@@ -59,7 +60,7 @@ class PhysicsPrior:
     servo: servo.ServoFamily = attrs.field(init=False)
     nearest: np.ndarray = attrs.field(init=False)  # component that stands for each delay of the servo family
 
-    def __attrs_post_init__(self):
+    def __attrs_post_init__(self) -> None:
         object.__setattr__(self, "precision", read_only(np.linalg.inv(self.covariance)))
         taps = (self.mean.shape[-1] - feature_size(0)) // 2
         object.__setattr__(self, "servo", servo.ServoFamily.make(taps, self.model_dt))

@@ -6,6 +6,7 @@ import copy
 import time
 
 import attrs
+import numpy as np
 
 from ...adaptation.adapters import ADAPTERS, make_adapter
 from ...adaptation.adapters.base import Adapter

@@ -15,6 +15,7 @@ from ...references.figures import FIGURES
 from ...weights.meta_model import MetaModel
 from ..closed_loop import Run, Step
 from ..plots import INK, MUTED, REFERENCE, STYLE, plt, save
+from .contenders import Contender
 from .figures import colours
 from .offline import Library
 from .results import Job

@@ -7,8 +7,6 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from ...core.errors import MppiMamlError
 from ...core.files import write_file
@@ -39,7 +37,7 @@ def _markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(lines)
 
 
-def _median(values) -> float:
+def _median(values: Iterable[float]) -> float:
     values = np.array([v for v in values if not math.isnan(v)], dtype=float)
     # The middle of an even number is between two, of which one may be infinite.
     return float(np.sort(values)[(len(values) - 1) // 2]) if len(values) else math.nan

@@ -235,15 +235,17 @@ class Results:
 
     def _derive(self, job: Job) -> None:
         """Fill in gap_closed and recovery_s; of the whole group when its yardstick has arrived."""
-        yardsticks = [self.rows.get(attrs.evolve(job, model=name)) for name in (KINEMATIC, ORACLE)]
+        kinematic, best = (self.rows.get(attrs.evolve(job, model=name)) for name in (KINEMATIC, ORACLE))
         changed = job.model in (KINEMATIC, ORACLE)
         members = [j for j in self._group(job) if changed or j == job]
-        oracle = self.trace(attrs.evolve(job, model=ORACLE)) if yardsticks[1] else None
+        oracle = self.trace(attrs.evolve(job, model=ORACLE)) if best else None
         for member in members:
             row = self.rows[member]
-            if None not in yardsticks:
+            if kinematic is not None and best is not None:
                 row["gap_closed"] = _rounded(
-                    metrics.gap_closed(*(each["rmse_after_2s"] for each in yardsticks), row["rmse_after_2s"])
+                    metrics.gap_closed(
+                        kinematic["rmse_after_2s"], best["rmse_after_2s"], row["rmse_after_2s"]
+                    )
                 )
             if oracle is not None and len(oracle["changes"]) and "error" in oracle:
                 row["recovery_s"] = _rounded(self._recovery(member, oracle))

@@ -162,13 +162,17 @@ def perform(job: Job, settings: ComparisonSettings, meta: MetaModel, library: Li
     return JobResult(row, {name: value.astype(np.float32) for name, value in trace.items()})
 
 
-def begin(job: Job, settings: ComparisonSettings, meta: MetaModel, library: Library):
+def begin(
+    job: Job, settings: ComparisonSettings, meta: MetaModel, library: Library
+) -> tuple[World, Contender, Generator[Step, None, Run]]:
     """World, contender and the run itself, not yet begun: see :func:`closed_loop.drive`."""
     world = make_world(job.world, job.seed, noise_scale=settings.noise, duration=settings.duration)
     entrant = contender(job.model, world, job.seed, settings.mppi.model_dt, meta, library)
     steps = drive(
         world, FIGURES[job.trajectory](), settings.mppi, job.seed, settings.duration,
-        model=entrant.model, adaptation=entrant.adaptation, adapt_interval=entrant.adapt_interval,
+        model=entrant.model,
+        adaptation=entrant.adaptation,  # type: ignore[arg-type]  # Unguarded does as OnlineAdaptation does
+        adapt_interval=entrant.adapt_interval,
         true_state=entrant.true_state, controller=entrant.controller,
     )  # fmt: skip
     return world, entrant, steps
@@ -263,7 +267,9 @@ def _tools(settings: ComparisonSettings, folder: Path) -> tuple[ComparisonSettin
     return settings, MetaModel.load(settings.artifact), Library(folder, settings.noise)
 
 
-def _work(job: Job | Preparation, tools=None) -> JobResult | None:
+def _work(
+    job: Job | Preparation, tools: tuple[ComparisonSettings, MetaModel, Library] | None = None
+) -> JobResult | None:
     settings, meta, library = tools or _worker["tools"]
     if isinstance(job, Job):
         return perform(job, settings, meta, library)
@@ -391,7 +397,7 @@ def _submit(pool: Executor, waiting: Iterator, running: dict, limit: int) -> Non
         running[pool.submit(_work, job)] = job
 
 
-def _checked(job: Job | Preparation, result: Callable) -> Outcome | None:
+def _checked(job: Job | Preparation, result: Callable) -> JobResult | None:
     try:
         return result()
     except MppiMamlError:

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import attrs
 import numpy as np
+from matplotlib.figure import Figure
 
 from ...adaptation.online import Decision, OnlineAdaptation, OnlineConfig
 from ...control.config import ControlConfig
@@ -160,7 +161,7 @@ class Plant:
         sent = OdometryMessage.planar(now, self.world.odometry())
         for arrived in self.injector.odometry(sent, self.time - self.fault_began):
             verdict = self.loop.handle_odometry(arrived, now, now)
-            if verdict.accepted:
+            if verdict.odometry is not None:
                 changed = self.online.add_odometry(verdict.odometry)
                 if changed or self._is_due("adapt", 2.0):
                     self._adapt()

@@ -45,11 +45,11 @@ def _reader(paths: list[Path]) -> AnyReader:
     return AnyReader(paths, default_typestore=get_typestore(Stores.LATEST))
 
 
-def _yaw(q: Any) -> float:  # noqa: ANN401 - a message
+def _yaw(q: Any) -> float:
     return math.atan2(2.0 * (q.w * q.z + q.x * q.y), 1.0 - 2.0 * (q.y * q.y + q.z * q.z))
 
 
-def _seconds(stamp: Any) -> float:  # noqa: ANN401 - a message
+def _seconds(stamp: Any) -> float:
     return stamp.sec + 1e-9 * stamp.nanosec
 
 

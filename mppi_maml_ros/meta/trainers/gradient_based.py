@@ -35,7 +35,8 @@ class GradientTrainer(Trainer):
     def max_norm(self) -> float:
         """Of a task's gradient; the largest setting means that nothing is clipped."""
         limit = self.config.max_gradient_norm
-        return math.inf if limit >= declarations(TrainingConfig)["max_gradient_norm"].high else limit
+        largest = declarations(TrainingConfig)["max_gradient_norm"].high
+        return math.inf if largest is None or limit >= largest else limit
 
     def _start(self, tasks: int) -> Layers:
         return batched.repeat([(w.detach(), b.detach()) for w, b in self.layers], tasks)
@@ -75,7 +76,7 @@ class GradientTrainer(Trainer):
         steps = c.inner_steps if steps is None else steps
         return query_losses(self._start(len(support[0])), c.activation, query, once, steps)
 
-    def extras(self):
+    def extras(self) -> dict:
         c = self.config
         return super().extras() | {
             "inner": np.array([c.inner_lr, c.inner_steps], dtype=np.float32),

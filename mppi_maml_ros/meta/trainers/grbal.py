@@ -7,6 +7,8 @@ step, so that the model never lags behind a change by more than M transitions an
 
 from __future__ import annotations
 
+import torch
+
 from .base import limited
 from .meta_sgd import MetaSGD
 
