@@ -142,7 +142,8 @@ class Changes:
         lengths = np.maximum(np.round(rng.uniform(*self.interval, (tasks, phases - 1)) / dt).astype(int), 1)
         starts = np.concatenate([np.zeros((tasks, 1), dtype=int), np.cumsum(lengths, axis=1)], axis=1)
         shape = (tasks, phases, 1)
-        floor = np.exp(rng.uniform(np.log(self.floor[0]), np.log(self.floor[1]), shape))
+        low, high = np.log(self.floor)
+        floor = np.exp(rng.uniform(low, high, shape))
         load = rng.uniform(*self.load, (tasks, phases, 2))
         battery = rng.uniform(*self.battery, shape)
         push = rng.uniform(-1.0, 1.0, (tasks, phases, 2)) * self.push
