@@ -154,7 +154,7 @@ class OracleModel(RobotModel):
         else:
             after = np.array(
                 [
-                    # five numbers, then two
+                    # mypy cannot know that these are five numbers and two
                     propagate(e.kind, *s, *u, dt, e.vector, e.acceleration_v, e.acceleration_omega)  # type: ignore[call-arg]
                     for s, u in pairs
                 ]

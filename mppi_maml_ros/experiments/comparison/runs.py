@@ -258,7 +258,7 @@ def _start_worker(settings: ComparisonSettings, folder: Path) -> None:
     """Once in each process: what every run needs, and an end when the parent is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent collects what is finished
     parent = multiprocessing.parent_process()
-    if parent is not None:
+    if parent is not None:  # what join returns is only passed over
         threading.Thread(target=lambda: (parent.join(), os._exit(1)), daemon=True).start()  # type: ignore[func-returns-value]
     _worker.update(tools=_tools(settings, folder))
 
