@@ -61,6 +61,7 @@ class OnlineConfig:
             it can be adapted; 0: it never serves as it is.
         growth: an attempt need not wait for the timer once the data have grown by this share.
         buffer_size: transitions kept.
+        adapt_interval: time between two attempts, kept by the caller [s].
         sgd: inner loop.
         guard: acceptance test.
         limits: command limits of the robot, None when unknown.
@@ -81,6 +82,7 @@ class OnlineConfig:
         "An attempt need not wait for the timer once the data have grown by this share",
     )
     buffer_size: int = _setting(200, 8, 100_000, "Transitions kept; older ones fall out")
+    adapt_interval: float = _setting(0.5, 0.1, 3600.0, "Time between two attempts", "s")
     sgd: SGDConfig = attrs.field(factory=SGDConfig)
     guard: GuardConfig = attrs.field(factory=GuardConfig)
     limits: VelocityLimits | None = None

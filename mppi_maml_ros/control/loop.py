@@ -587,9 +587,7 @@ class ControlLoop:
     def _figure_window(self, now: float, state: np.ndarray) -> np.ndarray:
         if self._anchored is None:
             origin = self._config.reference_origin
-            self._anchored = self._figure.anchored(
-                state[:3].copy() if origin is None else np.array(origin, float)
-            )
+            self._anchored = self._figure.anchored(np.array(origin, float) if origin else state[:3].copy())
             self._figure_time = 0.0
         elif self._running:
             self._figure_time += max(0.0, now - self._now)

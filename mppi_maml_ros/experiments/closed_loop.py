@@ -9,7 +9,7 @@ import attrs
 import numpy as np
 
 from ..adaptation.error_tracker import ErrorTracker
-from ..adaptation.online import Decision, OnlineAdaptation
+from ..adaptation.online import Decision, OnlineAdaptation, OnlineConfig
 from ..core.types import Odometry, VelocityLimits
 from ..dynamics.residual import ResidualWeights
 from ..mppi.config import MPPIConfig
@@ -22,6 +22,7 @@ BENCHMARK_LIMITS = VelocityLimits(
     vx_max=2.0, vx_min=-2.0, wz_max=2.0, ax_max=100.0, ax_min=-100.0, az_max=100.0
 )
 HISTORY = 8
+ADAPT_INTERVAL = OnlineConfig().adapt_interval  # [s]
 
 
 @attrs.frozen(eq=False)
@@ -100,7 +101,7 @@ def drive(
     limits: VelocityLimits = BENCHMARK_LIMITS,
     model: ResidualWeights | RolloutModel | None = None,
     adaptation: OnlineAdaptation | None = None,
-    adapt_interval: float = 0.5,
+    adapt_interval: float = ADAPT_INTERVAL,
     true_state: bool = False,
 ) -> Generator[Step, None, Run]:
     """Drive ``world`` along ``reference``, a control step at a time.

@@ -7,7 +7,7 @@ message that names the parameter and what is allowed. A set is all or nothing.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import attrs
@@ -45,14 +45,14 @@ _TYPE_NAMES = {
 # Declared by rclpy or the middleware for every node, not by us.
 _FOREIGN = ("use_sim_time", "start_type_description_service", "qos_overrides.")
 
-Value = bool | int | float | str | tuple
+Value = bool | int | float | str | tuple[Any, ...]
 
 
 class ParameterError(MppiMamlError):
     """A launch parameter that the node cannot start with; the message names it."""
 
 
-@attrs.frozen
+@attrs.frozen(init=False)
 class Declared(Declaration):
     """One parameter of a node: a declaration and its name, with dots between groups."""
 
@@ -79,9 +79,10 @@ class Declared(Declaration):
     @classmethod
     def of(cls, name: str, declaration: Declaration) -> Declared:
         """The parameter that a declaration becomes under a name."""
-        return cls(
-            name, **{field.alias: getattr(declaration, field.name) for field in attrs.fields(Declaration)}
-        )
+        known: dict[str, Any] = {
+            str(field.alias): getattr(declaration, field.name) for field in attrs.fields(Declaration)
+        }
+        return cls(name, **known)
 
     @property
     def type(self) -> Parameter.Type:
@@ -186,7 +187,7 @@ class Parameters(Mapping[str, Value]):
     def __getitem__(self, name: str) -> Value:
         return self._values[name]
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[str]:
         return iter(self._values)
 
     def __len__(self) -> int:
@@ -227,7 +228,7 @@ class Parameters(Mapping[str, Value]):
             raise ParameterError(f"parameter {error}") from error
         return tuple(value) if declared.is_array else value
 
-    def _declare_array(self, declared: Declared):
+    def _declare_array(self, declared: Declared) -> Any:
         # An empty list has no element type: rclpy leaves the parameter without a value, in a launch
         # file as in a default, and then nobody can read any parameter of the node at once.
         node, name = self._node, declared.name
@@ -245,7 +246,7 @@ class Parameters(Mapping[str, Value]):
         node.set_descriptor(name, descriptor)
         return parameter.value
 
-    def _given(self, name: str):
+    def _given(self, name: str) -> Any:
         return getattr(self._node, "_parameter_overrides", {})[name].value
 
     def _warn_of_unknown(self) -> None:
