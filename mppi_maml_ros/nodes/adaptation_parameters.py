@@ -18,6 +18,22 @@ from ..core.types import VelocityLimits
 from ..ros.base import AUTOSTART
 from ..ros.parameters import Declared, declared_from
 
+
+def _limit(name: str, otherwise: str = "") -> Declared:
+    """A limit of the robot that need not be known."""
+    known = declarations(VelocityLimits)[name]
+    return Declared.of(
+        name,
+        attrs.evolve(
+            known,
+            default=0.0,
+            description=known.description + otherwise,
+            low=min(known.low or 0.0, 0.0),
+            dynamic=False,
+        ),
+    )
+
+
 GROUPS = {
     "": (AUTOSTART,),
     "what and when": (
@@ -28,9 +44,9 @@ GROUPS = {
     "the inner loop of the adapters with a network": declared_from(SGDConfig),
     "the acceptance test": declared_from(GuardConfig, "guard."),
     "the robot; its saturated commands are not learned from where the limits are known": (
-        Declared("vx_max", 0.0, "Largest forward velocity of the robot; 0: not known", "m/s", 0.0, 20.0),
-        Declared("vx_min", 0.0, "Smallest forward velocity of the robot", "m/s", -20.0, 0.0),
-        Declared("wz_max", 0.0, "Largest yaw rate of the robot; 0: not known", "rad/s", 0.0, 20.0),
+        _limit("vx_max", "; 0: not known"),
+        _limit("vx_min"),
+        _limit("wz_max", "; 0: not known"),
         attrs.evolve(declared_from(ControlConfig, names=("max_odometry_age",))[0], dynamic=False),
     ),
     "interface": (

@@ -17,7 +17,7 @@ from ..dynamics.residual import ResidualWeights
 from ..mppi import MPPIConfig
 from ..mppi.critics import CRITICS, Critic, make_critics
 from ..references.figures import FIGURES, Figure
-from ..ros.base import AUTOSTART
+from ..ros.base import AUTOSTART, seed_parameter
 from ..ros.parameters import Declared, Value, declared_from
 
 # Of the node, on the floor of a laboratory; the defaults of the classes are the literature's benchmarks.
@@ -94,7 +94,7 @@ INTERFACE_TABLE = (
         1000,
         dynamic=True,
     ),
-    Declared("seed", 0, "Seed of the sampler", "", 0, 2**63 - 1),
+    seed_parameter("Seed of the sampler"),
     Declared("device", "cpu", "Where networks are rolled out: cpu, cuda or cuda:N, which needs torch"),
     Declared(
         "thread_priority",

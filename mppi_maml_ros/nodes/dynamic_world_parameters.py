@@ -9,7 +9,7 @@ from typing import Any
 import attrs
 
 from ..core.errors import InvalidValueError
-from ..ros.base import AUTOSTART
+from ..ros.base import AUTOSTART, seed_parameter
 from ..ros.parameters import Declared, declared_from
 from ..simulation import faults
 from ..simulation.mujoco_world import MuJoCoWorld
@@ -52,9 +52,7 @@ GROUPS = {
         ),
     ),
     "when the world is drawn": (
-        Declared(
-            "seed", 0, "Seed of the world that is drawn at the start, and of its noise", "", 0, 2**63 - 1
-        ),
+        seed_parameter("Seed of the world that is drawn at the start, and of its noise"),
         Declared("randomize_on_start", True, "Draw the world at the start"),
         Declared("randomize_period", 0.0, "Draw another world every so often; 0: never", "s", 0.0, 1e6),
     ),

@@ -9,19 +9,18 @@ from __future__ import annotations
 import argparse
 import json
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import attrs
 
-from ..ros.parameters import Declared
+from ..ros.parameters import LARGEST_INTEGER, Declared
 from . import adaptation_parameters, controller_parameters, dynamic_world_parameters, meta_trainer
 
 Groups = Mapping[str, tuple[Declared, ...]]
 
 _WIDTH = 110  # columns of a file
-_LARGEST_INTEGER = 2**63 - 1
 
 
 @attrs.frozen
@@ -65,7 +64,7 @@ def _text(value: Any) -> str:
 def _bound(value: float | None) -> str:
     if value is None:
         return "any"
-    return "2^63 - 1" if value == _LARGEST_INTEGER else f"{value:g}"
+    return "2^63 - 1" if value == LARGEST_INTEGER else f"{value:g}"
 
 
 def _allowed(declared: Declared) -> str:
@@ -120,7 +119,7 @@ def _row(*cells: str) -> str:
     return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
 
 
-def reference() -> str:
+def reference(nodes: Iterable[NodeParameters] = NODES) -> str:
     """The page of the documentation on all parameters, in Markdown."""
     lines = [
         "# Parameters",
@@ -129,7 +128,7 @@ def reference() -> str:
         "hold the defaults. What is live acts from the next step on after `ros2 param set`; the rest is read",
         "at the start. What is not allowed is refused by name. What to change first: [tuning](tuning.md).",
     ]
-    for node in NODES:
+    for node in nodes:
         lines += ["", f"## {node.name}", "", f"{node.purpose[0].upper()}{node.purpose[1:]}."]
         for title, table in node.groups.items():
             if title:

@@ -45,6 +45,9 @@ _TYPE_NAMES = {
 # Declared by rclpy or the middleware for every node, not by us.
 _FOREIGN = ("use_sim_time", "start_type_description_service", "qos_overrides.")
 
+LARGEST_INTEGER = 2**63 - 1
+"""Of a parameter."""
+
 Value = bool | int | float | str | tuple[Any, ...]
 
 
@@ -118,8 +121,8 @@ class Declared(Declaration):
                 high = math.inf if self.high is None else float(self.high)
                 descriptor.floating_point_range = [FloatingPointRange(from_value=low, to_value=high)]
             elif self.type is Parameter.Type.INTEGER:
-                low = -(2**63) if self.low is None else int(self.low)
-                high = 2**63 - 1 if self.high is None else int(self.high)
+                low = -LARGEST_INTEGER - 1 if self.low is None else int(self.low)
+                high = LARGEST_INTEGER if self.high is None else int(self.high)
                 descriptor.integer_range = [IntegerRange(from_value=low, to_value=high, step=1)]
         return descriptor
 
