@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import attrs
+import yaml
 
 from ..ros.parameters import LARGEST_INTEGER, Declared
 from . import adaptation_parameters, controller_parameters, dynamic_world_parameters, meta_trainer
@@ -57,7 +58,7 @@ def _text(value: Any) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, str):
-        return value if value.replace("_", "").replace("+", "").isalnum() else json.dumps(value)
+        return value if value and yaml.safe_load(value) == value else json.dumps(value)
     return repr(value)
 
 
