@@ -13,7 +13,7 @@ from typing import Any
 import attrs
 import numpy as np
 
-from ..adaptation.online import Decision, OnlineAdaptation
+from ..adaptation.online import Decision, OnlineAdaptation, OnlineConfig
 from ..control.config import ControlConfig
 from ..control.figure_follower import TimedFollower
 from ..control.step import ControlStep, Mppi
@@ -29,6 +29,7 @@ from ..simulation.world import World
 BENCHMARK_LIMITS = VelocityLimits(
     vx_max=2.0, vx_min=-2.0, wz_max=2.0, ax_max=100.0, ax_min=-100.0, az_max=100.0
 )
+ADAPT_INTERVAL = OnlineConfig().adapt_interval  # [s]
 
 
 @attrs.frozen(eq=False)
@@ -107,7 +108,7 @@ def drive(
     limits: VelocityLimits = BENCHMARK_LIMITS,
     model: ResidualWeights | RolloutModel | None = None,
     adaptation: OnlineAdaptation | None = None,
-    adapt_interval: float = 0.5,
+    adapt_interval: float = ADAPT_INTERVAL,
     true_state: bool = False,
     controller: Mppi | None = None,
 ) -> Generator[Step, None, Run]:

@@ -22,6 +22,7 @@ from ...simulation.firmware_world import FirmwareWorld
 from ...simulation.seed_world import SEED_GAIN
 from ...simulation.world import World
 from ...weights.meta_model import MetaModel
+from ..closed_loop import ADAPT_INTERVAL
 from ..oracle import Oracle
 from .offline import OFFLINE, Library
 
@@ -29,7 +30,6 @@ KINEMATIC, ORACLE, ADAPTIVE = "kinematic", "oracle", "adaptive"
 NOMINAL_ORACLE = "oracle_nominal"
 POOLED, EVALUATED = "mb", "mb_de"  # trained on all worlds at once; and with dynamic evaluation
 NOMINAL_FRICTION = 0.1  # [1/s] that the model ``dynamic`` believes in, as the guide's does
-ADAPT_INTERVAL = 0.5  # [s] between adaptations
 BASELINES = {
     **dict.fromkeys(("rls", "ekf", "l1", "grbal", "rebal", EVALUATED), 0.05),
     "online_learner": 2.0,

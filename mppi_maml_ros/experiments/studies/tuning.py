@@ -18,11 +18,10 @@ from ...references.figures import FIGURES
 from ...simulation.worlds import make_world
 from ...weights.meta_model import MetaModel
 from .. import metrics, plots
-from ..closed_loop import run
+from ..closed_loop import ADAPT_INTERVAL, run
 
 WORLD, REFERENCE, DURATION = "friction_patches", "figure8", 12.0  # [s]
 SETTLED = 2.0  # [s] from which on errors count
-ADAPT_INTERVAL = 0.5  # [s]
 COLUMNS = ("parameter", "value", "seed", "rmse", "smoothness", "step_ms")
 
 
