@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from functools import partial
+from typing import Any
 
 import numpy as np
 from geometry_msgs.msg import Twist, TwistStamped
@@ -49,7 +50,7 @@ _REJECTED = (
 class AdaptationNode(BaseNode):
     """See the module."""
 
-    def __init__(self, **options):
+    def __init__(self, **options: Any) -> None:
         super().__init__(NAME, **options)
         self._values = Parameters(self, TABLE, online_config, self._reconfigure)
         self.bring_up(self._values["autostart"])
@@ -135,7 +136,7 @@ class AdaptationNode(BaseNode):
         if self._frames.offer(sent.frame_id, sent.child_frame_id):
             self._checks = self._make_checks()
         verdict = self._checks.check(sent, at)
-        if not verdict.accepted:
+        if not verdict.accepted or verdict.odometry is None:
             self.get_logger().warning(verdict.message, throttle_duration_sec=5.0)
             return
         self._odometry_seen = True

@@ -9,6 +9,9 @@ from __future__ import annotations
 
 import importlib
 import sys
+from collections.abc import Sequence
+
+from rclpy.node import Node
 
 from ..core.errors import MppiMamlError
 from ..ros.executor import leave, run
@@ -22,7 +25,7 @@ NODES = {
 USUAL = ("mppi_controller", "adaptation")
 
 
-def compose(names) -> object:
+def compose(names: Sequence[str]) -> Node:
     """Make the nodes; the first one is returned and ends the others with itself.
 
     Raises:

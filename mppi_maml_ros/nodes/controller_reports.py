@@ -8,7 +8,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from ..control.loop import ControlConfig, ControlOutput
+from ..control.config import ControlConfig
+from ..control.output import ControlOutput
 from ..ros.diagnostics import ERROR, OK, WARN, Report
 from ..safety.codes import State
 from ..safety.frames import FrameLatch
@@ -25,7 +26,7 @@ class Window:
         steady: time of a steady clock [s].
     """
 
-    def __init__(self, steady: float):
+    def __init__(self, steady: float) -> None:
         self._odometry: Counter[str] = Counter()
         self._looked = steady
         self._steps: list[tuple[float, float]] = []

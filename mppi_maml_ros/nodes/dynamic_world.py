@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from typing import Any
 
 import attrs
 import numpy as np
+from builtin_interfaces.msg import Time
 from geometry_msgs.msg import Twist, TwistStamped
 from nav_msgs.msg import Odometry
 from rosgraph_msgs.msg import Clock
@@ -46,7 +48,7 @@ _LONGEST_CATCH_UP = 0.5  # [s] of simulated time in one go; what is beyond is lo
 class DynamicWorldNode(BaseNode):
     """See the module."""
 
-    def __init__(self, **options):
+    def __init__(self, **options: Any) -> None:
         super().__init__(NAME, **options)
         self._values = Parameters(self, TABLE, check)
         self.bring_up(self._values["autostart"])
@@ -165,7 +167,7 @@ class DynamicWorldNode(BaseNode):
             self._odometry_publisher.publish(message)
         self._state_publisher.publish(self._state(stamp))
 
-    def _state(self, stamp) -> WorldState:
+    def _state(self, stamp: Time) -> WorldState:
         world = self._world
         state = world.state
         twist = to.twist_message(state[3:5])
@@ -191,9 +193,10 @@ class DynamicWorldNode(BaseNode):
         if self._moved_at is None and any(command):
             self._moved_at = self._world.time
         if self._injector.faults:
-            command = self._injector.command(command, self._fault_time())
-            if command is None:
+            heard = self._injector.command(command, self._fault_time())
+            if heard is None:
                 return
+            command = heard
         if not all(map(math.isfinite, command)):
             self._ignored += 1
             self.get_logger().error(

@@ -23,7 +23,10 @@ from ..simulation.parameters import (
 )
 from ..simulation.world import DynamicWorld
 
-BACKENDS = {"simulated": DynamicWorld, "mujoco": MuJoCoWorld}
+BACKENDS: dict[str, type[DynamicWorld] | type[MuJoCoWorld]] = {
+    "simulated": DynamicWorld,
+    "mujoco": MuJoCoWorld,
+}
 
 _NOMINAL = WorldParameters()
 _BOTH_WHEELS = attrs.evolve(

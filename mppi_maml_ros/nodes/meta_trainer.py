@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable
 from itertools import chain
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from std_srvs.srv import Trigger
 
@@ -30,6 +31,10 @@ from ..ros.diagnostics import ERROR, OK, Report
 from ..ros.executor import Deferred, deferrable, leave, run
 from ..ros.parameters import Declared, Parameters, declared_from
 from ..srv import MetaTrain
+
+if TYPE_CHECKING:  # torch comes with these
+    from ..meta.loop import Progress
+    from ..meta.pipeline import Outcome
 
 NAME = "meta_trainer"
 
@@ -66,7 +71,7 @@ def output_folder(configured: str) -> Path:
     return Path(os.environ.get("ROS_HOME") or Path.home() / ".ros") / "mppi_maml_ros"
 
 
-def train(settings: dict, on_progress: Callable, cancel: threading.Event):
+def train(settings: dict, on_progress: Callable[[Progress], None], cancel: threading.Event) -> Outcome:
     """The pipeline with ``settings``, torch being imported only here; see meta.pipeline.meta_train."""
     from ..meta.pipeline import meta_train
 
@@ -84,10 +89,12 @@ class TrainingJob:
 
     parts = len(META_TRAINED)
 
-    def __init__(self, settings: dict, path: Path, work: Callable = train):
+    def __init__(self, settings: dict, path: Path, work: Callable[..., Outcome] = train) -> None:
         self.settings, self.path = settings, path
         self.started = time.monotonic()
-        self.progress = self.outcome = self.error = None
+        self.progress: Progress | None = None
+        self.outcome: Outcome | None = None
+        self.error: Exception | None = None
         self.saved = False
         self._phases: list[str] = []
         self.cancel = threading.Event()
@@ -123,7 +130,7 @@ class TrainingJob:
         """Networks that are ready."""
         return max(len(self._phases) - 1, 0)
 
-    def _on_progress(self, progress) -> None:
+    def _on_progress(self, progress: Progress) -> None:
         if progress.phase not in self._phases:
             self._phases.append(progress.phase)
         self.progress = progress
@@ -132,7 +139,7 @@ class TrainingJob:
 class MetaTrainerNode(BaseNode):
     """See the module."""
 
-    def __init__(self, work: Callable = train, **options):
+    def __init__(self, work: Callable[..., Outcome] = train, **options: Any) -> None:
         super().__init__(NAME, **options)
         self._work = work
         self._job: TrainingJob | None = None
@@ -141,7 +148,7 @@ class MetaTrainerNode(BaseNode):
 
     def set_up(self) -> None:
         """See :class:`BaseNode`."""
-        self._job: TrainingJob | None = None
+        self._job = None
         self._answer: Deferred | None = None
         self._state = MetaTrainProgress.IDLE
         self._last = "nothing was trained so far"
@@ -152,7 +159,9 @@ class MetaTrainerNode(BaseNode):
         self.every(0.2, self._look)
         self.get_logger().info(f"artifacts go to {output_folder(self._values['output_folder'])}")
 
-    def _on_meta_train(self, request: MetaTrain.Request, response: MetaTrain.Response):
+    def _on_meta_train(
+        self, request: MetaTrain.Request, response: MetaTrain.Response
+    ) -> MetaTrain.Response | Deferred:
         if self._job is not None:
             response.code = response.BUSY
             response.message = f"a run is under way since {self._job.seconds:.0f} s; ~/cancel ends it"
@@ -195,7 +204,7 @@ class MetaTrainerNode(BaseNode):
             return
         job, self._job = self._job, None
         response = MetaTrain.Response(seconds=job.seconds, loss_before=math.nan, loss_after=math.nan)
-        if job.saved:
+        if job.saved and job.outcome is not None:
             self._state, response.success, response.code = MetaTrainProgress.DONE, True, response.OK
             response.path = str(job.path)
             response.loss_before, response.loss_after = (
@@ -219,10 +228,11 @@ class MetaTrainerNode(BaseNode):
             self.get_logger().error(f"{self._last} ({response.seconds:.1f} s)")
         self._publish(job)
         answer, self._answer = self._answer, None
-        answer.send(response)
+        if answer is not None:
+            answer.send(response)
 
     @staticmethod
-    def _failure(error: Exception) -> int:
+    def _failure(error: Exception | None) -> int:
         if isinstance(error, (ArtifactError, OSError)):
             return MetaTrain.Response.SAVE_FAILED
         if isinstance(error, InvalidValueError):
@@ -231,12 +241,11 @@ class MetaTrainerNode(BaseNode):
 
     def _publish(self, job: TrainingJob | None = None) -> None:
         job = job or self._job
-        progress = job.progress if job is not None else None
         message = MetaTrainProgress(state=self._state, meta_loss=math.nan, rate=0.0, eta=math.nan)
         message.header.stamp = to.to_stamp(self.now())
         if job is not None:
             message.iterations = job.settings["iterations"]
-        if progress is not None:
+        if job is not None and (progress := job.progress) is not None:
             # One network is trained after the other, some for longer; an iteration counts when all have
             # done their share of it.
             asked = job.settings["iterations"]

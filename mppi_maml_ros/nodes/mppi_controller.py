@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from typing import Any
 
 import attrs
 import numpy as np
+from builtin_interfaces.msg import Time
 from nav_msgs.msg import OccupancyGrid, Odometry, Path
 from rclpy.duration import Duration
 from std_srvs.srv import Trigger
@@ -25,6 +27,7 @@ from ..dynamics.residual import OUTPUTS, ResidualWeights
 from ..mppi import MPPIController
 from ..mppi.rollouts.backends import rollout_on
 from ..msg import ControllerStatus
+from ..msg import ResidualWeights as ResidualWeightsMessage
 from ..ros import conversions as to
 from ..ros import qos
 from ..ros.base import BaseNode
@@ -64,7 +67,7 @@ def _typical_weights(delay_taps: int, model_dt: float) -> ResidualWeights:
 class MppiControllerNode(BaseNode):
     """See the module."""
 
-    def __init__(self, **options):
+    def __init__(self, **options: Any) -> None:
         super().__init__(NAME, **options)
         self._values = Parameters(self, TABLE, Settings.of, self._reconfigure)
         self.thread_priority: int = self._values["thread_priority"]
@@ -80,7 +83,7 @@ class MppiControllerNode(BaseNode):
         self._adapter = settings.initial.adapter if settings.initial is not None else "prior"
         self._installed_at: float | None = None
         self._expired = False
-        self._refused = Counter()
+        self._refused: Counter[int] = Counter()
         try:
             self._rollout = rollout_on(self._values["device"])
         except InvalidValueError as error:
@@ -134,8 +137,9 @@ class MppiControllerNode(BaseNode):
         )
 
     def _make_loop(self) -> ControlLoop:
-        frames = {"odom_frame": self._frames.odom_frame, "base_frame": self._frames.base_frame}
-        config = attrs.evolve(self._settings.control, **frames)
+        config = attrs.evolve(
+            self._settings.control, odom_frame=self._frames.odom_frame, base_frame=self._frames.base_frame
+        )
         return ControlLoop(config, self._mppi, self._slot, self._settings.figure)
 
     def begin(self) -> None:
@@ -255,7 +259,7 @@ class MppiControllerNode(BaseNode):
             self.get_logger().warning(f"weights refused: {response.message}", throttle_duration_sec=1.0)
         return response
 
-    def _install(self, message) -> int:
+    def _install(self, message: ResidualWeightsMessage) -> int:
         config = self._settings.control
         check_model(config.model)
         weights = read_weights(message)
@@ -301,12 +305,12 @@ class MppiControllerNode(BaseNode):
         if output.state is State.RUNNING:
             self._visualise(output, stamp)
 
-    def _publish_command(self, command, stamp) -> None:
+    def _publish_command(self, command: tuple[float, float] | np.ndarray, stamp: Time) -> None:
         frame = self._frames.base_frame if self._frames.latched else ""
         stamped = self._values["enable_stamped_cmd_vel"]
         self._command_publisher.publish(to.command_message(command, stamp, frame, stamped))
 
-    def _status(self, output: ControlOutput, stamp) -> ControllerStatus:
+    def _status(self, output: ControlOutput, stamp: Time) -> ControllerStatus:
         model = self._settings.control.model
         version = output.weights_version
         if output.state is not State.RUNNING and model != "kinematic":
@@ -333,11 +337,11 @@ class MppiControllerNode(BaseNode):
             message.reference = to.pose_message(output.reference)
         return message
 
-    def _visualise(self, output: ControlOutput, stamp) -> None:
+    def _visualise(self, output: ControlOutput, stamp: Time) -> None:
         frame = self._frames.odom_frame
         if output.trajectory is not None:
             self._path_publisher.publish(to.path_message(stamp, frame, output.trajectory))
-        if self._candidates_publisher.get_subscription_count() > 0:
+        if output.predicted_pose is not None and self._candidates_publisher.get_subscription_count() > 0:
             poses, costs = self._mppi.candidates(output.predicted_pose, self._values["candidate_count"])
             self._candidates_publisher.publish(to.candidates_message(stamp, frame, poses, costs))
 

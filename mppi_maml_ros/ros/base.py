@@ -9,9 +9,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from typing import Any
 
+from rclpy.client import Client
 from rclpy.clock import Clock, ClockType
-from rclpy.lifecycle import LifecycleNode, TransitionCallbackReturn
+from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+from rclpy.publisher import Publisher
+from rclpy.qos import QoSProfile
+from rclpy.service import Service
+from rclpy.subscription import Subscription
 from rclpy.timer import Timer
 
 from .conversions import now
@@ -39,12 +45,12 @@ class BaseNode(LifecycleNode):
         active: between ``activate`` and ``deactivate``.
     """
 
-    def __init__(self, name: str, **options):
+    def __init__(self, name: str, **options: Any) -> None:
         super().__init__(name, **options)
         self.guard = CallbackGuard(self)
         self.configured = self.active = False
-        self._endpoints = []
-        self._owned: list[Callable[[], None]] = []
+        self._endpoints: list[Publisher | Subscription] = []
+        self._owned: list[Callable[[], object]] = []
         self._trouble: Exception | None = None
         self._steady = Clock(clock_type=ClockType.STEADY_TIME)
 
@@ -73,7 +79,7 @@ class BaseNode(LifecycleNode):
             raise self._trouble
         self.trigger_activate()
 
-    def on_configure(self, state) -> TransitionCallbackReturn:
+    def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """See :class:`rclpy.lifecycle.LifecycleNode`."""
         try:
             self._trouble = None
@@ -86,24 +92,24 @@ class BaseNode(LifecycleNode):
         self.configured = True
         return TransitionCallbackReturn.SUCCESS
 
-    def on_activate(self, state) -> TransitionCallbackReturn:
+    def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """See :class:`rclpy.lifecycle.LifecycleNode`."""
         self.active = True
         self.begin()
         return super().on_activate(state)
 
-    def on_deactivate(self, state) -> TransitionCallbackReturn:
+    def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """See :class:`rclpy.lifecycle.LifecycleNode`."""
         self.active = False
         self.pause()
         return super().on_deactivate(state)
 
-    def on_cleanup(self, state) -> TransitionCallbackReturn:
+    def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
         """See :class:`rclpy.lifecycle.LifecycleNode`."""
         self._tear_down()
         return TransitionCallbackReturn.SUCCESS
 
-    def on_shutdown(self, state) -> TransitionCallbackReturn:
+    def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
         """See :class:`rclpy.lifecycle.LifecycleNode`."""
         if self.active:
             self.active = False
@@ -128,27 +134,29 @@ class BaseNode(LifecycleNode):
         """Time on a clock that never jumps nor stands still [s]."""
         return time.monotonic()
 
-    def subscribe(self, kind, topic: str, callback: Callable, profile, **options):
+    def subscribe(
+        self, kind: type, topic: str, callback: Callable, profile: QoSProfile, **options: Any
+    ) -> Subscription:
         """A subscription whose callback is guarded and whose QoS is watched."""
         subscription = self.create_subscription(kind, topic, self.guard(callback), profile, **options)
         self._endpoints.append(subscription)
         self._owned.append(lambda: self.destroy_subscription(subscription))
         return subscription
 
-    def advertise(self, kind, topic: str, profile):
+    def advertise(self, kind: type, topic: str, profile: QoSProfile) -> Publisher:
         """A publisher whose QoS is watched."""
         publisher = self.create_publisher(kind, topic, profile)
         self._endpoints.append(publisher)
         self._owned.append(lambda: self.destroy_publisher(publisher))
         return publisher
 
-    def serve(self, kind, name: str, callback: Callable):
+    def serve(self, kind: type, name: str, callback: Callable) -> Service:
         """A service whose callback is guarded."""
         service = self.create_service(kind, name, self.guard(callback))
         self._owned.append(lambda: self.destroy_service(service))
         return service
 
-    def client_of(self, kind, name: str):
+    def client_of(self, kind: type, name: str) -> Client:
         """A client of a service."""
         client = self.create_client(kind, name)
         self._owned.append(lambda: self.destroy_client(client))

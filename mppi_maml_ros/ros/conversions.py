@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import struct
 import time
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from builtin_interfaces.msg import Time
@@ -20,6 +22,8 @@ from ..core.types import OdometryMessage
 from ..mppi.costmap import Costmap
 
 MAX_IRREGULAR_POSES = 10_000  # poses of a path that can only be read one by one
+
+_Numbers = Sequence[float] | np.ndarray
 
 
 def seconds(stamp: Time) -> float:
@@ -51,7 +55,7 @@ def arrival(now_: float, info: dict | None) -> float:
     return now_ - waited if 0.0 < waited < 1.0 else now_
 
 
-def read(data: bytes, kind: type):
+def read(data: bytes, kind: type) -> Any:
     """The message of a raw subscription."""
     return deserialize_message(bytes(data), kind)
 
@@ -83,7 +87,9 @@ def write_odometry(message: Odometry, record: OdometryMessage) -> None:
         vector.x, vector.y, vector.z = map(float, values)
 
 
-def odometry_message(stamp: Time, odom_frame: str, base_frame: str, state, covariance=None) -> Odometry:
+def odometry_message(
+    stamp: Time, odom_frame: str, base_frame: str, state: _Numbers, covariance: _Numbers | None = None
+) -> Odometry:
     """Odometry of a planar robot.
 
     Args:
@@ -100,7 +106,7 @@ def odometry_message(stamp: Time, odom_frame: str, base_frame: str, state, covar
     return message
 
 
-def pose_message(pose) -> Pose:
+def pose_message(pose: _Numbers) -> Pose:
     """(x [m], y [m], yaw [rad]) as a pose."""
     x, y, z, w = quaternion_from_yaw(float(pose[2]))
     return Pose(
@@ -108,7 +114,7 @@ def pose_message(pose) -> Pose:
     )
 
 
-def twist_message(command) -> Twist:
+def twist_message(command: _Numbers) -> Twist:
     """(v [m/s], omega [rad/s]) as a twist."""
     return Twist(linear=Vector3(x=float(command[0])), angular=Vector3(z=float(command[1])))
 
@@ -118,7 +124,7 @@ def command_kind(stamped: bool) -> type[Twist] | type[TwistStamped]:
     return TwistStamped if stamped else Twist
 
 
-def command_message(command, stamp: Time, frame: str, stamped: bool) -> Twist | TwistStamped:
+def command_message(command: _Numbers, stamp: Time, frame: str, stamped: bool) -> Twist | TwistStamped:
     """(v, omega) as what goes out on cmd_vel."""
     twist = twist_message(command)
     return TwistStamped(header=Header(stamp=stamp, frame_id=frame), twist=twist) if stamped else twist
@@ -130,7 +136,7 @@ def command_of(message: Twist | TwistStamped) -> tuple[float, float]:
     return twist.linear.x, twist.angular.z
 
 
-def path_message(stamp: Time, frame: str, poses) -> Path:
+def path_message(stamp: Time, frame: str, poses: np.ndarray) -> Path:
     """Poses of shape (N, 3) as a path."""
     header = Header(stamp=stamp, frame_id=frame)
     return Path(header=header, poses=[PoseStamped(header=header, pose=pose_message(pose)) for pose in poses])
@@ -235,7 +241,7 @@ def yaw_of_quaternion(q: Quaternion) -> float:
     return yaw_from_quaternion(q.x, q.y, q.z, q.w)
 
 
-def candidates_message(stamp: Time, frame: str, poses, costs) -> MarkerArray:
+def candidates_message(stamp: Time, frame: str, poses: np.ndarray, costs: np.ndarray) -> MarkerArray:
     """Rollouts as lines, green for the cheapest to red for the dearest.
 
     Args:

@@ -23,7 +23,7 @@ class Report:
     values: Mapping[str, object] = attrs.field(factory=dict)
 
 
-def _text(value) -> str:
+def _text(value: object) -> str:
     return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
@@ -36,7 +36,7 @@ class Diagnostics:
         period: [s].
     """
 
-    def __init__(self, node: Node, concerns: Mapping[str, Callable[[], Report]], period: float = 1.0):
+    def __init__(self, node: Node, concerns: Mapping[str, Callable[[], Report]], period: float = 1.0) -> None:
         self._node, self._concerns = node, dict(concerns)
         self._publisher = node.create_publisher(DiagnosticArray, "/diagnostics", STATE)
         self._timer = node.create_timer(period, self.publish, clock=Clock(clock_type=ClockType.STEADY_TIME))

@@ -17,11 +17,13 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
-from typing import NoReturn
+from types import FrameType
+from typing import Any, NoReturn
 
 import rclpy
+from rclpy.context import Context
 from rclpy.exceptions import InvalidHandle
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.executors import Executor, ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.service import Service
 from rclpy.signals import SignalHandlerOptions
@@ -43,7 +45,7 @@ class _Signals:
     thread the kernel interrupts or whether the main thread runs Python code.
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.received: int | None = None
         self._making = True
         self._on_signal: Callable[[], None] = lambda: None
@@ -58,7 +60,7 @@ class _Signals:
         self._thread.start()
         return self
 
-    def __exit__(self, *_) -> None:
+    def __exit__(self, *_: object) -> None:
         self._making = False
         signal.set_wakeup_fd(self._old_fd)
         os.write(self._write, b"\0")
@@ -69,7 +71,7 @@ class _Signals:
         for number, handler in self._handlers.items():
             signal.signal(number, handler)
 
-    def _handle(self, number, frame) -> None:
+    def _handle(self, number: int, frame: FrameType | None) -> None:
         if self._making:
             self._making = False  # a second one must not interrupt the way out
             raise KeyboardInterrupt
@@ -112,7 +114,7 @@ class CallbackGuard:
         node: that logs.
     """
 
-    def __init__(self, node: Node):
+    def __init__(self, node: Node) -> None:
         self._node = node
         self.errors: Counter[str] = Counter()
         self.last = ""
@@ -121,7 +123,7 @@ class CallbackGuard:
         """``callback`` that returns its last argument, a service's response, where it would raise."""
 
         @functools.wraps(callback)
-        def guarded(*args):
+        def guarded(*args: Any) -> Any:
             try:
                 return callback(*args)
             except Exception as error:  # noqa: BLE001 - see the class
@@ -140,9 +142,9 @@ class CallbackGuard:
 class Deferred:
     """A response that is sent later; see :func:`deferrable`. To be used in the executor's thread."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self._transmit: Callable | None = None
-        self._response = None
+        self._response: Any = None
 
     def bind(self, transmit: Callable) -> None:
         """How to send; what is to be sent already goes out."""
@@ -150,7 +152,7 @@ class Deferred:
         if self._response is not None:
             self.send(self._response)
 
-    def send(self, response) -> None:
+    def send(self, response: Any) -> None:
         """Answer the request; a second answer goes nowhere."""
         self._response = response
         if self._transmit is not None:
@@ -167,17 +169,17 @@ def deferrable(service: Service) -> Service:
     """
     send_response = service.send_response
 
-    def send(response, header) -> None:
+    def send(response: Any, header: Any) -> None:
         if isinstance(response, Deferred):
             response.bind(lambda answer: send_response(answer, header))
         else:
             send_response(response, header)
 
-    service.send_response = send
+    service.send_response = send  # type: ignore[method-assign]  # rclpy has no hook for it
     return service
 
 
-def make_executor(context, events: bool = True):
+def make_executor(context: Context, events: bool = True) -> Executor:
     """The events executor where there is one, as it is quicker and steadier; else the single-threaded one."""
     if events:
         with contextlib.suppress(ImportError):
@@ -187,7 +189,7 @@ def make_executor(context, events: bool = True):
     return SingleThreadedExecutor(context=context)
 
 
-def spin(executor, context, stop: Future, on_error: Callable[[Exception], None]) -> None:
+def spin(executor: Executor, context: Context, stop: Future, on_error: Callable[[Exception], None]) -> None:
     """Run callbacks until ``stop`` is done or the context ends; an exception in one ends nothing."""
     single = isinstance(executor, SingleThreadedExecutor)
     while context.ok() and not stop.done():
@@ -280,9 +282,10 @@ def _log_error(node: Node, error: Exception) -> None:
     node.get_logger().error(f"exception while spinning: {error!r}", throttle_duration_sec=1.0)
 
 
-def _end(node: Node, executor, on_error) -> None:
+def _end(node: Node, executor: Executor, on_error: Callable[[Exception], None]) -> None:
     """Let the node come to rest, then let it say its last word."""
-    begin, stopped = getattr(node, "begin_shutdown", None), getattr(node, "is_stopped", None)
+    begin: Callable[[], None] | None = getattr(node, "begin_shutdown", None)
+    stopped: Any = getattr(node, "is_stopped", None)
     try:
         if begin is not None and node.context.ok():
             begin()

@@ -73,7 +73,7 @@ class Declared(Declaration):
         lengths: tuple[int, ...] = (),
         element: type | None = None,
         dynamic: bool = False,
-    ):
+    ) -> None:
         self.__attrs_init__(
             default, description, unit, low, high, choices, lengths, element, dynamic, name=name
         )
@@ -152,7 +152,7 @@ def declared_from(
     )
 
 
-class Parameters(Mapping[str, Value]):
+class Parameters(Mapping[str, Any]):
     """The parameters of one node and their present values.
 
     Args:
@@ -170,9 +170,9 @@ class Parameters(Mapping[str, Value]):
         self,
         node: Node,
         table: Iterable[Declared],
-        check: Callable[[Mapping[str, Value]], object] = lambda values: None,
+        check: Callable[[Mapping[str, Any]], object] = lambda values: None,
         apply: Callable[[set[str]], None] = lambda names: None,
-    ):
+    ) -> None:
         self._node = node
         self._table = {declared.name: declared for declared in table}
         self._check, self._apply = check, apply
@@ -187,7 +187,7 @@ class Parameters(Mapping[str, Value]):
         node.add_on_set_parameters_callback(self._on_set)
         node.add_post_set_parameters_callback(self._after_set)
 
-    def __getitem__(self, name: str) -> Value:
+    def __getitem__(self, name: str) -> Any:
         return self._values[name]
 
     def __iter__(self) -> Iterator[str]:
@@ -196,13 +196,13 @@ class Parameters(Mapping[str, Value]):
     def __len__(self) -> int:
         return len(self._values)
 
-    def group(self, prefix: str) -> dict[str, Value]:
+    def group(self, prefix: str) -> dict[str, Any]:
         """Values of the parameters below ``prefix``, by the rest of their names."""
         return {
             name[len(prefix) + 1 :]: value for name, value in self.items() if name.startswith(prefix + ".")
         }
 
-    def select(self, names: Iterable[str]) -> dict[str, Value]:
+    def select(self, names: Iterable[str]) -> dict[str, Any]:
         """Values by name."""
         return {name: self._values[name] for name in names}
 

@@ -59,7 +59,9 @@ class SwapClient:
         version: of the weights that serve, as the controller counts them.
     """
 
-    def __init__(self, node: BaseNode, controller: str, timeout: float, on_restart: Callable[[], None]):
+    def __init__(
+        self, node: BaseNode, controller: str, timeout: float, on_restart: Callable[[], None]
+    ) -> None:
         self._node, self._timeout, self._on_restart = node, timeout, on_restart
         self.version = 0
         self._offer: _Offer | None = None
@@ -97,17 +99,17 @@ class SwapClient:
         answer = future.result()
         if answer.success:
             self.version = answer.version
-        self._end(answer.success, True, f"code {answer.code}: {answer.message}")
+        self._end(self._offer, answer.success, True, f"code {answer.code}: {answer.message}")
 
     def _watch(self) -> None:
         """Give up on an answer that does not come."""
         if self._offer is None or self._node.steady_now() - self._offer.began <= self._timeout:
             return
         self._client.remove_pending_request(self._offer.future)
-        self._end(False, False, f"{self.service} did not answer within {self._timeout:g} s")
+        self._end(self._offer, False, False, f"{self.service} did not answer within {self._timeout:g} s")
 
-    def _end(self, installed: bool, answered: bool, message: str) -> None:
-        offer, self._offer = self._offer, None
+    def _end(self, offer: _Offer, installed: bool, answered: bool, message: str) -> None:
+        self._offer = None
         swap_ms = 1e3 * (self._node.steady_now() - offer.began)
         offer.on_end(SwapAnswer(installed, answered, message, swap_ms))
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from rclpy.node import Node
 from rclpy.time import Time
@@ -17,7 +19,7 @@ class Transforms:
         tf2_ros: the module.
     """
 
-    def __init__(self, node: Node, tf2_ros):
+    def __init__(self, node: Node, tf2_ros: Any) -> None:
         self._error = tf2_ros.TransformException
         self._buffer = tf2_ros.Buffer()
         self._listener = tf2_ros.TransformListener(self._buffer, node, spin_thread=False)
