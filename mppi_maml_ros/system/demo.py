@@ -16,6 +16,7 @@ import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import FrameType
 
 import attrs
 import numpy as np
@@ -108,7 +109,7 @@ class DemoSettings:
     keep_logs: bool = False
     faults: tuple[faults.Fault, ...] = ()
 
-    def __attrs_post_init__(self):
+    def __attrs_post_init__(self) -> None:
         if not 0 <= self.seed < 2**31:
             raise InvalidValueError(f"seed must be in [0, {2**31 - 1}], got {self.seed}")
         if not 5.0 <= self.duration <= 3600.0:
@@ -152,7 +153,7 @@ def ended_by_signals() -> Iterator[None]:
         yield
         return
 
-    def end(number, _frame):
+    def end(number: int, _frame: FrameType | None) -> None:
         for each in previous:
             signal.signal(each, signal.SIG_IGN)
         raise _Terminated(128 + number)

@@ -82,7 +82,7 @@ class Nonsense:
         random: source of everything that is drawn.
     """
 
-    def __init__(self, random: np.random.Generator):
+    def __init__(self, random: np.random.Generator) -> None:
         self.random = random
 
     def number(self) -> float:

@@ -10,9 +10,9 @@ import contextlib
 import threading
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 import rclpy
+from builtin_interfaces.msg import Time
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 
@@ -21,14 +21,11 @@ from ..msg import AdaptationStatus, ControllerStatus, WorldState
 from ..ros.qos import TRUTH
 from .recording import AdaptationReport, ControlStep, Recording, Truth
 
-if TYPE_CHECKING:
-    from typing import Self
-
 # Hears reliable and best-effort publishers alike.
 QOS = QoSProfile(depth=200, reliability=ReliabilityPolicy.BEST_EFFORT)
 
 
-def _seconds(stamp) -> float:
+def _seconds(stamp: Time) -> float:
     return stamp.sec + 1e-9 * stamp.nanosec
 
 
@@ -39,7 +36,7 @@ class DemoMonitor:
         domain: ROS domain to listen in.
     """
 
-    def __init__(self, domain: int):
+    def __init__(self, domain: int) -> None:
         self._lock = threading.Lock()
         self._recording = Recording()
         self._context = rclpy.Context()
@@ -137,8 +134,8 @@ class DemoMonitor:
         self._node.destroy_node()
         rclpy.try_shutdown(context=self._context)
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> DemoMonitor:
         return self
 
-    def __exit__(self, *_) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
