@@ -44,12 +44,17 @@ def mujoco_study(
     with shown(console) as bars:
         bar = bars.add("robots", len(seeds))
         for seed in seeds:
-            row, runs = work.study(seed, settings, lambda text, seed=seed: bar.say(f"seed {seed}: {text}"))
+
+            def note(text: str, seed: int = seed) -> None:
+                bar.say(f"seed {seed}: {text}")
+
+            row, runs = work.study(seed, settings, note)
             rows.append(row)
             first = first or (seed, runs)
             work.write(out, rows, settings)
             bar.advance()
         bar.say("figures")
+        assert first is not None  # Seeds are never empty
         draw_study(out, rows, *first, settings)
         if video:
             bar.say("video")

@@ -21,7 +21,7 @@ class Bar:
     ) -> None:
         self._progress, self._plain, self._name, self._total, self._done = progress, plain, name, total, done
         self._tenth = self._tenths()
-        self._task = progress.add_task(name, total=total, completed=done, line="")
+        self._task = progress.add_task(name, total=total, completed=done, line="")  # type: ignore[arg-type]  # rich counts floats too
 
     def _tenths(self) -> int:
         return int(10.0 * self._done / self._total) if self._total else 10

@@ -25,7 +25,7 @@ class _Faults(click.ParamType):
         if value == "list":
             for name, kind in KINDS.items():
                 click.echo(f"{name:<18} {kind.describe()}")
-            ctx.exit()
+            (ctx or click.get_current_context()).exit()
         try:
             return parse(value) if isinstance(value, str) else value
         except InvalidValueError as error:

@@ -29,7 +29,7 @@ from rich.table import Table
 from .. import __version__
 from ..core.errors import InvalidValueError, MppiMamlError
 from ..core.files import write_json
-from ..simulation import faults
+from ..simulation.faults import Fault, Target
 from ..simulation.parameters import PARAMETER_UNITS, WorldParameters, randomize
 from .demo_watch import Kills, Monitor, Watch
 from .processes import ProcessGroup, config_file, listening_in, private_domain, ros_environment
@@ -107,7 +107,7 @@ class DemoSettings:
     reference: str = "circle"
     domain: int | None = None
     keep_logs: bool = False
-    faults: tuple[faults.Fault, ...] = ()
+    faults: tuple[Fault, ...] = ()
 
     def __attrs_post_init__(self) -> None:
         if not 0 <= self.seed < 2**31:
@@ -119,7 +119,7 @@ class DemoSettings:
         if self.domain is not None and not 0 <= self.domain <= 232:
             raise InvalidValueError(f"domain must be in [0, 232], got {self.domain}")
         for fault in self.faults:
-            if fault.target is faults.Target.CLOCK:
+            if fault.target is Target.CLOCK:
                 raise InvalidValueError(
                     f"{fault.kind} cannot be shown in the demo, which runs in real time: start dynamic_world "
                     "with publish_clock and faults"
@@ -129,7 +129,7 @@ class DemoSettings:
                     f"{fault.kind} must start before the end at {self.duration:g} s, got {fault.start:g} s"
                 )
 
-    def faults_of(self, *targets: faults.Target) -> tuple[faults.Fault, ...]:
+    def faults_of(self, *targets: Target) -> tuple[Fault, ...]:
         """Those that happen to ``targets``."""
         return tuple(fault for fault in self.faults if fault.target in targets)
 
@@ -237,9 +237,7 @@ def node_parameters(variant: str, settings: DemoSettings, world: WorldParameters
         "dynamic_world": {
             "seed": settings.seed,
             "randomize_on_start": False,
-            "faults": ",".join(
-                fault.spec for fault in settings.faults_of(faults.Target.ODOMETRY, faults.Target.COMMAND)
-            ),
+            "faults": ",".join(fault.spec for fault in settings.faults_of(Target.ODOMETRY, Target.COMMAND)),
             **{f"world.{name}": value for name, value in attrs.asdict(world).items()},
         },
     }
@@ -261,7 +259,7 @@ def _run_variant(
             def start(node: str) -> None:
                 group.start_node(node, [config_file(f"{node}.yaml"), logs / f"{node}.yaml"])
 
-            kills = Kills(settings.faults_of(faults.Target.PROCESS), group, start)
+            kills = Kills(settings.faults_of(Target.PROCESS), group, start)
             adapts = bool(VARIANTS[variant][1]["enabled"])
             watch = Watch(variant, settings.duration, group, monitor, progress, kills, adapts)
             for node, parameters in node_parameters(variant, settings, world).items():

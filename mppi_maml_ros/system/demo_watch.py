@@ -94,6 +94,7 @@ class Watch:
         while True:
             self._group.check()
             truth, step, report = self._monitor.latest()
+            assert step is not None  # see until_heard
             now = time.monotonic()
             self._kills.act(now - begun)
             if step.stamp != heard:
@@ -111,6 +112,7 @@ class Watch:
     def _first_tracked(self) -> float:
         while True:
             step = self._monitor.latest()[1]
+            assert step is not None  # see until_heard
             if step.state == RUNNING:
                 return next(s.stamp for s in self._monitor.recording().steps if s.state == RUNNING)
             self._check_start(

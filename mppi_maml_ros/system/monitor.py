@@ -10,6 +10,7 @@ import contextlib
 import threading
 import time
 from collections.abc import Callable
+from typing import TypeVar
 
 import rclpy
 from builtin_interfaces.msg import Time
@@ -21,12 +22,18 @@ from ..msg import AdaptationStatus, ControllerStatus, WorldState
 from ..ros.qos import TRUTH
 from .recording import AdaptationReport, ControlStep, Recording, Truth
 
+_Item = TypeVar("_Item")
+
 # Hears reliable and best-effort publishers alike.
 QOS = QoSProfile(depth=200, reliability=ReliabilityPolicy.BEST_EFFORT)
 
 
 def _seconds(stamp: Time) -> float:
     return stamp.sec + 1e-9 * stamp.nanosec
+
+
+def _newest(items: list[_Item]) -> _Item | None:
+    return items[-1] if items else None
 
 
 class DemoMonitor:
@@ -116,7 +123,7 @@ class DemoMonitor:
         """The newest of each kind, None where nothing came yet."""
         with self._lock:
             r = self._recording
-            return tuple(items[-1] if items else None for items in (r.truth, r.steps, r.reports))
+            return _newest(r.truth), _newest(r.steps), _newest(r.reports)
 
     def wait_until(self, condition: Callable[[DemoMonitor], bool], timeout: float) -> bool:
         """Poll ``condition`` until it holds; False after ``timeout`` [s]."""
