@@ -6,11 +6,12 @@ import contextlib
 import math
 import time
 from pathlib import Path
+from types import ModuleType
 
 import click
 
 
-def _system(module: str):
+def _system(module: str) -> ModuleType:
     import importlib
 
     try:
@@ -27,7 +28,7 @@ _NAMESPACE = click.option("--namespace", default="", help="Of the robot, such as
 @click.option("--topic", "topics", multiple=True, help="Record this topic, and not the usual ones.")
 @_NAMESPACE
 @click.option("--duration", type=float, help="Stop after so many seconds.  [default: at Ctrl-C]")
-def record(bag: Path | None, topics, namespace: str, duration: float | None) -> None:
+def record(bag: Path | None, topics: tuple[str, ...], namespace: str, duration: float | None) -> None:
     """Record odometry, commands, plan and what controller and adaptation say, into the folder BAG."""
     from rich.console import Console
     from rich.live import Live
@@ -36,7 +37,7 @@ def record(bag: Path | None, topics, namespace: str, duration: float | None) -> 
     recorder = _system("recorder")
     console, bag = Console(), bag or Path(time.strftime("bag_%Y%m%d_%H%M%S"))
 
-    def table(counts) -> Table:
+    def table(counts: dict[str, int]) -> Table:
         found = Table("topic", "messages", title=f"recording into {bag}, Ctrl-C ends")
         for topic, count in sorted(counts.items()):
             found.add_row(topic, str(count))

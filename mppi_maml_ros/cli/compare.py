@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from .options import REFERENCES, Names, Seeds, artifact_option, duration_option, folder_option
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from ..experiments.comparison.runs import ComparisonSettings, Job
 
 
 @click.command(short_help="Compare models and adapters in simulated worlds.")
@@ -56,7 +62,7 @@ from .options import REFERENCES, Names, Seeds, artifact_option, duration_option,
     "--live", is_flag=True, help="Show a run of each model while they drive side by side; needs a display."
 )
 def compare(
-    out: Path, jobs: int | None, artifact: Path | None, live: bool, everything: bool, **options
+    out: Path, jobs: int | None, artifact: Path | None, live: bool, everything: bool, **options: Any
 ) -> None:
     """Compare models and adapters in simulated worlds, in parallel, and report.
 
@@ -84,7 +90,14 @@ STAGES = ("collect_data", "train", "meta_train", "evaluate", "report")
 class _Comparison:
     """The stages of one call."""
 
-    def __init__(self, out: Path, processes: int | None, artifact: Path | None, options: dict, console):
+    def __init__(
+        self,
+        out: Path,
+        processes: int | None,
+        artifact: Path | None,
+        options: dict[str, Any],
+        console: Console,
+    ) -> None:
         from ..experiments.comparison import runs as comparison
         from ..experiments.comparison.contenders import usual_models
         from ..simulation.worlds import WORLD_GROUPS
@@ -106,7 +119,7 @@ class _Comparison:
         self.library = comparison.Library(out, options["noise"])
         self._artifact = artifact
 
-    def settings(self):
+    def settings(self) -> ComparisonSettings:
         """Those of the runs; the meta-model is the one given, else that of --out, else the packaged one."""
         from ..experiments.comparison import runs as comparison
         from ..mppi.config import MPPIConfig
@@ -188,7 +201,7 @@ class _Comparison:
             bar = bars.add("comparing", len(self.jobs), present)
             bar.say("starting")
 
-            def show(job, row) -> None:
+            def show(job: Job, row: dict[str, Any]) -> None:
                 where = f"{job.world}, {job.trajectory}, {job.seed}"
                 bar.advance(f"{where}: {job.model} {row['rmse_after_2s']:.4f} m")
 

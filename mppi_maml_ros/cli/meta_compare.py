@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -22,8 +23,9 @@ from .options import artifact_option, folder_option, seed_option
 def meta_compare(
     seed: int, iterations: int, worlds: int, runs: int, artifact: Path | None, out: Path
 ) -> None:
-    """Train every trainer alike and judge it on held-out worlds; then, with the networks of the artifact,
-    drive through worlds that change and compare GrBAL and ReBAL with MB+DE and MB.
+    """Train every trainer alike and judge it on held-out worlds, then drive through worlds that change.
+
+    The drives use the networks of the artifact and compare GrBAL and ReBAL with MB+DE and MB.
     """
     import torch
     from rich.console import Console
@@ -37,7 +39,7 @@ def meta_compare(
     console = Console()
     with shown(console) as bars:
         trainers = {name: bars.add(name, iterations) for name in module.SETTINGS}
-        result = {"seed": seed, "iterations": iterations, "worlds": worlds}
+        result: dict[str, Any] = {"seed": seed, "iterations": iterations, "worlds": worlds}
         result["held_out"] = module.held_out(
             seed, iterations, worlds,
             on_progress=lambda report: trainers[report.phase].to(report.iteration),

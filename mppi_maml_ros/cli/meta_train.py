@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 class _TrainingCommand(click.Command):
     """Takes its options from the fields of the training's settings, which cost a second to import."""
 
-    def get_params(self, ctx):
+    def get_params(self, ctx: click.Context) -> list[click.Parameter]:
         if not any(parameter.name == "iterations" for parameter in self.params):
             from ..core.tunable import declarations
             from ..meta.config import TrainingConfig
@@ -25,7 +25,9 @@ class _TrainingCommand(click.Command):
             self.params = own + self.params
         return super().get_params(ctx)
 
-    def make_context(self, info_name, args, parent=None, **extra):
+    def make_context(
+        self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
+    ) -> click.Context:
         return super().make_context(info_name, _bags_first(args), parent, **extra)
 
 
@@ -53,7 +55,7 @@ def _option(name: str, declared: Declaration) -> click.Option:
     )
 
 
-def _lay_over_file(ctx: click.Context, parameter, path: Path | None) -> Path | None:
+def _lay_over_file(ctx: click.Context, parameter: click.Parameter, path: Path | None) -> Path | None:
     """Values of a YAML file become the defaults; what the command line names wins."""
     if path is None:
         return None
@@ -134,9 +136,19 @@ def _lay_over_file(ctx: click.Context, parameter, path: Path | None) -> Path | N
     help="Learning curve, PNG.  [default: docs/images in a checkout, else beside the artifact]",
 )
 def meta_train(
-    networks, bags, odom_topic, cmd_topic, cmd_type, device, checkpoint, resume, tensorboard, out, plot,
-    **settings,
-) -> None:  # fmt: skip
+    networks: tuple[str, ...],
+    bags: tuple[Path, ...],
+    odom_topic: str,
+    cmd_topic: str,
+    cmd_type: str,
+    device: str,
+    checkpoint: Path,
+    resume: bool,
+    tensorboard: Path | None,
+    out: Path | None,
+    plot: Path | None,
+    **settings: Any,
+) -> None:
     """Meta-train the networks on randomised worlds, or on recorded runs, and write the artifact.
 
     Ctrl-C saves the state of the run; --resume goes on from there. Several processes share the work

@@ -7,6 +7,8 @@ import signal
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING
 
 import attrs
 from rich.console import Console
@@ -21,6 +23,9 @@ from ..meta.pipeline import Outcome, meta_train, settings_of
 from ..meta.recipe import RECIPE, chosen
 from ..meta.tasks.worlds import TaskDistribution, WorldTasks
 from .progress import shown
+
+if TYPE_CHECKING:
+    from torch.utils.tensorboard import SummaryWriter
 
 ARTIFACT = Path("mppi_maml_ros/artifacts/default.safetensors")
 CURVE = Path("docs/images/meta_train.png")
@@ -58,7 +63,7 @@ def default_paths(out: Path | None, plot: Path | None) -> tuple[Path, Path]:
     return out, plot
 
 
-def event_writer(folder: Path | None):
+def event_writer(folder: Path | None) -> SummaryWriter | None:
     """TensorBoard's SummaryWriter; None without a folder.
 
     Raises:
@@ -80,7 +85,7 @@ def cancelled_by_interrupt() -> Iterator[threading.Event]:
     """An event that Ctrl-C sets; a second Ctrl-C interrupts as usual."""
     event = threading.Event()
 
-    def on_interrupt(number, frame):
+    def on_interrupt(number: int, frame: FrameType | None) -> None:
         if event.is_set():
             raise KeyboardInterrupt
         event.set()
@@ -116,7 +121,7 @@ def run_meta_train(
     places: Places,
     console: Console,
     distribution: TaskDistribution | None = None,
-    networks=tuple(RECIPE),
+    networks: tuple[str, ...] = tuple(RECIPE),
     device: str = "cpu",
     resume: bool = False,
 ) -> Outcome:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -22,7 +23,9 @@ from .options import Seeds, artifact_option, folder_option
 @artifact_option
 @folder_option("mujoco_report", "Folder of results.csv, summary.json and figures.")
 @click.option("--video", is_flag=True, help="Also record the first seed's adaptive run as an animated GIF.")
-def mujoco_study(seeds, out: Path, artifact: Path | None, video: bool, **options) -> None:
+def mujoco_study(
+    seeds: tuple[int, ...], out: Path, artifact: Path | None, video: bool, **options: Any
+) -> None:
     """Drive robots of MuJoCo that pick up a load on a floor with slippery patches, and report.
 
     The kinematic model, the best fixed model fitted offline to each robot, and adaptation, with the
@@ -41,12 +44,17 @@ def mujoco_study(seeds, out: Path, artifact: Path | None, video: bool, **options
     with shown(console) as bars:
         bar = bars.add("robots", len(seeds))
         for seed in seeds:
-            row, runs = work.study(seed, settings, lambda text, seed=seed: bar.say(f"seed {seed}: {text}"))
+
+            def note(text: str, seed: int = seed) -> None:
+                bar.say(f"seed {seed}: {text}")
+
+            row, runs = work.study(seed, settings, note)
             rows.append(row)
             first = first or (seed, runs)
             work.write(out, rows, settings)
             bar.advance()
         bar.say("figures")
+        assert first is not None  # Seeds are never empty
         draw_study(out, rows, *first, settings)
         if video:
             bar.say("video")

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any, TypeVar
 
 import click
 
 REFERENCES = ("circle", "figure8", "sine", "straight")
 LARGEST_SEED = 2**31 - 1
+_Command = TypeVar("_Command", bound=Callable[..., Any])
 
 
 class Names(click.ParamType):
@@ -15,7 +18,9 @@ class Names(click.ParamType):
 
     name = "NAME[,NAME]"
 
-    def convert(self, value, param, ctx):
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, ...]:
         names = tuple(part.strip() for part in value.split(",")) if isinstance(value, str) else tuple(value)
         if not all(names):
             self.fail(f"{value!r} is not a list of names separated by commas", param, ctx)
@@ -27,7 +32,9 @@ class Seeds(click.ParamType):
 
     name = "N[,N]|N-N"
 
-    def convert(self, value, param, ctx):
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[int, ...]:
         if not isinstance(value, str):
             return tuple(value)
         seeds: list[int] = []
@@ -47,14 +54,16 @@ class Widths(click.ParamType):
 
     name = "N[,N]"
 
-    def convert(self, value, param, ctx):
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[int, ...]:
         try:
             return tuple(int(part) for part in value.split(",")) if isinstance(value, str) else tuple(value)
         except (ValueError, TypeError):
             self.fail(f"{value!r} is not a list of integers such as 32 or 64,64", param, ctx)
 
 
-def folder_option(default: str, help: str):
+def folder_option(default: str, help: str) -> Callable[[_Command], _Command]:
     """``--out``: a folder."""
     return click.option(
         "--out",
@@ -65,7 +74,7 @@ def folder_option(default: str, help: str):
     )
 
 
-def duration_option(default: float, least: float, help: str):
+def duration_option(default: float, least: float, help: str) -> Callable[[_Command], _Command]:
     """``--duration`` [s]."""
     return click.option(
         "--duration", type=click.FloatRange(least, 3600.0), default=default, show_default=True, help=help

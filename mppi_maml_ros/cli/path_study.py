@@ -12,7 +12,7 @@ from .options import Seeds, folder_option
 @click.command("path-study", short_help="Follow a path with cusps through a corridor from random starts.")
 @click.option("--seeds", type=Seeds(), default="0-19", show_default=True, help="Of starts, robots and noise.")
 @folder_option("path_report", "Folder of path_results.csv, path_summary.json and path_study.png.")
-def path_study(seeds, out: Path) -> None:
+def path_study(seeds: tuple[int, ...], out: Path) -> None:
     """Follow a recorded path with two cusps through a narrow corridor to a goal with a heading.
 
     Ends with code 1 unless each start gets there within tolerance, without touching a wall and without

@@ -16,10 +16,12 @@ Item = TypeVar("Item")
 class Bar:
     """One line that fills; where the output is no terminal, a line of text at each tenth of the way."""
 
-    def __init__(self, progress: Progress, plain: Console | None, name: str, total: float, done: float):
+    def __init__(
+        self, progress: Progress, plain: Console | None, name: str, total: float, done: float
+    ) -> None:
         self._progress, self._plain, self._name, self._total, self._done = progress, plain, name, total, done
         self._tenth = self._tenths()
-        self._task = progress.add_task(name, total=total, completed=done, line="")
+        self._task = progress.add_task(name, total=total, completed=done, line="")  # type: ignore[arg-type]  # rich counts floats too
 
     def _tenths(self) -> int:
         return int(10.0 * self._done / self._total) if self._total else 10
@@ -45,7 +47,7 @@ class Bar:
 class Bars:
     """Bars below each other; see :func:`shown`."""
 
-    def __init__(self, progress: Progress, plain: Console | None):
+    def __init__(self, progress: Progress, plain: Console | None) -> None:
         self._progress, self._plain = progress, plain
 
     def add(self, name: str, total: float, done: float = 0.0) -> Bar:

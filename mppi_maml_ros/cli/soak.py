@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
 from .options import folder_option, seed_option
@@ -17,7 +19,7 @@ from .options import folder_option, seed_option
 )
 @seed_option
 @folder_option("soak_report", "Folder of soak.json and soak.png.")
-def soak(**options) -> None:
+def soak(**options: Any) -> None:
     """Control, adapt and swap in simulated time, through faults, and watch what the process holds."""
     from rich.console import Console
 

@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from .options import REFERENCES, duration_option, folder_option, seed_option
 
+if TYPE_CHECKING:
+    from ..simulation.faults import Fault
+
 
 class _Faults(click.ParamType):
     name = "FAULT"
 
-    def convert(self, value, param, ctx):
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[Fault, ...]:
         from ..core.errors import InvalidValueError
         from ..simulation.faults import KINDS, parse
 
         if value == "list":
             for name, kind in KINDS.items():
                 click.echo(f"{name:<18} {kind.describe()}")
-            ctx.exit()
+            (ctx or click.get_current_context()).exit()
         try:
             return parse(value) if isinstance(value, str) else value
         except InvalidValueError as error:
@@ -45,7 +51,7 @@ class _Faults(click.ParamType):
     help="What breaks: KIND@START[+DURATION][=VALUE], such as odom_stop@10+2; may be repeated. "
     "`--fault list` shows the kinds.",
 )
-def demo(**options) -> None:
+def demo(**options: Any) -> None:
     """Drive a robot that is unlike its model, without and with adaptation, and report.
 
     Starts the installed nodes as processes, with their configuration files, in a ROS domain of
@@ -78,7 +84,7 @@ def demo(**options) -> None:
 @click.option(
     "--out", type=click.Path(file_okay=False, path_type=Path), help="Folder for fuzz.json and logs."
 )
-def fuzz(**options) -> None:
+def fuzz(**options: Any) -> None:
     """Throw anything at all four nodes, as processes: messages, bytes, requests, parameters.
 
     Fails when a process ends, a command is not finite or beyond a limit, commands fall silent, a request

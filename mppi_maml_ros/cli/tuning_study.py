@@ -13,7 +13,7 @@ from .options import Seeds, artifact_option, folder_option
 @click.option("--seeds", type=Seeds(), default="0-2", show_default=True, help="Of worlds and samplers.")
 @artifact_option
 @folder_option("tuning_report", "Folder of tuning_study.csv and tuning_study.png.")
-def tuning_study(seeds, artifact: Path | None, out: Path) -> None:
+def tuning_study(seeds: tuple[int, ...], artifact: Path | None, out: Path) -> None:
     """Drive the same worlds with one parameter of the controller or the adaptation changed at a time."""
     from rich.console import Console
 

@@ -5,12 +5,20 @@ from __future__ import annotations
 import base64
 import html
 import io
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..core.angles import yaw_from_quaternion
 from ..core.errors import MppiMamlError
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+_Data = dict[str, dict[str, np.ndarray]]  # see read_bag
 
 _STATES = ("waiting for odometry", "waiting for plan", "running", "stopping", "stopped", "goal reached")
 _DECISIONS = (
@@ -59,22 +67,22 @@ def read_bag(path: Path) -> dict[str, dict[str, np.ndarray]]:
     return found
 
 
-def _pose(pose) -> dict:
+def _pose(pose: Any) -> dict[str, Any]:
     q = pose.orientation
     return {"x": pose.position.x, "y": pose.position.y, "yaw": yaw_from_quaternion(q.x, q.y, q.z, q.w)}
 
 
-def _twist(twist) -> dict:
+def _twist(twist: Any) -> dict[str, Any]:
     return {"v": twist.linear.x, "omega": twist.angular.z}
 
 
-def _controller(m) -> tuple[str, dict]:
+def _controller(m: Any) -> tuple[str, dict[str, Any]]:
     fields = ("state", "tracking_error", "heading_error", "step_ms", "period_ms", "weights_version")
     reference = _pose(m.reference) if m.state == 2 else {"x": np.nan, "y": np.nan, "yaw": np.nan}
     return "controller", {field: getattr(m, field) for field in fields} | reference
 
 
-def _adaptation(m) -> tuple[str, dict]:
+def _adaptation(m: Any) -> tuple[str, dict[str, Any]]:
     fields = (
         *("decision", "samples", "held_out_prior", "held_out_current", "held_out_candidate", "adapt_ms"),
         *("weights_version", "swaps_accepted", "swaps_rejected", "changes_detected", "delay"),
@@ -120,7 +128,7 @@ def write_report(bag: Path, out: Path) -> Path:
     return Path(out)
 
 
-def _picture(draw, data) -> str:
+def _picture(draw: Callable[[Figure, _Data], None], data: _Data) -> str:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -132,7 +140,7 @@ def _picture(draw, data) -> str:
     return f"<img alt='' src='data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}'>"
 
 
-def _facts(data) -> str:
+def _facts(data: _Data) -> str:
     rows = [("duration", f"{max(part['t'][-1] for part in data.values()):.1f} s")]
     if "controller" in data:
         c = data["controller"]
@@ -157,7 +165,7 @@ def _facts(data) -> str:
     return f"<table>{cells}</table>"
 
 
-def _draw_path(figure, data) -> None:
+def _draw_path(figure: Figure, data: _Data) -> None:
     axes = figure.subplots()
     if "controller" in data:
         c = data["controller"]
@@ -168,7 +176,7 @@ def _draw_path(figure, data) -> None:
     axes.legend(frameon=False)
 
 
-def _swaps(axes, data) -> None:
+def _swaps(axes: Axes, data: _Data) -> None:
     if "adaptation" in data:
         a = data["adaptation"]
         for time in a["t"][1:][np.diff(a["swaps_accepted"].astype(int)) > 0]:
@@ -177,7 +185,7 @@ def _swaps(axes, data) -> None:
             axes.axvline(time, color="#c44e52", lw=1.0, ls=":")
 
 
-def _draw_error(figure, data) -> None:
+def _draw_error(figure: Figure, data: _Data) -> None:
     axes, c = figure.subplots(), data["controller"]
     axes.plot(c["t"], np.where(c["state"] == 2, c["tracking_error"], np.nan), color="#c44e52")
     _swaps(axes, data)
@@ -185,7 +193,7 @@ def _draw_error(figure, data) -> None:
     axes.set_title("green: accepted swaps, dotted: detected changes", fontsize=10)
 
 
-def _draw_twists(figure, data) -> None:
+def _draw_twists(figure: Figure, data: _Data) -> None:
     axes = figure.subplots(2, sharex=True)
     for ax, key, label in ((axes[0], "v", "v [m/s]"), (axes[1], "omega", "ω [rad/s]")):
         if "odom" in data:
@@ -196,7 +204,7 @@ def _draw_twists(figure, data) -> None:
     axes[1].set_xlabel("time [s]")
 
 
-def _draw_held_out(figure, data) -> None:
+def _draw_held_out(figure: Figure, data: _Data) -> None:
     axes, a = figure.subplots(), data["adaptation"]
     for key, colour in (("prior", "#c44e52"), ("current", "#8c8c8c"), ("candidate", "#2a7f62")):
         axes.plot(a["t"], a[f"held_out_{key}"], ".-", ms=3, lw=0.8, color=colour, label=key)
@@ -205,7 +213,7 @@ def _draw_held_out(figure, data) -> None:
     _swaps(axes, data)
 
 
-def _draw_learned(figure, data) -> None:
+def _draw_learned(figure: Figure, data: _Data) -> None:
     axes, a = figure.subplots(1, 3), data["adaptation"]
     for i, (key, label) in enumerate((("gain", "gain"), ("time_constant", "time constant [s]"))):
         for axis, name, colour in (("v", "v", "#2a7f62"), ("w", "ω", "#c44e52")):

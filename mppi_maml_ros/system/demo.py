@@ -16,6 +16,7 @@ import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import FrameType
 
 import attrs
 import numpy as np
@@ -28,7 +29,7 @@ from rich.table import Table
 from .. import __version__
 from ..core.errors import InvalidValueError, MppiMamlError
 from ..core.files import write_json
-from ..simulation import faults
+from ..simulation.faults import Fault, Target
 from ..simulation.parameters import PARAMETER_UNITS, WorldParameters, randomize
 from .demo_watch import Kills, Monitor, Watch
 from .processes import ProcessGroup, config_file, listening_in, private_domain, ros_environment
@@ -106,9 +107,9 @@ class DemoSettings:
     reference: str = "circle"
     domain: int | None = None
     keep_logs: bool = False
-    faults: tuple[faults.Fault, ...] = ()
+    faults: tuple[Fault, ...] = ()
 
-    def __attrs_post_init__(self):
+    def __attrs_post_init__(self) -> None:
         if not 0 <= self.seed < 2**31:
             raise InvalidValueError(f"seed must be in [0, {2**31 - 1}], got {self.seed}")
         if not 5.0 <= self.duration <= 3600.0:
@@ -118,7 +119,7 @@ class DemoSettings:
         if self.domain is not None and not 0 <= self.domain <= 232:
             raise InvalidValueError(f"domain must be in [0, 232], got {self.domain}")
         for fault in self.faults:
-            if fault.target is faults.Target.CLOCK:
+            if fault.target is Target.CLOCK:
                 raise InvalidValueError(
                     f"{fault.kind} cannot be shown in the demo, which runs in real time: start dynamic_world "
                     "with publish_clock and faults"
@@ -128,7 +129,7 @@ class DemoSettings:
                     f"{fault.kind} must start before the end at {self.duration:g} s, got {fault.start:g} s"
                 )
 
-    def faults_of(self, *targets: faults.Target) -> tuple[faults.Fault, ...]:
+    def faults_of(self, *targets: Target) -> tuple[Fault, ...]:
         """Those that happen to ``targets``."""
         return tuple(fault for fault in self.faults if fault.target in targets)
 
@@ -152,7 +153,7 @@ def ended_by_signals() -> Iterator[None]:
         yield
         return
 
-    def end(number, _frame):
+    def end(number: int, _frame: FrameType | None) -> None:
         for each in previous:
             signal.signal(each, signal.SIG_IGN)
         raise _Terminated(128 + number)
@@ -236,9 +237,7 @@ def node_parameters(variant: str, settings: DemoSettings, world: WorldParameters
         "dynamic_world": {
             "seed": settings.seed,
             "randomize_on_start": False,
-            "faults": ",".join(
-                fault.spec for fault in settings.faults_of(faults.Target.ODOMETRY, faults.Target.COMMAND)
-            ),
+            "faults": ",".join(fault.spec for fault in settings.faults_of(Target.ODOMETRY, Target.COMMAND)),
             **{f"world.{name}": value for name, value in attrs.asdict(world).items()},
         },
     }
@@ -260,7 +259,7 @@ def _run_variant(
             def start(node: str) -> None:
                 group.start_node(node, [config_file(f"{node}.yaml"), logs / f"{node}.yaml"])
 
-            kills = Kills(settings.faults_of(faults.Target.PROCESS), group, start)
+            kills = Kills(settings.faults_of(Target.PROCESS), group, start)
             adapts = bool(VARIANTS[variant][1]["enabled"])
             watch = Watch(variant, settings.duration, group, monitor, progress, kills, adapts)
             for node, parameters in node_parameters(variant, settings, world).items():

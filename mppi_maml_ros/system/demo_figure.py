@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from ..experiments.plots import (
@@ -17,8 +19,12 @@ from ..experiments.plots import (
 )  # fmt: skip
 from .recording import DemoRun
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
-def demo_figure(kinematic: DemoRun, adaptive: DemoRun, settled: float, title: str, subtitle: str):
+
+def demo_figure(kinematic: DemoRun, adaptive: DemoRun, settled: float, title: str, subtitle: str) -> Figure:
     """Path, error and commands of the two runs of the demo.
 
     Args:
@@ -51,7 +57,7 @@ def demo_figure(kinematic: DemoRun, adaptive: DemoRun, settled: float, title: st
     return figure
 
 
-def _paths(axis, kinematic: DemoRun, adaptive: DemoRun) -> None:
+def _paths(axis: Axes, kinematic: DemoRun, adaptive: DemoRun) -> None:
     axis.set_title("Path [m]")
     axis.plot(*adaptive.reference.T, color=REFERENCE, lw=5.0, alpha=0.55, label="reference")
     axis.plot(*kinematic.position.T, color=KINEMATIC, lw=1.6, label="kinematic model")
@@ -66,7 +72,7 @@ def _paths(axis, kinematic: DemoRun, adaptive: DemoRun) -> None:
     axis.legend(loc="upper center", bbox_to_anchor=(0.5, -0.07), ncol=3, columnspacing=1.4, handlelength=1.6)
 
 
-def _cloud(axis, kinematic: DemoRun, adaptive: DemoRun, settled: float) -> None:
+def _cloud(axis: Axes, kinematic: DemoRun, adaptive: DemoRun, settled: float) -> None:
     """Robot positions in the frame that moves along the reference: x ahead of it, y to its left."""
     axis.set_title(f"The robot seen from the moving reference, after {settled:g} s [cm]")
     for run, colour in ((kinematic, KINEMATIC), (adaptive, ADAPTIVE)):
@@ -87,7 +93,7 @@ def _cloud(axis, kinematic: DemoRun, adaptive: DemoRun, settled: float) -> None:
     axis.set_ylabel("left")
 
 
-def _errors(axis, kinematic: DemoRun, adaptive: DemoRun) -> None:
+def _errors(axis: Axes, kinematic: DemoRun, adaptive: DemoRun) -> None:
     axis.set_title("Tracking error [m]")
     top = 1.12 * max(kinematic.error.max(), adaptive.error.max())
     for times, colour, label in (
@@ -111,7 +117,7 @@ def _errors(axis, kinematic: DemoRun, adaptive: DemoRun) -> None:
         )  # fmt: skip
 
 
-def _commands(axis, kinematic: DemoRun, adaptive: DemoRun, column: int, title: str) -> None:
+def _commands(axis: Axes, kinematic: DemoRun, adaptive: DemoRun, column: int, title: str) -> None:
     axis.set_title(title)
     axis.plot(kinematic.time, kinematic.command[:, column], color=KINEMATIC, lw=1.2, alpha=0.9)
     axis.plot(adaptive.time, adaptive.command[:, column], color=ADAPTIVE, lw=1.2, alpha=0.9)

@@ -40,7 +40,9 @@ class Kills:
         start: starts a node by its name.
     """
 
-    def __init__(self, wanted: tuple[faults.Fault, ...], group: ProcessGroup, start: Callable[[str], None]):
+    def __init__(
+        self, wanted: tuple[faults.Fault, ...], group: ProcessGroup, start: Callable[[str], None]
+    ) -> None:
         self._group, self._start = group, start
         kills = [(fault.start, "kill", fault) for fault in wanted]
         respawns = [(fault.end, "start", fault) for fault in wanted if math.isfinite(fault.end)]
@@ -71,7 +73,7 @@ class Watch:
         progress: Progress,
         kills: Kills,
         adapts: bool,
-    ):
+    ) -> None:
         self._variant, self._duration, self._kills = variant, duration, kills
         self._group, self._monitor, self._progress = group, monitor, progress
         self._task = progress.add_task(variant, total=duration, line="starting")
@@ -92,6 +94,7 @@ class Watch:
         while True:
             self._group.check()
             truth, step, report = self._monitor.latest()
+            assert step is not None  # see until_heard
             now = time.monotonic()
             self._kills.act(now - begun)
             if step.stamp != heard:
@@ -109,6 +112,7 @@ class Watch:
     def _first_tracked(self) -> float:
         while True:
             step = self._monitor.latest()[1]
+            assert step is not None  # see until_heard
             if step.state == RUNNING:
                 return next(s.stamp for s in self._monitor.recording().steps if s.state == RUNNING)
             self._check_start(

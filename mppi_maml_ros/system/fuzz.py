@@ -52,7 +52,7 @@ class FuzzSettings:
     rate: float = 60.0
     out: Path | None = None
 
-    def __attrs_post_init__(self):
+    def __attrs_post_init__(self) -> None:
         if not 1.0 <= self.duration <= 86400.0:
             raise InvalidValueError(f"duration must be in [1, 86400] s, got {self.duration}")
         if not 1.0 <= self.rate <= 1000.0:
@@ -77,7 +77,12 @@ def _start(group: ProcessGroup, folder: Path) -> None:
     for node in NODES:
         file = folder / f"{node}.yaml"
         file.write_text(yaml.safe_dump({f"/{node}": {"ros__parameters": parameters[node]}}))
-        command = [executable(node), "--ros-args", "--params-file", config_file(f"{node}.yaml")]
+        command: list[str | Path] = [
+            executable(node),
+            "--ros-args",
+            "--params-file",
+            config_file(f"{node}.yaml"),
+        ]
         command += ["--params-file", file]
         for remap in REMAPS[node]:
             command += ["-r", remap]

@@ -1,5 +1,6 @@
-"""The nonsense that is thrown at the nodes: messages, bytes, requests and parameters, near what is usual
-or far from it. Sends nothing.
+"""The nonsense that is thrown at the nodes: messages, bytes, requests and parameters.
+
+Near what is usual or far from it. Sends nothing.
 """
 
 from __future__ import annotations
@@ -82,7 +83,7 @@ class Nonsense:
         random: source of everything that is drawn.
     """
 
-    def __init__(self, random: np.random.Generator):
+    def __init__(self, random: np.random.Generator) -> None:
         self.random = random
 
     def number(self) -> float:

@@ -21,7 +21,7 @@ class LimitsInForce:
         limits: of the controller at the start, by the names of LIMITS.
     """
 
-    def __init__(self, limits: dict[str, float]):
+    def __init__(self, limits: dict[str, float]) -> None:
         self._newest = dict(limits)
         self._before: list[tuple[float, dict[str, float]]] = []
 

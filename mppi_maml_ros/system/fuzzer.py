@@ -10,6 +10,7 @@ import math
 import time
 from collections import Counter
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import rclpy
@@ -57,7 +58,7 @@ class Fuzzer:
         limits: of the controller, by parameter name.
     """
 
-    def __init__(self, domain: int, seed: int, limits: dict[str, float]):
+    def __init__(self, domain: int, seed: int, limits: dict[str, float]) -> None:
         self.random = np.random.default_rng(seed)
         self._nonsense = Nonsense(self.random)
         self.limits = LimitsInForce(limits)
@@ -261,14 +262,14 @@ class Fuzzer:
 
     # Services
 
-    def _call(self, name: str, request, may_take: float = ANSWERED_WITHIN) -> None:
+    def _call(self, name: str, request: Any, may_take: float = ANSWERED_WITHIN) -> None:
         if len(self._pending) > 40:  # let the services keep up
             return
         future = self._clients[name].call_async(request)
         self._pending[future] = (name, request, time.monotonic() + may_take)
         future.add_done_callback(lambda done: self._pending.pop(done, None))
 
-    def ask(self, name: str, request, timeout: float = ANSWERED_WITHIN):
+    def ask(self, name: str, request: Any, timeout: float = ANSWERED_WITHIN) -> Any:
         """The answer of a service."""
         future = self._clients[name].call_async(request)
         deadline = time.monotonic() + timeout

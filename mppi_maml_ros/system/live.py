@@ -7,8 +7,9 @@ from collections import deque
 
 import numpy as np
 import rclpy
+from numpy.typing import ArrayLike
 from rclpy.executors import SingleThreadedExecutor
-from rich.console import Group
+from rich.console import Console, Group
 from rich.live import Live
 from rich.panel import Panel
 from rich.text import Text
@@ -21,7 +22,7 @@ _EVENTS = 8  # lines
 _STATES = ("WAITING FOR ODOMETRY", "WAITING FOR PLAN", "RUNNING", "STOPPING", "STOPPED", "GOAL REACHED")
 
 
-def sparkline(values, width: int) -> str:
+def sparkline(values: ArrayLike, width: int) -> str:
     """The newest values as a line of bars from 0 to their maximum, ``width`` characters."""
     values = np.asarray(values, dtype=float)[-width:]
     if not np.isfinite(values).any():
@@ -38,9 +39,9 @@ class LiveView:
         history: seconds that the plots reach back, at the controller's rate reduced to ten a second.
     """
 
-    def __init__(self, history: float = 60.0):
-        self.error = deque(maxlen=int(10 * history))
-        self.residual = deque(maxlen=int(2 * history))
+    def __init__(self, history: float = 60.0) -> None:
+        self.error: deque[float] = deque(maxlen=int(10 * history))
+        self.residual: deque[float] = deque(maxlen=int(2 * history))
         self.events: deque[str] = deque(maxlen=_EVENTS)
         self.controller: ControllerStatus | None = None
         self.adaptation: AdaptationStatus | None = None
@@ -104,7 +105,7 @@ class LiveView:
         )
 
 
-def run_live(namespace: str, console, duration: float) -> None:
+def run_live(namespace: str, console: Console, duration: float) -> None:
     """Show a robot until ``duration`` [s] is over, or Ctrl-C."""
     context = rclpy.Context()
     rclpy.init(context=context, args=[])

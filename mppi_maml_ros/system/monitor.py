@@ -10,9 +10,10 @@ import contextlib
 import threading
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TypeVar
 
 import rclpy
+from builtin_interfaces.msg import Time
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 
@@ -21,15 +22,18 @@ from ..msg import AdaptationStatus, ControllerStatus, WorldState
 from ..ros.qos import TRUTH
 from .recording import AdaptationReport, ControlStep, Recording, Truth
 
-if TYPE_CHECKING:
-    from typing import Self
+_Item = TypeVar("_Item")
 
 # Hears reliable and best-effort publishers alike.
 QOS = QoSProfile(depth=200, reliability=ReliabilityPolicy.BEST_EFFORT)
 
 
-def _seconds(stamp) -> float:
+def _seconds(stamp: Time) -> float:
     return stamp.sec + 1e-9 * stamp.nanosec
+
+
+def _newest(items: list[_Item]) -> _Item | None:
+    return items[-1] if items else None
 
 
 class DemoMonitor:
@@ -39,7 +43,7 @@ class DemoMonitor:
         domain: ROS domain to listen in.
     """
 
-    def __init__(self, domain: int):
+    def __init__(self, domain: int) -> None:
         self._lock = threading.Lock()
         self._recording = Recording()
         self._context = rclpy.Context()
@@ -119,7 +123,7 @@ class DemoMonitor:
         """The newest of each kind, None where nothing came yet."""
         with self._lock:
             r = self._recording
-            return tuple(items[-1] if items else None for items in (r.truth, r.steps, r.reports))
+            return _newest(r.truth), _newest(r.steps), _newest(r.reports)
 
     def wait_until(self, condition: Callable[[DemoMonitor], bool], timeout: float) -> bool:
         """Poll ``condition`` until it holds; False after ``timeout`` [s]."""
@@ -137,8 +141,8 @@ class DemoMonitor:
         self._node.destroy_node()
         rclpy.try_shutdown(context=self._context)
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> DemoMonitor:
         return self
 
-    def __exit__(self, *_) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()

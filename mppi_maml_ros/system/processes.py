@@ -17,12 +17,9 @@ import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 from ..core.errors import MppiMamlError
-
-if TYPE_CHECKING:
-    from typing import Self
 
 PACKAGE = "mppi_maml_ros"
 INTERRUPT_TIMEOUT = 6.0  # [s] from SIGINT to SIGTERM
@@ -193,7 +190,7 @@ class NodeProcess:
 
     def __init__(
         self, name: str, command: Sequence[str | Path], environment: Mapping[str, str], log_folder: Path
-    ):
+    ) -> None:
         self.name = name
         self.log = log_folder / f"{name}.log"
         with open(self.log, "ab") as log, default_interrupt():
@@ -257,18 +254,22 @@ class ProcessGroup:
         log_folder: where their output goes.
     """
 
-    def __init__(self, environment: Mapping[str, str], log_folder: Path):
+    def __init__(self, environment: Mapping[str, str], log_folder: Path) -> None:
         self._environment = environment
         self._log_folder = log_folder
         self.members: dict[str, NodeProcess] = {}
 
-    def start(self, name: str, command: Sequence[str | Path], environment: Mapping[str, str] | None = None):
+    def start(
+        self, name: str, command: Sequence[str | Path], environment: Mapping[str, str] | None = None
+    ) -> NodeProcess:
         """Start ``command`` as ``name``; ``environment`` adds to the group's. Returns the process."""
         merged = {**self._environment, **(environment or {})}
         self.members[name] = NodeProcess(name, command, merged, self._log_folder)
         return self.members[name]
 
-    def start_node(self, name: str, params_files: Sequence[Path] = (), parameters: Mapping | None = None):
+    def start_node(
+        self, name: str, params_files: Sequence[Path] = (), parameters: Mapping[str, Any] | None = None
+    ) -> NodeProcess:
         """Start the installed executable ``name``; single ``parameters`` win over the files."""
         command: list[str | Path] = [executable(name), "--ros-args"]
         for path in params_files:
@@ -305,14 +306,14 @@ class ProcessGroup:
             process.send(signal.SIGKILL)  # what a member may have left in its group
         return {name: process.returncode for name, process in self.members.items()}
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> ProcessGroup:
         return self
 
-    def __exit__(self, *_) -> None:
+    def __exit__(self, *_: object) -> None:
         self.stop()
 
 
-def _yaml(value) -> str:
+def _yaml(value: Any) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, float):

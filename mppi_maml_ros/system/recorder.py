@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import rclpy
 from ament_index_python.packages import get_package_share_directory
@@ -15,6 +16,11 @@ from rclpy.executors import SingleThreadedExecutor
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 
 from ..core.errors import MppiMamlError
+
+if TYPE_CHECKING:
+    from rosbags.interfaces import Connection
+    from rosbags.rosbag2 import StoragePlugin, Writer
+    from rosbags.typesys.store import Typestore
 
 TOPICS = (
     *("odom", "cmd_vel", "plan", "mppi_controller/status", "adaptation/status"),
@@ -25,7 +31,7 @@ TOPICS = (
 _LOOK_EVERY = 0.5  # [s] for topics that have appeared
 
 
-def _rosbags():
+def _rosbags() -> tuple[type[Writer], StoragePlugin, Typestore, Callable[[str, str], dict]]:
     try:
         from rosbags.rosbag2 import StoragePlugin, Writer
         from rosbags.typesys import Stores, get_types_from_msg, get_typestore
@@ -36,7 +42,7 @@ def _rosbags():
     return Writer, StoragePlugin.MCAP, get_typestore(Stores.ROS2_JAZZY), get_types_from_msg
 
 
-def _class_of(kind: str):
+def _class_of(kind: str) -> Any:
     """The class of a message type such as nav_msgs/msg/Odometry."""
     package, _, name = kind.split("/")
     return getattr(importlib.import_module(f"{package}.msg"), name)
@@ -61,7 +67,7 @@ class Recorder:
         MppiMamlError: rosbags is not installed, or the folder exists.
     """
 
-    def __init__(self, folder: Path, topics: Iterable[str] = TOPICS, namespace: str = ""):
+    def __init__(self, folder: Path, topics: Iterable[str] = TOPICS, namespace: str = "") -> None:
         writer, plugin, self._types, self._parse = _rosbags()
         if Path(folder).exists():
             raise MppiMamlError(f"{folder} exists: choose another name for the bag")
@@ -78,13 +84,18 @@ class Recorder:
     def __enter__(self) -> Recorder:
         return self
 
-    def __exit__(self, *_) -> None:
+    def __exit__(self, *_: object) -> None:
         self._writer.close()
         self._executor.shutdown()
         self._node.destroy_node()
         rclpy.try_shutdown(context=self._context)
 
-    def run(self, duration: float, on_progress: Callable[[dict[str, int]], None], stop=lambda: False) -> None:
+    def run(
+        self,
+        duration: float,
+        on_progress: Callable[[dict[str, int]], None],
+        stop: Callable[[], bool] = lambda: False,
+    ) -> None:
         """Record for ``duration`` [s], infinite for until ``stop()``.
 
         Args:
@@ -109,7 +120,7 @@ class Recorder:
                 _class_of(kinds[0]), topic, self._writing(topic, connection), self._profile(topic), raw=True
             )
 
-    def _connection(self, topic: str, kind: str):
+    def _connection(self, topic: str, kind: str) -> Connection:
         if kind not in self._types.types:
             package, _, plain = kind.split("/")
             folder = _share(package) / "msg"
@@ -120,7 +131,7 @@ class Recorder:
                 raise MppiMamlError(f"the definition of {package}/{plain} is not in {folder}")
         return self._writer.add_connection(topic, kind, typestore=self._types)
 
-    def _writing(self, topic: str, connection) -> Callable[[bytes], None]:
+    def _writing(self, topic: str, connection: Connection) -> Callable[[bytes], None]:
         def write(data: bytes) -> None:
             self._writer.write(connection, time.time_ns(), bytes(data))
             self.counts[topic] += 1
