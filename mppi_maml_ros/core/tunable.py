@@ -6,7 +6,7 @@ Node tables, files and command lines are made from these declarations.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from numbers import Integral
 from typing import Any
 
@@ -26,7 +26,7 @@ class Declaration:
         description: what it does; one sentence or less.
         unit: empty where there is none.
         low, high: smallest and largest value allowed; None: unbounded.
-        choices: strings allowed; empty: any.
+        choices: strings allowed, a registry among others; empty: any.
         lengths: lengths allowed of a tuple; empty: any.
         element: type of a tuple's elements; needed when the default is empty.
         dynamic: may be changed while a node runs.
@@ -37,7 +37,7 @@ class Declaration:
     unit: str = ""
     low: float | None = None
     high: float | None = None
-    choices: tuple[str, ...] = ()
+    choices: Collection[str] = ()
     lengths: tuple[int, ...] = ()
     element: type | None = None
     dynamic: bool = True
@@ -81,7 +81,7 @@ def tunable(
     unit: str = "",
     *,
     dynamic: bool = True,
-    choices: tuple[str, ...] = (),
+    choices: Collection[str] = (),
     lengths: tuple[int, ...] = (),
     element: type | None = None,
 ) -> Any:

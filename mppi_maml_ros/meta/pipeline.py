@@ -19,7 +19,7 @@ from .config import TrainingConfig
 from .loop import Cancelled, Controls, Progress, check
 from .tasks.residual import ResidualTasks
 from .tasks.worlds import TaskDistribution, TaskPool, WorldTasks
-from .trainers.registry import trainer_class
+from .trainers.registry import TRAINERS
 
 __all__ = ["Cancelled", "Outcome", "Progress", "meta_train", "settings_of"]
 
@@ -126,7 +126,7 @@ def meta_train(
         noise = pool.noise
         trained, scales, curves = {}, {}, {}
         for name, network in parts.items():
-            settings, kind = network.config(config), trainer_class(network.trainer)
+            settings, kind = network.config(config), TRAINERS[network.trainer]
             layer = prior if network.physics else None
             if network.changing and changing is None:
                 changing = (

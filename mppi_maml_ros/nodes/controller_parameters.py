@@ -48,7 +48,7 @@ CRITICS_TABLE = (
         ("obstacles",),
         "Critics at work, each a file in mppi/critics; their parameters are below their names",
         element=str,
-        choices=tuple(CRITICS),
+        choices=CRITICS,
         dynamic=True,
     ),
     *(declared for name, kind in CRITICS.items() for declared in declared_from(kind, f"{name}.")),

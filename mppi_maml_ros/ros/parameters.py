@@ -7,7 +7,7 @@ message that names the parameter and what is allowed. A set is all or nothing.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
 import attrs
@@ -62,7 +62,7 @@ class Declared:
         description: what it does; one sentence or less.
         unit: empty where there is none.
         low, high: smallest and largest value allowed; None: unbounded.
-        choices: strings allowed; empty: any.
+        choices: strings allowed, a registry among others; empty: any.
         lengths: lengths allowed of an array; empty: any.
         element: type of an array's elements; needed when the default is empty.
         dynamic: may be changed while the node runs, and acts from its next step on.
@@ -74,7 +74,7 @@ class Declared:
     unit: str = ""
     low: float | None = None
     high: float | None = None
-    choices: tuple[str, ...] = ()
+    choices: Collection[str] = ()
     lengths: tuple[int, ...] = ()
     element: type | None = None
     dynamic: bool = False
