@@ -13,13 +13,13 @@ import numpy as np
 
 def controller() -> None:
     """The control step with the prior and with every depth of network that weights can have."""
-    from .adaptation.error_tracker import ErrorTracker
     from .core.types import VelocityLimits
     from .dynamics.features import feature_size, input_size
     from .dynamics.residual import OUTPUTS, ResidualWeights
     from .mppi.config import MPPIConfig
     from .mppi.controller import MPPIController
     from .mppi.critics import CRITICS, make_critics
+    from .mppi.prediction import Predictor
 
     taps = 2
     for hidden in ((), (4,), (4, 4)):
@@ -37,7 +37,7 @@ def controller() -> None:
         for knots in (0, 4):
             config = MPPIConfig(batch_size=8, time_steps=8, noise_knots=knots)
             MPPIController(config, VelocityLimits(), seed=0).warm_up(weights)
-    ErrorTracker(taps, 0.05).warm_up()
+    Predictor(0.05, taps).warm_up()
     config = MPPIConfig(batch_size=8, time_steps=8)
     MPPIController(config, VelocityLimits(), seed=0, critics=make_critics(CRITICS, {})).warm_up(weights)
 

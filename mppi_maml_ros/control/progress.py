@@ -8,6 +8,7 @@ import numpy as np
 
 from ..core.angles import wrap
 from ..core.errors import InvalidValueError
+from ..core.types import Array
 
 
 class GoalChecker:
@@ -21,7 +22,7 @@ class GoalChecker:
 
     def __init__(
         self, xy_goal_tolerance: float = 0.25, yaw_goal_tolerance: float = 0.25, stateful: bool = True
-    ):
+    ) -> None:
         self.configure(xy_goal_tolerance, yaw_goal_tolerance, stateful)
         self.reset()
 
@@ -40,7 +41,7 @@ class GoalChecker:
         self.position_reached = False
         self.reached = False
 
-    def update(self, pose, goal, remaining: float) -> bool:
+    def update(self, pose: Array, goal: Array, remaining: float) -> bool:
         """Take the robot's ``pose`` (3,) and the ``goal`` (3,), and the way left on the path [m].
 
         The way left keeps a path that ends where it starts from being done at once.
@@ -73,7 +74,7 @@ class ProgressChecker:
         movement_time_allowance: float = 10.0,
         required_movement: float = 0.1,
         required_rotation: float = 0.1,
-    ):
+    ) -> None:
         self.configure(movement_time_allowance, required_movement, required_rotation)
         self.reset()
 

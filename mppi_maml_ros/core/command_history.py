@@ -10,6 +10,8 @@ import numpy as np
 from .errors import InvalidValueError
 from .types import Array
 
+INSTANT = 1e-9  # [s] times nearer to each other are one; what ROS resolves
+
 
 class CommandHistory:
     """The newest commands (v [m/s], omega [rad/s]); each holds until the next one.
@@ -109,9 +111,9 @@ class CommandHistory:
         while back < self._count:
             slot = (self._newest - back) % self._capacity
             start = self._times[slot]
-            if start <= t0:
+            if start <= t0 + INSTANT:
                 break
-            if start < end:
+            if start < end - INSTANT:
                 v_sum += self._v[slot] * (end - start)
                 omega_sum += self._omega[slot] * (end - start)
                 end = start

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import attrs
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
+from .angles import quaternion_from_yaw
 from .tunable import tunable
 
 Array = NDArray[np.float64]
@@ -34,6 +37,36 @@ class Odometry:
     def state(self) -> Array:
         """(x, y, yaw, v, omega), shape (5,)."""
         return np.concatenate([self.pose, self.twist])
+
+
+@attrs.frozen
+class OdometryMessage:
+    """An odometry message as it arrived, before any check; fields may hold anything.
+
+    Attributes:
+        frame_id, child_frame_id: of the pose and of the twist.
+        stamp: time of validity on the node's clock, 0 for unknown [s].
+        position: (x, y, z) [m].
+        orientation: quaternion (x, y, z, w).
+        linear, angular: twist in the base frame, three components each [m/s, rad/s].
+    """
+
+    frame_id: str
+    child_frame_id: str
+    stamp: float
+    position: Sequence[float]
+    orientation: Sequence[float]
+    linear: Sequence[float]
+    angular: Sequence[float]
+
+    @classmethod
+    def planar(
+        cls, stamp: float, state: ArrayLike, odom_frame: str = "odom", base_frame: str = "base_link"
+    ) -> OdometryMessage:
+        """What a robot on the ground says at ``stamp`` [s] of its state (x, y, yaw, v, omega), shape (5,)."""
+        x, y, yaw, v, omega = np.asarray(state, dtype=float).tolist()
+        orientation = quaternion_from_yaw(yaw)
+        return cls(odom_frame, base_frame, stamp, (x, y, 0.0), orientation, (v, 0.0, 0.0), (0.0, 0.0, omega))
 
 
 @attrs.frozen

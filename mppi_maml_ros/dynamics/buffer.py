@@ -53,7 +53,7 @@ class BufferConfig:
             raise InvalidValueError(f"max_gap must be in (0, 10] s, got {self.max_gap}")
 
 
-class _Newest:
+class _Rows:
     """The newest transitions, one after the other in arrays of twice their number.
 
     Rows are only ever added behind the others, and at the end of the arrays others are begun: what
@@ -124,7 +124,7 @@ class TransitionBuffer:
         self._commands = CommandHistory()
         self._first_command_time = np.inf
         self._last_command_time = -np.inf
-        self._rows = _Newest(config.size, config.delay_taps, config.model_dt)
+        self._rows = _Rows(config.size, config.delay_taps, config.model_dt)
         self._anchor: Odometry | None = None
         self._newest: Odometry | None = None
         self._segment = 0

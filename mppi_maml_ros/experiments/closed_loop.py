@@ -1,4 +1,8 @@
-"""One closed-loop run in simulated time: world, MPPI and, when asked, online adaptation."""
+"""One closed-loop run in simulated time: world, control step and, when asked, online adaptation.
+
+The step is the one that the control loop of the node takes; only its checks of odometry and clock are
+left out, since nothing is wrong with either.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +12,11 @@ from collections.abc import Generator
 import attrs
 import numpy as np
 
-from ..adaptation.error_tracker import ErrorTracker
 from ..adaptation.online import Decision, OnlineAdaptation
+from ..control.config import ControlConfig
+from ..control.figure_follower import TimedFollower
+from ..control.step import ControlStep, Mppi
+from ..core.errors import NoValidControlError
 from ..core.types import Odometry, VelocityLimits
 from ..dynamics.residual import ResidualWeights
 from ..mppi.config import MPPIConfig
@@ -21,7 +28,6 @@ from ..simulation.world import World
 BENCHMARK_LIMITS = VelocityLimits(
     vx_max=2.0, vx_min=-2.0, wz_max=2.0, ax_max=100.0, ax_min=-100.0, az_max=100.0
 )
-HISTORY = 8
 
 
 @attrs.frozen(eq=False)
@@ -102,6 +108,7 @@ def drive(
     adaptation: OnlineAdaptation | None = None,
     adapt_interval: float = 0.5,
     true_state: bool = False,
+    controller: Mppi | None = None,
 ) -> Generator[Step, None, Run]:
     """Drive ``world`` along ``reference``, a control step at a time.
 
@@ -115,6 +122,7 @@ def drive(
             the start.
         adaptation: adapts every ``adapt_interval`` [s], and at once after a detected change.
         true_state: the controller sees the true state instead of the odometry.
+        controller: drives in place of MPPI with ``config`` and ``seed``; takes ``model`` as its weights.
 
     Yields:
         Each step as it is done.
@@ -124,9 +132,16 @@ def drive(
     """
     dt = config.model_dt
     steps = int(round(duration / dt))
-    controller = MPPIController(config, limits, seed)
+    control = ControlConfig(
+        limits=limits,
+        controller_frequency=1.0 / dt,
+        time_steps=config.time_steps,
+        model_dt=dt,
+        retry_attempt_limit=0,
+    )
+    follower = TimedFollower(reference, config.time_steps, dt)
+    stepper = ControlStep(control, controller or MPPIController(config, limits, seed), follower)
     world.reset(start=reference.pose_at(0.0))
-    history = np.zeros((HISTORY, 2))
     states = np.empty((steps + 1, 5))
     commands = np.empty((steps, 2))
     step_ms = np.empty(steps)
@@ -134,7 +149,6 @@ def drive(
     states[0] = world.state
     wanted = reference.pose_at(dt * np.arange(steps + 1))
     observed = world.odometry()
-    tracker = ErrorTracker(HISTORY, dt)
     due = adapt_interval
     for k in range(steps):
         now = k * dt
@@ -153,19 +167,13 @@ def drive(
                     if attempt.decision == Decision.ACCEPTED:
                         swaps.append(now)
         started = time.perf_counter()
-        push = None
-        if true_state:
-            seen = states[k]
-        else:
-            residual = model if isinstance(model, ResidualWeights) else None
-            tracker.add_odometry(Odometry(now - age, observed[:3].copy(), observed[3:].copy()))
-            seen = controller.predict(observed, history, age, residual, tracker.push(residual))
-            push = tracker.push(residual, age)
-        window = reference.window(now, config.time_steps, dt)
-        command = controller.compute_control(seen, window, history, history[0], model, push=push).command
+        stepper.predictor.add_odometry(Odometry(now - age, observed[:3].copy(), observed[3:].copy()))
+        stepped = stepper.run(now, dt, model, state=states[k] if true_state else None)
         step_ms[k] = 1e3 * (time.perf_counter() - started)
-        history = np.concatenate([command[None], history[:-1]])
-        tracker.add_command(now, command)
+        if stepped.command is None:
+            raise NoValidControlError(stepped.halt.reason)
+        command = stepped.command
+        stepper.predictor.record(now, command)
         if adaptation is not None:
             adaptation.add_command(now, command)
         commands[k] = command

@@ -10,7 +10,7 @@ from ..core import se2
 from ..core.errors import InvalidValueError, NoValidControlError
 from ..core.types import Array, Float32, VelocityLimits
 from ..dynamics.features import input_size
-from ..dynamics.residual import ResidualWeights, deviation, open_loop, step
+from ..dynamics.residual import ResidualWeights, deviation, open_loop
 from . import kernels
 from .config import MPPIConfig
 from .costmap import Costmap
@@ -19,8 +19,6 @@ from .rollouts.base import Model, Rollout, RolloutRequest, Tracking, Trajectorie
 from .rollouts.compiled import CompiledRollout
 from .sampling import NoiseSource, Sampler, batch_width
 from .validation import first_contact
-
-OLDEST_STATE = 4  # steps; an older state is moved ahead by no more
 
 
 @attrs.frozen(eq=False)
@@ -69,10 +67,6 @@ class MPPIController:
     ) -> None:
         self.config = config
         self.limits = limits
-        self.critics = critics
-        radii = (critic.footprint_radius for critic in critics)
-        self.footprint_radius = next((radius for radius in radii if radius is not None), None)
-        self._asks_for_uncertainty = any(critic.asks_for_uncertainty for critic in critics)
         self._sampler: NoiseSource = noise_source or Sampler(config, seed)
         self._rollout: Rollout = rollout or CompiledRollout()
         self._samples = batch_width(config.batch_size)
@@ -95,10 +89,23 @@ class MPPIController:
         self._tracking = Tracking(config.position_weight * scale, config.heading_weight * scale)
         self._request = RolloutRequest(self._commands, config.model_dt, tracking=self._tracking)
         self._costs = self._request.costs
-        if critics:
-            self._request.kept()
+        self.critics = critics
         self._model: Model = None  # of the last step
         self._fresh = True
+
+    @property
+    def critics(self) -> tuple[Critic, ...]:
+        """What judges the rollouts besides tracking and effort; may be set between two steps."""
+        return self._critics
+
+    @critics.setter
+    def critics(self, critics: tuple[Critic, ...]) -> None:
+        self._critics = critics
+        radii = (critic.footprint_radius for critic in critics)
+        self.footprint_radius = next((radius for radius in radii if radius is not None), None)
+        self._asks_for_uncertainty = any(critic.asks_for_uncertainty for critic in critics)
+        if critics:
+            self._request.kept()
 
     def reset(self) -> None:
         """Forget the warm start."""
@@ -222,45 +229,6 @@ class MPPIController:
             columns[tap:] = self._commands[: steps - tap].transpose(0, 2, 1)
             columns[:tap] = past[:tap][::-1, None]
         return deviation(weights, inputs)
-
-    def predict(
-        self, state, history, duration: float, weights: ResidualWeights | None, push=None
-    ) -> np.ndarray:
-        """Move a state of ``duration`` ago to now, under the commands given meanwhile.
-
-        Args:
-            state: (x, y, yaw, v, omega) at its stamp, shape (5,).
-            history: mean commands of the steps before now, newest first, shape (D, 2).
-            duration: age of the state [s], 0 to 4 model_dt; clipped to that.
-            weights: residual snapshot; None for the kinematic prior.
-            push: on (v, omega) over the step that begins at the state's stamp, shape (2,); None for nothing.
-
-        Returns:
-            The predicted state, shape (5,).
-        """
-        dt = self.config.model_dt
-        left = min(max(float(duration), 0.0), OLDEST_STATE * dt)
-        model = weights if weights is not None else ResidualWeights.prior(0, dt)
-        past = np.asarray(history, dtype=float).reshape(-1, 2)
-        if not np.isfinite(past).all():
-            raise InvalidValueError("history must be finite")
-        missing = OLDEST_STATE + 1 + model.delay_taps - len(past)
-        if missing > 0:
-            oldest = past[-1:] if len(past) else np.zeros((1, 2))
-            past = np.concatenate([past, np.repeat(oldest, missing, axis=0)])
-        state = np.asarray(state, dtype=float)
-        push = np.zeros(2) if push is None else np.asarray(push, dtype=float)
-        while left > 1e-9:
-            # What is left over of a whole number of steps comes first, so that the others end on steps.
-            back = int(np.ceil(left / dt - 1e-9)) - 1
-            piece = left - back * dt
-            twist = state[3:5]
-            state = step(model, state, past[back], past[back + 1 :], piece, push)
-            push = push * model.error_model[0] ** (piece / dt)
-            if model.is_prior:
-                state[3:5] = twist  # the prior says nothing of the measured twist
-            left -= piece
-        return state
 
     def optimal_trajectory(
         self, state: ArrayLike, history: ArrayLike, weights: ResidualWeights | None

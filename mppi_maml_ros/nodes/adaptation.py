@@ -131,10 +131,10 @@ class AdaptationNode(BaseNode):
     def _on_odometry(self, message: Odometry, info: dict) -> None:
         at = to.arrival(self.now(), info)
         self._look_at_clock(self.now())
-        fields = to.odometry_fields(message)
-        if self._frames.offer(fields["frame_id"], fields["child_frame_id"]):
+        sent = to.read_odometry(message)
+        if self._frames.offer(sent.frame_id, sent.child_frame_id):
             self._checks = self._make_checks()
-        verdict = self._checks.check(**fields, now=at)
+        verdict = self._checks.check(sent, at)
         if not verdict.accepted:
             self.get_logger().warning(verdict.message, throttle_duration_sec=5.0)
             return

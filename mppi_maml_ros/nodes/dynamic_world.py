@@ -269,9 +269,9 @@ class DynamicWorldNode(BaseNode):
             variances,
         )
         if self._injector.faults:
-            fields = faults.OdometryFields(**to.odometry_fields(message))
-            for spoilt in self._injector.odometry(fields, self._fault_time()):
-                to.set_odometry_fields(message, spoilt.asdict())
+            sent = to.read_odometry(message)
+            for spoilt in self._injector.odometry(sent, self._fault_time()):
+                to.write_odometry(message, spoilt)
                 self._odometry_publisher.publish(message)
         else:
             self._odometry_publisher.publish(message)

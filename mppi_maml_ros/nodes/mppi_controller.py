@@ -17,7 +17,8 @@ from rclpy.duration import Duration
 from std_srvs.srv import Trigger
 from visualization_msgs.msg import MarkerArray
 
-from ..control.loop import ControlLoop, ControlOutput
+from ..control.loop import ControlLoop
+from ..control.output import ControlOutput
 from ..core.errors import InvalidPathError, InvalidValueError
 from ..dynamics.features import feature_size, input_size
 from ..dynamics.residual import OUTPUTS, ResidualWeights
@@ -44,16 +45,6 @@ from .controller_parameters import LIMITS_TABLE, MPPI_TABLE, TABLE, Settings, na
 NAME = "mppi_controller"
 
 _ODOMETRY_RATE, _ODOMETRY_BURST = 250.0, 10  # messages a second, and at once, that are looked at
-
-
-class _Newest:
-    """Stands for the newest controller, so that a change of parameters acts from the next step on."""
-
-    def __init__(self, controller: MPPIController):
-        self.controller = controller
-
-    def __getattr__(self, name: str):
-        return getattr(self.controller, name)
 
 
 def _typical_weights(delay_taps: int, model_dt: float) -> ResidualWeights:
@@ -94,7 +85,7 @@ class MppiControllerNode(BaseNode):
             self._rollout = rollout_on(self._values["device"])
         except InvalidValueError as error:
             raise ParameterError(f"invalid parameter {error}") from error
-        self._mppi = _Newest(self._make_mppi())
+        self._mppi = self._make_mppi()
         # Before anything is advertised: from the first period on each step is as fast as the rest.
         self._mppi.warm_up(_typical_weights(control.delay_taps, control.model_dt))
         self._frames = FrameLatch(self._values["odom_frame"], self._values["base_frame"])
@@ -160,9 +151,9 @@ class MppiControllerNode(BaseNode):
             return
         self._settings = Settings.of(self._values)
         if changed & set(names_of((*MPPI_TABLE, *LIMITS_TABLE))):
-            self._mppi.controller = self._make_mppi()
-        self._mppi.controller.critics = self._settings.critics
-        self._loop.reconfigure(self._settings.control)
+            self._mppi = self._make_mppi()
+        self._mppi.critics = self._settings.critics
+        self._loop.reconfigure(self._settings.control, self._mppi)
         if "controller_frequency" in changed:
             self.destroy_timer(self._ticker)
             self._ticker = self.every(self._settings.control.period, self._tick)
@@ -187,9 +178,9 @@ class MppiControllerNode(BaseNode):
         if not self._allowance.take(steady):
             self._window.odometry(reports.BEYOND_RATE)
             return
-        fields = to.odometry_fields(to.read(data, Odometry))
+        message = to.read_odometry(to.read(data, Odometry))
         self._sources.heard(steady)
-        if self._frames.offer(fields["frame_id"], fields["child_frame_id"]):
+        if self._frames.offer(message.frame_id, message.child_frame_id):
             self.get_logger().info(
                 f"odometry is in {self._frames.odom_frame!r} of {self._frames.base_frame!r}, "
                 "which is expected from now on"
@@ -198,7 +189,7 @@ class MppiControllerNode(BaseNode):
             self._loop.set_publisher_count(self._live)
             if self._early_path is not None:
                 self._follow(*self._early_path)
-        verdict = self._loop.handle_odometry(**fields, receive_time=self.now(), steady_time=steady)
+        verdict = self._loop.handle_odometry(message, self.now(), steady)
         self._window.odometry(verdict.reason.value)
         if verdict.warning:
             self.get_logger().warning(verdict.warning)

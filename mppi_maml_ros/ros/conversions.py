@@ -16,6 +16,7 @@ from visualization_msgs.msg import Marker, MarkerArray
 
 from ..core.angles import quaternion_from_yaw, yaw_from_quaternion
 from ..core.errors import InvalidPathError, InvalidValueError
+from ..core.types import OdometryMessage
 from ..mppi.costmap import Costmap
 
 MAX_IRREGULAR_POSES = 10_000  # poses of a path that can only be read one by one
@@ -55,31 +56,31 @@ def read(data: bytes, kind: type):
     return deserialize_message(bytes(data), kind)
 
 
-def odometry_fields(message: Odometry) -> dict:
-    """The fields of an odometry message under the names that the checks take."""
+def read_odometry(message: Odometry) -> OdometryMessage:
+    """An odometry message as the checks take it."""
     p, q = message.pose.pose.position, message.pose.pose.orientation
     v, w = message.twist.twist.linear, message.twist.twist.angular
-    return {
-        "frame_id": message.header.frame_id,
-        "child_frame_id": message.child_frame_id,
-        "stamp": seconds(message.header.stamp),
-        "position": (p.x, p.y, p.z),
-        "orientation": (q.x, q.y, q.z, q.w),
-        "linear": (v.x, v.y, v.z),
-        "angular": (w.x, w.y, w.z),
-    }
+    return OdometryMessage(
+        frame_id=message.header.frame_id,
+        child_frame_id=message.child_frame_id,
+        stamp=seconds(message.header.stamp),
+        position=(p.x, p.y, p.z),
+        orientation=(q.x, q.y, q.z, q.w),
+        linear=(v.x, v.y, v.z),
+        angular=(w.x, w.y, w.z),
+    )
 
 
-def set_odometry_fields(message: Odometry, fields: dict) -> None:
-    """Inverse of :func:`odometry_fields`, into a message that is there."""
-    message.header.frame_id, message.child_frame_id = fields["frame_id"], fields["child_frame_id"]
-    message.header.stamp = to_stamp(fields["stamp"])
+def write_odometry(message: Odometry, record: OdometryMessage) -> None:
+    """Inverse of :func:`read_odometry`, into a message that is there."""
+    message.header.frame_id, message.child_frame_id = record.frame_id, record.child_frame_id
+    message.header.stamp = to_stamp(record.stamp)
     pose, twist = message.pose.pose, message.twist.twist
-    pose.position.x, pose.position.y, pose.position.z = map(float, fields["position"])
+    pose.position.x, pose.position.y, pose.position.z = map(float, record.position)
     q = pose.orientation
-    q.x, q.y, q.z, q.w = map(float, fields["orientation"])
-    for vector, name in ((twist.linear, "linear"), (twist.angular, "angular")):
-        vector.x, vector.y, vector.z = map(float, fields[name])
+    q.x, q.y, q.z, q.w = map(float, record.orientation)
+    for vector, values in ((twist.linear, record.linear), (twist.angular, record.angular)):
+        vector.x, vector.y, vector.z = map(float, values)
 
 
 def odometry_message(stamp: Time, odom_frame: str, base_frame: str, state, covariance=None) -> Odometry:

@@ -15,7 +15,7 @@ import numpy as np
 
 from ..core.angles import wrap, yaw_from_quaternion
 from ..core.errors import InvalidValueError
-from ..core.types import Odometry
+from ..core.types import Odometry, OdometryMessage
 from ..core.validators import above_zero, at_least, not_negative
 from .codes import Code
 
@@ -158,34 +158,25 @@ class OdometryChecks:
         """Messages dropped so far."""
         return sum(count for reason, count in self._counts.items() if reason is not Reason.ACCEPTED)
 
-    def check(
-        self, *, frame_id, child_frame_id, stamp, position, orientation, linear, angular, now
-    ) -> Verdict:
+    def check(self, message: OdometryMessage, now: float) -> Verdict:
         """Judge one message.
 
         Args:
-            frame_id, child_frame_id: of the pose and of the twist.
-            stamp: time of validity on the node's clock, 0 for unknown [s].
-            position: (x, y, z) in the odometry frame [m].
-            orientation: quaternion (x, y, z, w).
-            linear, angular: twist in the base frame, three components each [m/s, rad/s].
+            message: whatever it holds.
             now: time of arrival on the node's clock [s].
-
-        Returns:
-            A verdict, whatever the arguments hold.
         """
-        verdict = self._judge(frame_id, child_frame_id, stamp, position, orientation, linear, angular, now)
+        verdict = self._judge(message, now)
         self._counts[verdict.reason] += 1
         return verdict
 
-    def _judge(self, frame_id, child_frame_id, stamp, position, orientation, linear, angular, now) -> Verdict:
+    def _judge(self, message: OdometryMessage, now: float) -> Verdict:
         allowed = self._tolerances
         try:
-            stamp = float(stamp)
-            px, py, pz = map(float, position)
-            qx, qy, qz, qw = map(float, orientation)
-            vx, vy, vz = map(float, linear)
-            wx, wy, wz = map(float, angular)
+            stamp = float(message.stamp)
+            px, py, pz = map(float, message.position)
+            qx, qy, qz, qw = map(float, message.orientation)
+            vx, vy, vz = map(float, message.linear)
+            wx, wy, wz = map(float, message.angular)
         except (TypeError, ValueError, OverflowError) as error:
             return Verdict(
                 Reason.NOT_FINITE, message=f"odometry holds something that is not a number: {error}"
@@ -206,11 +197,11 @@ class OdometryChecks:
             return Verdict(
                 Reason.IMPLAUSIBLE, message=f"odometry twist is beyond {allowed.max_twist:g} m/s or rad/s"
             )
-        if frame_id != allowed.odom_frame or child_frame_id != allowed.base_frame:
+        if message.frame_id != allowed.odom_frame or message.child_frame_id != allowed.base_frame:
             return Verdict(
                 Reason.FRAME,
-                message=f"odometry is in frame {frame_id!r} with child frame {child_frame_id!r}, "
-                f"expected {allowed.odom_frame!r} and {allowed.base_frame!r}",
+                message=f"odometry is in frame {message.frame_id!r} with child frame "
+                f"{message.child_frame_id!r}, expected {allowed.odom_frame!r} and {allowed.base_frame!r}",
             )
 
         warning = ""

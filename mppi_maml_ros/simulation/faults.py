@@ -23,6 +23,7 @@ import attrs
 import numpy as np
 
 from ..core.errors import InvalidValueError
+from ..core.types import OdometryMessage
 
 SPACING = 1e-6  # [s] between the stamps of flooded messages
 
@@ -200,32 +201,7 @@ def parse(text: str) -> tuple[Fault, ...]:
     return tuple(faults)
 
 
-@attrs.frozen
-class OdometryFields:
-    """The fields of an odometry message, under the names that the checks take.
-
-    Attributes:
-        frame_id, child_frame_id: of the pose and of the twist.
-        stamp: [s].
-        position: (x, y, z) [m].
-        orientation: quaternion (x, y, z, w).
-        linear, angular: twist in the base frame [m/s, rad/s].
-    """
-
-    frame_id: str
-    child_frame_id: str
-    stamp: float
-    position: tuple[float, float, float]
-    orientation: tuple[float, float, float, float]
-    linear: tuple[float, float, float]
-    angular: tuple[float, float, float]
-
-    def asdict(self) -> dict:
-        """As keyword arguments."""
-        return attrs.asdict(self, recurse=False)
-
-
-def _moved(message: OdometryFields, offset: float) -> OdometryFields:
+def _moved(message: OdometryMessage, offset: float) -> OdometryMessage:
     x, y, z = message.position
     return attrs.evolve(message, position=(x + offset, y, z))
 
@@ -248,7 +224,7 @@ class Injector:
             if fault.target is target:
                 yield fault, self._memory[index]
 
-    def odometry(self, message: OdometryFields, t: float) -> list[OdometryFields]:
+    def odometry(self, message: OdometryMessage, t: float) -> list[OdometryMessage]:
         """What arrives when ``message`` is sent at ``t`` [s], in the order of arrival."""
         messages = [message]
         for fault, memory in self._of(Target.ODOMETRY):
@@ -259,7 +235,7 @@ class Injector:
                 messages = [*(one for _, one in memory.pop("held")), *messages]
         return messages
 
-    def _spoil(self, fault: Fault, memory: dict, message: OdometryFields, t: float) -> list[OdometryFields]:
+    def _spoil(self, fault: Fault, memory: dict, message: OdometryMessage, t: float) -> list[OdometryMessage]:
         value = fault.value
         match fault.kind:
             case "odom_stop":

@@ -3,14 +3,15 @@
 import math
 from types import SimpleNamespace
 
+import attrs
 import numpy as np
 import pytest
 
 from mppi_maml_ros.control.config import ControlConfig
 from mppi_maml_ros.control.loop import ControlLoop
 from mppi_maml_ros.core import se2
-from mppi_maml_ros.core.angles import quaternion_from_yaw, wrap
-from mppi_maml_ros.core.types import VelocityLimits
+from mppi_maml_ros.core.angles import wrap
+from mppi_maml_ros.core.types import OdometryMessage, VelocityLimits
 from mppi_maml_ros.references.figures import circle
 from mppi_maml_ros.safety.codes import State
 
@@ -29,11 +30,6 @@ class FakeMppi:
 
     def reset(self):
         self.resets += 1
-
-    def predict(self, state, history, duration, weights, push=None):
-        self.calls.append(("predict", weights, duration, history.copy()))
-        pose = se2.integrate(state[:3], np.array([history[0, 0], 0.0, history[0, 1]]), duration)
-        return np.concatenate([pose, state[3:]])
 
     def compute_control(
         self, state, reference, history, last_command, weights, elapsed, scene=None, push=None
@@ -91,7 +87,10 @@ class Drive:
             figure = circle(radius=5.0, speed=0.5)
         self.config = ControlConfig(**config)
         self.mppi, self.slot = FakeMppi(), FakeSlot()
+        self.figure = figure
         self.loop = ControlLoop(self.config, self.mppi, self.slot, figure)
+        self.predictor = self.loop._step.predictor
+        self._predict, self.predictor.now = self.predictor.now, self._look_on
         self.pose = np.array(pose, dtype=float)
         self.t, self.steady = 1000.0, 50.0
         self.command = np.zeros(2)
@@ -99,19 +98,18 @@ class Drive:
         self.verdicts = []
         self.jumps_allowed = False
 
-    def message(self, **changes):
-        fields = {
-            "frame_id": "odom",
-            "child_frame_id": "base_link",
-            "stamp": self.t,
-            "position": (self.pose[0], self.pose[1], 0.0),
-            "orientation": quaternion_from_yaw(self.pose[2]),
-            "linear": (self.command[0], 0.0, 0.0),
-            "angular": (0.0, 0.0, self.command[1]),
-            "receive_time": self.t,
-            "steady_time": self.steady,
-        }
-        verdict = self.loop.handle_odometry(**(fields | changes))
+    def _look_on(self, now, weights):
+        found = self._predict(now, weights)
+        self.mppi.calls.append(("predict", weights, found.age, found.history.copy()))
+        return found
+
+    def message(self, receive_time=None, steady_time=None, **changes):
+        state = (*self.pose, *self.command)
+        verdict = self.loop.handle_odometry(
+            attrs.evolve(OdometryMessage.planar(self.t, state), **changes),
+            self.t if receive_time is None else receive_time,
+            self.steady if steady_time is None else steady_time,
+        )
         self.verdicts.append(verdict)
         return verdict
 

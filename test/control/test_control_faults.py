@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from mppi_maml_ros.core.errors import NoValidControlError
 from mppi_maml_ros.core.types import VelocityLimits
+from mppi_maml_ros.mppi import prediction
 from mppi_maml_ros.safety.codes import Code, State
 
 NO_QUATERNION = (0.0, 0.0, 0.0, 0.0)
@@ -99,10 +100,10 @@ def test_odometry_that_stutters_at_the_timeout_changes_the_state_at_most_once_a_
 def test_odometry_that_is_not_finite_stops_the_robot_if_it_persists(running, field, size, bad):
     good = running.verdicts[-1].odometry
     out = running.step(**{field: (bad,) * size})
-    assert out.state is State.RUNNING and running.loop._odometry is good
+    assert out.state is State.RUNNING and running.loop.odometry is good
     out = running.until(is_stopped, 0.8, **{field: (bad,) * size})
     assert out.code is Code.ODOMETRY_INVALID and out.odometry_rejected > 5
-    assert running.loop._odometry is good, "never in a buffer"
+    assert running.loop.odometry is good, "never in a buffer"
     running.run(2.0)
     running.until(is_running, 2.0)
 
@@ -168,9 +169,9 @@ def test_a_robot_that_turns_through_pi_drives_on_smoothly(drive):
 
 @pytest.mark.fault(8)
 def test_an_old_message_does_not_replace_the_newest_state(running):
-    newest = running.loop._odometry
+    newest = running.loop.odometry
     running.message(stamp=running.t - 0.02, position=(99.0, 0.0, 0.0))
-    assert running.loop._odometry is newest and running.step().state is State.RUNNING
+    assert running.loop.odometry is newest and running.step().state is State.RUNNING
 
 
 @pytest.mark.fault(9)
@@ -532,7 +533,7 @@ def test_so_many_exceptions_in_a_row_stop_it_until_a_reset(drive, limit):
 
 @pytest.mark.fault(26)
 @pytest.mark.parametrize("part", ["predict", "reset", "weights", "figure", "command shape", "state"])
-def test_whatever_fails_within_a_step_a_zero_goes_out(drive, part):
+def test_whatever_fails_within_a_step_a_zero_goes_out(drive, part, monkeypatch):
     ready = drive()
     ready.jumps_allowed = True
     ready.run(1.0)
@@ -541,18 +542,18 @@ def test_whatever_fails_within_a_step_a_zero_goes_out(drive, part):
         raise KeyError("gone")
 
     if part == "predict":
-        ready.mppi.predict = fail
+        ready.predictor.now = fail
     elif part == "reset":
         ready.loop.request_reset()
         ready.mppi.reset = fail
     elif part == "weights":
         ready.loop._weights = None
     elif part == "figure":
-        ready.loop._anchored = SimpleNamespace(window=fail)
+        ready.loop._step.follower._reference = SimpleNamespace(window=fail)
     elif part == "command shape":
         ready.mppi.override = lambda state, reference: SimpleNamespace(command=np.zeros(3))
     else:
-        ready.mppi.predict = lambda *_: np.full(5, math.nan)
+        monkeypatch.setattr(prediction, "advance", lambda *_: np.full(5, math.nan))
     for _ in range(5):
         out = ready.step()
         assert out.command.tolist() == [0.0, 0.0]

@@ -163,7 +163,7 @@ def test_the_output_tells_ages_periods_and_counts(drive):
 def test_the_step_time_is_wall_time(drive):
     ready = drive()
     times = iter([1.0, 1.0123])
-    loop = ControlLoop(ready.config, ready.mppi, ready.slot, ready.loop._figure, timer=lambda: next(times))
+    loop = ControlLoop(ready.config, ready.mppi, ready.slot, ready.figure, timer=lambda: next(times))
     assert loop.tick(0.0, 0.0).step_ms == pytest.approx(12.3)
 
 

@@ -6,9 +6,9 @@ import attrs
 import numpy as np
 import pytest
 
-from mppi_maml_ros.core.angles import quaternion_from_yaw
+from mppi_maml_ros.core.types import OdometryMessage
 from mppi_maml_ros.safety.codes import Code, State
-from mppi_maml_ros.simulation.faults import KINDS, Injector, OdometryFields, Target, parse
+from mppi_maml_ros.simulation.faults import KINDS, Injector, Target, parse
 
 STOP_BEGINS = 0.25  # [s] after the last usable odometry
 REST = 0.6  # [s] after it the command is an exact zero
@@ -82,17 +82,9 @@ def run(ready, text, seconds):
         ready.advance(0.05, node_period=0.0)
         true_time += 0.05
         ready.t = injector.clock(origin + true_time, true_time)
-        sent = OdometryFields(
-            "odom",
-            "base_link",
-            ready.t,
-            (ready.pose[0], ready.pose[1], 0.0),
-            quaternion_from_yaw(ready.pose[2]),
-            (ready.command[0], 0.0, 0.0),
-            (0.0, 0.0, ready.command[1]),
-        )
+        sent = OdometryMessage.planar(ready.t, (*ready.pose, *ready.command))
         for arrived in injector.odometry(sent, true_time):
-            ready.message(**arrived.asdict())
+            ready.message(**attrs.asdict(arrived, recurse=False))
         outputs.append((true_time, ready.tick()))
     return outputs
 

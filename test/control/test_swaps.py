@@ -9,8 +9,7 @@ import pytest
 from mppi_maml_ros.control.config import ControlConfig
 from mppi_maml_ros.control.loop import ControlLoop
 from mppi_maml_ros.core import se2
-from mppi_maml_ros.core.angles import quaternion_from_yaw
-from mppi_maml_ros.core.types import VelocityLimits
+from mppi_maml_ros.core.types import OdometryMessage, VelocityLimits
 from mppi_maml_ros.dynamics.residual import ResidualWeights
 from mppi_maml_ros.mppi import MPPIConfig, MPPIController
 from mppi_maml_ros.references.figures import circle
@@ -36,17 +35,7 @@ def drive(slot, before_tick=lambda k: None):
     for k in range(TICKS):
         now = 100.0 + 0.05 * k
         pose = se2.integrate(pose, np.array([command[0], 0.0, command[1]]), 0.05)
-        loop.handle_odometry(
-            frame_id="odom",
-            child_frame_id="base_link",
-            stamp=now - 0.01,
-            position=(pose[0], pose[1], 0.0),
-            orientation=quaternion_from_yaw(pose[2]),
-            linear=(command[0], 0.0, 0.0),
-            angular=(0.0, 0.0, command[1]),
-            receive_time=now,
-            steady_time=now,
-        )
+        loop.handle_odometry(OdometryMessage.planar(now - 0.01, (*pose, *command)), now, now)
         before_tick(k)
         outputs.append(loop.tick(now, now, with_trajectory=True))
         command = outputs[-1].command

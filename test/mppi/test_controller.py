@@ -128,28 +128,6 @@ def test_a_swap_between_two_steps_keeps_the_warm_start():
     assert np.abs(a.command - b.command).max() < 0.3
 
 
-@pytest.mark.parametrize("age, pieces", [(0.10, (0.05, 0.05)), (0.12, (0.02, 0.05, 0.05)), (0.03, (0.03,))])
-def test_prediction_of_an_old_state_takes_the_commands_given_since(age, pieces):
-    plant = ResidualWeights.first_order((0.3, 0.3), delay=0.05)
-    history = np.array([[0.8, 0.2], [0.4, 0.0], [0.2, 0.1], [0.0, 0.0]])
-    expected = np.zeros(5)
-    for back, piece in zip(reversed(range(len(pieces))), pieces, strict=True):
-        expected = step(plant, expected, history[back], history[back + 1 :], piece)
-    ahead = MPPIController(CONFIG, LIMITS, 0).predict(np.zeros(5), history, age, plant)
-    assert ahead == pytest.approx(expected)
-
-
-def test_prediction_of_an_old_state_is_pushed_and_the_push_fades():
-    plant = attrs.evolve(
-        ResidualWeights.first_order((0.3, 0.3)), error_model=[[0.9, 0.8], [0.3, 0.3], [0, 0]]
-    )
-    history, push = np.array([[0.8, 0.2], [0.4, 0.0]]), np.array([0.05, -0.1])
-    expected = step(plant, np.zeros(5), history[1], history[2:], push=push)
-    expected = step(plant, expected, history[0], history[1:], push=push * [0.9, 0.8])
-    ahead = MPPIController(CONFIG, LIMITS, 0).predict(np.zeros(5), history, 0.1, plant, push)
-    assert ahead == pytest.approx(expected)
-
-
 def test_a_push_is_part_of_the_chosen_trajectory_and_fades():
     weights = attrs.evolve(
         ResidualWeights.first_order((0.3, 0.3)), error_model=[[0.9, 0.8], [0.3, 0.3], [0, 0]]
@@ -178,13 +156,6 @@ def test_a_push_that_is_known_is_countered():
             history = np.concatenate([command[None], history[:-1]])
         errors.append(np.hypot(state[0] - 2.0, state[1]))
     assert errors[1] < 0.5 * errors[0]
-
-
-def test_prediction_by_the_prior_moves_the_pose_and_keeps_the_measured_twist():
-    ahead = MPPIController(CONFIG, LIMITS, 0).predict(
-        np.array([0, 0, 0, 0.2, 0.0]), np.array([[0.5, 0.0]]), 0.04, None
-    )
-    assert ahead == pytest.approx([0.02, 0, 0, 0.2, 0.0])
 
 
 def test_candidates_are_rollouts_in_the_frame_of_the_state():

@@ -5,12 +5,14 @@ import numpy as np
 import pytest
 
 from mppi_maml_ros.core.errors import InvalidValueError
+from mppi_maml_ros.core.tunable import declarations
 from mppi_maml_ros.core.types import VelocityLimits
 from mppi_maml_ros.dynamics.features import feature_size, features, input_size
 from mppi_maml_ros.dynamics.residual import ResidualWeights, deviation
 from mppi_maml_ros.mppi import MPPIConfig, MPPIController
 from mppi_maml_ros.mppi.costmap import Costmap
 from mppi_maml_ros.mppi.critics import CRITICS, Rollouts, Scene, make_critics
+from mppi_maml_ros.mppi.prediction import advance
 
 STEPS, DT = 20, 0.05
 TIME = DT * np.arange(1, STEPS + 1)
@@ -106,10 +108,11 @@ def test_cost_power_acts_on_the_weighted_value():
 
 def test_every_critic_declares_weight_power_and_described_parameters():
     for kind in CRITICS.values():
-        fields = {field.name: field for field in attrs.fields(kind)}
-        assert {"cost_weight", "cost_power"} <= set(fields)
-        for field in fields.values():
-            assert field.metadata["description"] and field.metadata["low"] <= field.default
+        declared = declarations(kind)
+        assert {"cost_weight", "cost_power"} <= set(declared)
+        assert set(declared) == {field.name for field in attrs.fields(kind)}
+        for declaration in declared.values():
+            assert declaration.description and declaration.low <= declaration.default
 
 
 def test_parameters_out_of_range_are_refused_by_name():
@@ -130,7 +133,7 @@ def test_the_controller_swerves_around_what_stands_in_its_way():
         reference = np.column_stack([ahead, 0 * ahead, 0 * ahead])
         result = controller.compute_control(state, reference, command[None], command, None, DT, scene)
         command = result.command
-        state = controller.predict(np.array([*state[:3], *command]), command[None], DT, None)
+        state = advance(np.array([*state[:3], *command]), command[None], DT, None, DT)
         nearest = min(nearest, float(scene.costmap.distance_at(state[0], state[1])))
     assert state[0] > 1.4 and nearest > 0.2
 

@@ -1,13 +1,15 @@
-"""The push that the controller predicts with is the one that the weights' own errors make."""
+"""The state that a control step begins with, and the push that the weights' own errors make."""
 
 import attrs
 import numpy as np
 import pytest
 
-from mppi_maml_ros.adaptation.error_tracker import MAX_ERROR, ErrorTracker
+from mppi_maml_ros.core.errors import InvalidValueError
 from mppi_maml_ros.core.types import Odometry
 from mppi_maml_ros.dynamics.identification.error_models import TYPICAL
 from mppi_maml_ros.dynamics.residual import ResidualWeights, step
+from mppi_maml_ros.mppi import prediction
+from mppi_maml_ros.mppi.prediction import FARTHEST, MAX_ERROR, ErrorTracker, Predictor, advance
 
 DT, TAPS = 0.05, 8
 MODEL = attrs.evolve(ResidualWeights.first_order((0.2, 0.2)), error_model=TYPICAL)
@@ -111,3 +113,92 @@ def test_a_bad_sample_leaves_the_push_small(bad):
     tracker.add_command(2.05, (0.5, 0.3))
     tracker.add_odometry(Odometry(2.10, state[:3], state[3:]))
     assert (np.abs(tracker.push(MODEL)) <= MAX_ERROR).all()
+
+
+@pytest.mark.parametrize("age, pieces", [(0.10, (0.05, 0.05)), (0.12, (0.02, 0.05, 0.05)), (0.03, (0.03,))])
+def test_prediction_of_an_old_state_takes_the_commands_given_since(age, pieces):
+    plant = ResidualWeights.first_order((0.3, 0.3), delay=0.05)
+    history = np.array([[0.8, 0.2], [0.4, 0.0], [0.2, 0.1], [0.0, 0.0]])
+    expected = np.zeros(5)
+    for back, piece in zip(reversed(range(len(pieces))), pieces, strict=True):
+        expected = step(plant, expected, history[back], history[back + 1 :], piece)
+    ahead = advance(np.zeros(5), history, age, plant, DT)
+    assert ahead == pytest.approx(expected)
+
+
+def test_prediction_of_an_old_state_is_pushed_and_the_push_fades():
+    plant = attrs.evolve(
+        ResidualWeights.first_order((0.3, 0.3)), error_model=[[0.9, 0.8], [0.3, 0.3], [0, 0]]
+    )
+    history, push = np.array([[0.8, 0.2], [0.4, 0.0]]), np.array([0.05, -0.1])
+    expected = step(plant, np.zeros(5), history[1], history[2:], push=push)
+    expected = step(plant, expected, history[0], history[1:], push=push * [0.9, 0.8])
+    ahead = advance(np.zeros(5), history, 0.1, plant, DT, push)
+    assert ahead == pytest.approx(expected)
+
+
+def test_prediction_by_the_prior_moves_the_pose_and_keeps_the_measured_twist():
+    ahead = advance(np.array([0, 0, 0, 0.2, 0.0]), np.array([[0.5, 0.0]]), 0.04, None, DT)
+    assert ahead == pytest.approx([0.02, 0, 0, 0.2, 0.0])
+
+
+def test_before_any_command_the_state_is_that_of_the_odometry():
+    predictor, state = Predictor(DT), np.array([1.0, 2.0, 0.3, 0.4, 0.5])
+    predictor.add_odometry(Odometry(5.0, state[:3], state[3:]))
+    found = predictor.now(5.0, MODEL)
+    assert np.array_equal(found.state, state) and found.age == 0.0
+    assert found.history.shape == (TAPS + FARTHEST, 2) and not found.history.any() and not found.push.any()
+
+
+def test_odometry_is_moved_ahead_by_its_age_under_the_commands_since():
+    predictor, commands = Predictor(DT), [np.array([0.4, 0.1]), np.array([0.8, -0.2])]
+    predictor.add_odometry(Odometry(1.0, np.zeros(3), np.zeros(2)))
+    for k, command in enumerate(commands):
+        predictor.record(1.0 + k * DT, command)
+    found = predictor.now(1.0 + 2 * DT, MODEL)
+    expected = step(
+        MODEL, step(MODEL, np.zeros(5), commands[0], np.zeros((1, 2))), commands[1], np.zeros((1, 2))
+    )
+    assert found.state == pytest.approx(expected) and found.age == pytest.approx(2 * DT)
+    assert np.array_equal(found.history[:3], [commands[1], commands[0], [0.0, 0.0]])
+
+
+@pytest.mark.parametrize("late, age", [(10 * DT, FARTHEST * DT), (-DT, 0.0)])
+def test_odometry_is_moved_neither_too_far_nor_back(late, age):
+    predictor = Predictor(DT)
+    predictor.add_odometry(Odometry(1.0, np.zeros(3), np.zeros(2)))
+    assert predictor.now(1.0 + late, None).age == pytest.approx(age)
+
+
+def test_the_push_is_that_of_the_tracker_at_the_end_of_the_prediction():
+    predictor, tracker = Predictor(DT), ErrorTracker(TAPS, DT)
+    drive(tracker)
+    predictor.add_command = predictor.record
+    drive(predictor)
+    found = predictor.now(2.0 + DT, MODEL)
+    assert found.push.any() and found.push == pytest.approx(tracker.push(MODEL, DT))
+
+
+def test_any_other_model_is_predicted_for_by_the_prior():
+    predictor = Predictor(DT)
+    predictor.add_odometry(Odometry(1.0, np.zeros(3), np.array([0.2, 0.0])))
+    predictor.record(0.9, (0.5, 0.0))
+    assert predictor.now(1.04, object()).state == pytest.approx([0.02, 0.0, 0.0, 0.2, 0.0])
+
+
+def test_after_a_reset_there_is_nothing_to_predict_from():
+    predictor = Predictor(DT)
+    predictor.add_odometry(Odometry(1.0, np.zeros(3), np.zeros(2)))
+    predictor.record(1.0, (0.5, 0.0))
+    predictor.reset()
+    assert predictor.odometry is None and not predictor.history(1.1).any()
+    with pytest.raises(InvalidValueError, match="no odometry"):
+        predictor.now(1.1, None)
+
+
+def test_a_state_that_is_not_finite_never_leaves(monkeypatch):
+    predictor = Predictor(DT)
+    predictor.add_odometry(Odometry(1.0, np.zeros(3), np.zeros(2)))
+    monkeypatch.setattr(prediction, "advance", lambda *_: np.full(5, np.nan))
+    with pytest.raises(InvalidValueError, match="finite"):
+        predictor.now(1.0, None)

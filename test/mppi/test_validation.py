@@ -47,3 +47,13 @@ def test_a_contact_is_refused_unless_the_robot_stops_before_it():
     check_way(ahead(0.5), START, wall(0.6), RADIUS, DT, contact - CONTACT_MARGIN - 1e-3)
     with pytest.raises(NoValidControlError, match=f"touches an obstacle in {contact:.2f} s"):
         check_way(ahead(0.5), START, wall(0.6), RADIUS, DT, contact - CONTACT_MARGIN + 1e-3)
+
+
+def test_critics_that_are_set_while_driving_bring_their_footprint():
+    controller = MPPIController(MPPIConfig(batch_size=8, time_steps=8), VelocityLimits(), 0)
+    assert controller.footprint_radius is None
+    controller.critics = make_critics(["obstacles"], {"obstacles.footprint_radius": 0.3})
+    assert controller.footprint_radius == 0.3
+    controller.compute_control(np.zeros(5), np.zeros((9, 3)), np.zeros((1, 2)), np.zeros(2), None)
+    controller.critics = ()
+    assert controller.footprint_radius is None

@@ -72,13 +72,11 @@ def test_a_stamp_survives_the_way_to_seconds_and_back():
 
 def test_odometry_survives_the_way_to_a_message_and_back():
     state = (1.0, -2.0, 2.5, 0.4, -0.3)
-    fields = to.odometry_fields(
-        to.odometry_message(stamp(), "odom", "base", state, (1.0, 2.0, 3.0, 4.0, 5.0))
-    )
-    assert (fields["frame_id"], fields["child_frame_id"], fields["stamp"]) == ("odom", "base", 12.5)
-    assert fields["position"] == (1.0, -2.0, 0.0)
-    assert math.isclose(math.hypot(*fields["orientation"]), 1.0)
-    assert (fields["linear"][0], fields["angular"][2]) == (0.4, -0.3)
+    sent = to.read_odometry(to.odometry_message(stamp(), "odom", "base", state, (1.0, 2.0, 3.0, 4.0, 5.0)))
+    assert (sent.frame_id, sent.child_frame_id, sent.stamp) == ("odom", "base", 12.5)
+    assert sent.position == (1.0, -2.0, 0.0)
+    assert math.isclose(math.hypot(*sent.orientation), 1.0)
+    assert (sent.linear[0], sent.angular[2]) == (0.4, -0.3)
 
 
 @pytest.mark.parametrize("stamped", [False, True])

@@ -7,20 +7,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mppi_maml_ros.core.errors import InvalidValueError
+from mppi_maml_ros.core.types import OdometryMessage
 from mppi_maml_ros.simulation.faults import (
     KINDS,
     NODES,
     SPACING,
     Fault,
     Injector,
-    OdometryFields,
     Target,
     parse,
 )
 
 
 def message(stamp=7.0, x=1.0):
-    return OdometryFields(
+    return OdometryMessage(
         "odom", "base_link", stamp, (x, 2.0, 0.0), (0.0, 0.0, 0.0, 1.0), (0.5, 0.0, 0.0), (0.0, 0.0, 0.1)
     )
 

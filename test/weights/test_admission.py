@@ -20,7 +20,11 @@ def test_weights_that_fit_are_admitted():
 @pytest.mark.parametrize(
     ("weights", "reason", "message"),
     [
-        (attrs.evolve(GOOD, model_dt=0.1), Refusal.WRONG_MODEL, "model_dt must be 0.05 s, got 0.1"),
+        (
+            attrs.evolve(GOOD, model_dt=0.1),
+            Refusal.WRONG_MODEL,
+            "model_dt of the weights must be 0.05 s, got 0.1",
+        ),
         (ResidualWeights.prior(delay_taps=3), Refusal.WRONG_MODEL, "delay_taps must be at most 2, got 3"),
         (attrs.evolve(GOOD, linear=np.full_like(GOOD.linear, 9.0)), Refusal.TOO_LARGE, "forward velocity"),
     ],

@@ -10,6 +10,7 @@ import attrs
 from ...adaptation.adapters import ADAPTERS, make_adapter
 from ...adaptation.adapters.mb import MBAdapter, dynamic_evaluation
 from ...adaptation.online import Attempt, Decision, OnlineAdaptation, OnlineConfig
+from ...control.step import Mppi
 from ...core.errors import InvalidValueError
 from ...core.types import Odometry
 from ...dynamics.buffer import BufferConfig, TransitionBuffer
@@ -54,12 +55,14 @@ class Contender:
         adaptation: what changes it; None: nothing does.
         adapt_interval: time between adaptations [s].
         true_state: whether the controller sees the true state.
+        controller: drives in place of MPPI; None for MPPI.
     """
 
     model: ResidualWeights | RolloutModel | None = None
     adaptation: Recorded | Unguarded | None = None
     adapt_interval: float = ADAPT_INTERVAL
     true_state: bool = False
+    controller: Mppi | None = None
 
     @property
     def attempts(self) -> list[Attempt]:

@@ -167,7 +167,7 @@ def begin(job: Job, settings: ComparisonSettings, meta: MetaModel, library: Libr
     steps = drive(
         world, FIGURES[job.trajectory](), settings.mppi, job.seed, settings.duration,
         model=entrant.model, adaptation=entrant.adaptation, adapt_interval=entrant.adapt_interval,
-        true_state=entrant.true_state,
+        true_state=entrant.true_state, controller=entrant.controller,
     )  # fmt: skip
     return world, entrant, steps
 

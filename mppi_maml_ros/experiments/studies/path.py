@@ -15,9 +15,9 @@ import numpy as np
 
 from ...control.config import ControlConfig
 from ...control.loop import ControlLoop
-from ...core.angles import quaternion_from_yaw, wrap
+from ...core.angles import wrap
 from ...core.files import write_json, write_rows
-from ...core.types import VelocityLimits
+from ...core.types import OdometryMessage, VelocityLimits
 from ...mppi.config import MPPIConfig
 from ...mppi.controller import MPPIController
 from ...mppi.costmap import Costmap
@@ -170,18 +170,8 @@ def drive(seed: int, mppi: MPPIConfig | None = None, critics=CRITICS, **changes)
     states, commands, reached_at = [], [], None
     for k in range(int(PATIENCE / PERIOD)):
         now = k * PERIOD
-        seen = world.odometry()
-        loop.handle_odometry(
-            frame_id="odom",
-            child_frame_id="base_link",
-            stamp=now + 100.0,
-            position=(seen[0], seen[1], 0.0),
-            orientation=quaternion_from_yaw(float(seen[2])),
-            linear=(seen[3], 0.0, 0.0),
-            angular=(0.0, 0.0, seen[4]),
-            receive_time=now + 100.0,
-            steady_time=now,
-        )
+        message = OdometryMessage.planar(now + 100.0, world.odometry())
+        loop.handle_odometry(message, now + 100.0, now)
         if k == 10:
             loop.handle_path("odom", path)
         output = loop.tick(now + 100.0, now)

@@ -22,14 +22,13 @@ import numpy as np
 from ...adaptation.online import Decision, OnlineAdaptation, OnlineConfig
 from ...control.config import ControlConfig
 from ...control.loop import ControlLoop
-from ...core.angles import quaternion_from_yaw
 from ...core.errors import InvalidValueError, MppiMamlError
 from ...core.files import write_json
-from ...core.types import VelocityLimits
+from ...core.types import OdometryMessage, VelocityLimits
 from ...mppi import MPPIConfig, MPPIController
 from ...references.figures import circle
 from ...safety.codes import State
-from ...simulation.faults import Fault, Injector, OdometryFields
+from ...simulation.faults import Fault, Injector
 from ...simulation.parameters import randomize
 from ...simulation.world import DynamicWorld
 from ...weights.meta_model import MetaModel
@@ -158,12 +157,9 @@ class Plant:
         self.loop.handle_path("odom", np.asarray(shape.window(0.0, 400, 0.1)))
 
     def _hear(self, now: float) -> None:
-        x, y, yaw, v, omega = self.world.odometry()
-        sent = OdometryFields(
-            "odom", "base_link", now, (x, y, 0.0), quaternion_from_yaw(yaw), (v, 0.0, 0.0), (0.0, 0.0, omega)
-        )
+        sent = OdometryMessage.planar(now, self.world.odometry())
         for arrived in self.injector.odometry(sent, self.time - self.fault_began):
-            verdict = self.loop.handle_odometry(**arrived.asdict(), receive_time=now, steady_time=now)
+            verdict = self.loop.handle_odometry(arrived, now, now)
             if verdict.accepted:
                 changed = self.online.add_odometry(verdict.odometry)
                 if changed or self._is_due("adapt", 2.0):

@@ -1,0 +1,167 @@
+"""Following a path to its goal."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from ..core import se2
+from ..core.angles import wrap
+from ..core.errors import InvalidPathError, InvalidValueError
+from ..core.types import Array
+from ..references.path import PathReference
+from ..safety.codes import Code, State
+from .config import ControlConfig
+from .follower import Target
+from .output import Halt
+from .progress import GoalChecker, ProgressChecker
+
+_FAR_HYSTERESIS = 0.9  # of far_from_path; nearer than that the robot is back
+
+
+class PathFollower:
+    """The newest path, the frame it is in, and how far the robot has come on it."""
+
+    def __init__(self, config: ControlConfig) -> None:
+        self._config, self._profile = config, config.path_profile()
+        self._goal = GoalChecker(config.xy_goal_tolerance, config.yaw_goal_tolerance, config.stateful)
+        self._progress = ProgressChecker(config.movement_time_allowance, config.required_movement)
+        self._path: PathReference | None = None
+        self._fault: str | None = None
+        self._frame = config.odom_frame
+        self._origins: dict[str, Array] = {config.odom_frame: np.zeros(3)}  # of frames, in that of odometry
+        self._replaced_remaining: float | None = None
+        self._far = self._stuck = False
+
+    def configure(self, config: ControlConfig) -> None:
+        """See :class:`.follower.Follower`; path and progress stay."""
+        profile = config.path_profile()
+        self._config = config
+        self._goal.configure(config.xy_goal_tolerance, config.yaw_goal_tolerance, config.stateful)
+        self._progress.configure(config.movement_time_allowance, config.required_movement)
+        if profile != self._profile and self._path is not None:
+            path = PathReference(self._path.poses, profile)
+            if self._path.started:
+                path.resume(self._path.progress)
+            self._path = path
+        self._profile = profile
+
+    def set_origin(self, frame_id: str, origin: ArrayLike) -> None:
+        """Where the frame of paths lies in that of odometry now; a path keeps its progress meanwhile.
+
+        Args:
+            frame_id: frame in which paths may come from now on, besides that of odometry.
+            origin: its pose (x, y, yaw) in the frame of odometry [m, m, rad].
+
+        Raises:
+            InvalidValueError: an origin that is not three finite numbers.
+        """
+        pose = np.array(origin, dtype=float)
+        if pose.shape != (3,) or not np.isfinite(pose).all():
+            raise InvalidValueError(f"the origin of frame {frame_id!r} must be three finite numbers")
+        self._origins[frame_id] = pose
+
+    def handle_path(self, frame_id: str, poses: ArrayLike) -> str:
+        """Take a path in place of the one before; the robot stops if it cannot be followed.
+
+        Args:
+            frame_id: frame of the poses: that of odometry, or one that :meth:`set_origin` told of.
+            poses: (x [m], y [m], yaw [rad]), shape (M, 3).
+
+        Returns:
+            Why it was rejected; empty when it was not.
+        """
+        try:
+            if frame_id not in self._origins:
+                raise InvalidPathError(f"path is in frame {frame_id!r}, expected {self._config.odom_frame!r}")
+            path = PathReference(poses, self._profile)
+        except InvalidPathError as error:
+            self._path, self._fault = None, str(error)
+            return self._fault
+        self._frame = frame_id
+        self._replace(path)
+        return ""
+
+    def _replace(self, path: PathReference) -> None:
+        old, self._path, self._fault = self._path, path, None
+        if (
+            old is not None
+            and math.hypot(*(old.goal - path.goal)[:2]) <= self._config.xy_goal_tolerance
+            and not self._stuck
+        ):
+            # A planner that replans every second must not keep a stuck robot from being noticed.
+            if self._replaced_remaining is None:
+                self._replaced_remaining = old.remaining
+        else:
+            self._replaced_remaining = None
+            self._progress.reset()
+        self._goal.reset()
+        self._stuck = self._far = False
+
+    def hold(self) -> None:
+        """See :class:`.follower.Follower`; a path has no clock."""
+
+    def relocate(self) -> None:
+        """See :class:`.follower.Follower`: the robot is looked for anywhere on the path."""
+        if self._path is not None:
+            self._path.restart()
+
+    def restart(self) -> None:
+        """See :class:`.follower.Follower`."""
+        self.relocate()
+        self._replaced_remaining = None
+        self._goal.reset()
+        self._progress.reset()
+        self._stuck = self._far = False
+
+    def waiting(self) -> Halt | None:
+        """See :class:`.follower.Follower`."""
+        if self._fault is not None:
+            return Halt(State.STOPPED, Code.INVALID_PATH, self._fault)
+        if self._path is None:
+            return Halt(State.WAITING_FOR_PLAN)
+        return self._no_progress() if self._stuck else None
+
+    def target(self, now: float, state: Array, dt: float) -> Target:
+        """See :class:`.follower.Follower`."""
+        path, origin = self._path, self._origins[self._frame]
+        if path is None:
+            return Target(None, halt=Halt(State.WAITING_FOR_PLAN))
+        if not origin.any():
+            window, halt = self._window(path, state, dt)
+            return Target(window, path.goal, path.remaining, halt)
+        local = np.concatenate([se2.to_body(state[:3], origin), state[3:]])
+        window, halt = self._window(path, local, dt)
+        if window is not None:
+            window = se2.compose(origin, window)
+        return Target(window, se2.compose(origin, path.goal), path.remaining, halt)
+
+    def _window(self, path: PathReference, state: Array, dt: float) -> tuple[Array | None, Halt | None]:
+        """In the frame of the path."""
+        config = self._config
+        if self._goal.reached:
+            return path.goal[None], Halt(State.GOAL_REACHED)
+        distance = path.distance(state)
+        self._far = distance > config.far_from_path * (_FAR_HYSTERESIS if self._far else 1.0)
+        if self._far:
+            reason = f"the robot is {distance:.2f} m from the path, allowed are {config.far_from_path:g} m"
+            return None, Halt(State.STOPPED, Code.FAR_FROM_PATH, reason)
+        window = path.window(state, config.time_steps, config.model_dt)
+        if self._replaced_remaining is not None:
+            self._progress.shift(path.remaining - self._replaced_remaining)
+            self._replaced_remaining = None
+        if self._goal.update(state[:3], path.goal, path.remaining):
+            return path.goal[None], Halt(State.GOAL_REACHED)
+        at_goal = abs(wrap(state[2] - path.goal[2])) if self._goal.position_reached else None
+        if self._progress.update(path.remaining, at_goal, dt):
+            self._stuck = True
+            return window, self._no_progress()
+        return window, None
+
+    def _no_progress(self) -> Halt:
+        allowance = self._config.movement_time_allowance
+        return Halt(
+            State.STOPPED, Code.FAILED_TO_MAKE_PROGRESS, f"no progress along the path for {allowance:g} s"
+        )

@@ -1,0 +1,195 @@
+"""One control step, from what is known to a command within the limits.
+
+The robot and the comparison are driven by the same code: :class:`.loop.ControlLoop` puts its checks
+around a :class:`ControlStep`, ``experiments.closed_loop`` steps one in simulated time.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import attrs
+import numpy as np
+from numpy.typing import ArrayLike
+
+from ..core.errors import InvalidValueError, NoValidControlError
+from ..core.types import Array
+from ..mppi.costmap import Costmap
+from ..mppi.critics import Scene
+from ..mppi.prediction import Prediction, Predictor
+from ..mppi.validation import check_way
+from ..safety.codes import Code, State
+from ..safety.limiter import VelocityLimiter
+from .config import ControlConfig
+from .follower import Follower, Target
+from .output import Halt
+
+
+class Chosen(Protocol):
+    """What a controller answers."""
+
+    @property
+    def command(self) -> Array:
+        """(v [m/s], omega [rad/s]) to hold from now on, shape (2,)."""
+
+
+class Mppi(Protocol):
+    """What is needed of a controller; see ``mppi.controller``.
+
+    ``weights`` are a residual snapshot, another model that the controller can roll out, or None for the
+    kinematic prior.
+    """
+
+    def compute_control(
+        self,
+        state: Array,
+        reference: Array,
+        history: Array,
+        last_command: Array,
+        weights: Any,
+        elapsed: float,
+        scene: Scene,
+        push: Array | None,
+    ) -> Chosen:
+        """The command for now; NoValidControlError where there is none."""
+
+    @property
+    def footprint_radius(self) -> float | None:
+        """Of the disc that keeps off obstacles [m]; None where nothing judges them."""
+
+    def optimal_trajectory(self, state: Array, history: Array, weights: Any) -> Array:
+        """Poses along the chosen way, shape (N, 3)."""
+
+    def reset(self) -> None:
+        """Forget the warm start."""
+
+
+@attrs.frozen(eq=False)
+class Stepped:
+    """What came of a step.
+
+    Attributes:
+        pose: of the robot now, as predicted, shape (3,).
+        target: where it is wanted.
+        command: (v, omega) within the limits, shape (2,); None with ``halt``.
+        halt: why there is no command; None when there is.
+        trajectory: poses expected from now on, shape (N, 3); None unless asked for.
+    """
+
+    pose: Array
+    target: Target
+    command: Array | None = None
+    halt: Halt | None = None
+    trajectory: Array | None = None
+
+
+class ControlStep:
+    """Predictor, follower, controller and limiter, one after the other.
+
+    Args:
+        config: horizon, limits, tries.
+        mppi: the controller.
+        follower: says where the robot is wanted.
+
+    Attributes:
+        predictor: is to be told of odometry, and of each command that goes out.
+        costmap: obstacles; None for none.
+    """
+
+    def __init__(self, config: ControlConfig, mppi: Mppi, follower: Follower) -> None:
+        self._config, self.mppi, self.follower = config, mppi, follower
+        self.predictor = Predictor(config.model_dt, config.delay_taps)
+        self.limiter = VelocityLimiter(config.limits, max_dt=2.0 * config.period)
+        self.costmap: Costmap | None = None
+        self._warm = False
+
+    def configure(self, config: ControlConfig, mppi: Mppi | None = None) -> None:
+        """Other thresholds from the next step on, and another controller unless ``mppi`` is None."""
+        self._config = config
+        self.mppi = mppi or self.mppi
+        self.limiter.configure(config.limits, 2.0 * config.period)
+        self.follower.configure(config)
+
+    def cool(self) -> None:
+        """The next step begins without a warm start."""
+        self._warm = False
+
+    def hold(self) -> None:
+        """The robot is not driven until the next step."""
+        self.cool()
+        self.follower.hold()
+
+    def run(
+        self,
+        now: float,
+        dt: float,
+        weights: Any,
+        with_trajectory: bool = False,
+        state: Array | None = None,
+    ) -> Stepped:
+        """A step at ``now`` [s], ``dt`` [s] after the last.
+
+        Args:
+            weights: one snapshot, used from the beginning to the end.
+            with_trajectory: also work out what the robot is expected to drive.
+            state: (x, y, yaw, v, omega) where it is known, shape (5,); None: predicted from the odometry.
+        """
+        seen = self._seen(now, weights, state)
+        start, config = seen.state, self._config
+        pose = start[:3].copy()
+        if config.open_loop:
+            start[3:] = self.limiter.last
+        target = self.follower.target(now, start, dt)
+        if target.halt is not None:
+            return Stepped(pose, target, halt=target.halt)
+        if not self._warm:
+            self.mppi.reset()
+            self._warm = True
+        try:
+            command = self._choose(seen, target, weights, dt)
+        except NoValidControlError as error:
+            return Stepped(
+                pose, target, halt=Halt(State.STOPPED, Code.NO_VALID_CONTROL, f"no valid control: {error}")
+            )
+        command = self.limiter.limit(command, dt)
+        trajectory = self.mppi.optimal_trajectory(start, seen.history, weights) if with_trajectory else None
+        return Stepped(pose, target, command, trajectory=trajectory)
+
+    def _seen(self, now: float, weights: Any, state: Array | None) -> Prediction:
+        if state is None:
+            return self.predictor.now(now, weights)
+        return Prediction(np.array(state, dtype=float), self.predictor.history(now), np.zeros(2), 0.0)
+
+    def _choose(self, seen: Prediction, target: Target, weights: Any, dt: float) -> Array:
+        scene = Scene(goal=target.goal, remaining=target.remaining, costmap=self.costmap)
+        assert target.window is not None
+        for _ in range(self._config.retry_attempt_limit + 1):
+            try:
+                result = self.mppi.compute_control(
+                    seen.state, target.window, seen.history, self.limiter.last, weights, dt, scene, seen.push
+                )
+                command = _finite_command(result.command)
+                self._validate(seen, weights)
+                return command
+            except NoValidControlError as error:
+                self.mppi.reset()
+                refused = error
+        raise refused
+
+    def _validate(self, seen: Prediction, weights: Any) -> None:
+        """Refuse a trajectory that touches an obstacle before the robot could stop."""
+        if self.costmap is None or self.costmap.empty or self.mppi.footprint_radius is None:
+            return
+        poses = self.mppi.optimal_trajectory(seen.state, seen.history, weights)
+        time_to_stop = max(abs(seen.state[3]), abs(self.limiter.last[0])) / -self._config.limits.ax_min
+        radius, model_dt = self.mppi.footprint_radius, self._config.model_dt
+        check_way(poses, seen.state, self.costmap, radius, model_dt, time_to_stop)
+
+
+def _finite_command(command: ArrayLike) -> Array:
+    values = np.asarray(command, dtype=float)
+    if values.shape != (2,):
+        raise InvalidValueError(f"a command must be two numbers, got the shape {values.shape}")
+    if not np.isfinite(values).all():
+        raise NoValidControlError("the command is not finite")
+    return values

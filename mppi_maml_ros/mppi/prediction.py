@@ -1,0 +1,220 @@
+"""From the newest odometry to the state now, and to the push on the steps that begin now.
+
+The commands given since the odometry's stamp move its state ahead by the serving weights, pushed as
+what those weights got wrong over the last steps says.
+"""
+
+from __future__ import annotations
+
+import attrs
+import numpy as np
+from numpy.typing import ArrayLike
+
+from ..core.command_history import CommandHistory
+from ..core.errors import InvalidValueError
+from ..core.types import Array, Odometry
+from ..dynamics.buffer import SNAP, BufferConfig, TransitionBuffer
+from ..dynamics.features import MAX_DELAY_TAPS, input_size
+from ..dynamics.identification.error_models import TYPICAL, pushes
+from ..dynamics.residual import ResidualWeights, correction, step
+
+FARTHEST = 4  # steps; older odometry is moved ahead by no more
+MEMORY = 60  # transitions that tell of the push
+MAX_ERROR = np.array([0.5, 1.0])  # [m/s, rad/s] nothing pushes a robot harder within a step
+
+
+def advance(
+    state: ArrayLike,
+    history: ArrayLike,
+    duration: float,
+    weights: ResidualWeights | None,
+    model_dt: float,
+    push: ArrayLike | None = None,
+) -> Array:
+    """Move a state of ``duration`` ago to now, under the commands given meanwhile.
+
+    Args:
+        state: (x, y, yaw, v, omega) at its stamp, shape (5,).
+        history: mean commands of the steps before now, newest first, shape (D, 2).
+        duration: age of the state [s], 0 to 4 model_dt; clipped to that.
+        weights: residual snapshot; None for the kinematic prior.
+        model_dt: step [s].
+        push: on (v, omega) over the step that begins at the state's stamp, shape (2,); None for nothing.
+
+    Returns:
+        The predicted state, shape (5,).
+
+    Raises:
+        InvalidValueError: the history is not finite.
+    """
+    left = min(max(float(duration), 0.0), FARTHEST * model_dt)
+    model = weights if weights is not None else ResidualWeights.prior(0, model_dt)
+    past = np.asarray(history, dtype=float).reshape(-1, 2)
+    if not np.isfinite(past).all():
+        raise InvalidValueError("history must be finite")
+    missing = FARTHEST + 1 + model.delay_taps - len(past)
+    if missing > 0:
+        oldest = past[-1:] if len(past) else np.zeros((1, 2))
+        past = np.concatenate([past, np.repeat(oldest, missing, axis=0)])
+    now = np.asarray(state, dtype=float)
+    pushed = np.zeros(2) if push is None else np.asarray(push, dtype=float)
+    while left > 1e-9:
+        # What is left over of a whole number of steps comes first, so that the others end on steps.
+        back = int(np.ceil(left / model_dt - 1e-9)) - 1
+        piece = left - back * model_dt
+        twist = now[3:5]
+        now = step(model, now, past[back], past[back + 1 :], piece, pushed)
+        pushed = pushed * model.error_model[0] ** (piece / model_dt)
+        if model.is_prior:
+            now[3:5] = twist  # the prior says nothing of the measured twist
+        left -= piece
+    return now
+
+
+class ErrorTracker:
+    """The push on the next step, from what the serving weights got wrong over the last ones.
+
+    Follows commands and odometry at any rate; not thread-safe.
+
+    Args:
+        delay_taps: as many as any weights have.
+        model_dt: step [s].
+    """
+
+    def __init__(self, delay_taps: int, model_dt: float) -> None:
+        config = BufferConfig(delay_taps=delay_taps, model_dt=model_dt, size=MEMORY)
+        self._buffer = TransitionBuffer(config)
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget everything, as after a jump of the clock."""
+        self._buffer.reset()
+        self._newest = self._end = -np.inf
+        self._follow(None)
+
+    def warm_up(self) -> None:
+        """Compile what :meth:`push` needs, before the first control step waits for it."""
+        pushes(np.zeros((1, 2)), np.ones(1, dtype=bool), TYPICAL, np.zeros((2, 2)))
+
+    def _follow(self, weights: ResidualWeights | None) -> None:
+        self._weights, self._state = weights, np.zeros((2, 2))
+        self._segment: int | None = None
+        self._used = self._buffer.total - len(self._buffer)
+
+    def add_command(self, stamp: float, command: ArrayLike) -> None:
+        """A command (v, omega) in force from ``stamp`` [s]."""
+        self._buffer.add_command(stamp, command)
+
+    def add_odometry(self, sample: Odometry) -> None:
+        """A checked odometry sample."""
+        self._buffer.add_odometry(sample)
+        self._newest = sample.stamp
+
+    def push(self, weights: ResidualWeights | None, after: float = 0.0) -> Array:
+        """On (v, omega) over the step that begins ``after`` [s] the newest odometry, shape (2,) [m/s, rad/s].
+
+        Zero for weights without a model of their errors, and while no transition ends now.
+        """
+        if weights is None or not weights.error_model[1].any():
+            return np.zeros(2)
+        if weights is not self._weights:
+            self._follow(weights)
+        fresh = min(self._buffer.total - self._used, len(self._buffer))
+        if fresh:
+            data = self._buffer.latest(fresh)
+            inputs = data.inputs[:, : input_size(weights.delay_taps)]
+            errors = data.residuals[:, :2] - correction(weights, inputs)[:, :2]
+            errors = np.clip(errors, -MAX_ERROR, MAX_ERROR)
+            first = data.first
+            first[0] = data.segments[0] != self._segment
+            pushes(errors, first, weights.error_model, self._state)
+            self._segment, self._used = data.segments[-1], self._buffer.total
+            self._end = data.stamps[-1] + data.model_dt
+        dt = self._buffer.config.model_dt
+        if not self._newest - self._end <= (1.0 + SNAP) * dt:
+            return np.zeros(2)
+        fading: Array = weights.error_model[0] ** max((self._newest + after - self._end) / dt, 0.0)
+        pushed: Array = self._state[0] * fading
+        return pushed
+
+
+@attrs.frozen(eq=False)
+class Prediction:
+    """What a control step begins with.
+
+    Attributes:
+        state: (x, y, yaw, v, omega) now, shape (5,); the caller's to change.
+        history: mean commands of the steps before now, newest first, shape (D, 2).
+        push: on (v, omega) over the step that begins now, shape (2,) [m/s, rad/s].
+        age: by how much the odometry was moved ahead [s].
+    """
+
+    state: Array
+    history: Array
+    push: Array
+    age: float
+
+
+class Predictor:
+    """Follows commands and odometry, and tells the state now; not thread-safe.
+
+    Args:
+        model_dt: step of the weights [s].
+        delay_taps: as many as any weights have.
+    """
+
+    def __init__(self, model_dt: float, delay_taps: int = MAX_DELAY_TAPS) -> None:
+        self._model_dt, self._rows = model_dt, delay_taps + FARTHEST
+        self._commands = CommandHistory()
+        self._errors = ErrorTracker(delay_taps, model_dt)
+        self._odometry: Odometry | None = None
+
+    @property
+    def odometry(self) -> Odometry | None:
+        """The newest sample; None before the first, and after a reset."""
+        return self._odometry
+
+    def record(self, stamp: float, command: ArrayLike) -> None:
+        """A command (v, omega) in force from ``stamp`` [s]."""
+        command = np.asarray(command, dtype=float)
+        self._commands.record(stamp, command)
+        self._errors.add_command(stamp, command)
+
+    def add_odometry(self, sample: Odometry) -> None:
+        """A checked odometry sample."""
+        self._odometry = sample
+        self._errors.add_odometry(sample)
+
+    def reset(self) -> None:
+        """Forget everything, as after a jump of the clock."""
+        self._commands.reset()
+        self._errors.reset()
+        self._odometry = None
+
+    def history(self, now: float) -> Array:
+        """Mean commands of the steps before ``now`` [s], newest first, shape (delay_taps + 4, 2)."""
+        return self._commands.history(now, self._rows, self._model_dt)
+
+    def now(self, now: float, weights: object) -> Prediction:
+        """What is known at ``now`` [s], after the first odometry.
+
+        Args:
+            weights: residual snapshot; anything else is predicted for by the kinematic prior.
+
+        Raises:
+            InvalidValueError: the state would not be finite, or there is no odometry.
+        """
+        if self._odometry is None:
+            raise InvalidValueError("there is no odometry to predict from")
+        residual = weights if isinstance(weights, ResidualWeights) else None
+        history = self.history(now)
+        age = min(max(now - self._odometry.stamp, 0.0), FARTHEST * self._model_dt)
+        push = self._errors.push(residual)
+        state = advance(self._odometry.state, history, age, residual, self._model_dt, push)
+        if not np.isfinite(state).all():
+            raise InvalidValueError(f"the predicted state must be five finite numbers, got {state}")
+        return Prediction(state, history, self._errors.push(residual, age), age)
+
+    def warm_up(self) -> None:
+        """Compile what :meth:`now` needs, before the first control step waits for it."""
+        self._errors.warm_up()
