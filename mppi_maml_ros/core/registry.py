@@ -89,6 +89,6 @@ class Registry(Mapping[str, T]):
 def _loaded(kind: str, entry: Any) -> Any:
     try:
         return entry.load()
-    except Exception as error:  # noqa: BLE001 - whatever it is, say whose fault it is
+    except Exception as error:  # whatever it is: say whose fault it is
         reason = f"{type(error).__name__}: {error}"
         raise MppiMamlError(f"{kind} {entry.name!r}, {entry.value}, cannot be loaded: {reason}") from error
