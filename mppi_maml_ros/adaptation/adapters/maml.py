@@ -50,7 +50,7 @@ class MAMLAdapter:
         physics: fit the physics layer first.
     """
 
-    def __init__(self, meta: MetaModel, sgd: SGDConfig, physics: bool):
+    def __init__(self, meta: MetaModel, sgd: SGDConfig, physics: bool) -> None:
         self.name = "physics+maml" if physics else "maml"
         self._problem = LearningProblem.of(meta, self.name, physics)
         self._meta, self._sgd, self._physics = meta, sgd, physics
