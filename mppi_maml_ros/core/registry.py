@@ -34,7 +34,7 @@ class Registry(Mapping[str, T]):
         MppiMamlError: at the first look, an entry point cannot be loaded.
     """
 
-    def __init__(self, kind: str, group: str):
+    def __init__(self, kind: str, group: str) -> None:
         self.kind, self.group = kind, group
         self._things: dict[str, T] = {}
         self._complete = False
