@@ -47,9 +47,9 @@ def simulation() -> None:
     from .simulation.firmware import simulate_firmware
     from .simulation.firmware_parameters import FirmwareParameters
     from .simulation.world import WorldParameters, simulate_batch
-    from .simulation.worlds import ALL_WORLDS, make_world
+    from .simulation.worlds import WORLDS, make_world
 
-    for name in ALL_WORLDS:
+    for name in WORLDS:
         world = make_world(name, seed=0)
         for _ in range(2):
             world.step((0.1, 0.1), 0.05)

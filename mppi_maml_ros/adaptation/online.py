@@ -20,7 +20,7 @@ from ..dynamics.identification.error_models import TYPICAL, pushes
 from ..dynamics.residual import ResidualWeights, correction
 from ..dynamics.transitions import Transitions
 from ..weights.meta_model import MetaModel
-from .adapters import REGISTRY, Adaptation, make_adapter
+from .adapters import ADAPTERS, Adaptation, make_adapter
 from .change import ChangeDetector, newest_regime
 from .guard import GuardConfig, Verdict, extrapolation, judge, prediction_error, split, surely_worse
 from .sgd import SGDConfig
@@ -54,7 +54,7 @@ class OnlineConfig:
     """Settings of the adaptation loop.
 
     Attributes:
-        adapter: a name in adaptation.adapters.REGISTRY, to which others may be added.
+        adapter: a name in adaptation.adapters.ADAPTERS, to which others may be added.
         warmup_samples: usable transitions before the first attempt.
         min_samples: usable transitions that an attempt needs after a change emptied the buffer.
         meta_samples: usable transitions that theta* itself is judged by before the warm-up, to serve until
@@ -68,7 +68,7 @@ class OnlineConfig:
     """
 
     adapter: str = _setting(
-        "physics+maml", description="How weights are made from data", choices=lambda: REGISTRY
+        "physics+maml", description="How weights are made from data", choices=lambda: ADAPTERS
     )
     warmup_samples: int = _setting(6, 4, 100_000, "Transitions before the first attempt")
     min_samples: int = _setting(6, 4, 100_000, "Transitions kept, and enough, after a change")

@@ -19,14 +19,15 @@ from .options import seed_option
 def worlds(seed: int, picture: Path | None) -> None:
     """List the worlds of `compare --world` with what is drawn in them."""
     from ..simulation.firmware_worlds import TRAINING_FAMILIES
-    from ..simulation.worlds import WORLD_GROUPS, describe_world
+    from ..simulation.worlds import WORLD_GROUPS, WORLDS, describe_world
 
     if picture is not None:
         from ..experiments.studies.step_responses import draw
 
         click.echo(f"wrote {draw(picture, seed)}")
         return
-    for group, names in WORLD_GROUPS.items():
+    added = [name for name in WORLDS if not any(name in names for names in WORLD_GROUPS.values())]
+    for group, names in (WORLD_GROUPS | ({"added": tuple(added)} if added else {})).items():
         click.echo(f"{group}:")
         for name in names:
             mark = " [training]" if name in TRAINING_FAMILIES else ""

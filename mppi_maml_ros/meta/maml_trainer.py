@@ -28,7 +28,7 @@ from .config import TrainingConfig
 from .gradients.batched import ArraySet
 from .loop import Controls, Curve, Progress, run
 from .trainers.base import Trainer
-from .trainers.registry import trainer_class
+from .trainers.registry import TRAINERS
 
 DT = 0.05  # [s]
 SERVO = 5.0  # [1/s] of the velocity servo
@@ -183,7 +183,7 @@ class MAMLTrainer:
         )  # fmt: skip
         self.state_dim, self.control_dim, self.device = state_dim, control_dim, device
         self.save_dir = Path(save_dir)
-        self._kind = trainer_class(trainer)
+        self._kind = TRAINERS[trainer]
         self.tasks = GuideTasks(state_dim, support_size, query_size, residual)
         self.tasks.calibrate(np.random.default_rng([seed, 1]))
         self.trainer = self._make(self.config)

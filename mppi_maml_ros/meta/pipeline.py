@@ -19,7 +19,7 @@ from .config import TrainingConfig
 from .loop import Cancelled, Controls, Progress, Writer, check
 from .tasks.residual import ResidualTasks
 from .tasks.worlds import TaskDistribution, TaskPool, WorldTasks
-from .trainers.registry import trainer_class
+from .trainers.registry import TRAINERS
 
 __all__ = ["Cancelled", "Outcome", "Progress", "meta_train", "settings_of"]
 
@@ -127,7 +127,7 @@ def meta_train(
         trained, curves = {}, {}
         scales: dict[str, np.ndarray] = {}
         for name, network in parts.items():
-            settings, kind = network.config(config), trainer_class(network.trainer)
+            settings, kind = network.config(config), TRAINERS[network.trainer]
             layer = prior if network.physics else None
             if network.changing and changing is None:
                 changing = (

@@ -50,7 +50,7 @@ CRITICS_TABLE = (
     Declared(
         "critics",
         ("obstacles",),
-        "Critics at work, each a file in mppi/critics; their parameters are below their names",
+        "Critics at work; their parameters are below their names",
         element=str,
         choices=lambda: CRITICS,
         dynamic=True,

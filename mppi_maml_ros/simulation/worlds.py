@@ -23,6 +23,7 @@ from numba import njit
 from numpy.typing import ArrayLike
 
 from ..core.errors import InvalidValueError
+from ..core.registry import Registry
 from ..core.types import Array
 from .disturbances import (
     Combined,
@@ -149,16 +150,9 @@ def split_delay(delay: float, dt: float) -> tuple[int, float]:
 
 
 # A builder gets the generator of the world's magnitudes, a seed for noise, and the run's length.
-_Builder = Callable[[np.random.Generator, int, float], World]
-_BUILDERS: dict[str, _Builder] = {}
-
-
-def _named(name: str) -> Callable[[_Builder], _Builder]:
-    def register(builder: _Builder) -> _Builder:
-        _BUILDERS[name] = builder
-        return builder
-
-    return register
+Builder = Callable[[np.random.Generator, int, float], World]
+WORLDS: Registry[Builder] = Registry("world", "mppi_maml_ros.worlds")
+"""All worlds that :func:`make_world` knows; the docstring of a builder tells its law."""
 
 
 def _wheels(seed: int, disturbances: tuple[Disturbance, ...] = (), **parameters: float) -> DynamicWorld:
@@ -173,73 +167,73 @@ def _drawn_seed(rng: np.random.Generator) -> int:
     return int(rng.integers(2**31))
 
 
-@_named("seed")
+@WORLDS.register("seed")
 def _seed(rng: np.random.Generator, noise_seed: int, duration: float) -> World:
     """The seed world: c_v = 0.5, c_omega = 0.3 1/s, process noise; the seed draws the noise only."""
     return SeedWorld(seed=noise_seed)
 
 
-@_named("seed_noise_free")
+@WORLDS.register("seed_noise_free")
 def _seed_noise_free(rng: np.random.Generator, noise_seed: int, duration: float) -> World:
     """The seed world without process noise: the same for every seed."""
     return SeedWorld(noise=False, seed=noise_seed)
 
 
-@_named("friction_step")
+@WORLDS.register("friction_step")
 def _friction_step(rng: np.random.Generator, noise_seed: int, duration: float) -> World:
     """The seed world; at 10 s friction jumps to c = (2.5, 1.5) 1/s."""
     return SeedWorld(seed=noise_seed, disturbances=(FrictionStep(10.0, 2.5, 1.5),))
 
 
-@_named("wind_gust")
+@WORLDS.register("wind_gust")
 def _wind_gust(rng: np.random.Generator, noise_seed: int, duration: float) -> World:
     """The seed world in gusts of intensity 0.7: eight of up to 2.1 m/s^2, see :class:`WindGusts`."""
     return SeedWorld(seed=noise_seed, disturbances=(WindGusts(0.7, _drawn_seed(rng), duration),))
 
 
-@_named("terrain_change")
+@WORLDS.register("terrain_change")
 def _terrain_change(rng: np.random.Generator, noise_seed: int, duration: float) -> World:
     """The seed world on a floor that changes three times, intensity 0.7, see :class:`TerrainChange`."""
     return SeedWorld(seed=noise_seed, disturbances=(TerrainChange(0.7, _drawn_seed(rng), duration),))
 
 
-@_named("sinusoidal")
+@WORLDS.register("sinusoidal")
 def _sinusoidal(rng: np.random.Generator, noise_seed: int, duration: float) -> World:
     """The seed world under a periodic push, intensity 0.7 (1.4 m/s^2, 0.7 rad/s^2 at 0.3 Hz)."""
     return SeedWorld(seed=noise_seed, disturbances=(Sinusoidal(0.7, _drawn_seed(rng)),))
 
 
-@_named("combined_disturbance")
+@WORLDS.register("combined_disturbance")
 def _combined_disturbance(rng: np.random.Generator, noise_seed: int, duration: float) -> World:
     """The seed world with gusts, floor changes and a periodic push, intensity 0.7: :class:`Combined`."""
     return SeedWorld(seed=noise_seed, disturbances=(Combined(0.7, _drawn_seed(rng), duration),))
 
 
-@_named("seed_delayed")
+@WORLDS.register("seed_delayed")
 def _seed_delayed(rng: np.random.Generator, noise_seed: int, duration: float) -> World:
     """The seed world with a command delay of 0.15 s, three steps of 0.05 s."""
     return SeedWorld(seed=noise_seed, command_delay=0.15)
 
 
-@_named("perturbed")
+@WORLDS.register("perturbed")
 def _perturbed(rng: np.random.Generator, noise_seed: int, duration: float) -> World:
     """The guide's perturbed world: biased commands (.12, -.05), displacements scaled by (.55, .80)."""
     return PerturbedWorld(seed=noise_seed)
 
 
-@_named("coulomb")
+@WORLDS.register("coulomb")
 def _coulomb(rng: np.random.Generator, noise_seed: int, duration: float) -> World:
     """Dry friction at each wheel, U(0.2, 0.8) m/s^2, on top of the viscous one."""
     return _wheels(noise_seed, coulomb=rng.uniform(0.2, 0.8))
 
 
-@_named("dead_zone")
+@WORLDS.register("dead_zone")
 def _dead_zone(rng: np.random.Generator, noise_seed: int, duration: float) -> World:
     """A dead zone of U(0.03, 0.12) m/s in each wheel's command."""
     return _wheels(noise_seed, dead_zone=rng.uniform(0.03, 0.12))
 
 
-@_named("motor_gain")
+@WORLDS.register("motor_gain")
 def _motor_gain(rng: np.random.Generator, noise_seed: int, duration: float) -> World:
     """Motor gains around a common U(0.6, 1.1), each wheel's own within 4 % of it."""
     common = rng.uniform(0.6, 1.1)
@@ -247,52 +241,52 @@ def _motor_gain(rng: np.random.Generator, noise_seed: int, duration: float) -> W
     return _wheels(noise_seed, motor_gain_left=left, motor_gain_right=right)
 
 
-@_named("lag")
+@WORLDS.register("lag")
 def _lag(rng: np.random.Generator, noise_seed: int, duration: float) -> World:
     """First-order lags of v and omega, each U(0.05, 0.5) s."""
     lag_v, lag_omega = rng.uniform(0.05, 0.5, 2)
     return _wheels(noise_seed, lag_v=lag_v, lag_omega=lag_omega)
 
 
-@_named("delay")
+@WORLDS.register("delay")
 def _delay(rng: np.random.Generator, noise_seed: int, duration: float) -> World:
     """A command delay of U(0, 0.15) s: zero to three steps, not a whole number of them."""
     return _wheels(noise_seed, command_delay=rng.uniform(0.0, 0.15))
 
 
-@_named("lateral_slip")
+@WORLDS.register("lateral_slip")
 def _lateral_slip(rng: np.random.Generator, noise_seed: int, duration: float) -> World:
     """Outward slip of U(0.1, 0.4) s times the lateral acceleration, see :mod:`.wheels`."""
     return _wheels(noise_seed, slip=rng.uniform(0.1, 0.4))
 
 
-@_named("radius_asymmetry")
+@WORLDS.register("radius_asymmetry")
 def _radius_asymmetry(rng: np.random.Generator, noise_seed: int, duration: float) -> World:
     """Wheel radii that differ by U(2, 8) %, either way: a yaw drift in proportion to v."""
     return _wheels(noise_seed, radius_asymmetry=_signed(rng, 0.02, 0.08))
 
 
-@_named("payload")
+@WORLDS.register("payload")
 def _payload(rng: np.random.Generator, noise_seed: int, duration: float) -> World:
     """At U(0.4, 0.6) of the run a load multiplies mass by U(1.4, 2.5) and inertia by U(1.3, 2.2)."""
     load = Payload(duration * rng.uniform(0.4, 0.6), rng.uniform(1.4, 2.5), rng.uniform(1.3, 2.2))
     return _wheels(noise_seed, (load,))
 
 
-@_named("battery_sag")
+@WORLDS.register("battery_sag")
 def _battery_sag(rng: np.random.Generator, noise_seed: int, duration: float) -> World:
     """The motor gain falls steadily, by U(15, 45) % until the end of the run."""
     return _wheels(noise_seed, battery_sag=min(rng.uniform(0.15, 0.45) / duration, 0.1))
 
 
-@_named("friction_patches")
+@WORLDS.register("friction_patches")
 def _friction_patches(rng: np.random.Generator, noise_seed: int, duration: float) -> World:
     """A floor of patches of U(1, 2) m, 60 % of them with friction factors 0.3 to 5, over 0.15 m/s^2 dry."""
     patches = FrictionPatches(_drawn_seed(rng), size=rng.uniform(1.0, 2.0))
     return _wheels(noise_seed, (patches,), coulomb=0.15)
 
 
-@_named("odometry_noise")
+@WORLDS.register("odometry_noise")
 def _odometry_noise(rng: np.random.Generator, noise_seed: int, duration: float) -> World:
     """Odometry one or two samples of 0.05 s old, with noise.
 
@@ -304,7 +298,7 @@ def _odometry_noise(rng: np.random.Generator, noise_seed: int, duration: float) 
     return world
 
 
-@_named("everything")
+@WORLDS.register("everything")
 def _everything(rng: np.random.Generator, noise_seed: int, duration: float) -> World:
     """All factors together, each somewhat milder than alone.
 
@@ -353,11 +347,11 @@ def _with_drawn_odometry(
     return parameters.with_odometry_noise(stds, float(age))
 
 
-WORLD_NAMES: tuple[str, ...] = tuple(_BUILDERS)
+WORLD_NAMES: tuple[str, ...] = WORLDS.registered
 """The guide's worlds and the wheel-level ones, whose whole state odometry shows."""
 
-ALL_WORLDS: tuple[str, ...] = WORLD_NAMES + FIRMWARE_WORLDS
-"""All names that :func:`make_world` knows."""
+for _name in FIRMWARE_WORLDS:
+    WORLDS.register(_name, functools.partial(firmware_world, _name))
 
 WORLD_GROUPS: dict[str, tuple[str, ...]] = {"all": WORLD_NAMES, "firmware_bases": FIRMWARE_WORLDS}
 """Names that stand for several worlds."""
@@ -381,7 +375,7 @@ def describe_world(name: str) -> str:
     Raises:
         InvalidValueError: no world has this name; the message lists those that exist.
     """
-    return FAMILIES[name].law if name in FAMILIES else (_builder(name).__doc__ or "").strip()
+    return FAMILIES[name].law if name in FAMILIES else (WORLDS[name].__doc__ or "").strip()
 
 
 def make_world(
@@ -394,7 +388,7 @@ def make_world(
     """Make a named world.
 
     Args:
-        name: one of ``ALL_WORLDS``; :func:`describe_world` tells what is in it.
+        name: one of ``WORLDS``; :func:`describe_world` tells what is in it.
         seed: of magnitudes and noise, integer >= 0. The magnitudes of one seed differ from world
             to world, the stream of the noise does not.
         start: pose (x, y, yaw) [m, m, rad]; the robot starts at rest.
@@ -404,7 +398,7 @@ def make_world(
     Raises:
         InvalidValueError: an unknown name, or an argument out of range.
     """
-    builder = _builder(name)
+    builder = WORLDS[name]
     if not (seed >= 0):
         raise InvalidValueError(f"seed must be an integer >= 0, got {seed}")
     if not (0.0 <= noise_scale <= 10.0):
@@ -419,12 +413,3 @@ def make_world(
     world.set_parameters(attrs.evolve(world.parameters, **scaled))
     world.reset(start=start)
     return world
-
-
-def _builder(name: str) -> _Builder:
-    if name in FAMILIES:
-        return functools.partial(firmware_world, name)
-    try:
-        return _BUILDERS[name]
-    except KeyError:
-        raise InvalidValueError(f"unknown world {name!r}; known: {', '.join(ALL_WORLDS)}") from None

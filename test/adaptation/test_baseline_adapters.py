@@ -92,7 +92,7 @@ def test_every_baseline_is_chosen_by_its_name_and_signs_its_weights(meta, record
 
 
 def test_the_default_is_the_first_and_an_unknown_name_is_refused(meta):
-    assert ADAPTERS[0] == "physics+maml"
+    assert next(iter(ADAPTERS)) == "physics+maml"
     assert set(meta.networks) <= set(META_TRAINED)
     with pytest.raises(InvalidValueError, match="adapter must be one of physics"):
         make_adapter("kalman", meta, SGDConfig())

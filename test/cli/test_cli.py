@@ -165,10 +165,10 @@ def test_interrupted_meta_train_saves_its_state(start_command, tmp_path):
 
 
 def test_worlds_are_listed_with_what_is_drawn_and_what_may_be_trained_on():
-    from mppi_maml_ros.simulation.worlds import ALL_WORLDS
+    from mppi_maml_ros.simulation.worlds import WORLDS
 
     output = invoke("worlds").output
-    assert all(f"  {name}" in output for name in ALL_WORLDS)
+    assert all(f"  {name}" in output for name in WORLDS)
     assert "late [training]" in output and "heavy [training]" not in output
 
 

@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from mppi_maml_ros import nodes
-from mppi_maml_ros.adaptation.adapters import REGISTRY
+from mppi_maml_ros.adaptation.adapters import ADAPTERS
 from mppi_maml_ros.adaptation.guard import GuardConfig
 from mppi_maml_ros.adaptation.online import OnlineConfig
 from mppi_maml_ros.adaptation.sgd import SGDConfig
@@ -139,7 +139,7 @@ def test_an_adapter_that_is_registered_later_is_accepted_by_the_node_and_told(mo
     adapter = TABLES["adaptation"]["adapter"]
     with pytest.raises(InvalidValueError, match="adapter must be one of"):
         adapter.check("mine")
-    monkeypatch.setitem(REGISTRY, "mine", REGISTRY["physics"])
+    monkeypatch.setitem(ADAPTERS._things, "mine", ADAPTERS["physics"])
     adapter.check("mine")
     assert OnlineConfig(adapter="mine").adapter == "mine"
     assert "mine" in adapter.descriptor().additional_constraints

@@ -26,7 +26,7 @@ from mppi_maml_ros.simulation.firmware_worlds import (
     draw_bases,
     ranges_of,
 )
-from mppi_maml_ros.simulation.worlds import ALL_WORLDS, WORLD_GROUPS, WORLD_NAMES, describe_world, make_world
+from mppi_maml_ros.simulation.worlds import WORLD_GROUPS, WORLD_NAMES, WORLDS, describe_world, make_world
 
 DT = 0.05
 SINGLE = tuple(name for name in FIRMWARE_WORLDS if name != "firmware")
@@ -173,7 +173,7 @@ def test_coarse_odometry_comes_rarely_late_and_rounded_and_says_how_old_it_is():
 
 
 def test_all_names_are_known_and_the_older_ones_keep_their_group():
-    assert ALL_WORLDS == (*WORLD_NAMES, *FIRMWARE_WORLDS)
+    assert tuple(WORLDS) == (*WORLD_NAMES, *FIRMWARE_WORLDS)
     assert WORLD_GROUPS == {"all": WORLD_NAMES, "firmware_bases": FIRMWARE_WORLDS}
     assert len(FIRMWARE_WORLDS) == 11 and all(len(describe_world(name)) > 30 for name in FIRMWARE_WORLDS)
     with pytest.raises(InvalidValueError, match="skid_steer"):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ...core.errors import InvalidValueError
+from ...core.registry import Registry
 from ...weights.meta_model import MetaModel
 from ..sgd import SGDConfig
 from .alpaca import ALPaCAAdapter
@@ -19,7 +19,10 @@ from .physics import PhysicsAdapter
 from .rebal import ReBALAdapter
 from .rls import RLSAdapter
 
-REGISTRY: dict[str, Callable[[MetaModel, SGDConfig], Adapter]] = {
+ADAPTERS: Registry[Callable[[MetaModel, SGDConfig], Adapter]] = Registry("adapter", "mppi_maml_ros.adapters")
+"""What makes an adapter of a meta-model and settings of gradient descent, by name; the default first."""
+
+_OWN: dict[str, Callable[[MetaModel, SGDConfig], Adapter]] = {
     "physics+maml": lambda meta, sgd: MAMLAdapter(meta, sgd, physics=True),
     "maml": lambda meta, sgd: MAMLAdapter(meta, sgd, physics=False),
     "physics": lambda meta, sgd: PhysicsAdapter(meta),
@@ -34,9 +37,9 @@ REGISTRY: dict[str, Callable[[MetaModel, SGDConfig], Adapter]] = {
     "grbal": lambda meta, sgd: InnerLoopAdapter("grbal", meta),
     "rebal": lambda meta, sgd: ReBALAdapter(meta),
 }
-"""How adapters are made, by name; what is added here is known to the nodes as well."""
-ADAPTERS = tuple(REGISTRY)
-"""The names of ours."""
+for _name, _make in _OWN.items():
+    ADAPTERS.register(_name, _make)
+
 META_TRAINED = ("physics+maml", "maml", "anil", "meta_sgd", "alpaca", "grbal", "rebal", "mb")
 """Networks of the meta-model, by the adapter that uses them; ``mb`` is the baseline of mb.py."""
 
@@ -47,6 +50,4 @@ def make_adapter(name: str, meta: MetaModel, sgd: SGDConfig) -> Adapter:
     Raises:
         InvalidValueError: unknown, or the meta-model lacks a network that it needs.
     """
-    if name not in REGISTRY:
-        raise InvalidValueError(f"adapter must be one of {', '.join(REGISTRY)}, got {name!r}")
-    return REGISTRY[name](meta, sgd)
+    return ADAPTERS[name](meta, sgd)

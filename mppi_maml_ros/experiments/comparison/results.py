@@ -22,7 +22,7 @@ import numpy as np
 from ...core.errors import MppiMamlError
 from ...core.files import write_file, write_json
 from ...references.figures import FIGURES
-from ...simulation.worlds import ALL_WORLDS
+from ...simulation.worlds import WORLDS
 from .. import metrics
 from .contenders import KINEMATIC, ORACLE, model_names
 
@@ -293,7 +293,7 @@ class Results:
 
 def order(job: Job) -> tuple:
     """Key to sort jobs by: as names are listed where they are registered."""
-    known = (ALL_WORLDS, tuple(FIGURES), model_names())
+    known = (tuple(WORLDS), tuple(FIGURES), model_names())
     names = (job.world, job.trajectory, job.model)
     places = [
         (all_.index(name) if name in all_ else len(all_), name)

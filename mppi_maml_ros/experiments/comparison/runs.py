@@ -30,7 +30,7 @@ from ...references.figures import FIGURES
 from ...simulation.disturbances import FrictionStep, Payload, TerrainChange
 from ...simulation.firmware_world import FirmwareChange
 from ...simulation.world import World
-from ...simulation.worlds import ALL_WORLDS, make_world
+from ...simulation.worlds import WORLDS, make_world
 from ...weights.meta_model import PACKAGED, MetaModel
 from .. import metrics
 from ..closed_loop import Run, Step, drive, finish
@@ -99,7 +99,7 @@ def jobs_of(
     Raises:
         InvalidValueError: an unknown name; the message lists the known ones.
     """
-    known = {"model": model_names(), "world": ALL_WORLDS, "trajectory": tuple(FIGURES)}
+    known = {"model": model_names(), "world": WORLDS, "trajectory": tuple(FIGURES)}
     for kind, names in (("model", models), ("world", worlds), ("trajectory", trajectories)):
         for name in names:
             if name not in known[kind]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ...core.errors import InvalidValueError
+from ...core.registry import Registry
 from .alpaca import ALPaCA
 from .anil import ANIL
 from .base import Trainer
@@ -14,17 +14,8 @@ from .rebal import ReBAL
 from .reptile import Reptile
 from .supervised import Supervised
 
-TRAINERS: dict[str, type[Trainer]] = {
-    kind.name: kind for kind in (MAML, FOMAML, Reptile, ANIL, MetaSGD, ALPaCA, GrBAL, ReBAL, Supervised)
-}
+TRAINERS: Registry[type[Trainer]] = Registry("trainer", "mppi_maml_ros.trainers")
+"""All trainers by name."""
 
-
-def trainer_class(name: str) -> type[Trainer]:
-    """The trainer called ``name``.
-
-    Raises:
-        InvalidValueError: unknown; the message lists the known ones.
-    """
-    if name not in TRAINERS:
-        raise InvalidValueError(f"trainer must be one of {', '.join(TRAINERS)}, got {name!r}")
-    return TRAINERS[name]
+for _kind in (MAML, FOMAML, Reptile, ANIL, MetaSGD, ALPaCA, GrBAL, ReBAL, Supervised):
+    TRAINERS.register(_kind.name, _kind)

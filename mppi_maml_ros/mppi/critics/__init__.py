@@ -1,36 +1,39 @@
-"""Critics, found by the files in this folder: the name of a critic is that of its file."""
+"""Critics: those of this folder, each by the name of its file, and those that others register."""
 
 from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import attrs
 
+from ...core.registry import Registry
 from ...core.tunable import tunable
-from .base import Critic, Rollouts, Scene
+from .base import Critic, Rollouts, Scene, power, weight
 
-__all__ = ["CRITICS", "Critic", "Rollouts", "Scene", "make_critics", "tunable"]
+__all__ = ["CRITICS", "Critic", "Rollouts", "Scene", "make_critics", "power", "tunable", "weight"]
 
 
-def _found() -> dict[str, type[Critic]]:
-    critics = {}
+def _own() -> Iterator[tuple[str, type[Critic]]]:
     for module in pkgutil.iter_modules(__path__):
         if module.name == "base":
             continue
         contents = vars(importlib.import_module(f"{__name__}.{module.name}"))
-        (critics[module.name],) = (
+        (critic,) = (
             kind
             for kind in contents.values()
             if isinstance(kind, type) and issubclass(kind, Critic) and kind.__module__.endswith(module.name)
         )
-    return critics
+        yield module.name, critic
 
 
-CRITICS: dict[str, type[Critic]] = _found()
+CRITICS: Registry[type[Critic]] = Registry("critic", "mppi_maml_ros.critics")
 """All critics by name."""
+
+for _name, _critic in _own():
+    CRITICS.register(_name, _critic)
 
 
 def make_critics(names: Iterable[str], values: Mapping[str, Any]) -> tuple[Critic, ...]:
