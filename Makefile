@@ -44,8 +44,9 @@ setup: $(STAMPS)/requirements  ## create or update the environment and install t
 test: setup  ## run the tests (ARGS: further arguments for pytest)
 	env -u ROS_DOMAIN_ID $(BIN)/python -m pytest $(ARGS)
 
-lint: setup  ## check the sources with ruff
+lint: setup  ## check the sources with ruff, and their types with mypy
 	$(BIN)/ruff check .
+	$(BIN)/mypy
 
 docs: setup $(STAMPS)/docs  ## build the documentation as a site in build/site
 	$(BIN)/mkdocs build --quiet $(ARGS)
@@ -71,7 +72,7 @@ bench-mppi: setup $(STAMPS)/bench  ## time the control step (JSON=FILE: write th
 	$(BIN)/python benchmarks/mppi.py $(if $(JSON),--json "$(JSON)") $(ARGS)
 
 clean:  ## remove builds, caches and reports, keep the environment
-	rm -rf build install log dist demo_report bench_report .pytest_cache .ruff_cache .hypothesis htmlcov .coverage *.egg-info
+	rm -rf build install log dist demo_report bench_report .pytest_cache .mypy_cache .ruff_cache .hypothesis htmlcov .coverage *.egg-info
 	find . -name .venv\* -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +
 
 distclean: clean  ## remove the environments too

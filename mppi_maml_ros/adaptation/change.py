@@ -42,7 +42,7 @@ class ChangeDetector:
         thresholds: tuple[float, float] = (8.0, 25.0),
         reference: int = 30,
         floor: tuple[float, float] = (0.005, 0.008),
-    ):
+    ) -> None:
         if not (window >= 2 and reference >= window and min(thresholds) > 1.0):
             raise InvalidValueError(
                 "window must be at least 2, reference at least window, thresholds above 1"

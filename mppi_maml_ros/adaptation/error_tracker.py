@@ -23,7 +23,7 @@ class ErrorTracker:
         model_dt: step [s].
     """
 
-    def __init__(self, delay_taps: int, model_dt: float):
+    def __init__(self, delay_taps: int, model_dt: float) -> None:
         config = BufferConfig(delay_taps=delay_taps, model_dt=model_dt, size=MEMORY)
         self._buffer = TransitionBuffer(config)
         self.reset()

@@ -20,7 +20,7 @@ from ..dynamics.identification.error_models import TYPICAL, pushes
 from ..dynamics.residual import ResidualWeights, correction
 from ..dynamics.transitions import Transitions
 from ..weights.meta_model import MetaModel
-from .adapters import ADAPTERS, Adaptation, make_adapter
+from .adapters import REGISTRY, Adaptation, make_adapter
 from .change import ChangeDetector, newest_regime
 from .guard import GuardConfig, Verdict, extrapolation, judge, prediction_error, split, surely_worse
 from .sgd import SGDConfig
@@ -54,19 +54,22 @@ class OnlineConfig:
     """Settings of the adaptation loop.
 
     Attributes:
-        adapter: one of adaptation.adapters.ADAPTERS.
+        adapter: a name in adaptation.adapters.REGISTRY, to which others may be added.
         warmup_samples: usable transitions before the first attempt.
         min_samples: usable transitions that an attempt needs after a change emptied the buffer.
         meta_samples: usable transitions that theta* itself is judged by before the warm-up, to serve until
             it can be adapted; 0: it never serves as it is.
         growth: an attempt need not wait for the timer once the data have grown by this share.
         buffer_size: transitions kept.
+        adapt_interval: time between two attempts, kept by the caller [s].
         sgd: inner loop.
         guard: acceptance test.
         limits: command limits of the robot, None when unknown.
     """
 
-    adapter: str = _setting("physics+maml", description="How weights are made from data", choices=ADAPTERS)
+    adapter: str = _setting(
+        "physics+maml", description="How weights are made from data", choices=lambda: REGISTRY
+    )
     warmup_samples: int = _setting(6, 4, 100_000, "Transitions before the first attempt")
     min_samples: int = _setting(6, 4, 100_000, "Transitions kept, and enough, after a change")
     meta_samples: int = _setting(
@@ -79,6 +82,7 @@ class OnlineConfig:
         "An attempt need not wait for the timer once the data have grown by this share",
     )
     buffer_size: int = _setting(200, 8, 100_000, "Transitions kept; older ones fall out")
+    adapt_interval: float = _setting(0.5, 0.1, 3600.0, "Time between two attempts", "s")
     sgd: SGDConfig = attrs.field(factory=SGDConfig)
     guard: GuardConfig = attrs.field(factory=GuardConfig)
     limits: VelocityLimits | None = None
@@ -121,7 +125,7 @@ class OnlineAdaptation:
         config: settings.
     """
 
-    def __init__(self, meta: MetaModel, config: OnlineConfig):
+    def __init__(self, meta: MetaModel, config: OnlineConfig) -> None:
         self.config = config
         self.adapter = make_adapter(config.adapter, meta, config.sgd)
         self.buffer = TransitionBuffer(

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import attrs
 
 from ..core.errors import InvalidValueError
@@ -19,11 +17,6 @@ MODELS = ("kinematic", "dynamic", "residual")
 REFERENCES = ("plan", "circle", "figure8", "sine", "straight")
 
 
-def _pose_or_none(_, attribute, value):
-    if value is not None and not (len(value) == 3 and all(math.isfinite(number) for number in value)):
-        raise InvalidValueError(f"{attribute.name} must be three finite numbers (x, y, yaw), got {value}")
-
-
 _MPPI = declarations(MPPIConfig)
 
 
@@ -36,7 +29,7 @@ class ControlConfig:
         controller_frequency: ticks a second [Hz]; its period must not exceed ``model_dt``.
         model: kinematic uses no weights; dynamic and residual use those of the slot.
         reference: plan follows the path that arrives; the others the figure handed in.
-        reference_origin: pose where a figure starts; None: the robot's when control starts.
+        reference_origin: pose (x, y, yaw) where a figure starts; empty: the robot's when control starts.
         time_steps, model_dt: length and step of the reference window.
         delay_taps: rows of the command history handed to the model.
         odom_frame, base_frame: accepted frames of odometry; paths must be in ``odom_frame``.
@@ -78,7 +71,16 @@ class ControlConfig:
     reference: str = tunable(
         "plan", description="Follow the topic plan, or track a figure", choices=REFERENCES, dynamic=False
     )
-    reference_origin: tuple[float, float, float] | None = attrs.field(default=None, validator=_pose_or_none)
+    reference_origin: tuple[float, ...] = tunable(
+        (),
+        -1e6,
+        1e6,
+        "Pose (x, y, yaw) where a figure starts; empty: where the robot is when control starts",
+        "m, m, rad",
+        dynamic=False,
+        lengths=(0, 3),
+        element=float,
+    )
     time_steps: int = attrs.field(default=_MPPI["time_steps"].default, converter=int, validator=at_least(1))
     model_dt: float = attrs.field(default=_MPPI["model_dt"].default, converter=float, validator=above_zero)
     delay_taps: int = tunable(
@@ -133,7 +135,7 @@ class ControlConfig:
     )
     required_movement: float = tunable(0.1, 1e-3, 10.0, "What counts as progress", "m")
 
-    def __attrs_post_init__(self):
+    def __attrs_post_init__(self) -> None:
         if not self.period <= self.model_dt * (1.0 + 1e-6):
             raise InvalidValueError(
                 f"controller_frequency must be at least 1 / model_dt = {1.0 / self.model_dt:g} Hz, "

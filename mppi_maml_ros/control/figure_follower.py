@@ -82,11 +82,11 @@ class FigureFollower(TimedFollower):
     Args:
         figure: in a frame of its own.
         time_steps, model_dt: length and step [s] of the window.
-        origin: pose (x, y, yaw) where the figure begins [m, m, rad]; None: the robot's.
+        origin: pose (x, y, yaw) where the figure begins [m, m, rad]; empty: the robot's.
     """
 
     def __init__(
-        self, figure: Figure, time_steps: int, model_dt: float, origin: Sequence[float] | None = None
+        self, figure: Figure, time_steps: int, model_dt: float, origin: Sequence[float] = ()
     ) -> None:
         super().__init__(figure, time_steps, model_dt)
         self._figure, self._origin = figure, origin
@@ -94,7 +94,7 @@ class FigureFollower(TimedFollower):
 
     def _place(self, state: Array) -> Timed:
         if self._reference is None:
-            origin = state[:3].copy() if self._origin is None else np.array(self._origin, float)
+            origin = np.array(self._origin, dtype=float) if self._origin else state[:3].copy()
             self._reference = self._figure.anchored(origin)
         return self._reference
 

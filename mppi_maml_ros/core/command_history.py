@@ -25,7 +25,7 @@ class CommandHistory:
             empties the history; less is taken for jitter [s].
     """
 
-    def __init__(self, capacity: int = 512, jump_back: float = 0.05):
+    def __init__(self, capacity: int = 512, jump_back: float = 0.05) -> None:
         if not (capacity >= 2):
             raise InvalidValueError(f"capacity must be at least 2, got {capacity}")
         if not (0.0 < jump_back < math.inf):

@@ -6,7 +6,7 @@ Node tables, files and command lines are made from these declarations.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from numbers import Integral
 from typing import Any
 
@@ -16,20 +16,22 @@ from .errors import InvalidValueError
 
 _KEY = "declaration"
 
+Choices = tuple[str, ...] | Callable[[], Iterable[str]]
+
 
 @attrs.frozen
 class Declaration:
     """What is known of a parameter.
 
     Attributes:
-        default: bool, int, float, str, or a tuple of one of these.
+        default: bool, int, float, str, or a tuple of one of these for an array.
         description: what it does; one sentence or less.
         unit: empty where there is none.
         low, high: smallest and largest value allowed; None: unbounded.
-        choices: strings allowed; empty: any.
-        lengths: lengths allowed of a tuple; empty: any.
-        element: type of a tuple's elements; needed when the default is empty.
-        dynamic: may be changed while a node runs.
+        choices: strings allowed; empty: any. Given as a callable, they are asked for at each use.
+        lengths: lengths allowed of an array; empty: any.
+        element: type of an array's elements; needed when the default is empty.
+        dynamic: may be changed while a node runs, and acts from its next step on.
     """
 
     default: Any
@@ -37,10 +39,25 @@ class Declaration:
     unit: str = ""
     low: float | None = None
     high: float | None = None
-    choices: tuple[str, ...] = ()
+    _choices: Choices = ()
     lengths: tuple[int, ...] = ()
     element: type | None = None
     dynamic: bool = True
+
+    @property
+    def choices(self) -> tuple[str, ...]:
+        """Strings allowed now; empty: any."""
+        return tuple(self._choices()) if callable(self._choices) else self._choices
+
+    @property
+    def is_array(self) -> bool:
+        """Whether a value is a sequence."""
+        return isinstance(self.default, tuple)
+
+    @property
+    def kind(self) -> type:
+        """Type of a value, or of an array's elements."""
+        return self.element or type(self.default[0] if self.is_array else self.default)
 
     @property
     def allowed(self) -> str:
@@ -49,17 +66,17 @@ class Declaration:
         high = "inf" if self.high is None else f"{self.high:g}"
         return f"[{low}, {high}] {self.unit}".rstrip()
 
-    def check(self, name: str, value: Any) -> None:
+    def check(self, value: Any, name: str = "") -> None:
         """Refuse a value that is not allowed.
 
         Raises:
-            InvalidValueError: names the parameter and what is allowed.
+            InvalidValueError: says ``name`` and what is allowed.
         """
-        values = value if isinstance(self.default, tuple) else (value,)
+        values = value if self.is_array else (value,)
         if self.lengths and len(values) not in self.lengths:
             lengths = " or ".join(map(str, self.lengths))
             raise InvalidValueError(f"{name} must have {lengths} elements, got {len(values)}")
-        kind = self.element or type(self.default[0] if isinstance(self.default, tuple) else self.default)
+        kind, choices = self.kind, self.choices
         for single in values:
             if kind is int and (isinstance(single, bool) or not isinstance(single, Integral)):
                 raise InvalidValueError(f"{name} must be an integer, got {single!r}")
@@ -69,8 +86,8 @@ class Declaration:
                 self.high is not None and not single <= self.high
             ):
                 raise InvalidValueError(f"{name} must be in {self.allowed}, got {single}")
-            if self.choices and single not in self.choices:
-                raise InvalidValueError(f"{name} must be one of {', '.join(self.choices)}, got {single!r}")
+            if choices and single not in choices:
+                raise InvalidValueError(f"{name} must be one of {', '.join(choices)}, got {single!r}")
 
 
 def tunable(
@@ -81,7 +98,7 @@ def tunable(
     unit: str = "",
     *,
     dynamic: bool = True,
-    choices: tuple[str, ...] = (),
+    choices: Choices = (),
     lengths: tuple[int, ...] = (),
     element: type | None = None,
 ) -> Any:
@@ -89,7 +106,7 @@ def tunable(
     declaration = Declaration(default, description, unit, low, high, choices, lengths, element, dynamic)
 
     def validate(_: Any, attribute: attrs.Attribute[Any], value: Any) -> None:
-        declaration.check(attribute.name, value)
+        declaration.check(value, attribute.name)
 
     kind: type = type(default)
     converter: Callable[[Any], Any] | None = kind if kind in (float, tuple) else None

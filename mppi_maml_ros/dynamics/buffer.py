@@ -60,7 +60,7 @@ class _Rows:
     was handed out stays as it is.
     """
 
-    def __init__(self, size: int, taps: int, model_dt: float):
+    def __init__(self, size: int, taps: int, model_dt: float) -> None:
         self._size, self._taps, self._model_dt = size, taps, model_dt
         self._begin()
 
@@ -117,7 +117,7 @@ class TransitionBuffer:
         total: transitions accepted since the start.
     """
 
-    def __init__(self, config: BufferConfig):
+    def __init__(self, config: BufferConfig) -> None:
         self.config = config
         self.excluded: Counter[str] = Counter()
         self.total = 0

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from ..core.angles import wrap
 from ..core.errors import InvalidValueError
+from ..core.types import Array
 from .robot_model import RobotModel
 
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(6)
@@ -25,7 +27,7 @@ class DifferentialDriveDynamic(RobotModel):
     state_dim = 5
     model_type = "dynamic"
 
-    def __init__(self, c_v: float = 0.1, c_omega: float = 0.1, gain: float = 5.0, held: bool = False):
+    def __init__(self, c_v: float = 0.1, c_omega: float = 0.1, gain: float = 5.0, held: bool = False) -> None:
         for name, value in (("c_v", c_v), ("c_omega", c_omega)):
             if not 0.0 <= value < np.inf:
                 raise InvalidValueError(f"{name} must be finite and at least 0, got {value}")
@@ -34,7 +36,7 @@ class DifferentialDriveDynamic(RobotModel):
         self._friction = np.array([c_v, c_omega], dtype=float)
         self._gain, self._held = float(gain), held
 
-    def forward_dynamics(self, state, control) -> np.ndarray:
+    def forward_dynamics(self, state: ArrayLike, control: ArrayLike) -> np.ndarray:
         state, control = self._checked(state, control)
         return self._derivative(state, self._gain * (control - state[..., 3:]))
 
@@ -43,7 +45,7 @@ class DifferentialDriveDynamic(RobotModel):
         pose = np.stack([v * np.cos(state[..., 2]), v * np.sin(state[..., 2]), omega], axis=-1)
         return np.concatenate([pose, acceleration - self._friction * state[..., 3:]], axis=-1)
 
-    def step(self, state, control, dt: float) -> np.ndarray:
+    def step(self, state: ArrayLike, control: ArrayLike, dt: float) -> np.ndarray:
         """Exact discretisation; see ``held`` for what it is exact for.
 
         Velocities and yaw are exponentials in closed form. The position has none: it is integrated
@@ -56,10 +58,10 @@ class DifferentialDriveDynamic(RobotModel):
         steady = self._gain / rate * control
         excess = state[..., 3:] - steady
 
-        def twist(t):
+        def twist(t: float) -> Array:
             return steady + excess * np.exp(-rate * t)
 
-        def turned(t):
+        def turned(t: float) -> Array:
             return steady[..., 1] * t + excess[..., 1] * -np.expm1(-rate[1] * t) / rate[1]
 
         x, y = state[..., 0].copy(), state[..., 1].copy()

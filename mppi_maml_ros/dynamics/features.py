@@ -31,7 +31,7 @@ def feature_size(delay_taps: int) -> int:
     return input_size(delay_taps) + EXTRA_FEATURES
 
 
-def soft_sign(a):
+def soft_sign(a: np.ndarray) -> np.ndarray:
     """a / sqrt(1 + a^2): a smooth sign, cheap in every backend."""
     return a / np.sqrt(1.0 + a * a)
 

@@ -15,6 +15,7 @@ from __future__ import annotations
 import attrs
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
 
 from ..core.angles import wrap
 from ..core.errors import InvalidValueError
@@ -41,7 +42,7 @@ class GPConfig:
     ridge: float = 1e-3
     seed: int = 0
 
-    def __attrs_post_init__(self):
+    def __attrs_post_init__(self) -> None:
         for name, low, high in (
             ("inducing", 1, 2000),
             ("subset", 8, 5000),
@@ -77,14 +78,14 @@ class SparseGP:
     def _kernel(self, inputs: np.ndarray) -> np.ndarray:
         return _correlation(inputs / self.length_scale, self.inducing / self.length_scale)
 
-    def mean(self, inputs) -> np.ndarray:
+    def mean(self, inputs: ArrayLike) -> np.ndarray:
         """Posterior mean at inputs (..., Z), shape (..., O)."""
         inputs = np.asarray(inputs, dtype=float)
         flat = inputs.reshape(-1, inputs.shape[-1])
         out = self._kernel(flat) @ self.alpha + flat @ self.linear[:, :-1].T + self.linear[:, -1]
         return out.reshape(*inputs.shape[:-1], -1)
 
-    def variance(self, inputs) -> np.ndarray:
+    def variance(self, inputs: ArrayLike) -> np.ndarray:
         """Predictive variance at inputs (..., Z), noise included, shape (..., O)."""
         inputs = np.asarray(inputs, dtype=float)
         k = self._kernel(inputs.reshape(-1, inputs.shape[-1]))
@@ -166,9 +167,11 @@ def _greedy(scaled: np.ndarray, count: int) -> np.ndarray:
     return np.array(chosen)
 
 
-def _hyperparameters(z: np.ndarray, y: np.ndarray, iterations: int):
+def _hyperparameters(
+    inputs: np.ndarray, outputs: np.ndarray, iterations: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Length scales (Z,), signal (O,) and noise variances (O,) that maximise the marginal likelihood."""
-    z, y = torch.as_tensor(z), torch.as_tensor(y)
+    z, y = torch.as_tensor(inputs), torch.as_tensor(outputs)
     start = 0.5 * np.log(z.shape[1]) + 0.7
     length = torch.full((z.shape[1],), start, dtype=torch.float64, requires_grad=True)
     signal = torch.full((y.shape[1],), -0.7, dtype=torch.float64, requires_grad=True)
@@ -210,7 +213,7 @@ class GaussianProcessDynamics(RobotModel):
         config: settings of the fit.
     """
 
-    def __init__(self, base_model: RobotModel, config: GPConfig | None = None):
+    def __init__(self, base_model: RobotModel, config: GPConfig | None = None) -> None:
         self.base_model, self.config = base_model, config or GPConfig()
         self.process: SparseGP | None = None
 
@@ -225,28 +228,28 @@ class GaussianProcessDynamics(RobotModel):
     def _inputs(self, state: np.ndarray, control: np.ndarray) -> np.ndarray:
         return np.concatenate([state[..., 3:], control], axis=-1)
 
-    def fit(self, states, controls, next_states, dt: float) -> SparseGP:
+    def fit(self, states: ArrayLike, controls: ArrayLike, next_states: ArrayLike, dt: float) -> SparseGP:
         """Learn what the base model leaves on (M, nx), (M, nu), (M, nx) transitions of ``dt`` [s]."""
         states, controls, rates = transitions_of(self, states, controls, next_states, dt)
         rest = rates - self.base_model.forward_dynamics(states, controls)
         self.process = fit(self._inputs(states, controls), body_rates(rest, states[:, YAW]), self.config)
         return self.process
 
-    def forward_dynamics(self, state, control) -> np.ndarray:
+    def forward_dynamics(self, state: ArrayLike, control: ArrayLike) -> np.ndarray:
         state, control = self._checked(state, control)
         base = self.base_model.forward_dynamics(state, control)
         if self.process is None:
             return base
         return base + world_rates(self.process.mean(self._inputs(state, control)), state[..., YAW])
 
-    def step(self, state, control, dt: float) -> np.ndarray:
+    def step(self, state: ArrayLike, control: ArrayLike, dt: float) -> np.ndarray:
         """One Euler step: the process learns the mean of state_dot over a step."""
         state, control = self._checked(state, control)
         after = state + dt * self.forward_dynamics(state, control)
         after[..., YAW] = wrap(after[..., YAW])
         return after
 
-    def variance(self, state, control) -> np.ndarray:
+    def variance(self, state: ArrayLike, control: ArrayLike) -> np.ndarray:
         """Predictive variance of state_dot in the body frame, (..., nx); needs a fit."""
         if self.process is None:
             raise InvalidValueError("the process has not been fitted")

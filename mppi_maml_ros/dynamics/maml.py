@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
 
 from ..core.errors import InvalidValueError
 from .mlp import forward
@@ -39,13 +40,13 @@ class MAMLDynamics(NeuralDynamics):
         control_dim: int = 2,
         hidden_dims: Sequence[int] = (128, 128),
         activation: str = "tanh",
-        model_path: str | os.PathLike | None = None,
+        model_path: str | os.PathLike[str] | None = None,
         device: str = "cpu",
         inner_lr: float = 0.01,
         inner_steps: int = 5,
         use_adam: bool = False,
         seed: int = 0,
-    ):
+    ) -> None:
         if not 0.0 < inner_lr <= 10.0:
             raise InvalidValueError(f"inner_lr must be in (0, 10], got {inner_lr}")
         if not 1 <= inner_steps <= 10_000:
@@ -54,7 +55,7 @@ class MAMLDynamics(NeuralDynamics):
         super().__init__(state_dim, control_dim, hidden_dims, activation, model_path, device, seed)
         self.save_meta_weights()
 
-    def load(self, path: str | os.PathLike) -> None:
+    def load(self, path: str | os.PathLike[str]) -> None:
         super().load(path)
         self.save_meta_weights()
 
@@ -66,7 +67,9 @@ class MAMLDynamics(NeuralDynamics):
         """Go back to the meta weights."""
         self.layers = self._meta
 
-    def adapt(self, states, controls, next_states, dt: float, restore: bool = True) -> float:
+    def adapt(
+        self, states: ArrayLike, controls: ArrayLike, next_states: ArrayLike, dt: float, restore: bool = True
+    ) -> float:
         """Gradient steps on the newest transitions.
 
         Args:

@@ -62,7 +62,7 @@ class FitConfig:
     patience: int = 40
     seed: int = 0
 
-    def __attrs_post_init__(self):
+    def __attrs_post_init__(self) -> None:
         for name, low, high in (
             ("epochs", 1, 100_000),
             ("batch_size", 1, 1_000_000),

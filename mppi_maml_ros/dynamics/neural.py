@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from pathlib import Path
 
 import attrs
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
 
 from ..core import artifact
 from ..core.angles import wrap
@@ -33,7 +35,7 @@ class Normaliser:
     target_mean: np.ndarray = attrs.field(converter=read_only_float32)
     target_std: np.ndarray = attrs.field(converter=read_only_float32)
 
-    def __attrs_post_init__(self):
+    def __attrs_post_init__(self) -> None:
         for name in ("input_std", "target_std"):
             if not (getattr(self, name) > 0.0).all():
                 raise InvalidValueError(f"{name} must be above 0")
@@ -50,7 +52,7 @@ class Normaliser:
     def of(cls, inputs: np.ndarray, targets: np.ndarray) -> Normaliser:
         """That of data (M, inputs) and (M, outputs); a constant column keeps its scale."""
 
-        def spread(array):
+        def spread(array: np.ndarray) -> np.ndarray:
             std = np.std(array, axis=0)
             return np.where(std > 1e-6, std, 1.0)
 
@@ -82,10 +84,10 @@ class NeuralDynamics(RobotModel):
         control_dim: int = 2,
         hidden_dims: Sequence[int] = (128, 128),
         activation: str = "tanh",
-        model_path: str | os.PathLike | None = None,
+        model_path: str | os.PathLike[str] | None = None,
         device: str = "cpu",
         seed: int = 0,
-    ):
+    ) -> None:
         if state_dim not in (3, 5):
             raise InvalidValueError(f"state_dim must be 3 or 5, got {state_dim}")
         if control_dim != 2:
@@ -123,7 +125,7 @@ class NeuralDynamics(RobotModel):
         return [(w.clone(), b.clone()) for w, b in self._layers]
 
     @layers.setter
-    def layers(self, layers: Layers) -> None:
+    def layers(self, layers: Sequence[tuple[torch.Tensor | np.ndarray, torch.Tensor | np.ndarray]]) -> None:
         checked, width = [], self.input_dim
         for i, (weight, bias) in enumerate(layers):
             weight = torch.as_tensor(weight, dtype=torch.float32).detach().clone().to(self._device)
@@ -154,7 +156,7 @@ class NeuralDynamics(RobotModel):
             (body - n.target_mean) / n.target_std, dtype=torch.float32, device=self._device
         )
 
-    def forward_dynamics(self, state, control) -> np.ndarray:
+    def forward_dynamics(self, state: ArrayLike, control: ArrayLike) -> np.ndarray:
         state, control = self._checked(state, control)
         with torch.no_grad():
             out = forward(self._layers, self.inputs_of(state, control), self._activation)
@@ -162,14 +164,21 @@ class NeuralDynamics(RobotModel):
         body = out.cpu().numpy().astype(float) * n.target_std + n.target_mean
         return world_rates(body, state[..., YAW])
 
-    def step(self, state, control, dt: float) -> np.ndarray:
+    def step(self, state: ArrayLike, control: ArrayLike, dt: float) -> np.ndarray:
         """One Euler step: the network learns the mean of state_dot over a step."""
         state, control = self._checked(state, control)
         after = state + dt * self.forward_dynamics(state, control)
         after[..., YAW] = wrap(after[..., YAW])
         return after
 
-    def fit(self, states, controls, next_states, dt: float, config: FitConfig | None = None) -> np.ndarray:
+    def fit(
+        self,
+        states: ArrayLike,
+        controls: ArrayLike,
+        next_states: ArrayLike,
+        dt: float,
+        config: FitConfig | None = None,
+    ) -> np.ndarray:
         """Learn from transitions, all of them at once; the normaliser becomes theirs.
 
         Args:
@@ -186,7 +195,7 @@ class NeuralDynamics(RobotModel):
         self.layers, losses = train(self._layers, self._activation, inputs, targets, config or FitConfig())
         return losses
 
-    def save(self, path: str | os.PathLike):
+    def save(self, path: str | os.PathLike[str]) -> Path:
         """Write network and normaliser, see :func:`core.artifact.save`."""
         tensors = {f"normaliser.{name}": value for name, value in attrs.asdict(self.normaliser).items()}
         for i, (weight, bias) in enumerate(self._layers):
@@ -195,7 +204,7 @@ class NeuralDynamics(RobotModel):
         manifest = {"kind": KIND, "state_dim": self._state_dim, "activation": self._activation}
         return artifact.save(path, tensors, manifest)
 
-    def load(self, path: str | os.PathLike) -> None:
+    def load(self, path: str | os.PathLike[str]) -> None:
         """Read what :meth:`save` wrote; on an error nothing has changed.
 
         Raises:

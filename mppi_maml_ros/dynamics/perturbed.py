@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from ..core.angles import wrap
 from ..core.errors import InvalidValueError
@@ -21,7 +22,7 @@ class PerturbedDynamics(RobotModel):
     state_dim = 3
     model_type = "kinematic"
 
-    def __init__(self, bias=(0.12, -0.05), scale=(0.55, 0.80)):
+    def __init__(self, bias: ArrayLike = (0.12, -0.05), scale: ArrayLike = (0.55, 0.80)) -> None:
         self._bias, self._scale = np.array(bias, dtype=float), np.array(scale, dtype=float)
         if self._bias.shape != (2,) or not np.isfinite(self._bias).all():
             raise InvalidValueError(f"bias must be two finite numbers, got {bias!r}")
@@ -29,12 +30,12 @@ class PerturbedDynamics(RobotModel):
             raise InvalidValueError(f"scale must be two numbers in (0, 10], got {scale!r}")
         self._kinematic = DifferentialDriveKinematic()
 
-    def forward_dynamics(self, state, control) -> np.ndarray:
+    def forward_dynamics(self, state: ArrayLike, control: ArrayLike) -> np.ndarray:
         state, control = self._checked(state, control)
         scale = self._scale[[0, 0, 1]]
         return scale * self._kinematic.forward_dynamics(state, control + self._bias)
 
-    def step(self, state, control, dt: float) -> np.ndarray:
+    def step(self, state: ArrayLike, control: ArrayLike, dt: float) -> np.ndarray:
         """Exact: the displacement of the biased command, one Runge-Kutta step of order 4, then scaled."""
         state, control = self._checked(state, control)
         after = RobotModel.step(self._kinematic, state, control + self._bias, dt)

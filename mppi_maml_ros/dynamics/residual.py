@@ -17,9 +17,11 @@ by the mean of the velocities at both ends of the step, which is what a servo do
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable, Sequence
 
 import attrs
 import numpy as np
+from numpy.typing import ArrayLike
 
 from ..core import se2
 from ..core.arrays import read_only_float32
@@ -31,6 +33,12 @@ OUTPUTS = 3  # dv [m/s], domega [rad/s], lateral velocity to the left [m/s]
 MAX_HIDDEN = 1024  # widest hidden layer accepted
 MAX_WEIGHT = 1e3  # largest magnitude of any weight accepted
 ERROR_MODEL_RANGE = ((0.0, 0.0, -1.0), (0.99, 1.0, 0.0))  # a push that never fades would be a bias
+
+
+def _read_only_pairs(
+    layers: Iterable[tuple[ArrayLike, ArrayLike]],
+) -> tuple[tuple[np.ndarray, np.ndarray], ...]:
+    return tuple((read_only_float32(w), read_only_float32(b)) for w, b in layers)
 
 
 @attrs.frozen(eq=False)
@@ -56,9 +64,7 @@ class ResidualWeights:
     """
 
     linear: np.ndarray = attrs.field(converter=read_only_float32)
-    layers: tuple[tuple[np.ndarray, np.ndarray], ...] = attrs.field(
-        converter=lambda layers: tuple((read_only_float32(w), read_only_float32(b)) for w, b in layers)
-    )
+    layers: tuple[tuple[np.ndarray, np.ndarray], ...] = attrs.field(converter=_read_only_pairs)
     input_scale: np.ndarray = attrs.field(converter=read_only_float32)
     displacement_blend: float = attrs.field(converter=float)
     activation: str
@@ -68,7 +74,7 @@ class ResidualWeights:
     covariance: np.ndarray = attrs.field(converter=read_only_float32, factory=lambda: np.zeros((0, 0)))
     error_model: np.ndarray = attrs.field(converter=read_only_float32, factory=lambda: np.zeros((3, 2)))
 
-    def __attrs_post_init__(self):
+    def __attrs_post_init__(self) -> None:
         if not (isinstance(self.delay_taps, int) and 0 <= self.delay_taps <= MAX_DELAY_TAPS):
             raise InvalidValueError(
                 f"delay_taps must be an integer in [0, {MAX_DELAY_TAPS}], got {self.delay_taps}"
@@ -92,7 +98,7 @@ class ResidualWeights:
             if not ((row >= low) & (row <= high)).all():
                 raise InvalidValueError(f"a row of error_model must be in [{low:g}, {high:g}], got {row}")
 
-    def _check_shapes(self):
+    def _check_shapes(self) -> None:
         expected = {
             "linear": (OUTPUTS, feature_size(self.delay_taps)),
             "input_scale": (input_size(self.delay_taps),),
@@ -256,7 +262,9 @@ class ResidualWeights:
         return h.hexdigest()
 
 
-def hidden_output(layers, inputs: np.ndarray, activation: str) -> np.ndarray:
+def hidden_output(
+    layers: Sequence[tuple[np.ndarray, np.ndarray]], inputs: np.ndarray, activation: str
+) -> np.ndarray:
     """Output of hidden layers, (W, b) pairs, for scaled inputs of shape (..., Z); returns (..., width)."""
     for weight, bias in layers:
         inputs = inputs @ weight.T + bias
@@ -288,7 +296,14 @@ def deviation(weights: ResidualWeights, inputs: np.ndarray) -> np.ndarray:
     return np.sqrt(np.maximum(((phi @ weights.covariance) * phi).sum(axis=-1), 0.0))
 
 
-def step(weights: ResidualWeights, state, command, history, dt: float | None = None, push=None) -> np.ndarray:
+def step(
+    weights: ResidualWeights,
+    state: ArrayLike,
+    command: ArrayLike,
+    history: ArrayLike,
+    dt: float | None = None,
+    push: ArrayLike | None = None,
+) -> np.ndarray:
     """Predict one step, or a fraction of it.
 
     Args:
@@ -320,7 +335,13 @@ def step(weights: ResidualWeights, state, command, history, dt: float | None = N
     return np.concatenate([pose, end], axis=-1)
 
 
-def open_loop(weights: ResidualWeights, state, commands, history, push=None) -> np.ndarray:
+def open_loop(
+    weights: ResidualWeights,
+    state: ArrayLike,
+    commands: ArrayLike,
+    history: ArrayLike,
+    push: np.ndarray | None = None,
+) -> np.ndarray:
     """Predict a whole command sequence.
 
     Args:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from ..core.errors import InvalidValueError
 from .robot_model import RobotModel
@@ -19,7 +20,7 @@ class ResidualDynamics(RobotModel):
 
     def __init__(
         self, base_model: RobotModel, learned_model: RobotModel | None = None, use_residual: bool = True
-    ):
+    ) -> None:
         if learned_model is not None and learned_model.state_dim != base_model.state_dim:
             raise InvalidValueError(
                 f"learned_model must have state_dim {base_model.state_dim}, got {learned_model.state_dim}"
@@ -38,11 +39,15 @@ class ResidualDynamics(RobotModel):
     def _corrects(self) -> bool:
         return self.use_residual and self.learned_model is not None
 
-    def forward_dynamics(self, state, control) -> np.ndarray:
+    def forward_dynamics(self, state: ArrayLike, control: ArrayLike) -> np.ndarray:
         base = self.base_model.forward_dynamics(state, control)
-        return base + self.learned_model.forward_dynamics(state, control) if self._corrects else base
+        if not self.use_residual or self.learned_model is None:
+            return base
+        return base + self.learned_model.forward_dynamics(state, control)
 
-    def residual_targets(self, states, controls, next_states, dt: float) -> np.ndarray:
+    def residual_targets(
+        self, states: ArrayLike, controls: ArrayLike, next_states: ArrayLike, dt: float
+    ) -> np.ndarray:
         """What the learned model has to be shown as next states, (M, nx).
 
         ``states`` moved by what the base model leaves over, so that a learner of state_dot learns the

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from ..core.angles import wrap
 from ..core.errors import InvalidValueError
@@ -35,7 +36,7 @@ class RobotModel(ABC):
         """``kinematic``, ``dynamic`` or ``learned``."""
 
     @abstractmethod
-    def forward_dynamics(self, state, control) -> np.ndarray:
+    def forward_dynamics(self, state: ArrayLike, control: ArrayLike) -> np.ndarray:
         """Time derivative of the state.
 
         Args:
@@ -49,7 +50,7 @@ class RobotModel(ABC):
             InvalidValueError: a shape does not fit.
         """
 
-    def step(self, state, control, dt: float) -> np.ndarray:
+    def step(self, state: ArrayLike, control: ArrayLike, dt: float) -> np.ndarray:
         """State after ``dt`` [s] under a command that is held; yaw in [-pi, pi).
 
         One Runge-Kutta step of order 4; models that know better say so.
@@ -63,7 +64,7 @@ class RobotModel(ABC):
         after[..., YAW] = wrap(after[..., YAW])
         return after
 
-    def _checked(self, state, control) -> tuple[np.ndarray, np.ndarray]:
+    def _checked(self, state: ArrayLike, control: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
         """Both as float arrays of one batch shape."""
         state, control = np.asarray(state, dtype=float), np.asarray(control, dtype=float)
         for name, array, width in (("state", state, self.state_dim), ("control", control, self.control_dim)):
@@ -79,7 +80,9 @@ class RobotModel(ABC):
         return state, np.broadcast_to(control, (*batch, self.control_dim))
 
 
-def transitions_of(model: RobotModel, states, controls, next_states, dt: float) -> tuple[np.ndarray, ...]:
+def transitions_of(
+    model: RobotModel, states: ArrayLike, controls: ArrayLike, next_states: ArrayLike, dt: float
+) -> tuple[np.ndarray, ...]:
     """Recorded transitions of a model, checked, and the mean state_dot over each.
 
     Args:

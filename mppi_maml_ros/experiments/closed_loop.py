@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Generator
+from typing import Any
 
 import attrs
 import numpy as np
 
-from ..adaptation.online import Decision, OnlineAdaptation
+from ..adaptation.online import Decision, OnlineAdaptation, OnlineConfig
 from ..control.config import ControlConfig
 from ..control.figure_follower import TimedFollower
 from ..control.step import ControlStep, Mppi
@@ -28,6 +29,7 @@ from ..simulation.world import World
 BENCHMARK_LIMITS = VelocityLimits(
     vx_max=2.0, vx_min=-2.0, wz_max=2.0, ax_max=100.0, ax_min=-100.0, az_max=100.0
 )
+ADAPT_INTERVAL = OnlineConfig().adapt_interval  # [s]
 
 
 @attrs.frozen(eq=False)
@@ -92,7 +94,7 @@ def finish(steps: Generator[Step, None, Run]) -> Run:
             return end.value
 
 
-def run(*arguments, **options) -> Run:
+def run(*arguments: Any, **options: Any) -> Run:
     """A whole run; arguments as of :func:`drive`."""
     return finish(drive(*arguments, **options))
 
@@ -106,7 +108,7 @@ def drive(
     limits: VelocityLimits = BENCHMARK_LIMITS,
     model: ResidualWeights | RolloutModel | None = None,
     adaptation: OnlineAdaptation | None = None,
-    adapt_interval: float = 0.5,
+    adapt_interval: float = ADAPT_INTERVAL,
     true_state: bool = False,
     controller: Mppi | None = None,
 ) -> Generator[Step, None, Run]:
@@ -171,6 +173,7 @@ def drive(
         stepped = stepper.run(now, dt, model, state=states[k] if true_state else None)
         step_ms[k] = 1e3 * (time.perf_counter() - started)
         if stepped.command is None:
+            assert stepped.halt is not None
             raise NoValidControlError(stepped.halt.reason)
         command = stepped.command
         stepper.predictor.record(now, command)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Sequence
 from itertools import pairwise
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from ..core import se2
+from ..core.types import Array
 from ..dynamics.features import MAX_DELAY_TAPS
 from ..dynamics.residual import ResidualWeights, open_loop
 from ..mppi.rollouts.base import RolloutModel, RolloutRequest, Trajectories
@@ -23,13 +26,13 @@ _T95 = (
 )  # fmt: skip
 
 
-def rms(error) -> float:
+def rms(error: ArrayLike) -> float:
     """Root mean square; NaN of nothing."""
     error = np.asarray(error, dtype=float)
     return float(np.sqrt(np.mean(error**2))) if error.size else math.nan
 
 
-def rmse_after(error, dt: float, after: float) -> float:
+def rmse_after(error: ArrayLike, dt: float, after: float) -> float:
     """Root mean square of ``error``, one sample a step of ``dt`` [s], from time ``after`` [s] on."""
     return rms(np.asarray(error)[int(round(after / dt)) :])
 
@@ -45,8 +48,8 @@ def gap_closed(kinematic: float, oracle: float, x: float) -> float:
 
 
 def recovery_time(
-    error,
-    oracle,
+    error: Array | Sequence[float],
+    oracle: Array | Sequence[float],
     dt: float,
     change: float,
     window: float = RECOVERY_WINDOW,
@@ -72,7 +75,7 @@ def recovery_time(
     if first < 0 or end - first < length:
         return math.nan
 
-    def moving(values):
+    def moving(values: ArrayLike) -> Array:
         total = np.concatenate([[0.0], np.cumsum(np.asarray(values, dtype=float)[first:end] ** 2)])
         return np.sqrt(np.maximum(total[length:] - total[:-length], 0.0) / length)
 
@@ -80,7 +83,9 @@ def recovery_time(
     return float(back[0] * dt) if len(back) else math.inf
 
 
-def longest_recovery(error, oracle, dt: float, changes) -> float:
+def longest_recovery(
+    error: Array | Sequence[float], oracle: Array | Sequence[float], dt: float, changes: Iterable[float]
+) -> float:
     """The longest :func:`recovery_time` of ``changes`` [s], each judged until the next; NaN of none."""
     pairs = pairwise([*changes, math.inf])
     times = [recovery_time(error, oracle, dt, at, until=end) for at, end in pairs]
@@ -88,20 +93,20 @@ def longest_recovery(error, oracle, dt: float, changes) -> float:
     return max(times) if times else math.nan
 
 
-def smoothness(commands) -> float:
+def smoothness(commands: ArrayLike) -> float:
     """Mean |du| between consecutive commands (T, 2), Euclidean over v [m/s] and omega [rad/s]."""
     steps = np.diff(np.asarray(commands, dtype=float), axis=0)
     return float(np.hypot(*steps.T).mean()) if len(steps) else math.nan
 
 
-def percentile(values, q: float) -> float:
+def percentile(values: Array | Sequence[float], q: float) -> float:
     """Percentile ``q`` in [0, 100]; NaN of nothing."""
     return float(np.percentile(values, q)) if len(values) else math.nan
 
 
 def prediction_error(
-    states,
-    commands,
+    states: np.ndarray,
+    commands: np.ndarray,
     serving: list[tuple[int, ResidualWeights | RolloutModel]],
     steps: int,
     stride: int = 1,
@@ -146,7 +151,9 @@ def prediction_error(
     return float(np.sqrt(np.concatenate(squares).mean()))
 
 
-def _rolled_out(model: RolloutModel, states, commands, history, model_dt: float) -> np.ndarray:
+def _rolled_out(
+    model: RolloutModel, states: np.ndarray, commands: np.ndarray, history: np.ndarray, model_dt: float
+) -> np.ndarray:
     """Positions (M, 2) at the end of commands (M, T, 2) from states (M, 5)."""
     ends = np.empty((len(states), 3))
     out = Trajectories(commands.shape[1], 1)
@@ -157,14 +164,14 @@ def _rolled_out(model: RolloutModel, states, commands, history, model_dt: float)
     return se2.compose(states[:, :3], ends)[:, :2]
 
 
-def mean_and_margin(values) -> tuple[float, float]:
+def mean_and_margin(values: ArrayLike) -> tuple[float, float]:
     """Mean and half width of its 95 % confidence interval (Student's t); NaN half width of one value."""
-    values = np.asarray(values, dtype=float)
-    values = values[~np.isnan(values)]
-    if not len(values):
+    known = np.asarray(values, dtype=float)
+    known = known[~np.isnan(known)]
+    if not len(known):
         return math.nan, math.nan
-    if len(values) < 2 or not np.isfinite(values).all():
-        return float(values.mean()), math.nan
-    degrees = len(values) - 1
+    if len(known) < 2 or not np.isfinite(known).all():
+        return float(known.mean()), math.nan
+    degrees = len(known) - 1
     quantile = _T95[degrees - 1] if degrees <= len(_T95) else 1.96 + 2.4 / degrees
-    return float(values.mean()), float(quantile * values.std(ddof=1) / math.sqrt(len(values)))
+    return float(known.mean()), float(quantile * known.std(ddof=1) / math.sqrt(len(known)))

@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import numpy as np
 from numba import njit
+from numpy.typing import ArrayLike, NDArray
 
 from ..core.angles import wrap
+from ..core.types import Array, Float32
 from ..dynamics.robot_model import RobotModel
 from ..mppi.rollouts.base import RolloutRequest, Trajectories
 from ..simulation.firmware import STATES, advance, advance_delayed
 from ..simulation.firmware_parameters import DELAY
 from ..simulation.firmware_world import FirmwareEquations
-from ..simulation.world import World
+from ..simulation.world import Equations, World
 from ..simulation.worlds import propagate, propagate_delayed, split_delay
 
 
 @njit(cache=True)
 def _rollout(
-    kind, start, commands, history, whole, late, dt, vector, acceleration_v, acceleration_omega,
-    out_x, out_y, out_yaw, out_v, out_omega,
-):  # fmt: skip
+    kind: int, start: Array, commands: Float32, history: Array, whole: int, late: float, dt: float,
+    vector: Array, acceleration_v: float, acceleration_omega: float,
+    out_x: Float32, out_y: Float32, out_yaw: Float32, out_v: Float32, out_omega: Float32,
+) -> None:  # fmt: skip
     steps, _, samples = commands.shape
     cos, sin = np.cos(start[2]), np.sin(start[2])
     for j in range(samples):
@@ -48,14 +51,15 @@ def _rollout(
 
 
 @njit(cache=True)
-def _issued(commands, past, i, axis, j):
+def _issued(commands: Float32, past: Array, i: int, axis: int, j: int) -> float:
     return commands[i, axis, j] if i >= 0 else past[-i - 1, axis]
 
 
 @njit(cache=True)
 def _roll_firmware(
-    hidden, commands, past, whole, late, dt, vector, out_x, out_y, out_yaw, out_v, out_omega
-):  # fmt: skip
+    hidden: Array, commands: Float32, past: Array, whole: NDArray[np.int64], late: Array, dt: float,
+    vector: Array, out_x: Float32, out_y: Float32, out_yaw: Float32, out_v: Float32, out_omega: Float32,
+) -> None:  # fmt: skip
     steps, _, samples = commands.shape
     x, y, yaw = hidden[0], hidden[1], hidden[2]
     cos, sin = np.cos(yaw), np.sin(yaw)
@@ -85,9 +89,9 @@ class Oracle:
             (a model that was right once). What state odometry does not show is read anew all the same.
     """
 
-    def __init__(self, world: World, frozen: bool = False):
+    def __init__(self, world: World, frozen: bool = False) -> None:
         self._world, self._frozen = world, frozen
-        self._equations = None
+        self._equations: Equations | None = None
 
     def rollout(self, request: RolloutRequest, out: Trajectories) -> None:
         """See :class:`mppi.rollouts.base.RolloutModel`."""
@@ -107,6 +111,7 @@ class Oracle:
 
     def _rollout_firmware(self, e: FirmwareEquations, request: RolloutRequest, out: Trajectories) -> None:
         now = self._world.equations() if self._frozen else e
+        assert isinstance(now, FirmwareEquations)
         hidden = now.hidden.copy()
         hidden[:5] = request.state
         model_dt = request.model_dt
@@ -128,7 +133,7 @@ class OracleModel(RobotModel):
         world: read anew at every call.
     """
 
-    def __init__(self, world: World):
+    def __init__(self, world: World) -> None:
         self._world = world
 
     @property
@@ -139,7 +144,7 @@ class OracleModel(RobotModel):
     def model_type(self) -> str:
         return "dynamic"
 
-    def step(self, state, control, dt: float) -> np.ndarray:
+    def step(self, state: ArrayLike, control: ArrayLike, dt: float) -> np.ndarray:
         """As the world would move under an acting command, exactly."""
         state, control = self._checked(state, control)
         e = self._world.equations()
@@ -149,14 +154,15 @@ class OracleModel(RobotModel):
         else:
             after = np.array(
                 [
-                    propagate(e.kind, *s, *u, dt, e.vector, e.acceleration_v, e.acceleration_omega)
+                    # mypy cannot know that these are five numbers and two
+                    propagate(e.kind, *s, *u, dt, e.vector, e.acceleration_v, e.acceleration_omega)  # type: ignore[call-arg]
                     for s, u in pairs
                 ]
             ).reshape(state.shape)
         after[..., 2] = wrap(after[..., 2])
         return after
 
-    def forward_dynamics(self, state, control) -> np.ndarray:
+    def forward_dynamics(self, state: ArrayLike, control: ArrayLike) -> np.ndarray:
         """Mean change over the next microsecond: the equations jump where friction changes sign."""
         state, control = self._checked(state, control)
         change = self.step(state, control, 1e-6) - state
@@ -167,5 +173,6 @@ class OracleModel(RobotModel):
 def _firmware_step(e: FirmwareEquations, state: np.ndarray, control: np.ndarray, dt: float) -> np.ndarray:
     whole = e.hidden.copy()
     whole[:5] = state
-    advance(whole, *control, dt, e.vector)
+    v, omega = control
+    advance(whole, v, omega, dt, e.vector)
     return whole[:5]

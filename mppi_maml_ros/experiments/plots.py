@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
+from typing import Any
 
 import matplotlib
+from matplotlib.figure import Figure
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
@@ -16,7 +18,7 @@ from ..core.files import write_file
 INK, MUTED, GRID = "#1f2933", "#7b8794", "#e4e7eb"
 REFERENCE, KINEMATIC, ADAPTIVE, SWAP, REJECTION = "#9aa5b1", "#d9622b", "#1264a3", "#2f9e6e", "#c0392b"
 
-STYLE = {
+STYLE: Any = {  # matplotlib types it by all the keys that there are
     "font.size": 10.5,
     "axes.edgecolor": GRID,
     "axes.labelcolor": INK,
@@ -38,7 +40,7 @@ STYLE = {
 }
 
 
-def save(figure, path: Path) -> Path:
+def save(figure: Figure, path: Path) -> Path:
     """Write a figure as PNG and close it."""
     image = io.BytesIO()
     try:
@@ -49,7 +51,9 @@ def save(figure, path: Path) -> Path:
     return path
 
 
-def learning_curves(curves: dict[str, np.ndarray], title: str, held_out: dict[str, np.ndarray] | None = None):
+def learning_curves(
+    curves: dict[str, np.ndarray], title: str, held_out: dict[str, np.ndarray] | None = None
+) -> Figure:
     """Query loss before and after adaptation over the outer iterations.
 
     Args:

@@ -27,7 +27,7 @@ class Checkpoint:
         resume: whether what lies there is taken up; else it is overwritten.
     """
 
-    def __init__(self, folder: Path, settings: dict, resume: bool = False):
+    def __init__(self, folder: Path, settings: dict, resume: bool = False) -> None:
         self.folder = Path(folder)
         self._settings = json.loads(json.dumps(settings))
         self._resume = resume

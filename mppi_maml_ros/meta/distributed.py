@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Iterator
 
 import torch
 import torch.distributed as dist
@@ -19,7 +20,7 @@ from ..core.errors import InvalidValueError
 
 
 @contextlib.contextmanager
-def process_group(device: str = "cpu"):
+def process_group(device: str = "cpu") -> Iterator[None]:
     """Join the group that ``torchrun`` has announced in the environment; alone without one."""
     if int(os.environ.get("WORLD_SIZE", "1")) <= 1 or dist.is_initialized():
         yield

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import attrs
@@ -14,6 +14,8 @@ import torch
 from ..core.errors import MppiMamlError
 from . import distributed
 from .checkpoint import Checkpoint
+from .config import TrainingConfig
+from .gradients.batched import ArraySet
 from .trainers.base import Trainer
 
 REPORT_EVERY = 10  # iterations
@@ -32,11 +34,18 @@ def check(cancel: threading.Event | None) -> None:
 class TaskSource(Protocol):
     """Where an outer loop gets its tasks from; (inputs, targets, weights) as in batched.Samples."""
 
-    def sample(self, rng: np.random.Generator, tasks: int):
+    def sample(self, rng: np.random.Generator, tasks: int) -> Sequence[ArraySet]:
         """Support and query of ``tasks`` training tasks."""
 
-    def held_out(self):
+    def held_out(self) -> Sequence[ArraySet]:
         """Support and query of the tasks that judge, the same at each call."""
+
+
+class Writer(Protocol):
+    """What the loop needs of TensorBoard's SummaryWriter."""
+
+    def add_scalar(self, tag: str, scalar_value: float, global_step: int, /) -> object:
+        """Draw ``scalar_value`` at ``global_step`` into the chart ``tag``."""
 
 
 @attrs.frozen
@@ -93,13 +102,13 @@ class Controls:
     cancel: threading.Event | None = None
     checkpoint: Checkpoint | None = None
     checkpoint_every: int = 200
-    writer: object | None = None
+    writer: Writer | None = None
 
 
 class _State:
     """What a checkpoint has to hold besides the trainer."""
 
-    def __init__(self, trainer: Trainer, iterations: int, seed: int):
+    def __init__(self, trainer: Trainer, iterations: int, seed: int) -> None:
         self.rng = np.random.default_rng(seed)
         self.iteration = 0
         self.train = np.zeros((iterations, 2), dtype=np.float32)
@@ -124,7 +133,7 @@ class _State:
             },
         )
 
-    def restore(self, saved, trainer: Trainer) -> None:
+    def restore(self, saved: tuple[dict, dict], trainer: Trainer) -> None:
         arrays, notes = saved
         device = trainer.parameters.flat.device
         tensors = {key: torch.as_tensor(value, device=device) for key, value in arrays.items()}
@@ -202,7 +211,8 @@ def _save(controls: Controls, state: _State, name: str, trainer: Trainer) -> Non
 
 
 def _evaluate(state: _State, trainer: Trainer, tasks: TaskSource) -> None:
-    losses = trainer.losses(*tasks.held_out()).mean(dim=1)
+    support, query = tasks.held_out()
+    losses = trainer.losses(support, query).mean(dim=1)
     before, after = float(losses[0]), float(losses[-1])
     state.held_out.append((float(state.iteration), before, after))
     if after < state.best[0]:
@@ -211,11 +221,13 @@ def _evaluate(state: _State, trainer: Trainer, tasks: TaskSource) -> None:
         state.waited += 1
 
 
-def _patience_is_over(state: _State, config) -> bool:
+def _patience_is_over(state: _State, config: TrainingConfig) -> bool:
     return bool(config.patience) and state.waited >= config.patience
 
 
-def _report(name, state: _State, iterations: int, first: int, started: float, controls: Controls) -> None:
+def _report(
+    name: str, state: _State, iterations: int, first: int, started: float, controls: Controls
+) -> None:
     recent = float(state.train[max(0, state.iteration - 100) : state.iteration, 1].mean())
     rate = (state.iteration - first) / max(time.monotonic() - started, 1e-9)
     held = state.held_out[-1][2] if state.held_out else float("nan")

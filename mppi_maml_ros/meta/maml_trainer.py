@@ -20,10 +20,12 @@ from numba import njit
 
 from ..core import artifact
 from ..core.errors import ArtifactError, InvalidValueError
+from ..core.types import Array
 from ..dynamics.maml import MAMLDynamics
 from ..dynamics.neural import Normaliser
 from ..dynamics.robot_model import body_rates
 from .config import TrainingConfig
+from .gradients.batched import ArraySet
 from .loop import Controls, Curve, Progress, run
 from .trainers.base import Trainer
 from .trainers.registry import trainer_class
@@ -34,7 +36,7 @@ C_V, C_OMEGA = (0.1, 0.8), (0.1, 0.5)  # [1/s]
 
 
 @njit(cache=True)
-def _drive(c_v, c_omega, commands, start, states):
+def _drive(c_v: Array, c_omega: Array, commands: Array, start: Array, states: Array) -> None:
     """Roll the guide's robots out; commands (B, T, 2), start (B, 5), states (B, T + 1, 5)."""
     for b in range(commands.shape[0]):
         x, y, yaw, v, omega = start[b]
@@ -79,11 +81,11 @@ class GuideTasks:
         residual: whether targets are relative to the kinematic model.
     """
 
-    def __init__(self, state_dim: int, support: int, query: int, residual: bool = True):
+    def __init__(self, state_dim: int, support: int, query: int, residual: bool = True) -> None:
         self.state_dim, self._support, self._query, self._residual = state_dim, support, query, residual
         self.normaliser = Normaliser.identity(state_dim - 1, state_dim)
 
-    def raw(self, rng: np.random.Generator, tasks: int):
+    def raw(self, rng: np.random.Generator, tasks: int) -> tuple[np.ndarray, np.ndarray]:
         """Inputs (B, T, in) and rates of change (B, T, state_dim) in SI units."""
         steps = self._support + self._query
         c_v, c_omega = rng.uniform(*C_V, tasks), rng.uniform(*C_OMEGA, tasks)
@@ -108,7 +110,7 @@ class GuideTasks:
         width = self.state_dim
         self.normaliser = Normaliser.of(inputs.reshape(-1, width - 1), outputs.reshape(-1, width))
 
-    def _sets(self, rng: np.random.Generator, tasks: int):
+    def _sets(self, rng: np.random.Generator, tasks: int) -> list[ArraySet]:
         inputs, outputs = self.raw(rng, tasks)
         n = self.normaliser
         inputs = ((inputs - n.input_mean) / n.input_std).astype(np.float32)
@@ -119,11 +121,11 @@ class GuideTasks:
             sets.append((x, y, np.full(y.shape, 1.0 / y.shape[1] / y.shape[2], np.float32)))
         return sets
 
-    def sample(self, rng: np.random.Generator, tasks: int):
+    def sample(self, rng: np.random.Generator, tasks: int) -> list[ArraySet]:
         """Support and query of ``tasks`` fresh robots."""
         return self._sets(rng, tasks)
 
-    def held_out(self):
+    def held_out(self) -> list[ArraySet]:
         """Of 32 robots that nothing else uses."""
         return self._sets(np.random.default_rng(2**40 + 1), 32)
 
@@ -165,11 +167,11 @@ class MAMLTrainer:
         support_size: int = 100,
         query_size: int = 100,
         device: str = "cpu",
-        save_dir: str | os.PathLike = "models/learned_models",
+        save_dir: str | os.PathLike[str] = "models/learned_models",
         trainer: str = "fomaml",
         residual: bool = True,
         seed: int = 0,
-    ):
+    ) -> None:
         if state_dim not in (3, 5):
             raise InvalidValueError(f"state_dim must be 3 or 5, got {state_dim}")
         if control_dim != 2:
@@ -271,7 +273,7 @@ class MAMLTrainer:
 class _bar:
     """A progress bar, or nothing."""
 
-    def __init__(self, total: int, visible: bool):
+    def __init__(self, total: int, visible: bool) -> None:
         self._total, self._visible = total, visible
 
     def __enter__(self) -> Callable[[Progress], None]:
@@ -288,6 +290,6 @@ class _bar:
             task, completed=p.iteration, line=f"loss {p.loss:.4f}   {p.rate:.1f} iterations/s"
         )
 
-    def __exit__(self, *_) -> None:
+    def __exit__(self, *_: object) -> None:
         if self._visible:
             self._bar.stop()

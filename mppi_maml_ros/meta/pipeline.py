@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 import attrs
 import numpy as np
@@ -17,10 +17,10 @@ from ..weights.meta_model import MetaModel
 from . import distributed, loop, recipe
 from .checkpoint import Checkpoint
 from .config import TrainingConfig
-from .loop import Cancelled, Controls, Progress, check
+from .loop import Cancelled, Controls, Progress, Writer, check
 from .starts import learn_starts
 from .tasks.residual import ResidualTasks
-from .tasks.worlds import TaskDistribution, WorldTasks
+from .tasks.worlds import TaskDistribution, TaskPool, WorldTasks
 from .trainers.registry import trainer_class
 
 __all__ = ["Cancelled", "Outcome", "Progress", "meta_train", "settings_of"]
@@ -61,7 +61,7 @@ def ridge_coefficients(
     return np.concatenate(out)
 
 
-def settings_of(config: TrainingConfig, distribution: TaskDistribution, networks) -> dict:
+def settings_of(config: TrainingConfig, distribution: TaskDistribution, networks: Collection[str]) -> dict:
     """Everything that the result depends on besides code and versions, JSON-able."""
     return {
         "config": attrs.asdict(config),
@@ -76,10 +76,10 @@ def meta_train(
     distribution: TaskDistribution | None = None,
     on_progress: Callable[[Progress], None] = lambda progress: None,
     cancel: threading.Event | None = None,
-    networks=tuple(recipe.RECIPE),
+    networks: Collection[str] = tuple(recipe.RECIPE),
     device: str = "cpu",
     checkpoint: Checkpoint | None = None,
-    writer=None,
+    writer: Writer | None = None,
 ) -> Outcome:
     """Meta-train everything that the adapters start from.
 
@@ -120,10 +120,11 @@ def meta_train(
             layers[recipe.LINEAR] = starts
         pool = distribution.pool(config.seed + 2, recipe.POOL_TASKS)
         held = distribution.pool(config.seed + 3, recipe.HELD_OUT_TASKS, held_out=True)
-        changing = None
+        changing: tuple[TaskPool, TaskPool] | None = None
         input_scale = 1.0 / np.maximum(pool.clean_inputs.std(axis=(0, 1)), 1e-3)
         noise = pool.noise
-        trained, scales, curves = {}, {}, {}
+        trained, curves = {}, {}
+        scales: dict[str, np.ndarray] = {}
         for name, network in parts.items():
             settings, kind = network.config(config), trainer_class(network.trainer)
             if network.changing and changing is None:
@@ -132,7 +133,7 @@ def meta_train(
                     distribution.changing_pool(config.seed + 3, recipe.HELD_OUT_TASKS, held_out=True),
                 )
             tasks = ResidualTasks(
-                *(changing if network.changing else (pool, held)),
+                *(changing if network.changing and changing else (pool, held)),
                 settings,
                 layers[network.layer],
                 noise,

@@ -6,6 +6,9 @@ This is the one place of these numbers: ``mppi-maml meta-train`` follows it, wit
 
 from __future__ import annotations
 
+import math
+from collections.abc import Collection
+
 import attrs
 import numpy as np
 
@@ -45,7 +48,8 @@ class Network:
 
     def config(self, common: TrainingConfig) -> TrainingConfig:
         """Its settings."""
-        iterations = min(self.longer * common.iterations, declarations(TrainingConfig)["iterations"].high)
+        most = declarations(TrainingConfig)["iterations"].high or math.inf
+        iterations = min(self.longer * common.iterations, most)
         return attrs.evolve(common, **{"iterations": iterations} | self.settings)
 
     def extras(self, trained: dict) -> dict:
@@ -86,7 +90,7 @@ RECIPE: dict[str, Network] = {
 """Networks of the meta-model by the name of the adapter that uses them."""
 
 
-def chosen(names) -> dict[str, Network]:
+def chosen(names: Collection[str]) -> dict[str, Network]:
     """The recipe of these networks, in its order.
 
     Raises:

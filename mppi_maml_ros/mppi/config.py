@@ -61,6 +61,6 @@ class MPPIConfig:
     )
     wz_rate_weight: float = tunable(0.0, 0.0, 1e6, "Cost of a squared change of yaw rate a step", "s^2/rad^2")
 
-    def __attrs_post_init__(self):
+    def __attrs_post_init__(self) -> None:
         if self.noise_knots == 1:
             raise InvalidValueError("noise_knots must be 0 or at least 2, got 1")

@@ -44,7 +44,7 @@ class ModelController:
         cost_function: TrackingCost | None = None,
         limits: VelocityLimits | None = None,
         seed: int = 0,
-    ):
+    ) -> None:
         params = params or MPPIConfig()
         if cost_function is not None:
             params = attrs.evolve(params, **attrs.asdict(cost_function))

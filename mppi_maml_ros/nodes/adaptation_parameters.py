@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import chain
 from typing import Any
 
 import attrs
@@ -17,24 +18,46 @@ from ..core.types import VelocityLimits
 from ..ros.base import AUTOSTART
 from ..ros.parameters import Declared, declared_from
 
-TABLE = (
-    AUTOSTART,
-    Declared("enabled", True, "Adapt and offer weights; off, the installed ones stay", dynamic=True),
-    *declared_from(OnlineConfig),
-    Declared("weights_file", "", "Meta-learned artifact to start from; empty: the packaged one"),
-    Declared("adapt_interval", 0.5, "Time between two attempts", "s", 0.1, 3600.0),
-    *declared_from(SGDConfig),
-    *declared_from(GuardConfig, "guard."),
-    Declared("vx_max", 0.0, "Largest forward velocity of the robot; 0: not known", "m/s", 0.0, 20.0),
-    Declared("vx_min", 0.0, "Smallest forward velocity of the robot", "m/s", -20.0, 0.0),
-    Declared("wz_max", 0.0, "Largest yaw rate of the robot; 0: not known", "rad/s", 0.0, 20.0),
-    attrs.evolve(*declared_from(ControlConfig, names=("max_odometry_age",)), dynamic=False),
-    Declared("odom_frame", "", "Frame of odometry; empty: that of the first odometry"),
-    Declared("base_frame", "", "Child frame of odometry; empty: that of the first odometry"),
-    Declared("enable_stamped_cmd_vel", False, "Subscribe to TwistStamped in place of Twist"),
-    Declared("controller_name", "mppi_controller", "Node whose weights are swapped"),
-    Declared("swap_timeout", 1.0, "How long to wait for the controller's answer", "s", 0.05, 60.0),
-)
+
+def _limit(name: str, otherwise: str = "") -> Declared:
+    """A limit of the robot that need not be known."""
+    known = declarations(VelocityLimits)[name]
+    return Declared.of(
+        name,
+        attrs.evolve(
+            known,
+            default=0.0,
+            description=known.description + otherwise,
+            low=min(known.low or 0.0, 0.0),
+            dynamic=False,
+        ),
+    )
+
+
+GROUPS = {
+    "": (AUTOSTART,),
+    "what and when": (
+        Declared("enabled", True, "Adapt and offer weights; off, the installed ones stay", dynamic=True),
+        *declared_from(OnlineConfig),
+        Declared("weights_file", "", "Meta-learned artifact to start from; empty: the packaged one"),
+    ),
+    "the inner loop of the adapters with a network": declared_from(SGDConfig),
+    "the acceptance test": declared_from(GuardConfig, "guard."),
+    "the robot; its saturated commands are not learned from where the limits are known": (
+        _limit("vx_max", "; 0: not known"),
+        _limit("vx_min"),
+        _limit("wz_max", "; 0: not known"),
+        attrs.evolve(declared_from(ControlConfig, names=("max_odometry_age",))[0], dynamic=False),
+    ),
+    "interface": (
+        Declared("odom_frame", "", "Frame of odometry; empty: that of the first odometry"),
+        Declared("base_frame", "", "Child frame of odometry; empty: that of the first odometry"),
+        Declared("enable_stamped_cmd_vel", False, "Subscribe to TwistStamped in place of Twist"),
+        Declared("controller_name", "mppi_controller", "Node whose weights are swapped"),
+        Declared("swap_timeout", 1.0, "How long to wait for the controller's answer", "s", 0.05, 60.0),
+    ),
+}
+TABLE = tuple(chain.from_iterable(GROUPS.values()))
 
 
 def online_config(values: Mapping[str, Any]) -> OnlineConfig:

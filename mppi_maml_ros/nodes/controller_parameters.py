@@ -3,26 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from itertools import chain
 from typing import Any
 
 import attrs
 
 from ..control.config import ControlConfig
 from ..core.errors import InvalidValueError
+from ..core.tunable import declarations
 from ..core.types import VelocityLimits
+from ..dynamics.first_order import FirstOrderConfig
 from ..dynamics.residual import ResidualWeights
 from ..mppi import MPPIConfig
 from ..mppi.critics import CRITICS, Critic, make_critics
 from ..references.figures import FIGURES, Figure
-from ..ros.base import AUTOSTART
-from ..ros.parameters import Declared, declared_from
+from ..ros.base import AUTOSTART, seed_parameter
+from ..ros.parameters import Declared, Value, declared_from
 
-# A figure for the floor of a laboratory; the classes have those of the literature.
-_FIGURE_DEFAULTS = {
+# Of the node, on the floor of a laboratory; the defaults of the classes are the literature's benchmarks.
+_FIGURE_DEFAULTS: dict[str, dict[str, Value]] = {
     "figure8": {"size": 2.5},
     "sine": {"speed": 0.4, "amplitude": 1.0, "period": 12.0},
     "straight": {"speed": 0.5},
 }
+_REFERENCE = ("reference", "reference_origin")
 _PATH = (
     "desired_speed",
     "deceleration",
@@ -38,7 +42,7 @@ _PATH = (
 MPPI_TABLE = declared_from(MPPIConfig)
 LIMITS_TABLE = declared_from(VelocityLimits)
 CONTROL_TABLE = tuple(
-    declared for declared in declared_from(ControlConfig) if declared.name not in (*_PATH, "reference")
+    declared for declared in declared_from(ControlConfig) if declared.name not in (*_PATH, *_REFERENCE)
 )
 PATH_TABLE = declared_from(ControlConfig, names=_PATH)
 
@@ -48,24 +52,14 @@ CRITICS_TABLE = (
         ("obstacles",),
         "Critics at work, each a file in mppi/critics; their parameters are below their names",
         element=str,
-        choices=tuple(CRITICS),
+        choices=lambda: CRITICS,
         dynamic=True,
     ),
     *(declared for name, kind in CRITICS.items() for declared in declared_from(kind, f"{name}.")),
 )
 
 REFERENCE_TABLE = (
-    *declared_from(ControlConfig, names=("reference",)),
-    Declared(
-        "reference_origin",
-        (),
-        "Pose (x, y, yaw) where a figure starts; empty: where the robot is when control starts",
-        "m, m, rad",
-        -1e6,
-        1e6,
-        lengths=(0, 3),
-        element=float,
-    ),
+    *declared_from(ControlConfig, names=_REFERENCE),
     Declared(
         "reference_ramp_time", 0.0, "A figure gains speed from standstill over this time", "s", 0.0, 60.0
     ),
@@ -76,15 +70,7 @@ REFERENCE_TABLE = (
     ),
 )
 
-DYNAMIC_TABLE = (
-    Declared(
-        "dynamic.time_constant_v", 0.2, "Lag of the forward velocity in the dynamic model", "s", 1e-2, 10.0
-    ),
-    Declared("dynamic.time_constant_omega", 0.2, "Lag of the yaw rate in the dynamic model", "s", 1e-2, 10.0),
-    Declared("dynamic.gain_v", 1.0, "Forward velocity reached per commanded one", "", 0.05, 5.0),
-    Declared("dynamic.gain_omega", 1.0, "Yaw rate reached per commanded one", "", 0.05, 5.0),
-    Declared("dynamic.delay", 0.0, "Time from a command to its effect", "s", 0.0, 1.0),
-)
+DYNAMIC_TABLE = declared_from(FirstOrderConfig, "dynamic.")
 
 INTERFACE_TABLE = (
     Declared("odom_frame", "", "Frame of odometry and paths; empty: that of the first odometry"),
@@ -108,7 +94,7 @@ INTERFACE_TABLE = (
         1000,
         dynamic=True,
     ),
-    Declared("seed", 0, "Seed of the sampler", "", 0, 2**63 - 1),
+    seed_parameter("Seed of the sampler"),
     Declared("device", "cpu", "Where networks are rolled out: cpu, cuda or cuda:N, which needs torch"),
     Declared(
         "thread_priority",
@@ -120,17 +106,20 @@ INTERFACE_TABLE = (
     ),
 )
 
-TABLE = (
-    AUTOSTART,
-    *CONTROL_TABLE,
-    *REFERENCE_TABLE,
-    *MPPI_TABLE,
-    *CRITICS_TABLE,
-    *LIMITS_TABLE,
-    *PATH_TABLE,
-    *DYNAMIC_TABLE,
-    *INTERFACE_TABLE,
-)
+GROUPS = {
+    "": (AUTOSTART,),
+    "control loop and safety": CONTROL_TABLE,
+    "what to track": REFERENCE_TABLE,
+    "MPPI": MPPI_TABLE,
+    "critics beside the distance to the reference, each costing (cost_weight * value) ** cost_power": (
+        CRITICS_TABLE
+    ),
+    "limits of the robot": LIMITS_TABLE,
+    "following a path (reference: plan)": PATH_TABLE,
+    "the model `dynamic`: a lag, a gain and a delay known beforehand": DYNAMIC_TABLE,
+    "interface": INTERFACE_TABLE,
+}
+TABLE = tuple(chain.from_iterable(GROUPS.values()))
 
 
 def names_of(table: Iterable[Declared]) -> list[str]:
@@ -163,7 +152,7 @@ class Settings:
         control = ControlConfig(
             limits=VelocityLimits(**pick(LIMITS_TABLE)),
             reference=values["reference"],
-            reference_origin=values["reference_origin"] or None,
+            reference_origin=values["reference_origin"],
             time_steps=mppi.time_steps,
             model_dt=mppi.model_dt,
             **pick(CONTROL_TABLE),
@@ -177,16 +166,13 @@ class Settings:
             ).eased(values["reference_ramp_time"])
         initial = None
         if control.model == "dynamic":
-            d = {name.removeprefix("dynamic."): values[name] for name in names_of(DYNAMIC_TABLE)}
-            if d["delay"] > control.delay_taps * mppi.model_dt:
+            known = FirstOrderConfig(
+                **{name: values[f"dynamic.{name}"] for name in declarations(FirstOrderConfig)}
+            )
+            if known.delay > control.delay_taps * mppi.model_dt:
                 raise InvalidValueError(
                     f"dynamic.delay must be at most delay_taps * model_dt = "
-                    f"{control.delay_taps * mppi.model_dt:g} s, got {d['delay']:g}"
+                    f"{control.delay_taps * mppi.model_dt:g} s, got {known.delay:g}"
                 )
-            initial = ResidualWeights.first_order(
-                time_constant=(d["time_constant_v"], d["time_constant_omega"]),
-                gain=(d["gain_v"], d["gain_omega"]),
-                delay=d["delay"],
-                model_dt=mppi.model_dt,
-            )
+            initial = known.weights(mppi.model_dt)
         return cls(control, mppi, figure, initial, make_critics(values["critics"], values))

@@ -20,139 +20,27 @@ from ..core.errors import InvalidValueError, MppiMamlError
 from ..msg import WorldState
 from ..ros import conversions as to
 from ..ros import qos
-from ..ros.base import AUTOSTART, BaseNode
+from ..ros.base import BaseNode
 from ..ros.diagnostics import OK, WARN, Report
 from ..ros.executor import leave, run
-from ..ros.parameters import Declared, ParameterError, Parameters
+from ..ros.parameters import ParameterError, Parameters
 from ..simulation import faults
-from ..simulation.mujoco_world import MuJoCoWorld
 from ..simulation.parameters import (
     DEFAULT_RANGES,
     MOTOR_GAIN,
     ODOMETRY_NOISE,
-    PARAMETER_BOUNDS,
     PARAMETER_NAMES,
-    PARAMETER_UNITS,
     WorldParameters,
     randomize,
     validate_ranges,
 )
-from ..simulation.world import DynamicWorld
 from ..srv import RandomizeWorld
+from .dynamic_world_parameters import BACKENDS, TABLE, check, drawn_ranges, exact_world
 
 NAME = "dynamic_world"
-BACKENDS = {"simulated": DynamicWorld, "mujoco": MuJoCoWorld}
 
 _CLOCK_START = 1.0  # [s] of /clock: 0 means that no time is known
 _LONGEST_CATCH_UP = 0.5  # [s] of simulated time in one go; what is beyond is lost
-
-_NOMINAL = WorldParameters()
-_MEANING = {
-    "lag_v": "Time constant of the forward velocity at nominal mass",
-    "lag_omega": "Time constant of the yaw rate at nominal inertia",
-    "mass": "Mass, as a factor on the nominal robot's",
-    "inertia": "Inertia, as a factor on the nominal robot's",
-    "motor_gain": "Speed reached per commanded speed, one draw for both wheels",
-    "motor_gain_left": "Speed that the left wheel reaches per commanded speed",
-    "motor_gain_right": "Speed that the right wheel reaches per commanded speed",
-    "friction_v": "Viscous friction of the forward motion",
-    "friction_omega": "Viscous friction of the yaw motion",
-    "coulomb": "Dry friction at each wheel",
-    "dead_zone": "Part of a wheel's command that is lost",
-    "command_delay": "Time from a command to the motors",
-    "slip": "Outward lateral velocity per lateral acceleration",
-    "radius_asymmetry": "(right - left) / mean wheel radius; above 0 the robot drifts to the left",
-    "acceleration_limit": "Traction limit of each wheel",
-    "track": "Distance between the wheels",
-    "battery": "Motor gain at the start, as a fraction",
-    "battery_sag": "Fraction of the motor gain that is lost every second",
-    "odometry_delay": "Age of the state that odometry reports",
-    "slope": "Slope of the floor",
-    "slope_direction": "Heading that leads uphill",
-    "patch_grip": "Factor on the traction limit on patches of the floor; 1: there are none",
-    "patch_size": "Edge of such a patch",
-    "patch_coverage": "Share of the floor that is patched",
-}
-_AXES = {"x": "x", "y": "y", "yaw": "the heading", "v": "the forward velocity", "omega": "the yaw rate"}
-
-
-def _meaning(name: str) -> str:
-    if name in _MEANING:
-        return _MEANING[name]
-    kind, axis = name.rsplit("_", 1)
-    if kind == "process_noise":
-        return f"Standard deviation of what is added to {_AXES[axis]} in 0.05 s"
-    return f"Standard deviation of measurements of {_AXES[axis]}"
-
-
-def _world_parameter(name: str) -> Declared:
-    low, high = PARAMETER_BOUNDS[name]
-    return Declared(
-        f"world.{name}", getattr(_NOMINAL, name), _meaning(name), PARAMETER_UNITS[name], low, high
-    )
-
-
-def _world_range(name: str) -> Declared:
-    source = "motor_gain_left" if name == MOTOR_GAIN else name
-    low, high = PARAMETER_BOUNDS[source]
-    description = f"Range to draw from: {_meaning(name)[0].lower()}{_meaning(name)[1:]}"
-    return Declared(
-        f"ranges.{name}", DEFAULT_RANGES[name], description, PARAMETER_UNITS[source], low, high, lengths=(2,)
-    )
-
-
-TABLE = (
-    AUTOSTART,
-    Declared(
-        "backend",
-        "simulated",
-        "Equations of a wheeled robot, or rigid bodies with tyres and a caster (needs mujoco)",
-        choices=tuple(BACKENDS),
-    ),
-    Declared("seed", 0, "Seed of the world that is drawn at the start, and of its noise", "", 0, 2**63 - 1),
-    Declared("randomize_on_start", True, "Draw the world at the start"),
-    Declared("randomize_period", 0.0, "Draw another world every so often; 0: never", "s", 0.0, 1e6),
-    Declared("odom_rate", 50.0, "Odometry messages a second", "Hz", 1.0, 500.0),
-    Declared("cmd_vel_timeout", 0.5, "The motors are held at zero when cmd_vel is older", "s", 0.05, 10.0),
-    Declared("enable_stamped_cmd_vel", False, "Subscribe to TwistStamped in place of Twist"),
-    Declared("publish_clock", False, "Publish the world's time on /clock, for nodes with use_sim_time"),
-    Declared("faults", "", "Faults on odometry, commands and clock, such as odom_stop@10; empty: none"),
-    Declared("odom_frame", "odom", "Frame of the odometry's poses"),
-    Declared("base_frame", "base_link", "Frame of the odometry's twists"),
-    Declared(
-        "start_pose", (0.0, 0.0, 0.0), "Pose (x, y, yaw) at the start", "m, m, rad", -1e6, 1e6, lengths=(3,)
-    ),
-    *(_world_parameter(name) for name in PARAMETER_NAMES),
-    *(_world_range(name) for name in DEFAULT_RANGES),
-)
-
-
-def _check(values: Mapping) -> None:
-    _exact(values)
-    for fault in faults.parse(values["faults"]):
-        if fault.target is faults.Target.PROCESS:
-            raise InvalidValueError(f"faults: {fault.kind} happens to a process, which a node cannot do")
-        if fault.target is faults.Target.CLOCK and not values["publish_clock"]:
-            raise InvalidValueError(f"faults: {fault.kind} needs publish_clock")
-    for name in DEFAULT_RANGES:
-        try:
-            validate_ranges({name: values[f"ranges.{name}"]})
-        except InvalidValueError as error:
-            raise InvalidValueError(f"ranges.{name}: {error}") from error
-
-
-def _exact(values: Mapping) -> WorldParameters:
-    return WorldParameters(**{name: values[f"world.{name}"] for name in PARAMETER_NAMES})
-
-
-def _ranges(values: Mapping) -> dict[str, tuple[float, float]]:
-    """Ranges of what is drawn: a parameter with another value than the nominal one keeps that value."""
-    ranges = {}
-    for name in DEFAULT_RANGES:
-        exact = ("motor_gain_left", "motor_gain_right") if name == MOTOR_GAIN else (name,)
-        if all(values[f"world.{part}"] == getattr(_NOMINAL, part) for part in exact):
-            ranges[name] = tuple(values[f"ranges.{name}"])
-    return ranges
 
 
 class DynamicWorldNode(BaseNode):
@@ -160,13 +48,13 @@ class DynamicWorldNode(BaseNode):
 
     def __init__(self, **options):
         super().__init__(NAME, **options)
-        self._values = Parameters(self, TABLE, _check)
+        self._values = Parameters(self, TABLE, check)
         self.bring_up(self._values["autostart"])
 
     def set_up(self) -> None:
         """See :class:`BaseNode`."""
         values = self._values
-        self._base, self._ranges = _exact(values), _ranges(values)
+        self._base, self._ranges = exact_world(values), drawn_ranges(values)
         self._draws = np.random.default_rng([values["seed"], 1])
         self._seed = values["seed"]
         parameters = self._base

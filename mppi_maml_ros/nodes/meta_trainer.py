@@ -12,6 +12,7 @@ import os
 import threading
 import time
 from collections.abc import Callable
+from itertools import chain
 from pathlib import Path
 
 from std_srvs.srv import Trigger
@@ -32,14 +33,17 @@ from ..srv import MetaTrain
 
 NAME = "meta_trainer"
 
-TABLE = (
-    AUTOSTART,
-    Declared(
-        "output_folder", "", "Where artifacts are saved; empty: mppi_maml_ros in ROS_HOME, or in ~/.ros"
+GROUPS = {
+    "": (AUTOSTART,),
+    "what is trained": (
+        Declared(
+            "output_folder", "", "Where artifacts are saved; empty: mppi_maml_ros in ROS_HOME, or in ~/.ros"
+        ),
+        Declared("name", "meta_model", "File name of the artifact, without folder and suffix"),
+        *declared_from(TrainingConfig),
     ),
-    Declared("name", "meta_model", "File name of the artifact, without folder and suffix"),
-    *declared_from(TrainingConfig),
-)
+}
+TABLE = tuple(chain.from_iterable(GROUPS.values()))
 
 _REQUESTED = (
     "iterations",

@@ -15,11 +15,15 @@ from typing import Protocol
 
 import attrs
 import numpy as np
+from numpy.typing import ArrayLike
 
 from ..core.angles import wrap
 from ..core.errors import InvalidValueError
 from ..core.se2 import compose
 from ..core.tunable import tunable
+from ..core.types import Array
+
+_Motion = tuple[Array, Array, Array, Array, Array]  # x, y, yaw, v, omega
 
 
 class Reference(Protocol):
@@ -28,7 +32,7 @@ class Reference(Protocol):
     duration: float
     """Seconds after which the reference ends; inf if it never does."""
 
-    def pose_at(self, t) -> np.ndarray:
+    def pose_at(self, t: ArrayLike) -> np.ndarray:
         """Pose(s) (x, y, yaw) at ``t`` [s] since the start: t of shape (...), poses (..., 3)."""
 
     def window(self, t: float, steps: int, dt: float) -> np.ndarray:
@@ -50,10 +54,10 @@ class Figure(ABC):
     turns_right_first = False
 
     @abstractmethod
-    def _path(self, t: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    def _path(self, t: Array) -> _Motion:
         """x, y [m], yaw [rad], v [m/s] and omega [rad/s] at ``t``, each of its shape."""
 
-    def pose_at(self, t) -> np.ndarray:
+    def pose_at(self, t: ArrayLike) -> np.ndarray:
         """Pose(s) at ``t`` [s]: t of shape (...), (x, y, yaw) of shape (..., 3), yaw in [-pi, pi).
 
         Raises:
@@ -62,7 +66,7 @@ class Figure(ABC):
         x, y, yaw, _, _ = self._path(_finite_time(t))
         return np.stack([x, y, wrap(yaw)], axis=-1)
 
-    def twist_at(self, t) -> np.ndarray:
+    def twist_at(self, t: ArrayLike) -> np.ndarray:
         """Velocities (v, omega) along the figure at ``t`` [s], shape (..., 2) [m/s, rad/s]."""
         _, _, _, v, omega = self._path(_finite_time(t))
         return np.stack([v, omega], axis=-1)
@@ -77,7 +81,7 @@ class Figure(ABC):
         poses[:, 2] = np.unwrap(poses[:, 2])
         return poses
 
-    def anchored(self, origin) -> Figure:
+    def anchored(self, origin: ArrayLike) -> Figure:
         """The figure moved rigidly so that it starts at ``origin``, along its heading, turning left first.
 
         A figure whose first turn is to the right is mirrored.
@@ -103,7 +107,7 @@ class Figure(ABC):
         return _Eased(self, float(ramp_time)) if ramp_time > 0.0 else self
 
 
-def _finite_time(t) -> np.ndarray:
+def _finite_time(t: ArrayLike) -> np.ndarray:
     t = np.asarray(t, dtype=float)
     if not np.isfinite(t).all():
         raise InvalidValueError(f"t must be finite, got {t}")
@@ -124,7 +128,7 @@ class circle(Figure):
     radius: float = _shape(5.0, 1e-2, 1000.0, "Radius of the circle", "m")
     speed: float = _shape(0.5, 1e-3, 20.0, "Speed along the circle", "m/s")
 
-    def _path(self, t):
+    def _path(self, t: Array) -> _Motion:
         rate = self.speed / self.radius
         angle = rate * t
         return (
@@ -151,7 +155,7 @@ class figure8(Figure):
     size: float = _shape(5.0, 1e-2, 1000.0, "Half the width of the figure of eight", "m")
     period: float = _shape(20.0, 1e-1, 10000.0, "Time for the whole figure", "s")
 
-    def _path(self, t):
+    def _path(self, t: Array) -> _Motion:
         rate = 2.0 * np.pi / self.period
         c, s = np.cos(rate * t), np.sin(rate * t)
         q = 1.0 + s * s
@@ -179,7 +183,7 @@ class sine(Figure):
 
     turns_right_first = True
 
-    def _path(self, t):
+    def _path(self, t: Array) -> _Motion:
         rate = 2.0 * np.pi / self.period
         c, s = np.cos(rate * t), np.sin(rate * t)
         dy = self.amplitude * rate * c
@@ -204,7 +208,7 @@ class straight(Figure):
 
     speed: float = _shape(1.0, 1e-3, 20.0, "Speed along the straight line", "m/s")
 
-    def _path(self, t):
+    def _path(self, t: Array) -> _Motion:
         zero = np.zeros(t.shape)
         return self.speed * t, zero, zero, np.full(t.shape, self.speed), zero
 
@@ -213,7 +217,7 @@ FIGURES: dict[str, type[Figure]] = {figure.__name__: figure for figure in (circl
 """The figures by name."""
 
 
-def _pose(value) -> np.ndarray:
+def _pose(value: ArrayLike) -> np.ndarray:
     pose = np.array(value, dtype=float)
     if pose.shape != (3,) or not np.isfinite(pose).all():
         raise InvalidValueError(f"origin must be three finite numbers (x, y, yaw), got {value!r}")
@@ -227,17 +231,17 @@ class _Anchored(Figure):
     _frame: np.ndarray = attrs.field(init=False)
 
     @_frame.default
-    def _find_frame(self):
+    def _find_frame(self) -> Array:
         """Pose of the figure's own frame, mirrored or not, in the frame of ``origin``."""
         x, y, yaw = self._mirrored(np.zeros(()))[:3]
         c, s = np.cos(yaw), np.sin(yaw)
         return compose(self.origin, np.array([-c * x - s * y, s * x - c * y, -yaw]))
 
-    def _mirrored(self, t):
+    def _mirrored(self, t: Array) -> _Motion:
         x, y, yaw, v, omega = self.figure._path(t)
         return (x, -y, -yaw, v, -omega) if self.figure.turns_right_first else (x, y, yaw, v, omega)
 
-    def _path(self, t):
+    def _path(self, t: Array) -> _Motion:
         x, y, yaw, v, omega = self._mirrored(t)
         moved = compose(self._frame, np.stack([x, y, yaw], axis=-1))
         return moved[..., 0], moved[..., 1], moved[..., 2], v, omega
@@ -249,10 +253,10 @@ class _Eased(Figure):
     ramp_time: float
 
     @property
-    def turns_right_first(self) -> bool:
+    def turns_right_first(self) -> bool:  # type: ignore[override]  # it never changes
         return self.figure.turns_right_first
 
-    def _path(self, t):
+    def _path(self, t: Array) -> _Motion:
         ramp = np.clip(t, 0.0, self.ramp_time)
         rate = ramp / self.ramp_time
         clock = 0.5 * rate * ramp + (t - ramp)

@@ -10,12 +10,15 @@ sharper than 115 degrees) the path is cut: the next piece is not looked at befor
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import attrs
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from ..core.angles import wrap
 from ..core.errors import InvalidPathError
+from ..core.types import Array
 from ..core.validators import above_zero, not_negative, within
 
 _MAX_COORDINATE = 1e7  # m; beyond it arithmetic on differences loses centimetres
@@ -34,6 +37,9 @@ _SECTION_LENGTH = 200.0  # m
 _SECTION_POSES = 20000
 _SECTION_OVERLAP = 20.0  # m; the next section is built this far before the end of the present one
 _EARLIEST_WITHIN = 0.2  # m; of equally near places on the path the robot starts at the first
+
+_Indices = NDArray[np.int64]
+_Smooth = Callable[[Array, Array, _Indices], Array]  # (a, b, step): the mean of something over [a, b]
 
 
 @attrs.frozen
@@ -81,7 +87,7 @@ class PathReference:
         InvalidPathError: no pose, a pose that is not finite or absurdly far, or another shape.
     """
 
-    def __init__(self, poses, profile: PathProfile = PathProfile()):
+    def __init__(self, poses: ArrayLike, profile: PathProfile = PathProfile()) -> None:
         self._profile = profile
         poses = self.poses = _validated(poses)
         self._goal = np.array([poses[-1, 0], poses[-1, 1], wrap(poses[-1, 2])])
@@ -130,7 +136,7 @@ class PathReference:
         """Way left along the path [m]."""
         return self._length - self.progress
 
-    def distance(self, state) -> float:
+    def distance(self, state: Array) -> float:
         """Distance from the robot to the part of the path where it can be [m].
 
         Args:
@@ -138,7 +144,7 @@ class PathReference:
         """
         return self._locate(state)[1]
 
-    def window(self, state, steps: int, dt: float) -> np.ndarray:
+    def window(self, state: Array, steps: int, dt: float) -> np.ndarray:
         """Poses wanted now and after each of ``steps`` steps of ``dt`` [s].
 
         Moves the progress on to the robot's projection on the path, where the window starts.
@@ -151,21 +157,19 @@ class PathReference:
         """
         if self._section is None:
             return np.repeat(self._goal[None], steps + 1, axis=0)
-        self._advance(state)
-        section = self._section
+        section, start = self._advance(state, self._section)
         end = section.stops[self._stop]
-        time = np.interp(self._s, section.s, section.time) + dt * np.arange(steps + 1)
+        time = np.interp(start, section.s, section.time) + dt * np.arange(steps + 1)
         s = np.minimum(np.interp(time, section.time, section.s), end)
-        poses = section.at(s, self._s, end)
+        poses = section.at(s, start, end)
         if section.is_last:
             poses[s >= self._length - 1e-6, 2] = self._goal[2]
         return poses
 
-    def _advance(self, state) -> None:
+    def _advance(self, state: Array, section: _Section) -> tuple[_Section, float]:
         x, y = float(state[0]), float(state[1])
         s, _ = self._locate(state)
         self._s = s if self._s is None else max(self._s, s)
-        section = self._section
         while self._stop < len(section.stops) - 1:
             stop = section.stops[self._stop]
             if stop >= self._s:
@@ -179,11 +183,12 @@ class PathReference:
             self._stop += 1
             self._found = None
         if not section.is_last and self._s > section.s[-1] - _SECTION_OVERLAP:
-            self._section = self._build_section(self._s)
-            self._stop = int(np.searchsorted(self._section.stops[:-1], self._s, side="right"))
+            section = self._section = self._build_section(self._s)
+            self._stop = int(np.searchsorted(section.stops[:-1], self._s, side="right"))
             self._found = None
+        return section, self._s
 
-    def _locate(self, state) -> tuple[float, float]:
+    def _locate(self, state: Array) -> tuple[float, float]:
         """Arc length of the robot's projection, not behind the progress, and the distance to it."""
         x, y = float(state[0]), float(state[1])
         if self._found is not None and self._found[0] == (x, y):
@@ -230,7 +235,10 @@ class _Section:
         is_last: the piece ends at the goal.
     """
 
-    def __init__(self, vertices, arc, profile, use_yaw, start, end, is_last):
+    def __init__(
+        self, vertices: Array, arc: Array, profile: PathProfile, use_yaw: bool | None,
+        start: float, end: float, is_last: bool,
+    ) -> None:  # fmt: skip
         step, ds = np.diff(vertices[:, :2], axis=0), np.diff(arc)
         unit = step / ds[:, None]
         corners = np.flatnonzero(np.einsum("ij,ij->i", unit[:-1], unit[1:]) < _CORNER_COSINE) + 1
@@ -291,20 +299,20 @@ class _Section:
         curvature = np.maximum(np.interp(here, middle, curvature), np.interp(ahead, middle, curvature))
         self.time = self._times(gear, curvature, cuts, profile)
 
-    def _chord(self, a, b, step):
+    def _chord(self, a: Array, b: Array, step: _Indices) -> Array:
         """Direction of travel over [a, b]; that of the step itself where the chord closes on itself."""
         dx = np.interp(b, self.s, self._x) - np.interp(a, self.s, self._x)
         dy = np.interp(b, self.s, self._y) - np.interp(a, self.s, self._y)
         closed = dx * dx + dy * dy < 1e-12
         return np.arctan2(np.where(closed, self._dy[step], dy), np.where(closed, self._dx[step], dx))
 
-    def _mean_heading(self, heading, arc, vertex):
+    def _mean_heading(self, heading: Array, arc: Array, vertex: _Indices) -> _Smooth:
         """A function (a, b, step): the mean over [a, b] of ``heading`` (n, 2), at both ends of path steps."""
         share = (np.stack([self.s[:-1], self.s[1:]], axis=1) - arc[vertex, None]) / np.diff(arc)[vertex, None]
         value = heading[vertex, :1] + share * (heading[vertex, 1:] - heading[vertex, :1])
         integral = np.concatenate([[0.0], np.cumsum(value.mean(axis=1) * self._ds)])
 
-        def mean(a, b, step):
+        def mean(a: Array, b: Array, step: _Indices) -> Array:
             width = b - a
             narrow = width < 1e-6
             total = np.interp(b, self.s, integral) - np.interp(a, self.s, integral)
@@ -313,7 +321,7 @@ class _Section:
 
         return mean
 
-    def _times(self, gear, curvature, cuts, profile):
+    def _times(self, gear: _Indices, curvature: Array, cuts: _Indices, profile: PathProfile) -> Array:
         fastest = np.where(gear > 0, profile.desired_speed, min(profile.desired_speed, profile.reverse_speed))
         fastest = np.minimum(fastest, _CURVATURE_SHARE * profile.wz_max / np.maximum(curvature, 1e-9))
         speed = np.minimum(np.append(fastest, np.inf), np.append(np.inf, fastest))
@@ -331,7 +339,7 @@ class _Section:
         speed = np.maximum(speed, _MIN_SPEED)
         return np.concatenate([[0.0], np.cumsum(2.0 * self._ds / (speed[:-1] + speed[1:]))])
 
-    def at(self, s, low: float, high: float) -> np.ndarray:
+    def at(self, s: Array, low: float, high: float) -> np.ndarray:
         """Poses (n, 3) at arc lengths ``s`` in [low, high], on the steps after low and before high."""
         step = np.searchsorted(self.s, s) - 1
         first = int(np.searchsorted(self.s, low, side="right")) - 1
@@ -366,7 +374,7 @@ class _Section:
         low = float(s[np.argmax(squared <= within)])
         return self.nearest(x, y, low, min(low + search, high))
 
-    def _project(self, x, y, step: slice):
+    def _project(self, x: float, y: float, step: slice) -> tuple[Array, Array]:
         ox, oy = x - self._x[step], y - self._y[step]
         dx, dy = self._dx[step], self._dy[step]
         share = np.minimum(np.maximum((ox * dx + oy * dy) / self._squared[step], 0.0), 1.0)
@@ -374,13 +382,13 @@ class _Section:
         return self.s[step] + share * self._ds[step], squared
 
 
-def _at_both_ends(smooth, s, low, high, cuts):
+def _at_both_ends(smooth: _Smooth, s: Array, low: Array, high: Array, cuts: _Indices) -> tuple[Array, Array]:
     """``smooth(a, b, step)`` around the start and the end of each step between samples ``s``.
 
     The interval is centred, so that it keeps what is linear, and within the run [low, high] of the step.
     """
 
-    def around(centre, step):
+    def around(centre: Array, step: _Indices) -> Array:
         half = np.minimum(np.minimum(centre - low[step], high[step] - centre), _SMOOTHING)
         return smooth(centre - half, centre + half, step)
 
@@ -391,14 +399,14 @@ def _at_both_ends(smooth, s, low, high, cuts):
     return start, end
 
 
-def _agreeing(yaw, direction):
+def _agreeing(yaw: Array, direction: Array) -> Array:
     """Yaws at both ends of each step, shape (n, 2), continuous; ``direction`` where they contradict it."""
     both = np.stack([yaw[:-1], yaw[1:]], axis=1)
     both = np.where(np.cos(both - direction[:, None]) > _ALONG_COSINE, both, direction[:, None])
     return np.unwrap(both.ravel()).reshape(-1, 2)
 
 
-def _validated(poses) -> np.ndarray:
+def _validated(poses: ArrayLike) -> np.ndarray:
     try:
         poses = np.array(poses, dtype=float)
     except (TypeError, ValueError, OverflowError) as error:
@@ -476,7 +484,9 @@ def _without_short_runs(gear: np.ndarray, ds: np.ndarray) -> np.ndarray:
     return np.repeat(runs, np.diff(np.append(starts, len(gear))))
 
 
-def _yaws_are_headings(yaws, gear, flips, corners, profile) -> bool:
+def _yaws_are_headings(
+    yaws: Array, gear: _Indices, flips: _Indices, corners: _Indices, profile: PathProfile
+) -> bool:
     """Whether the yaws, which mostly lie along the path, can be meant as headings of the robot.
 
     Several planners leave every yaw but the last at zero. On a way back that looks like reverse

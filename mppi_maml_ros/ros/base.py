@@ -17,10 +17,15 @@ from rclpy.timer import Timer
 from .conversions import now
 from .diagnostics import ERROR, OK, WARN, Diagnostics, Report
 from .executor import CallbackGuard
-from .parameters import Declared
+from .parameters import LARGEST_INTEGER, Declared
 from .qos import mismatches
 
 AUTOSTART = Declared("autostart", True, "Configure and activate at the start, without being told")
+
+
+def seed_parameter(description: str) -> Declared:
+    """The parameter ``seed`` of a node."""
+    return Declared("seed", 0, description, "", 0, LARGEST_INTEGER)
 
 
 class BaseNode(LifecycleNode):

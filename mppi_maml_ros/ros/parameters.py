@@ -7,7 +7,7 @@ message that names the parameter and what is allowed. A set is all or nothing.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import attrs
@@ -17,7 +17,7 @@ from rclpy.node import Node
 from rclpy.parameter import Parameter
 
 from ..core.errors import InvalidValueError, MppiMamlError
-from ..core.tunable import declarations
+from ..core.tunable import Choices, Declaration, declarations
 
 _SCALARS = {
     bool: Parameter.Type.BOOL,
@@ -45,53 +45,52 @@ _TYPE_NAMES = {
 # Declared by rclpy or the middleware for every node, not by us.
 _FOREIGN = ("use_sim_time", "start_type_description_service", "qos_overrides.")
 
-Value = bool | int | float | str | tuple
+LARGEST_INTEGER = 2**63 - 1
+"""Of a parameter."""
+
+Value = bool | int | float | str | tuple[Any, ...]
 
 
 class ParameterError(MppiMamlError):
     """A launch parameter that the node cannot start with; the message names it."""
 
 
-@attrs.frozen
-class Declared:
-    """One parameter.
+@attrs.frozen(init=False)
+class Declared(Declaration):
+    """One parameter of a node: a declaration and its name, with dots between groups."""
 
-    Attributes:
-        name: with dots between groups.
-        default: bool, int, float, str, or a tuple of one of these for an array.
-        description: what it does; one sentence or less.
-        unit: empty where there is none.
-        low, high: smallest and largest value allowed; None: unbounded.
-        choices: strings allowed; empty: any.
-        lengths: lengths allowed of an array; empty: any.
-        element: type of an array's elements; needed when the default is empty.
-        dynamic: may be changed while the node runs, and acts from its next step on.
-    """
+    name: str = attrs.field(kw_only=True)
 
-    name: str
-    default: Value
-    description: str
-    unit: str = ""
-    low: float | None = None
-    high: float | None = None
-    choices: tuple[str, ...] = ()
-    lengths: tuple[int, ...] = ()
-    element: type | None = None
-    dynamic: bool = False
+    def __init__(
+        self,
+        name: str,
+        default: Value,
+        description: str,
+        unit: str = "",
+        low: float | None = None,
+        high: float | None = None,
+        choices: Choices = (),
+        lengths: tuple[int, ...] = (),
+        element: type | None = None,
+        dynamic: bool = False,
+    ):
+        self.__attrs_init__(
+            default, description, unit, low, high, choices, lengths, element, dynamic, name=name
+        )
+        self.check(default)
 
-    def __attrs_post_init__(self):
-        self.check(self.default)
-
-    @property
-    def is_array(self) -> bool:
-        return isinstance(self.default, tuple)
+    @classmethod
+    def of(cls, name: str, declaration: Declaration) -> Declared:
+        """The parameter that a declaration becomes under a name."""
+        known: dict[str, Any] = {
+            str(field.alias): getattr(declaration, field.name) for field in attrs.fields(Declaration)
+        }
+        return cls(name, **known)
 
     @property
     def type(self) -> Parameter.Type:
         """The type that every value must have."""
-        if not self.is_array:
-            return _SCALARS[type(self.default)]
-        return _ARRAYS[self.element or type(self.default[0])]
+        return (_ARRAYS if self.is_array else _SCALARS)[self.kind]
 
     @property
     def constraints(self) -> str:
@@ -102,15 +101,10 @@ class Declared:
         if self.lengths:
             parts.append(f"{' or '.join(map(str, self.lengths))} elements")
         if self.is_array and (self.low is not None or self.high is not None):
-            parts.append(f"each in {self._range()}")
+            parts.append(f"each in {self.allowed}")
         if self.type in (Parameter.Type.DOUBLE, Parameter.Type.DOUBLE_ARRAY):
             parts.append("finite")
         return "; ".join(parts)
-
-    def _range(self) -> str:
-        low = "-inf" if self.low is None else f"{self.low:g}"
-        high = "inf" if self.high is None else f"{self.high:g}"
-        return f"[{low}, {high}]{' ' + self.unit if self.unit else ''}"
 
     def descriptor(self) -> ParameterDescriptor:
         """What ``ros2 param describe`` shows."""
@@ -127,35 +121,14 @@ class Declared:
                 high = math.inf if self.high is None else float(self.high)
                 descriptor.floating_point_range = [FloatingPointRange(from_value=low, to_value=high)]
             elif self.type is Parameter.Type.INTEGER:
-                low = -(2**63) if self.low is None else int(self.low)
-                high = 2**63 - 1 if self.high is None else int(self.high)
+                low = -LARGEST_INTEGER - 1 if self.low is None else int(self.low)
+                high = LARGEST_INTEGER if self.high is None else int(self.high)
                 descriptor.integer_range = [IntegerRange(from_value=low, to_value=high, step=1)]
         return descriptor
 
-    def check(self, value: Any) -> None:
-        """Refuse a value that is not allowed.
-
-        Raises:
-            InvalidValueError: names the parameter and what is allowed.
-        """
-        values = tuple(value) if self.is_array else (value,)
-        if self.lengths and len(values) not in self.lengths:
-            allowed = " or ".join(map(str, self.lengths))
-            raise InvalidValueError(f"{self.name} must have {allowed} elements, got {len(values)}")
-        for single in values:
-            if isinstance(single, float) and not math.isfinite(single):
-                raise InvalidValueError(f"{self.name} must be finite and in {self._range()}, got {single}")
-            if (
-                self.low is not None
-                and not single >= self.low
-                or self.high is not None
-                and not single <= self.high
-            ):
-                raise InvalidValueError(f"{self.name} must be in {self._range()}, got {single}")
-            if self.choices and single not in self.choices:
-                raise InvalidValueError(
-                    f"{self.name} must be one of {', '.join(self.choices)}, got {single!r}"
-                )
+    def check(self, value: Any, name: str = "") -> None:
+        """See :class:`Declaration`; ``name`` is the parameter's own if not given."""
+        super().check(value, name or self.name)
 
 
 def declared_from(
@@ -174,10 +147,7 @@ def declared_from(
     """
     known, other = declarations(kind), defaults or {}
     return tuple(
-        Declared(
-            name=prefix + name,
-            **attrs.asdict(attrs.evolve(known[name], default=other.get(name, known[name].default))),
-        )
+        Declared.of(prefix + name, attrs.evolve(known[name], default=other.get(name, known[name].default)))
         for name in (known if names is None else names)
     )
 
@@ -220,7 +190,7 @@ class Parameters(Mapping[str, Value]):
     def __getitem__(self, name: str) -> Value:
         return self._values[name]
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[str]:
         return iter(self._values)
 
     def __len__(self) -> int:
@@ -261,7 +231,7 @@ class Parameters(Mapping[str, Value]):
             raise ParameterError(f"parameter {error}") from error
         return tuple(value) if declared.is_array else value
 
-    def _declare_array(self, declared: Declared):
+    def _declare_array(self, declared: Declared) -> Any:
         # An empty list has no element type: rclpy leaves the parameter without a value, in a launch
         # file as in a default, and then nobody can read any parameter of the node at once.
         node, name = self._node, declared.name
@@ -279,7 +249,7 @@ class Parameters(Mapping[str, Value]):
         node.set_descriptor(name, descriptor)
         return parameter.value
 
-    def _given(self, name: str):
+    def _given(self, name: str) -> Any:
         return getattr(self._node, "_parameter_overrides", {})[name].value
 
     def _warn_of_unknown(self) -> None:

@@ -75,14 +75,16 @@ class Verdict:
 
     @property
     def accepted(self) -> bool:
+        """The sample may be used."""
         return self.odometry is not None
 
     @property
     def code(self) -> Code:
+        """As status messages carry the reason."""
         return CODES[self.reason]
 
 
-def _not_empty(_, attribute, value):
+def _not_empty(_: object, attribute: attrs.Attribute[str], value: str) -> None:
     if not (isinstance(value, str) and value):
         raise InvalidValueError(f"{attribute.name} must be a non-empty string, got {value!r}")
 
@@ -130,7 +132,9 @@ class OdometryChecks:
     it, the robot was relocated and the checks go on from there. A lone outlier is never used.
     """
 
-    def __init__(self, tolerances: OdometryTolerances):
+    _teleports: collections.deque[float]
+
+    def __init__(self, tolerances: OdometryTolerances) -> None:
         self._tolerances = tolerances
         self._counts = dict.fromkeys(Reason, 0)
         self._warned_zero_stamp = False
@@ -146,7 +150,7 @@ class OdometryChecks:
         self._last: Odometry | None = None
         self._candidate: Odometry | None = None
         self._newest_stamp = -math.inf
-        self._teleports: collections.deque[float] = collections.deque(maxlen=self._tolerances.teleport_limit)
+        self._teleports = collections.deque(maxlen=self._tolerances.teleport_limit)
 
     @property
     def counts(self) -> dict[Reason, int]:
@@ -233,7 +237,7 @@ class OdometryChecks:
         if self._last is not None and not self._reachable(self._last, odometry):
             if self._candidate is None or not self._reachable(self._candidate, odometry):
                 self._candidate = odometry
-                return self._teleport(odometry)
+                return self._teleport(odometry, self._last)
             relocated = True
         continuous = (
             self._last is not None
@@ -254,15 +258,15 @@ class OdometryChecks:
             and turn <= allowed.max_yaw_rate * dt + allowed.teleport_yaw_margin
         )
 
-    def _teleport(self, odometry: Odometry) -> Verdict:
+    def _teleport(self, odometry: Odometry, last: Odometry) -> Verdict:
         self._teleports.append(odometry.stamp)
         repeated = (
             len(self._teleports) == self._tolerances.teleport_limit
             and odometry.stamp - self._teleports[0] <= self._tolerances.teleport_window
         )
-        moved = math.hypot(*(odometry.pose[:2] - self._last.pose[:2]))
-        turned = abs(wrap(odometry.pose[2] - self._last.pose[2]))
-        dt = odometry.stamp - self._last.stamp
+        moved = math.hypot(*(odometry.pose[:2] - last.pose[:2]))
+        turned = abs(wrap(odometry.pose[2] - last.pose[2]))
+        dt = odometry.stamp - last.stamp
         return Verdict(
             Reason.TELEPORT,
             message=f"odometry jumped {moved:.3f} m and {turned:.3f} rad within {dt:.3f} s",
@@ -288,7 +292,7 @@ class ClockCheck:
         pause: standing still for longer, in steady time, is a pause [s].
     """
 
-    def __init__(self, jump_forward: float = 1.0, jump_back: float = 0.05, pause: float = 0.5):
+    def __init__(self, jump_forward: float = 1.0, jump_back: float = 0.05, pause: float = 0.5) -> None:
         for name, value in (("jump_forward", jump_forward), ("jump_back", jump_back), ("pause", pause)):
             if not (0.0 < value < math.inf):
                 raise InvalidValueError(f"{name} must be finite and above 0, got {value}")

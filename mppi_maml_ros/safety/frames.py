@@ -13,7 +13,7 @@ class FrameLatch:
             first message that could be meant says, from then on.
     """
 
-    def __init__(self, odom_frame: str = "", base_frame: str = ""):
+    def __init__(self, odom_frame: str = "", base_frame: str = "") -> None:
         self._odom, self._base = odom_frame, base_frame
 
     @property

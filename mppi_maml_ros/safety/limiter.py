@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 
 import numpy as np
 
@@ -21,7 +22,7 @@ class VelocityLimiter:
         max_dt: a longer time since the last command allows no larger change than this one [s].
     """
 
-    def __init__(self, limits: VelocityLimits, max_dt: float = 0.1):
+    def __init__(self, limits: VelocityLimits, max_dt: float = 0.1) -> None:
         if not (0.0 < max_dt < math.inf):
             raise InvalidValueError(f"max_dt must be finite and above 0, got {max_dt}")
         self._limits = limits
@@ -42,7 +43,7 @@ class VelocityLimiter:
         """Other limits from now on; the command in force stays and is brought within them."""
         self._limits, self._max_dt = limits, max_dt
 
-    def limit(self, command, dt: float) -> np.ndarray:
+    def limit(self, command: Iterable[float], dt: float) -> np.ndarray:
         """The command nearest to ``command`` that may follow the last one ``dt`` [s] later.
 
         Args:

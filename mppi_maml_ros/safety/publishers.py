@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Hashable
 
 
 class LivePublishers:
@@ -17,12 +17,12 @@ class LivePublishers:
         lease: after this time the graph has forgotten the dead [s].
     """
 
-    def __init__(self, silence: float, lease: float = 25.0):
+    def __init__(self, silence: float, lease: float = 25.0) -> None:
         self._silence, self._lease = silence, lease
         self._heard: float | None = None
         self._was_silent = False
-        self._known: frozenset = frozenset()
-        self._suspected: dict = {}
+        self._known: frozenset[Hashable] = frozenset()
+        self._suspected: dict[Hashable, float] = {}
 
     def heard(self, steady_now: float) -> None:
         """A message came at ``steady_now`` [s]."""
@@ -33,7 +33,7 @@ class LivePublishers:
         if self._heard is not None and steady_now - self._heard > self._silence:
             self._was_silent = True
 
-    def count(self, discovered: Collection, steady_now: float) -> int:
+    def count(self, discovered: Collection[Hashable], steady_now: float) -> int:
         """Publishers alive.
 
         Args:
@@ -63,7 +63,7 @@ class Allowance:
         burst: after a pause.
     """
 
-    def __init__(self, rate: float, burst: int):
+    def __init__(self, rate: float, burst: int) -> None:
         self._rate, self._burst = rate, float(burst)
         self._left, self._at = float(burst), -float("inf")
 

@@ -61,7 +61,7 @@ class OdometryWatchdog:
         resume_gap: float | None = None,
         min_stop: float = 1.0,
         min_cycle: float = 2.0,
-    ):
+    ) -> None:
         resume_gap = 0.6 * timeout if resume_gap is None else resume_gap
         for name, value in (
             ("timeout", timeout),

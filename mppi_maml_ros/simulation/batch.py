@@ -6,8 +6,10 @@ import math
 
 import numpy as np
 from numba import njit
+from numpy.typing import NDArray
 
 from ..core.errors import InvalidValueError
+from ..core.types import Array
 from .parameters import (
     BATTERY,
     BATTERY_FLOOR,
@@ -28,12 +30,12 @@ _PROCESS, _ODOMETRY = 1, 2
 
 
 @njit(cache=True)
-def _wrap(angle):
+def _wrap(angle: float) -> float:
     return (angle + math.pi) % (2.0 * math.pi) - math.pi
 
 
 @njit(cache=True)
-def _command_at(commands, initial, index):
+def _command_at(commands: Array, initial: Array, index: int) -> tuple[float, float]:
     if index < 0:
         return initial[0], initial[1]
     return commands[index, 0], commands[index, 1]
@@ -41,8 +43,17 @@ def _command_at(commands, initial, index):
 
 @njit(cache=True)
 def _simulate(
-    parameters, starts, pushes, commands, dt, seeds, initial_states, initial_commands, true, observed
-):
+    parameters: Array,
+    starts: NDArray[np.int64],
+    pushes: Array,
+    commands: Array,
+    dt: float,
+    seeds: NDArray[np.int64],
+    initial_states: Array,
+    initial_commands: Array,
+    true: Array,
+    observed: Array,
+) -> None:
     steps, phases = commands.shape[1], parameters.shape[1]
     noise_scale = math.sqrt(dt / NOISE_STEP)
     for b in range(commands.shape[0]):

@@ -20,7 +20,7 @@ import numpy as np
 from numba import njit
 
 from ..core.errors import InvalidValueError
-from ..core.types import VelocityLimits
+from ..core.types import Array, VelocityLimits
 
 
 def tracking_commands(
@@ -71,7 +71,7 @@ def tracking_commands(
 
 
 @njit(cache=True)
-def _limit_rates(commands, down, up):
+def _limit_rates(commands: Array, down: Array, up: Array) -> None:
     """Bound the change between steps to [down, up] in place, starting at zero; (B, T, 2)."""
     for b in range(commands.shape[0]):
         for axis in range(2):
@@ -82,7 +82,7 @@ def _limit_rates(commands, down, up):
 
 
 @njit(cache=True)
-def _low_pass(noise, keep, fresh):
+def _low_pass(noise: Array, keep: Array, fresh: Array) -> None:
     """First-order recursion in place; noise (B, T, 2), keep and fresh (B, 2)."""
     for b in range(noise.shape[0]):
         for t in range(1, noise.shape[1]):
@@ -90,7 +90,7 @@ def _low_pass(noise, keep, fresh):
                 noise[b, t, axis] = keep[b, axis] * noise[b, t - 1, axis] + fresh[b, axis] * noise[b, t, axis]
 
 
-def _patterns(rng, batch, time, limits) -> np.ndarray:
+def _patterns(rng: np.random.Generator, batch: int, time: np.ndarray, limits: VelocityLimits) -> np.ndarray:
     """One pattern a sequence, shape (B, T, 2)."""
     makers = (_arcs, _eights, _sines, _ramps, _steps)
     kind = rng.choice(len(makers), batch, p=(0.3, 0.15, 0.15, 0.2, 0.2))
@@ -101,13 +101,13 @@ def _patterns(rng, batch, time, limits) -> np.ndarray:
     return patterns
 
 
-def _speeds(rng, shape, limits) -> np.ndarray:
+def _speeds(rng: np.random.Generator, shape: tuple[int, ...], limits: VelocityLimits) -> np.ndarray:
     """Cruising speeds, mostly forward."""
     forward = rng.uniform(0.1, 1.0, shape) * limits.vx_max
     return np.where(rng.random(shape) < 0.1, rng.uniform(0.0, 1.0, shape) * limits.vx_min, forward)
 
 
-def _arcs(rng, count, time, limits) -> np.ndarray:
+def _arcs(rng: np.random.Generator, count: int, time: np.ndarray, limits: VelocityLimits) -> np.ndarray:
     speed = _speeds(rng, (count, 1), limits)
     turning = rng.normal(0.0, 0.35, (count, 1)) * limits.wz_max
     v = speed * (1.0 + rng.uniform(0.0, 0.2, (count, 1)) * _sway(rng, count, time))
@@ -115,13 +115,13 @@ def _arcs(rng, count, time, limits) -> np.ndarray:
     return np.stack([v, omega], axis=-1)
 
 
-def _sway(rng, count, time) -> np.ndarray:
+def _sway(rng: np.random.Generator, count: int, time: np.ndarray) -> np.ndarray:
     """A slow sine of random period and phase, shape (count, T)."""
     period, phase = rng.uniform(4.0, 15.0, (count, 1)), rng.uniform(0.0, 2.0 * np.pi, (count, 1))
     return np.sin(2.0 * np.pi * time / period + phase)
 
 
-def _eights(rng, count, time, limits) -> np.ndarray:
+def _eights(rng: np.random.Generator, count: int, time: np.ndarray, limits: VelocityLimits) -> np.ndarray:
     """Lemniscate of size a at phase rate f: v = a f / sqrt(1 + sin^2), omega = 3 f cos / (1 + sin^2)."""
     rate = rng.uniform(0.1, 0.33, (count, 1)) * min(limits.wz_max, 2.0)
     top_speed = rng.uniform(0.3, 1.0, (count, 1)) * limits.vx_max
@@ -131,7 +131,7 @@ def _eights(rng, count, time, limits) -> np.ndarray:
     return np.stack([top_speed / np.sqrt(q), sign * 3.0 * rate * np.cos(phase) / q], axis=-1)
 
 
-def _sines(rng, count, time, limits) -> np.ndarray:
+def _sines(rng: np.random.Generator, count: int, time: np.ndarray, limits: VelocityLimits) -> np.ndarray:
     """Path x = s t, y = A sin(f t), its slope up to 1.3 as in the benchmark's sine."""
     rate = 2.0 * np.pi / rng.uniform(5.0, 15.0, (count, 1))
     speed = rng.uniform(0.2, 0.7, (count, 1)) * limits.vx_max
@@ -143,7 +143,7 @@ def _sines(rng, count, time, limits) -> np.ndarray:
     return np.stack([v, omega], axis=-1)
 
 
-def _levels(rng, count, knots, limits) -> np.ndarray:
+def _levels(rng: np.random.Generator, count: int, knots: int, limits: VelocityLimits) -> np.ndarray:
     """Random (v, omega) levels with stops among them, shape (count, knots, 2)."""
     v = _speeds(rng, (count, knots), limits)
     omega = rng.normal(0.0, 0.35, (count, knots)) * limits.wz_max
@@ -154,7 +154,7 @@ def _levels(rng, count, knots, limits) -> np.ndarray:
     return np.stack([v, omega], axis=-1)
 
 
-def _knots(rng, count, time) -> tuple[np.ndarray, np.ndarray, int]:
+def _knots(rng: np.random.Generator, count: int, time: np.ndarray) -> tuple[np.ndarray, np.ndarray, int]:
     """For each moment the knot before it and the part of the way to the next, (count, T); how many knots."""
     interval = rng.uniform(0.5, 4.0, (count, 1))
     place = time / interval + rng.random((count, 1))
@@ -162,7 +162,7 @@ def _knots(rng, count, time) -> tuple[np.ndarray, np.ndarray, int]:
     return before, place - before, int(before.max(initial=0)) + 2
 
 
-def _ramps(rng, count, time, limits) -> np.ndarray:
+def _ramps(rng: np.random.Generator, count: int, time: np.ndarray, limits: VelocityLimits) -> np.ndarray:
     before, part, knots = _knots(rng, count, time)
     levels = _levels(rng, count, knots, limits)
     rows = np.arange(count)[:, None]
@@ -170,12 +170,14 @@ def _ramps(rng, count, time, limits) -> np.ndarray:
     return here + part[..., None] * (there - here)
 
 
-def _steps(rng, count, time, limits) -> np.ndarray:
+def _steps(rng: np.random.Generator, count: int, time: np.ndarray, limits: VelocityLimits) -> np.ndarray:
     before, _, knots = _knots(rng, count, time)
     return _levels(rng, count, knots, limits)[np.arange(count)[:, None], before]
 
 
-def _correlated(rng, batch, steps, dt, time_constants) -> np.ndarray:
+def _correlated(
+    rng: np.random.Generator, batch: int, steps: int, dt: float, time_constants: tuple[float, float]
+) -> np.ndarray:
     """First-order processes of unit variance, shape (B, T, 2), time constants drawn in a range [s]."""
     low, high = np.log(time_constants)
     keep = np.exp(-dt / np.exp(rng.uniform(low, high, (batch, 2))))

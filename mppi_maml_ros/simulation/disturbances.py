@@ -14,41 +14,47 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import attrs
 import numpy as np
 from numba import njit
 
 from ..core.errors import InvalidValueError
+from ..core.types import Array
 from .parameters import BATTERY, COULOMB, FRICTION_OMEGA, FRICTION_V, INERTIA, MASS
 from .random_bits import mix, uniform
+
+State = tuple[float, float, float, float, float]  # true (x, y, yaw, v, omega)
 
 _TIME_TOLERANCE = 1e-9  # [s]
 
 
-def _number(default=attrs.NOTHING, low=0.0, high=math.inf, above=False):
+def _number(
+    default: float | None = None, low: float = 0.0, high: float = math.inf, above: bool = False
+) -> float:
     """A finite float in [low, high], or above ``low``."""
 
-    def in_range(_, attribute, value):
+    def in_range(_: object, attribute: attrs.Attribute[float], value: float) -> None:
         if not (low <= value <= high and math.isfinite(value)) or (above and value <= low):
             allowed = f"above {low:g}" if above else f"in [{low:g}, {high:g}]"
             raise InvalidValueError(f"{attribute.name} must be finite and {allowed}, got {value}")
 
-    return attrs.field(default=default, converter=float, validator=in_range)
+    required: Any = attrs.NOTHING if default is None else default
+    return attrs.field(default=required, converter=float, validator=in_range)
 
 
-def _integer(default: int, high: int):
+def _integer(default: int, high: int) -> int:
     """An integer in [0, high]."""
 
-    def in_range(_, attribute, value):
+    def in_range(_: object, attribute: attrs.Attribute[int], value: int) -> None:
         if not (0 <= value <= high):
             raise InvalidValueError(f"{attribute.name} must be an integer in [0, {high}], got {value}")
 
     return attrs.field(default=default, converter=int, validator=in_range)
 
 
-def _seed():
+def _seed() -> int:
     return _integer(0, 2**63 - 1)
 
 
@@ -56,7 +62,7 @@ class Disturbance(ABC):
     """One cause of change."""
 
     @abstractmethod
-    def apply(self, time: float, state, vector: np.ndarray, acceleration: np.ndarray) -> None:
+    def apply(self, time: float, state: State, vector: np.ndarray, acceleration: np.ndarray) -> None:
         """Add this disturbance's effect.
 
         Args:
@@ -81,7 +87,7 @@ class FrictionStep(Disturbance):
     friction_v: float = _number(2.5)
     friction_omega: float = _number(1.5)
 
-    def apply(self, time, state, vector, acceleration):
+    def apply(self, time: float, state: State, vector: Array, acceleration: Array) -> None:
         if time >= self.at - _TIME_TOLERANCE:
             vector[FRICTION_V] = self.friction_v
             vector[FRICTION_OMEGA] = self.friction_omega
@@ -100,7 +106,7 @@ class Payload(Disturbance):
     mass: float = _number(1.8, above=True)
     inertia: float = _number(1.6, above=True)
 
-    def apply(self, time, state, vector, acceleration):
+    def apply(self, time: float, state: State, vector: Array, acceleration: Array) -> None:
         if time >= self.at - _TIME_TOLERANCE:
             vector[MASS] *= self.mass
             vector[INERTIA] *= self.inertia
@@ -118,12 +124,14 @@ class BatterySag(Disturbance):
     rate: float = _number(0.01, high=1.0)
     at: float = _number(0.0)
 
-    def apply(self, time, state, vector, acceleration):
+    def apply(self, time: float, state: State, vector: Array, acceleration: Array) -> None:
         vector[BATTERY] *= max(1.0 - self.rate * max(time - self.at, 0.0), 0.0)
 
 
 @njit(cache=True)
-def friction_at(x, y, seed, size, coverage, low, high):
+def friction_at(
+    x: float, y: float, seed: int, size: float, coverage: float, low: float, high: float
+) -> float:
     """Friction factor of the floor at (x, y): see :class:`FrictionPatches`.
 
     Args:
@@ -161,7 +169,7 @@ class FrictionPatches(Disturbance):
     low: float = _number(0.3, above=True)
     high: float = _number(5.0, above=True)
 
-    def __attrs_post_init__(self):
+    def __attrs_post_init__(self) -> None:
         if self.low > self.high:
             raise InvalidValueError(f"low must be at most high, got {self.low} > {self.high}")
 
@@ -169,7 +177,7 @@ class FrictionPatches(Disturbance):
         """Friction factor at (x, y) [m]."""
         return friction_at(x, y, self.seed, self.size, self.coverage, self.low, self.high)
 
-    def apply(self, time, state, vector, acceleration):
+    def apply(self, time: float, state: State, vector: Array, acceleration: Array) -> None:
         factor = self.factor(state[0], state[1])
         vector[FRICTION_V] *= factor
         vector[FRICTION_OMEGA] *= factor
@@ -210,7 +218,7 @@ class WindGusts(Disturbance):
     gusts: tuple[Gust, ...] = attrs.field(init=False)
 
     @gusts.default
-    def _draw(self):
+    def _draw(self) -> tuple[Gust, ...]:
         rng = np.random.default_rng(self.seed)
         return tuple(
             Gust(
@@ -223,7 +231,7 @@ class WindGusts(Disturbance):
             for _ in range(self.count)
         )
 
-    def apply(self, time, state, vector, acceleration):
+    def apply(self, time: float, state: State, vector: Array, acceleration: Array) -> None:
         for gust in self.gusts:
             phase = (time - gust.onset) / gust.duration
             if 0.0 <= phase <= 1.0:
@@ -265,7 +273,7 @@ class TerrainChange(Disturbance):
     changes: tuple[FloorChange, ...] = attrs.field(init=False)
 
     @changes.default
-    def _draw(self):
+    def _draw(self) -> tuple[FloorChange, ...]:
         rng = np.random.default_rng(self.seed)
         changes = []
         for i in range(self.count):
@@ -279,7 +287,7 @@ class TerrainChange(Disturbance):
             )
         return tuple(changes)
 
-    def apply(self, time, state, vector, acceleration):
+    def apply(self, time: float, state: State, vector: Array, acceleration: Array) -> None:
         for change in self.changes:
             done = 1.0 / (1.0 + math.exp(min(max(-3.0 * (time - change.at), -50.0), 50.0)))
             vector[FRICTION_V] += change.friction_v * done
@@ -305,10 +313,10 @@ class Sinusoidal(Disturbance):
     phases: tuple[float, float] = attrs.field(init=False)
 
     @phases.default
-    def _draw(self):
+    def _draw(self) -> tuple[float, ...]:
         return tuple(np.random.default_rng(self.seed).uniform(0.0, 2.0 * math.pi, 2).tolist())
 
-    def apply(self, time, state, vector, acceleration):
+    def apply(self, time: float, state: State, vector: Array, acceleration: Array) -> None:
         angle = 2.0 * math.pi * self.frequency * time
         acceleration[0] += self.intensity * self.amplitude_v * math.sin(angle + self.phases[0])
         acceleration[1] += self.intensity * self.amplitude_omega * math.sin(angle + self.phases[1])
@@ -330,7 +338,7 @@ class Combined(Disturbance):
     parts: tuple[Disturbance, ...] = attrs.field(init=False)
 
     @parts.default
-    def _draw(self):
+    def _draw(self) -> tuple[Disturbance, ...]:
         seeds = np.random.default_rng(self.seed).integers(0, 2**31, 3).tolist()
         return (
             WindGusts(self.intensity, seeds[0], self.span),
@@ -338,6 +346,6 @@ class Combined(Disturbance):
             Sinusoidal(self.intensity, seeds[2], amplitude_v=1.5, amplitude_omega=0.8, frequency=0.25),
         )
 
-    def apply(self, time, state, vector, acceleration):
+    def apply(self, time: float, state: State, vector: Array, acceleration: Array) -> None:
         for part in self.parts:
             part.apply(time, state, vector, acceleration)

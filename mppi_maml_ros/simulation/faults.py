@@ -124,7 +124,7 @@ class Fault:
     duration: float = math.inf
     value: float | None = None
 
-    def __attrs_post_init__(self):
+    def __attrs_post_init__(self) -> None:
         if self.kind not in KINDS:
             raise InvalidValueError(f"fault must be one of {', '.join(KINDS)}, got {self.kind!r}")
         if not (0.0 <= self.start < math.inf):
@@ -156,6 +156,7 @@ class Fault:
 
     @property
     def target(self) -> Target:
+        """What it acts on."""
         return KINDS[self.kind].target
 
     @property
@@ -214,7 +215,7 @@ class Injector:
         seed: of what is random.
     """
 
-    def __init__(self, faults: Iterable[Fault], seed: int = 0):
+    def __init__(self, faults: Iterable[Fault], seed: int = 0) -> None:
         self.faults = tuple(faults)
         self._random = np.random.default_rng(seed)
         self._memory: dict[int, dict] = {index: {} for index in range(len(self.faults))}
@@ -236,7 +237,7 @@ class Injector:
         return messages
 
     def _spoil(self, fault: Fault, memory: dict, message: OdometryMessage, t: float) -> list[OdometryMessage]:
-        value = fault.value
+        value = math.nan if fault.value is None else fault.value
         match fault.kind:
             case "odom_stop":
                 return []
@@ -303,6 +304,6 @@ class Injector:
         for fault, _ in self._of(Target.CLOCK):
             if fault.kind == "clock_pause":
                 now -= min(max(t - fault.start, 0.0), fault.duration)
-            elif t >= fault.start:
+            elif t >= fault.start and fault.value is not None:
                 now += -fault.value if fault.kind == "clock_back" else fault.value
         return now

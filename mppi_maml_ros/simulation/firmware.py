@@ -25,8 +25,10 @@ import math
 
 import numpy as np
 from numba import njit
+from numpy.typing import NDArray
 
 from ..core.errors import InvalidValueError
+from ..core.types import Array
 from .firmware_parameters import (
     AXLE_OFFSET,
     CASTER_DRAG,
@@ -79,17 +81,17 @@ _PROCESS, _ODOMETRY, _JITTER = 1, 2, 3
 
 
 @njit(cache=True)
-def _wrap(angle):
+def _wrap(angle: float) -> float:
     return (angle + math.pi) % (2.0 * math.pi) - math.pi
 
 
 @njit(cache=True)
-def _rounded(value, quantum):
+def _rounded(value: float, quantum: float) -> float:
     return math.floor(value / quantum + 0.5) * quantum if quantum > 0.0 else value
 
 
 @njit(cache=True)
-def _released(moves, size, band, stays):
+def _released(moves: float, size: float, band: float, stays: float) -> float:
     """1.0 where something that sticks up to ``band`` moves; once moving it stops below ``stays * band``."""
     if band <= 0.0 or size > band:
         return 1.0
@@ -97,13 +99,13 @@ def _released(moves, size, band, stays):
 
 
 @njit(cache=True)
-def _less(value, lost, moves):
+def _less(value: float, lost: float, moves: float) -> float:
     """``value`` nearer to zero by ``lost``, at most to it; zero where nothing moves."""
     return moves * math.copysign(max(abs(value) - lost, 0.0), value)
 
 
 @njit(cache=True)
-def _ramped(now, goal, up, down):
+def _ramped(now: float, goal: float, up: float, down: float) -> float:
     """``now`` moved to ``goal``: by at most ``down`` towards zero, ``up`` away from it."""
     if now > 0.0 and goal < now:
         return max(goal, now - down) if now > down else max(goal, 0.0)
@@ -113,7 +115,9 @@ def _ramped(now, goal, up, down):
 
 
 @njit(cache=True)
-def _loop(speed, z, aim, frequency, damping, torque, push, h):
+def _loop(
+    speed: float, z: float, aim: float, frequency: float, damping: float, torque: float, push: float, h: float
+) -> tuple[float, float]:
     """Speed and integrator of a loop after ``h``, by the trapezoidal rule."""
     ki, kp = frequency * frequency, 2.0 * damping * frequency
     drive = z + 0.5 * h * ki * (aim - speed - 0.5 * h * push) - kp * (speed + 0.5 * h * push)
@@ -127,7 +131,7 @@ def _loop(speed, z, aim, frequency, damping, torque, push, h):
 
 
 @njit(cache=True)
-def advance(s, command_v, command_omega, dt, p):
+def advance(s: Array, command_v: float, command_omega: float, dt: float, p: Array) -> None:
     """Move a base by ``dt`` under commands that have already reached their axes, without noise.
 
     Args:
@@ -185,7 +189,17 @@ def advance(s, command_v, command_omega, dt, p):
 
 
 @njit(cache=True)
-def advance_delayed(s, older_v, newer_v, late_v, older_omega, newer_omega, late_omega, dt, p):
+def advance_delayed(
+    s: Array,
+    older_v: float,
+    newer_v: float,
+    late_v: float,
+    older_omega: float,
+    newer_omega: float,
+    late_omega: float,
+    dt: float,
+    p: Array,
+) -> None:
     """:func:`advance` over a step in which each axis gets its newer command ``late`` seconds in."""
     at_v = late_v if late_v > 1e-9 and older_v != newer_v else 0.0
     at_omega = late_omega if late_omega > 1e-9 and older_omega != newer_omega else 0.0
@@ -198,7 +212,7 @@ def advance_delayed(s, older_v, newer_v, late_v, older_omega, newer_omega, late_
 
 
 @njit(cache=True)
-def disturb(s, p, seed, step, dt):
+def disturb(s: Array, p: Array, seed: int, step: int, dt: float) -> None:
     """Add the process noise of the ``step``-th step, a function of the seed, and wrap yaw; in place."""
     key = mix(mix(seed) ^ np.uint64(_PROCESS))
     scale = math.sqrt(dt / NOISE_STEP)
@@ -209,7 +223,7 @@ def disturb(s, p, seed, step, dt):
 
 
 @njit(cache=True)
-def stamp_of(index, p, seed):
+def stamp_of(index: int, p: Array, seed: int) -> float:
     """When the ``index``-th message of odometry is measured [s]; for a rate above 0."""
     if index <= 0:
         return 0.0
@@ -218,7 +232,9 @@ def stamp_of(index, p, seed):
 
 
 @njit(cache=True)
-def measure(state, issued_v, issued_omega, p, seed, index, out):
+def measure(
+    state: Array, issued_v: float, issued_omega: float, p: Array, seed: int, index: int, out: Array
+) -> None:
     """The ``index``-th message: ``state`` (5,) as odometry reports it, into ``out`` (5,)."""
     key = mix(mix(seed) ^ np.uint64(_ODOMETRY))
     for i in range(5):
@@ -233,7 +249,7 @@ def measure(state, issued_v, issued_omega, p, seed, index, out):
 
 
 @njit(cache=True)
-def _between(first, second, part, out):
+def _between(first: Array, second: Array, part: float, out: Array) -> None:
     for i in range(5):
         change = second[i] - first[i]
         if i == 2:
@@ -243,7 +259,9 @@ def _between(first, second, part, out):
 
 
 @njit(cache=True)
-def _message(index, true, commands, initial, dt, p, seed, out):
+def _message(
+    index: int, true: Array, commands: Array, initial: Array, dt: float, p: Array, seed: int, out: Array
+) -> float:
     """The message ``index`` of a whole run; its stamp."""
     steps = len(commands)
     stamp = stamp_of(index, p, seed) if p[ODOMETRY_RATE] > 0.0 else index * dt
@@ -258,7 +276,16 @@ def _message(index, true, commands, initial, dt, p, seed, out):
 
 
 @njit(cache=True)
-def _simulate(parameters, starts, commands, dt, seeds, initial_commands, true, observed):
+def _simulate(
+    parameters: Array,
+    starts: NDArray[np.int64],
+    commands: Array,
+    dt: float,
+    seeds: NDArray[np.int64],
+    initial_commands: Array,
+    true: Array,
+    observed: Array,
+) -> None:
     steps, phases = commands.shape[1], parameters.shape[1]
     s = np.empty(STATES)
     newer, older = np.empty(2), np.empty(2)

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import attrs
 import numpy as np
+from numpy.typing import ArrayLike
 
 from ..core.angles import wrap
 from ..core.errors import InvalidValueError
-from .disturbances import Disturbance
+from ..core.types import Array
+from .disturbances import Disturbance, State
 from .firmware import CASTER, STATES, advance, disturb, measure, stamp_of
 from .firmware_parameters import (
     CASTER_START,
@@ -44,7 +46,7 @@ class FirmwareChange(Disturbance):
     at: float
     values: Mapping[str, float]
 
-    def apply(self, time, state, vector, acceleration) -> None:
+    def apply(self, time: float, state: State, vector: Array, acceleration: Array) -> None:
         if time >= self.at - _TOLERANCE:
             for name, value in self.values.items():
                 vector[INDEX[name]] = value
@@ -86,11 +88,11 @@ class FirmwareWorld(World):
         parameters: FirmwareParameters | None = None,
         seed: int = 0,
         disturbances: Iterable[Disturbance] = (),
-        start=(0.0, 0.0, 0.0),
-    ):
-        super().__init__(parameters or FirmwareParameters(), seed, disturbances, start)
+        start: ArrayLike = (0.0, 0.0, 0.0),
+    ) -> None:
+        super().__init__(parameters or FirmwareParameters(), seed, disturbances, start)  # type: ignore[arg-type]  # see set_parameters
 
-    def step(self, command, dt: float) -> np.ndarray:
+    def step(self, command: Sequence[float] | np.ndarray, dt: float) -> np.ndarray:
         """As :meth:`World.step`; a command reaches each axis after that axis's own delay."""
         u = float(command[0]), float(command[1])
         if not (abs(u[0]) < np.inf and abs(u[1]) < np.inf):
@@ -103,7 +105,7 @@ class FirmwareWorld(World):
             self._log.append((now, *u))
         delays = vector[DELAY : DELAY + 2].tolist()
         for until in self._arrivals(now, end, delays):
-            self._acting = tuple(self._issued(now - delays[axis])[axis] for axis in range(2))
+            self._acting = (self._issued(now - delays[0])[0], self._issued(now - delays[1])[1])
             advance(self._hidden, *self._acting, until - now, vector)
             now = until
         disturb(self._hidden, vector, self._key, self._steps, dt)
@@ -157,7 +159,7 @@ class FirmwareWorld(World):
         rows = [(at + delay - self._time, v, omega) for at, v, omega in self._log]
         return np.array([row for row in rows if row[0] > _TOLERANCE]).reshape(-1, 3)
 
-    def current_parameters(self) -> FirmwareParameters:
+    def current_parameters(self) -> FirmwareParameters:  # type: ignore[override]  # see set_parameters
         """The parameters at this instant, disturbances included."""
         return FirmwareParameters.from_vector(self._current()[0])
 
@@ -169,12 +171,13 @@ class FirmwareWorld(World):
         delay = float(vector[DELAY : DELAY + 2].max())
         return FirmwareEquations(self.kind, vector, 0.0, 0.0, delay, self._hidden.copy(), log)
 
-    def set_parameters(self, parameters: FirmwareParameters) -> None:
+    # a base has other parameters than the worlds that are simulated at their wheels
+    def set_parameters(self, parameters: FirmwareParameters) -> None:  # type: ignore[override]
         """Change the base; its state stays."""
-        self._parameters = parameters
+        self._parameters = parameters  # type: ignore[assignment]
         self._vector = parameters.as_vector()
 
-    def place(self, pose) -> None:
+    def place(self, pose: ArrayLike) -> None:
         """As :meth:`World.place`; the caster turns to where it starts."""
         x, y, yaw = _three_finite(pose, "pose")
         self._hidden = np.zeros(STATES)
@@ -186,7 +189,7 @@ class FirmwareWorld(World):
         self._stamp = self._time
         self._observe()
 
-    def reset(self, start=None, seed: int | None = None) -> np.ndarray:
+    def reset(self, start: ArrayLike | None = None, seed: int | None = None) -> np.ndarray:
         """As :meth:`World.reset`."""
         seed = self._seed if seed is None else seed
         if not (seed >= 0):
@@ -196,7 +199,9 @@ class FirmwareWorld(World):
         self._log: deque[tuple[float, float, float]] = deque([(-_REMEMBERED, 0.0, 0.0)])
         return super().reset(start, seed)
 
-    def _move(self, state, command, dt, vector, acceleration):
+    def _move(
+        self, state: State, command: tuple[float, float], dt: float, vector: Array, acceleration: Array
+    ) -> State:
         raise NotImplementedError("a base with firmware has more state than odometry shows")
 
     def _current(self) -> tuple[np.ndarray, np.ndarray]:

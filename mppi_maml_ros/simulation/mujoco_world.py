@@ -19,15 +19,19 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from ..core.angles import wrap
 from ..core.errors import InvalidValueError, MppiMamlError
+from ..core.types import Array
 from . import mujoco_model as robot
-from .disturbances import Disturbance
+from .disturbances import Disturbance, State
 from .parameters import (
     ACCELERATION_LIMIT,
     BATTERY,
@@ -50,6 +54,9 @@ from .parameters import (
 )
 from .world import GRAVITY, Equations, World
 
+if TYPE_CHECKING:
+    import mujoco
+
 SUBSTEP = 0.0025  # [s]
 MOTOR_LIMIT = 6.0
 """Acceleration [m/s^2] that both motors together can give to the nominal robot."""
@@ -60,7 +67,7 @@ _LEAST_SLIP, _CREEP = 0.0047, 7.6e-4
 """Measured on the nominal robot, whatever v and omega: slip = _LEAST_SLIP + _CREEP / impratio [s]."""
 
 
-def _import_mujoco():
+def _import_mujoco() -> ModuleType:
     if not os.environ.get("DISPLAY"):
         os.environ.setdefault("MUJOCO_GL", "egl")  # read when MuJoCo is imported
     try:
@@ -90,8 +97,8 @@ class MuJoCoWorld(World):
         parameters: WorldParameters | None = None,
         seed: int = 0,
         disturbances: Iterable[Disturbance] = (),
-        start=(0.0, 0.0, 0.0),
-    ):
+        start: ArrayLike = (0.0, 0.0, 0.0),
+    ) -> None:
         self._mujoco = mujoco = _import_mujoco()
         self._model = mujoco.MjModel.from_xml_string(robot.mjcf(SUBSTEP))
         self._data = mujoco.MjData(self._model)
@@ -139,7 +146,7 @@ class MuJoCoWorld(World):
         """
         raise InvalidValueError("the MuJoCo world has no equations in closed form, hence no oracle")
 
-    def place(self, pose) -> None:
+    def place(self, pose: ArrayLike) -> None:
         """See :meth:`World.place`."""
         super().place(pose)
         self._held = None
@@ -151,12 +158,14 @@ class MuJoCoWorld(World):
                 f"track is {robot.TRACK:g} m in the MuJoCo world, got {parameters.track:g}"
             )
 
-    def _lie_of_the_floor(self, vector, acceleration) -> None:
+    def _lie_of_the_floor(self, vector: Array, acceleration: Array) -> None:
         """Slope and patches act on the bodies, not on the parameters."""
 
     # Moving
 
-    def _move(self, state, command, dt, vector, acceleration):
+    def _move(
+        self, state: State, command: tuple[float, float], dt: float, vector: Array, acceleration: Array
+    ) -> State:
         m, d = self._model, self._data
         self._apply(vector)
         if state is not self._held:
@@ -186,7 +195,7 @@ class MuJoCoWorld(World):
         forward = math.cos(yaw) * v[0] + math.sin(yaw) * v[1]
         return float(p[0]), float(p[1]), yaw, float(forward), float(v[5])
 
-    def _put(self, state) -> None:
+    def _put(self, state: State) -> None:
         """Take over a state that is not where the last movement ended: another place, or noise."""
         d = self._data
         x, y, yaw, v, omega = state
@@ -214,13 +223,13 @@ class MuJoCoWorld(World):
         self._mujoco.mju_mulQuat(turned, quaternion, self._data.qpos[3:7])
         self._data.qpos[3:7] = turned
 
-    def _grip(self, vector) -> None:
+    def _grip(self, vector: Array) -> None:
         """Friction of each tyre on the floor below it."""
         for side in ("left", "right"):
             x, y = self._data.xpos[self._body[side]][:2]
             self._model.geom_friction[self._geom[side], 0] = _friction(vector) * self.grip_at(x, y)
 
-    def _push(self, acceleration) -> None:
+    def _push(self, acceleration: Array) -> None:
         yaw = self._read()[2]
         force = self._nominal_mass * acceleration[0]
         self._data.xfrc_applied[self._body["base"]] = (
@@ -252,9 +261,9 @@ class MuJoCoWorld(World):
             m.geom_size[self._geom[side], :2] = m.geom_rbound[self._geom[side]] = radius
             m.geom_friction[self._geom[side], 0] = _friction(p)
         m.opt.impratio = min(_STIFFEST, _CREEP / max(p[SLIP] - _LEAST_SLIP, 1e-6))
-        down, side = GRAVITY * math.cos(p[SLOPE]), GRAVITY * math.sin(p[SLOPE])
+        down, aside = GRAVITY * math.cos(p[SLOPE]), GRAVITY * math.sin(p[SLOPE])
         direction = p[SLOPE_DIRECTION]
-        m.opt.gravity[:] = -side * math.cos(direction), -side * math.sin(direction), -down
+        m.opt.gravity[:] = -aside * math.cos(direction), -aside * math.sin(direction), -down
         if before is None or before[MASS] != p[MASS] or before[INERTIA] != p[INERTIA]:
             self._weigh(p[MASS], p[INERTIA])
         self._applied = p.copy()
@@ -278,7 +287,9 @@ class MuJoCoWorld(World):
 
     # Pictures
 
-    def render(self, trail=None, width: int = 960, height: int = 640, distance: float = 4.0) -> np.ndarray:
+    def render(
+        self, trail: np.ndarray | None = None, width: int = 960, height: int = 640, distance: float = 4.0
+    ) -> np.ndarray:
         """A picture of the robot, followed from behind and above.
 
         Args:
@@ -307,10 +318,12 @@ class MuJoCoWorld(World):
         finally:
             renderer.close()
 
-    def _draw_floor(self, scene, trail, distance: float) -> None:
+    def _draw_floor(self, scene: mujoco.MjvScene, trail: np.ndarray | None, distance: float) -> None:
         mujoco, p = self._mujoco, self._vector
 
-        def add(kind, size, at, turn, colour):
+        def add(
+            kind: int, size: Sequence[float], at: Sequence[float], turn: float, colour: Sequence[float]
+        ) -> None:
             if scene.ngeom < scene.maxgeom:
                 c, s = math.cos(turn), math.sin(turn)
                 matrix = np.array([c, -s, 0.0, s, c, 0.0, 0.0, 0.0, 1.0])
@@ -338,7 +351,7 @@ def _through_dead_zone(command: float, dead_zone: float) -> float:
     return math.copysign(max(abs(command) - dead_zone, 0.0), command)
 
 
-def _friction(p) -> float:
+def _friction(p: Array) -> float:
     return max(p[ACCELERATION_LIMIT] / GRAVITY, 0.01)
 
 

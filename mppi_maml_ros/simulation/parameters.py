@@ -7,22 +7,17 @@ are indices into it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from functools import partial
 
 import attrs
 import numpy as np
+from numpy.typing import ArrayLike
 
 from ..core.errors import InvalidValueError
-from ..core.validators import within
+from ..core.tunable import declarations, tunable
 
-
-def _parameter(default: float, low: float, high: float, unit: str):
-    return attrs.field(
-        default=default,
-        converter=float,
-        validator=within(low, high, unit),
-        metadata={"low": low, "high": high, "unit": unit},
-    )
+_parameter = partial(tunable, dynamic=False)
 
 
 @attrs.frozen
@@ -59,73 +54,104 @@ class WorldParameters:
         InvalidValueError: a field is NaN or out of its range; the message gives the range.
     """
 
-    lag_v: float = _parameter(0.1, 0.02, 1.0, "s")
-    lag_omega: float = _parameter(0.1, 0.02, 1.0, "s")
-    mass: float = _parameter(1.0, 0.3, 4.0, "of nominal")
-    inertia: float = _parameter(1.0, 0.3, 4.0, "of nominal")
-    motor_gain_left: float = _parameter(1.0, 0.3, 1.5, "")
-    motor_gain_right: float = _parameter(1.0, 0.3, 1.5, "")
-    friction_v: float = _parameter(0.0, 0.0, 20.0, "1/s")
-    friction_omega: float = _parameter(0.0, 0.0, 20.0, "1/s")
-    coulomb: float = _parameter(0.0, 0.0, 5.0, "m/s^2")
-    dead_zone: float = _parameter(0.0, 0.0, 0.5, "m/s")
-    command_delay: float = _parameter(0.0, 0.0, 0.3, "s")
-    slip: float = _parameter(0.0, 0.0, 1.0, "s")
-    radius_asymmetry: float = _parameter(0.0, -0.2, 0.2, "")
-    acceleration_limit: float = _parameter(10.0, 0.2, 100.0, "m/s^2")
-    track: float = _parameter(0.4, 0.1, 2.0, "m")
-    battery: float = _parameter(1.0, 0.2, 1.0, "")
-    battery_sag: float = _parameter(0.0, 0.0, 0.1, "1/s")
-    process_noise_x: float = _parameter(0.0, 0.0, 0.5, "m")
-    process_noise_y: float = _parameter(0.0, 0.0, 0.5, "m")
-    process_noise_yaw: float = _parameter(0.0, 0.0, 0.5, "rad")
-    process_noise_v: float = _parameter(0.0, 0.0, 0.5, "m/s")
-    process_noise_omega: float = _parameter(0.0, 0.0, 0.5, "rad/s")
-    odometry_noise_x: float = _parameter(0.0, 0.0, 0.5, "m")
-    odometry_noise_y: float = _parameter(0.0, 0.0, 0.5, "m")
-    odometry_noise_yaw: float = _parameter(0.0, 0.0, 0.5, "rad")
-    odometry_noise_v: float = _parameter(0.0, 0.0, 0.5, "m/s")
-    odometry_noise_omega: float = _parameter(0.0, 0.0, 0.5, "rad/s")
-    odometry_delay: float = _parameter(0.0, 0.0, 0.3, "s")
-    slope: float = _parameter(0.0, 0.0, 0.3, "rad")
-    slope_direction: float = _parameter(0.0, -3.2, 3.2, "rad")
-    patch_grip: float = _parameter(1.0, 0.02, 1.0, "")
-    patch_size: float = _parameter(1.0, 0.1, 100.0, "m")
-    patch_coverage: float = _parameter(0.3, 0.0, 1.0, "")
+    lag_v: float = _parameter(0.1, 0.02, 1.0, "Time constant of the forward velocity at nominal mass", "s")
+    lag_omega: float = _parameter(0.1, 0.02, 1.0, "Time constant of the yaw rate at nominal inertia", "s")
+    mass: float = _parameter(1.0, 0.3, 4.0, "Mass, as a factor on the nominal robot's", "of nominal")
+    inertia: float = _parameter(1.0, 0.3, 4.0, "Inertia, as a factor on the nominal robot's", "of nominal")
+    motor_gain_left: float = _parameter(
+        1.0, 0.3, 1.5, "Speed that the left wheel reaches per commanded speed"
+    )
+    motor_gain_right: float = _parameter(
+        1.0, 0.3, 1.5, "Speed that the right wheel reaches per commanded speed"
+    )
+    friction_v: float = _parameter(0.0, 0.0, 20.0, "Viscous friction of the forward motion", "1/s")
+    friction_omega: float = _parameter(0.0, 0.0, 20.0, "Viscous friction of the yaw motion", "1/s")
+    coulomb: float = _parameter(0.0, 0.0, 5.0, "Dry friction at each wheel", "m/s^2")
+    dead_zone: float = _parameter(0.0, 0.0, 0.5, "Part of a wheel's command that is lost", "m/s")
+    command_delay: float = _parameter(0.0, 0.0, 0.3, "Time from a command to the motors", "s")
+    slip: float = _parameter(0.0, 0.0, 1.0, "Outward lateral velocity per lateral acceleration", "s")
+    radius_asymmetry: float = _parameter(
+        0.0, -0.2, 0.2, "(right - left) / mean wheel radius; above 0 the robot drifts to the left"
+    )
+    acceleration_limit: float = _parameter(10.0, 0.2, 100.0, "Traction limit of each wheel", "m/s^2")
+    track: float = _parameter(0.4, 0.1, 2.0, "Distance between the wheels", "m")
+    battery: float = _parameter(1.0, 0.2, 1.0, "Motor gain at the start, as a fraction")
+    battery_sag: float = _parameter(
+        0.0, 0.0, 0.1, "Fraction of the motor gain that is lost every second", "1/s"
+    )
+    process_noise_x: float = _parameter(
+        0.0, 0.0, 0.5, "Standard deviation of what is added to x in 0.05 s", "m"
+    )
+    process_noise_y: float = _parameter(
+        0.0, 0.0, 0.5, "Standard deviation of what is added to y in 0.05 s", "m"
+    )
+    process_noise_yaw: float = _parameter(
+        0.0, 0.0, 0.5, "Standard deviation of what is added to the heading in 0.05 s", "rad"
+    )
+    process_noise_v: float = _parameter(
+        0.0, 0.0, 0.5, "Standard deviation of what is added to the forward velocity in 0.05 s", "m/s"
+    )
+    process_noise_omega: float = _parameter(
+        0.0, 0.0, 0.5, "Standard deviation of what is added to the yaw rate in 0.05 s", "rad/s"
+    )
+    odometry_noise_x: float = _parameter(0.0, 0.0, 0.5, "Standard deviation of measurements of x", "m")
+    odometry_noise_y: float = _parameter(0.0, 0.0, 0.5, "Standard deviation of measurements of y", "m")
+    odometry_noise_yaw: float = _parameter(
+        0.0, 0.0, 0.5, "Standard deviation of measurements of the heading", "rad"
+    )
+    odometry_noise_v: float = _parameter(
+        0.0, 0.0, 0.5, "Standard deviation of measurements of the forward velocity", "m/s"
+    )
+    odometry_noise_omega: float = _parameter(
+        0.0, 0.0, 0.5, "Standard deviation of measurements of the yaw rate", "rad/s"
+    )
+    odometry_delay: float = _parameter(0.0, 0.0, 0.3, "Age of the state that odometry reports", "s")
+    slope: float = _parameter(0.0, 0.0, 0.3, "Slope of the floor", "rad")
+    slope_direction: float = _parameter(0.0, -3.2, 3.2, "Heading that leads uphill", "rad")
+    patch_grip: float = _parameter(
+        1.0, 0.02, 1.0, "Factor on the traction limit on patches of the floor; 1: there are none"
+    )
+    patch_size: float = _parameter(1.0, 0.1, 100.0, "Edge of such a patch", "m")
+    patch_coverage: float = _parameter(0.3, 0.0, 1.0, "Share of the floor that is patched")
 
     def as_vector(self) -> np.ndarray:
         """All parameters in the order of ``PARAMETER_NAMES``, shape (P,), float64."""
         return np.array([getattr(self, name) for name in PARAMETER_NAMES])
 
     @classmethod
-    def from_vector(cls, vector) -> WorldParameters:
+    def from_vector(cls, vector: ArrayLike) -> WorldParameters:
         """The record whose :meth:`as_vector` is ``vector``, shape (P,).
 
         Raises:
             InvalidValueError: wrong shape, or a value out of its range.
         """
-        vector = np.asarray(vector, dtype=float)
-        if vector.shape != (len(PARAMETER_NAMES),):
+        values = np.asarray(vector, dtype=float)
+        if values.shape != (len(PARAMETER_NAMES),):
             raise InvalidValueError(
-                f"a parameter vector must have shape ({len(PARAMETER_NAMES)},), got {vector.shape}"
+                f"a parameter vector must have shape ({len(PARAMETER_NAMES)},), got {values.shape}"
             )
-        return cls(*vector.tolist())
+        return cls(*values.tolist())
 
-    def with_process_noise(self, stds) -> WorldParameters:
+    def with_process_noise(self, stds: Iterable[float]) -> WorldParameters:
         """A copy with the five process noise deviations (x, y, yaw, v, omega)."""
         names = PARAMETER_NAMES[PROCESS_NOISE : PROCESS_NOISE + 5]
         return attrs.evolve(self, **dict(zip(names, stds, strict=True)))
 
-    def with_odometry_noise(self, stds, delay: float = 0.0) -> WorldParameters:
+    def with_odometry_noise(self, stds: Iterable[float], delay: float = 0.0) -> WorldParameters:
         """A copy with the five odometry noise deviations (x, y, yaw, v, omega) and its delay [s]."""
         names = PARAMETER_NAMES[ODOMETRY_NOISE : ODOMETRY_NOISE + 5]
         return attrs.evolve(self, odometry_delay=delay, **dict(zip(names, stds, strict=True)))
 
 
-PARAMETER_NAMES: tuple[str, ...] = tuple(field.name for field in attrs.fields(WorldParameters))
-PARAMETER_UNITS: dict[str, str] = {f.name: f.metadata["unit"] for f in attrs.fields(WorldParameters)}
+PARAMETERS = declarations(WorldParameters)
+PARAMETER_NAMES: tuple[str, ...] = tuple(PARAMETERS)
+PARAMETER_UNITS: dict[str, str] = {name: declared.unit for name, declared in PARAMETERS.items()}
 PARAMETER_BOUNDS: dict[str, tuple[float, float]] = {
-    f.name: (f.metadata["low"], f.metadata["high"]) for f in attrs.fields(WorldParameters)
+    name: (
+        -np.inf if declared.low is None else declared.low,
+        np.inf if declared.high is None else declared.high,
+    )
+    for name, declared in PARAMETERS.items()
 }
 PARAMETER_LOW = np.array([low for low, _ in PARAMETER_BOUNDS.values()])
 PARAMETER_HIGH = np.array([high for _, high in PARAMETER_BOUNDS.values()])

@@ -12,7 +12,7 @@ from numba import njit
 
 
 @njit(cache=True)
-def mix(value):
+def mix(value: int) -> np.uint64:
     """A well mixed uint64 from any integer."""
     z = np.uint64(value) + np.uint64(0x9E3779B97F4A7C15)
     z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
@@ -21,14 +21,14 @@ def mix(value):
 
 
 @njit(cache=True)
-def uniform(key, counter):
+def uniform(key: np.uint64, counter: int) -> float:
     """The ``counter``-th uniform number in (0, 1) of the stream ``key``, a uint64."""
     bits = mix(np.uint64(key) ^ mix(np.uint64(counter)))
     return (np.float64(bits >> np.uint64(11)) + 0.5) * (1.0 / 9007199254740992.0)
 
 
 @njit(cache=True)
-def normal(key, counter):
+def normal(key: np.uint64, counter: int) -> float:
     """The ``counter``-th standard normal number of the stream ``key`` (Box-Muller)."""
     radius = math.sqrt(-2.0 * math.log(uniform(key, 2 * counter)))
     return radius * math.cos(2.0 * math.pi * uniform(key, 2 * counter + 1))

@@ -8,9 +8,11 @@ from collections.abc import Iterable
 import attrs
 import numpy as np
 from numba import njit
+from numpy.typing import ArrayLike
 
 from ..core.errors import InvalidValueError
-from .disturbances import Disturbance
+from ..core.types import Array
+from .disturbances import Disturbance, State
 from .parameters import (
     COMMAND_DELAY,
     FRICTION_OMEGA,
@@ -34,7 +36,20 @@ PERTURBED_NOISE = (0.005, 0.005, 0.002, 0.0, 0.0)
 
 
 @njit(cache=True)
-def forced_seed_step(x, y, yaw, v, omega, uv, uw, cv, cw, av, aw, dt):
+def forced_seed_step(
+    x: float,
+    y: float,
+    yaw: float,
+    v: float,
+    omega: float,
+    uv: float,
+    uw: float,
+    cv: float,
+    cw: float,
+    av: float,
+    aw: float,
+    dt: float,
+) -> State:
     """:func:`seed_step` with an external acceleration (av, aw) [m/s^2, rad/s^2], held over the step."""
     a = SEED_GAIN * (uv - v) + av
     b = SEED_GAIN * (uw - omega) + aw
@@ -81,7 +96,18 @@ def forced_seed_step(x, y, yaw, v, omega, uv, uw, cv, cw, av, aw, dt):
 
 
 @njit(cache=True)
-def seed_step(x, y, yaw, v, omega, uv, uw, cv, cw, dt):
+def seed_step(
+    x: float,
+    y: float,
+    yaw: float,
+    v: float,
+    omega: float,
+    uv: float,
+    uw: float,
+    cv: float,
+    cw: float,
+    dt: float,
+) -> State:
     """One step of the seed world, exactly, without noise.
 
     a = 5 (uv - v) and alpha = 5 (uw - omega) are taken at the start and held; one Runge-Kutta
@@ -101,7 +127,18 @@ def seed_step(x, y, yaw, v, omega, uv, uw, cv, cw, dt):
 
 
 @njit(cache=True)
-def scaled_step(x, y, yaw, uv, uw, bias_v, bias_omega, scale_v, scale_omega, dt):
+def scaled_step(
+    x: float,
+    y: float,
+    yaw: float,
+    uv: float,
+    uw: float,
+    bias_v: float,
+    bias_omega: float,
+    scale_v: float,
+    scale_omega: float,
+    dt: float,
+) -> State:
     """One step of the perturbed world, exactly, without noise.
 
     The pose change of the biased command (one Runge-Kutta step of order 4 of the kinematics),
@@ -145,9 +182,9 @@ class SeedWorld(World):
         noise: bool = True,
         seed: int = 0,
         disturbances: Iterable[Disturbance] = (),
-        start=(0.0, 0.0, 0.0),
+        start: ArrayLike = (0.0, 0.0, 0.0),
         command_delay: float = 0.0,
-    ):
+    ) -> None:
         parameters = WorldParameters(
             lag_v=1.0 / SEED_GAIN,
             lag_omega=1.0 / SEED_GAIN,
@@ -159,7 +196,7 @@ class SeedWorld(World):
             parameters = parameters.with_process_noise(SEED_NOISE)
         super().__init__(parameters, seed, disturbances, start)
 
-    def _check(self, parameters):
+    def _check(self, parameters: WorldParameters) -> None:
         given = attrs.asdict(parameters)
         fixed = attrs.asdict(WorldParameters(lag_v=1.0 / SEED_GAIN, lag_omega=1.0 / SEED_GAIN))
         free = ("friction_", "process_noise_", "odometry_", "command_delay")
@@ -169,7 +206,9 @@ class SeedWorld(World):
                     f"{name} is {value:g} in the seed world and cannot be {given[name]:g}"
                 )
 
-    def _move(self, state, command, dt, vector, acceleration):
+    def _move(
+        self, state: State, command: tuple[float, float], dt: float, vector: Array, acceleration: Array
+    ) -> State:
         friction_v, friction_omega = vector[FRICTION_V], vector[FRICTION_OMEGA]
         return forced_seed_step(
             *state, *command, friction_v, friction_omega, acceleration[0], acceleration[1], dt
@@ -196,9 +235,9 @@ class PerturbedWorld(World):
         self,
         noise: bool = True,
         seed: int = 0,
-        start=(0.0, 0.0, 0.0),
-        perturbation=PERTURBATION,
-    ):
+        start: ArrayLike = (0.0, 0.0, 0.0),
+        perturbation: tuple[float, float, float, float] = PERTURBATION,
+    ) -> None:
         self._perturbation = np.array(perturbation, dtype=float)
         if self._perturbation.shape != (4,) or not np.isfinite(self._perturbation).all():
             raise InvalidValueError(f"perturbation must be four finite numbers, got {perturbation!r}")
@@ -210,12 +249,15 @@ class PerturbedWorld(World):
     def equations(self) -> Equations:
         return Equations(self.kind, self._perturbation.copy(), 0.0, 0.0, float(self._vector[COMMAND_DELAY]))
 
-    def _check(self, parameters):
+    def _check(self, parameters: WorldParameters) -> None:
         vector, plain = parameters.as_vector(), WorldParameters().as_vector()
         for i in (COMMAND_DELAY, *range(PROCESS_NOISE, ODOMETRY_DELAY + 1)):
             plain[i] = vector[i]
         if (vector != plain).any():
             raise InvalidValueError("only noise and delays can be set in the perturbed world")
 
-    def _move(self, state, command, dt, vector, acceleration):
-        return scaled_step(*state[:3], *command, *self._perturbation, dt)
+    def _move(
+        self, state: State, command: tuple[float, float], dt: float, vector: Array, acceleration: Array
+    ) -> State:
+        bias_v, bias_omega, scale_v, scale_omega = self._perturbation
+        return scaled_step(*state[:3], *command, bias_v, bias_omega, scale_v, scale_omega, dt)

@@ -23,6 +23,7 @@ import math
 
 from numba import njit
 
+from ..core.types import Array
 from .parameters import (
     ACCELERATION_LIMIT,
     BATTERY,
@@ -49,14 +50,14 @@ SLIP_KNEE = 0.2
 
 
 @njit(cache=True)
-def lateral_velocity(v, omega, slip):
+def lateral_velocity(v: float, omega: float, slip: float) -> float:
     """Velocity to the left [m/s] at forward speed v, yaw rate omega: outwards in a turn."""
     a = v * omega
     return -slip * a * abs(a) / (abs(a) + SLIP_KNEE)
 
 
 @njit(cache=True)
-def _through_dead_zone(command, dead_zone):
+def _through_dead_zone(command: float, dead_zone: float) -> float:
     if command > dead_zone:
         return command - dead_zone
     if command < -dead_zone:
@@ -65,7 +66,7 @@ def _through_dead_zone(command, dead_zone):
 
 
 @njit(cache=True)
-def _response(rate, h):
+def _response(rate: float, h: float) -> tuple[float, float]:
     """(exp(-rate h), its integral over [0, h]) for rate >= 0."""
     z = rate * h
     if z < 1e-6:
@@ -75,7 +76,7 @@ def _response(rate, h):
 
 
 @njit(cache=True)
-def _dry_friction(left, right, own, cross, limit):
+def _dry_friction(left: float, right: float, own: float, cross: float, limit: float) -> tuple[float, float]:
     """Dry friction (f_l, f_r) that a pair of wheels feels within one substep.
 
     ``left`` and ``right`` are the surface speeds that the wheels would reach without it; a
@@ -119,8 +120,19 @@ def _dry_friction(left, right, own, cross, limit):
 
 @njit(cache=True)
 def advance(
-    x, y, yaw, v, omega, command_v, command_omega, dt, p, friction, acceleration_v, acceleration_omega
-):
+    x: float,
+    y: float,
+    yaw: float,
+    v: float,
+    omega: float,
+    command_v: float,
+    command_omega: float,
+    dt: float,
+    p: Array,
+    friction: float,
+    acceleration_v: float,
+    acceleration_omega: float,
+) -> tuple[float, float, float, float, float]:
     """Move the robot by ``dt`` under a command that already acts on the motors.
 
     Between substeps of at most 5 ms everything linear, and sliding friction, is integrated

@@ -9,16 +9,18 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import ClassVar
 
 import attrs
 import numpy as np
+from numpy.typing import ArrayLike
 
 from ..core.angles import wrap
 from ..core.errors import InvalidValueError
+from ..core.types import Array
 from .batch import simulate_batch
-from .disturbances import Disturbance, friction_at
+from .disturbances import Disturbance, State, friction_at
 from .parameters import (
     ACCELERATION_LIMIT,
     BATTERY,
@@ -92,7 +94,7 @@ class Equations:
     command_delay: float
 
 
-def _three_finite(value, name: str) -> tuple[float, float, float]:
+def _three_finite(value: ArrayLike, name: str) -> tuple[float, float, float]:
     array = np.asarray(value, dtype=float)
     if array.shape != (3,) or not np.isfinite(array).all():
         raise InvalidValueError(f"{name} must be three finite numbers (x, y, yaw), got {value!r}")
@@ -112,14 +114,18 @@ class World(ABC):
     """
 
     kind: ClassVar[int]
+    _time: float
+    _state: State
+    _acting: tuple[float, float]
+    _observation: Array
 
     def __init__(
         self,
         parameters: WorldParameters,
         seed: int = 0,
         disturbances: Iterable[Disturbance] = (),
-        start=(0.0, 0.0, 0.0),
-    ):
+        start: ArrayLike = (0.0, 0.0, 0.0),
+    ) -> None:
         self.name = type(self).__name__
         self._disturbances = tuple(disturbances)
         self._seed = int(seed)
@@ -131,7 +137,7 @@ class World(ABC):
 
     # What the robot's software sees
 
-    def step(self, command, dt: float) -> np.ndarray:
+    def step(self, command: Sequence[float] | np.ndarray, dt: float) -> np.ndarray:
         """Issue a command now and let ``dt`` pass; return the odometry at its end.
 
         Args:
@@ -238,7 +244,7 @@ class World(ABC):
         self._process_noise = process if process.any() else None
         self._odometry_noise = odometry if odometry.any() else None
 
-    def place(self, pose) -> None:
+    def place(self, pose: ArrayLike) -> None:
         """Put the robot elsewhere, at rest; time and commands go on.
 
         Args:
@@ -250,7 +256,7 @@ class World(ABC):
         self._remember()
         self._observe()
 
-    def reset(self, start=None, seed: int | None = None) -> np.ndarray:
+    def reset(self, start: ArrayLike | None = None, seed: int | None = None) -> np.ndarray:
         """Begin anew: time 0, at rest, no command given, noise from its first number.
 
         Args:
@@ -278,7 +284,9 @@ class World(ABC):
     # Inside
 
     @abstractmethod
-    def _move(self, state, command, dt, vector, acceleration) -> tuple[float, float, float, float, float]:
+    def _move(
+        self, state: State, command: tuple[float, float], dt: float, vector: Array, acceleration: Array
+    ) -> tuple[float, float, float, float, float]:
         """The state after ``dt`` under one acting command, without noise."""
 
     def _check(self, parameters: WorldParameters) -> None:  # noqa: B027 - optional to override
@@ -321,10 +329,10 @@ class World(ABC):
 
     def _deliver(self, now: float) -> None:
         while self._pending and self._pending[0][0] <= now + _TIME_TOLERANCE:
-            _, *command = self._pending.popleft()
-            self._acting = tuple(command)
+            _, v, omega = self._pending.popleft()
+            self._acting = (v, omega)
 
-    def _disturbed(self, state, dt: float) -> tuple[float, float, float, float, float]:
+    def _disturbed(self, state: State, dt: float) -> tuple[float, float, float, float, float]:
         if self._process_noise is None:
             x, y, yaw, v, omega = state
         else:
@@ -368,9 +376,11 @@ class DynamicWorld(World):
         parameters: WorldParameters | None = None,
         seed: int = 0,
         disturbances: Iterable[Disturbance] = (),
-        start=(0.0, 0.0, 0.0),
-    ):
+        start: ArrayLike = (0.0, 0.0, 0.0),
+    ) -> None:
         super().__init__(parameters or WorldParameters(), seed, disturbances, start)
 
-    def _move(self, state, command, dt, vector, acceleration):
+    def _move(
+        self, state: State, command: tuple[float, float], dt: float, vector: Array, acceleration: Array
+    ) -> State:
         return advance(*state, *command, dt, vector, 1.0, acceleration[0], acceleration[1])

@@ -20,8 +20,10 @@ from collections.abc import Callable
 import attrs
 import numpy as np
 from numba import njit
+from numpy.typing import ArrayLike
 
 from ..core.errors import InvalidValueError
+from ..core.types import Array
 from .disturbances import (
     Combined,
     Disturbance,
@@ -29,6 +31,7 @@ from .disturbances import (
     FrictionStep,
     Payload,
     Sinusoidal,
+    State,
     TerrainChange,
     WindGusts,
 )
@@ -49,8 +52,19 @@ BASE = WorldParameters(
 
 @njit(cache=True)
 def propagate(
-    kind, x, y, yaw, v, omega, command_v, command_omega, dt, vector, acceleration_v, acceleration_omega
-):
+    kind: int,
+    x: float,
+    y: float,
+    yaw: float,
+    v: float,
+    omega: float,
+    command_v: float,
+    command_omega: float,
+    dt: float,
+    vector: Array,
+    acceleration_v: float,
+    acceleration_omega: float,
+) -> State:
     """Move the robot by ``dt`` by the equations of a world, without noise; an oracle's model.
 
     Args:
@@ -97,22 +111,22 @@ def propagate(
 
 @njit(cache=True)
 def propagate_delayed(
-    kind,
-    x,
-    y,
-    yaw,
-    v,
-    omega,
-    older_v,
-    older_omega,
-    newer_v,
-    newer_omega,
-    late,
-    dt,
-    vector,
-    acceleration_v,
-    acceleration_omega,
-):
+    kind: int,
+    x: float,
+    y: float,
+    yaw: float,
+    v: float,
+    omega: float,
+    older_v: float,
+    older_omega: float,
+    newer_v: float,
+    newer_omega: float,
+    late: float,
+    dt: float,
+    vector: Array,
+    acceleration_v: float,
+    acceleration_omega: float,
+) -> State:
     """:func:`propagate` over a step within which, ``late`` seconds in, the newer command takes over.
 
     With commands issued every ``dt`` and a delay of ``n * dt + late``, 0 <= late < dt, the command
@@ -139,7 +153,7 @@ _Builder = Callable[[np.random.Generator, int, float], World]
 _BUILDERS: dict[str, _Builder] = {}
 
 
-def _named(name: str):
+def _named(name: str) -> Callable[[_Builder], _Builder]:
     def register(builder: _Builder) -> _Builder:
         _BUILDERS[name] = builder
         return builder
@@ -147,7 +161,7 @@ def _named(name: str):
     return register
 
 
-def _wheels(seed: int, disturbances: tuple[Disturbance, ...] = (), **parameters) -> DynamicWorld:
+def _wheels(seed: int, disturbances: tuple[Disturbance, ...] = (), **parameters: float) -> DynamicWorld:
     return DynamicWorld(attrs.evolve(BASE, **parameters), seed, disturbances)
 
 
@@ -160,73 +174,73 @@ def _drawn_seed(rng: np.random.Generator) -> int:
 
 
 @_named("seed")
-def _seed(rng, noise_seed, duration):
+def _seed(rng: np.random.Generator, noise_seed: int, duration: float) -> World:
     """The seed world: c_v = 0.5, c_omega = 0.3 1/s, process noise; the seed draws the noise only."""
     return SeedWorld(seed=noise_seed)
 
 
 @_named("seed_noise_free")
-def _seed_noise_free(rng, noise_seed, duration):
+def _seed_noise_free(rng: np.random.Generator, noise_seed: int, duration: float) -> World:
     """The seed world without process noise: the same for every seed."""
     return SeedWorld(noise=False, seed=noise_seed)
 
 
 @_named("friction_step")
-def _friction_step(rng, noise_seed, duration):
+def _friction_step(rng: np.random.Generator, noise_seed: int, duration: float) -> World:
     """The seed world; at 10 s friction jumps to c = (2.5, 1.5) 1/s."""
     return SeedWorld(seed=noise_seed, disturbances=(FrictionStep(10.0, 2.5, 1.5),))
 
 
 @_named("wind_gust")
-def _wind_gust(rng, noise_seed, duration):
+def _wind_gust(rng: np.random.Generator, noise_seed: int, duration: float) -> World:
     """The seed world in gusts of intensity 0.7: eight of up to 2.1 m/s^2, see :class:`WindGusts`."""
     return SeedWorld(seed=noise_seed, disturbances=(WindGusts(0.7, _drawn_seed(rng), duration),))
 
 
 @_named("terrain_change")
-def _terrain_change(rng, noise_seed, duration):
+def _terrain_change(rng: np.random.Generator, noise_seed: int, duration: float) -> World:
     """The seed world on a floor that changes three times, intensity 0.7, see :class:`TerrainChange`."""
     return SeedWorld(seed=noise_seed, disturbances=(TerrainChange(0.7, _drawn_seed(rng), duration),))
 
 
 @_named("sinusoidal")
-def _sinusoidal(rng, noise_seed, duration):
+def _sinusoidal(rng: np.random.Generator, noise_seed: int, duration: float) -> World:
     """The seed world under a periodic push, intensity 0.7 (1.4 m/s^2, 0.7 rad/s^2 at 0.3 Hz)."""
     return SeedWorld(seed=noise_seed, disturbances=(Sinusoidal(0.7, _drawn_seed(rng)),))
 
 
 @_named("combined_disturbance")
-def _combined_disturbance(rng, noise_seed, duration):
+def _combined_disturbance(rng: np.random.Generator, noise_seed: int, duration: float) -> World:
     """The seed world with gusts, floor changes and a periodic push, intensity 0.7: :class:`Combined`."""
     return SeedWorld(seed=noise_seed, disturbances=(Combined(0.7, _drawn_seed(rng), duration),))
 
 
 @_named("seed_delayed")
-def _seed_delayed(rng, noise_seed, duration):
+def _seed_delayed(rng: np.random.Generator, noise_seed: int, duration: float) -> World:
     """The seed world with a command delay of 0.15 s, three steps of 0.05 s."""
     return SeedWorld(seed=noise_seed, command_delay=0.15)
 
 
 @_named("perturbed")
-def _perturbed(rng, noise_seed, duration):
+def _perturbed(rng: np.random.Generator, noise_seed: int, duration: float) -> World:
     """The guide's perturbed world: biased commands (.12, -.05), displacements scaled by (.55, .80)."""
     return PerturbedWorld(seed=noise_seed)
 
 
 @_named("coulomb")
-def _coulomb(rng, noise_seed, duration):
+def _coulomb(rng: np.random.Generator, noise_seed: int, duration: float) -> World:
     """Dry friction at each wheel, U(0.2, 0.8) m/s^2, on top of the viscous one."""
     return _wheels(noise_seed, coulomb=rng.uniform(0.2, 0.8))
 
 
 @_named("dead_zone")
-def _dead_zone(rng, noise_seed, duration):
+def _dead_zone(rng: np.random.Generator, noise_seed: int, duration: float) -> World:
     """A dead zone of U(0.03, 0.12) m/s in each wheel's command."""
     return _wheels(noise_seed, dead_zone=rng.uniform(0.03, 0.12))
 
 
 @_named("motor_gain")
-def _motor_gain(rng, noise_seed, duration):
+def _motor_gain(rng: np.random.Generator, noise_seed: int, duration: float) -> World:
     """Motor gains around a common U(0.6, 1.1), each wheel's own within 4 % of it."""
     common = rng.uniform(0.6, 1.1)
     left, right = common * rng.uniform(0.96, 1.04, 2)
@@ -234,52 +248,52 @@ def _motor_gain(rng, noise_seed, duration):
 
 
 @_named("lag")
-def _lag(rng, noise_seed, duration):
+def _lag(rng: np.random.Generator, noise_seed: int, duration: float) -> World:
     """First-order lags of v and omega, each U(0.05, 0.5) s."""
     lag_v, lag_omega = rng.uniform(0.05, 0.5, 2)
     return _wheels(noise_seed, lag_v=lag_v, lag_omega=lag_omega)
 
 
 @_named("delay")
-def _delay(rng, noise_seed, duration):
+def _delay(rng: np.random.Generator, noise_seed: int, duration: float) -> World:
     """A command delay of U(0, 0.15) s: zero to three steps, not a whole number of them."""
     return _wheels(noise_seed, command_delay=rng.uniform(0.0, 0.15))
 
 
 @_named("lateral_slip")
-def _lateral_slip(rng, noise_seed, duration):
+def _lateral_slip(rng: np.random.Generator, noise_seed: int, duration: float) -> World:
     """Outward slip of U(0.1, 0.4) s times the lateral acceleration, see :mod:`.wheels`."""
     return _wheels(noise_seed, slip=rng.uniform(0.1, 0.4))
 
 
 @_named("radius_asymmetry")
-def _radius_asymmetry(rng, noise_seed, duration):
+def _radius_asymmetry(rng: np.random.Generator, noise_seed: int, duration: float) -> World:
     """Wheel radii that differ by U(2, 8) %, either way: a yaw drift in proportion to v."""
     return _wheels(noise_seed, radius_asymmetry=_signed(rng, 0.02, 0.08))
 
 
 @_named("payload")
-def _payload(rng, noise_seed, duration):
+def _payload(rng: np.random.Generator, noise_seed: int, duration: float) -> World:
     """At U(0.4, 0.6) of the run a load multiplies mass by U(1.4, 2.5) and inertia by U(1.3, 2.2)."""
     load = Payload(duration * rng.uniform(0.4, 0.6), rng.uniform(1.4, 2.5), rng.uniform(1.3, 2.2))
     return _wheels(noise_seed, (load,))
 
 
 @_named("battery_sag")
-def _battery_sag(rng, noise_seed, duration):
+def _battery_sag(rng: np.random.Generator, noise_seed: int, duration: float) -> World:
     """The motor gain falls steadily, by U(15, 45) % until the end of the run."""
     return _wheels(noise_seed, battery_sag=min(rng.uniform(0.15, 0.45) / duration, 0.1))
 
 
 @_named("friction_patches")
-def _friction_patches(rng, noise_seed, duration):
+def _friction_patches(rng: np.random.Generator, noise_seed: int, duration: float) -> World:
     """A floor of patches of U(1, 2) m, 60 % of them with friction factors 0.3 to 5, over 0.15 m/s^2 dry."""
     patches = FrictionPatches(_drawn_seed(rng), size=rng.uniform(1.0, 2.0))
     return _wheels(noise_seed, (patches,), coulomb=0.15)
 
 
 @_named("odometry_noise")
-def _odometry_noise(rng, noise_seed, duration):
+def _odometry_noise(rng: np.random.Generator, noise_seed: int, duration: float) -> World:
     """Odometry one or two samples of 0.05 s old, with noise.
 
     Standard deviations: position U(.005, .02) m, yaw U(.003, .015) rad, v U(.01, .05) m/s,
@@ -291,7 +305,7 @@ def _odometry_noise(rng, noise_seed, duration):
 
 
 @_named("everything")
-def _everything(rng, noise_seed, duration):
+def _everything(rng: np.random.Generator, noise_seed: int, duration: float) -> World:
     """All factors together, each somewhat milder than alone.
 
     Dry friction U(.05, .3) m/s^2, dead zone U(.01, .05) m/s, gain U(.65, 1.1) within 3 % for each of the
@@ -325,7 +339,9 @@ def _everything(rng, noise_seed, duration):
     return world
 
 
-def _with_drawn_odometry(rng, parameters: WorldParameters, age: float) -> WorldParameters:
+def _with_drawn_odometry(
+    rng: np.random.Generator, parameters: WorldParameters, age: float
+) -> WorldParameters:
     position = rng.uniform(0.005, 0.02)
     stds = (
         position,
@@ -365,13 +381,13 @@ def describe_world(name: str) -> str:
     Raises:
         InvalidValueError: no world has this name; the message lists those that exist.
     """
-    return FAMILIES[name].law if name in FAMILIES else _builder(name).__doc__.strip()
+    return FAMILIES[name].law if name in FAMILIES else (_builder(name).__doc__ or "").strip()
 
 
 def make_world(
     name: str,
     seed: int = 0,
-    start=(0.0, 0.0, 0.0),
+    start: ArrayLike = (0.0, 0.0, 0.0),
     noise_scale: float = 1.0,
     duration: float = 20.0,
 ) -> World:

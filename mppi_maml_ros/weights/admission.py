@@ -30,7 +30,7 @@ class SwapError(InvalidValueError):
         reason: which check they failed.
     """
 
-    def __init__(self, reason: Refusal, message: str):
+    def __init__(self, reason: Refusal, message: str) -> None:
         super().__init__(message)
         self.reason = reason
 

@@ -30,7 +30,7 @@ class WeightsSlot:
         initial: weights to start with; None for the kinematic prior.
     """
 
-    def __init__(self, model_dt: float, initial: ResidualWeights | None = None):
+    def __init__(self, model_dt: float, initial: ResidualWeights | None = None) -> None:
         self._model_dt = model_dt
         self._lock = threading.Lock()
         self._current = Snapshot(initial, 0)

@@ -8,7 +8,7 @@ import pytest
 
 from mppi_maml_ros.core.errors import InvalidValueError
 from mppi_maml_ros.experiments.oracle import Oracle, OracleModel
-from mppi_maml_ros.mppi.rollouts.compiled import Trajectories
+from mppi_maml_ros.mppi.rollouts.base import RolloutRequest, Trajectories
 from mppi_maml_ros.simulation.firmware import simulate_firmware
 from mppi_maml_ros.simulation.firmware_parameters import (
     FIRMWARE_HIGH,
@@ -282,7 +282,8 @@ def test_the_oracle_predicts_the_noise_free_world_over_its_horizon(name):
     ahead = commands[80:110]
     out = Trajectories(len(ahead), 1)
     start = world.state
-    Oracle(world).rollout(start, np.zeros((1, 2)), np.ascontiguousarray(ahead[:, :, None]), DT, out)
+    request = RolloutRequest(np.ascontiguousarray(ahead[:, :, None]), DT, state=start)
+    Oracle(world).rollout(request, out)
     states = follow(world, ahead)[1:]
     np.testing.assert_allclose(np.column_stack([out.v, out.omega]), states[:, 3:], atol=1e-6)
     cos, sin = np.cos(start[2]), np.sin(start[2])
@@ -299,7 +300,7 @@ def test_a_frozen_oracle_keeps_the_equations_and_knows_the_present_state():
         follow(world, [(0.5, 0.5)] * steps)
         outs = [Trajectories(5, 1) for _ in range(2)]
         for oracle, out in zip((frozen, current), outs, strict=True):
-            oracle.rollout(world.state, np.zeros((1, 2)), command, DT, out)
+            oracle.rollout(RolloutRequest(command, DT, state=world.state), out)
         assert np.array_equal(outs[0].v, outs[1].v) is same
         assert np.array_equal(outs[0].omega, outs[1].omega)
 

@@ -29,7 +29,7 @@ class ALPaCAAdapter:
 
     name = "alpaca"
 
-    def __init__(self, meta: MetaModel):
+    def __init__(self, meta: MetaModel) -> None:
         self._meta, self._problem = meta, LearningProblem.of(meta, self.name)
         self._theta, extras = meta.networks[self.name], extras_of(meta, self.name, "precision", "noise")
         self._head = np.column_stack(self._theta[-1]).astype(float)  # (3, Q), the bias last

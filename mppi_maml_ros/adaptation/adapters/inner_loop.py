@@ -27,7 +27,7 @@ class InnerLoopAdapter:
         head_only: leave all layers but the last as they are.
     """
 
-    def __init__(self, name: str, meta: MetaModel, head_only: bool = False):
+    def __init__(self, name: str, meta: MetaModel, head_only: bool = False) -> None:
         self.name = name
         self._meta, self._problem = meta, LearningProblem.of(meta, name)
         self._inner, self._theta, extras = (

@@ -59,7 +59,7 @@ class LastLayerAdapter:
 
     name = "last_layer"
 
-    def __init__(self, meta: MetaModel, forgetting: float = FORGETTING, spread: float = HEAD_SPREAD):
+    def __init__(self, meta: MetaModel, forgetting: float = FORGETTING, spread: float = HEAD_SPREAD) -> None:
         if NETWORK not in meta.networks:
             raise InvalidValueError(
                 f"the meta-model has no network for {NETWORK!r}, only {sorted(meta.networks)}"

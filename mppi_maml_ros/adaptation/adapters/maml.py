@@ -55,7 +55,7 @@ class MAMLAdapter:
         physics: fit the physics layer first.
     """
 
-    def __init__(self, meta: MetaModel, sgd: SGDConfig, physics: bool):
+    def __init__(self, meta: MetaModel, sgd: SGDConfig, physics: bool) -> None:
         self.name = "physics+maml" if physics else "maml"
         self._layer = meta.physics if physics else starts_of(meta)
         self._problem = LearningProblem.of(meta, self.name, self._layer)

@@ -23,7 +23,7 @@ class MBAdapter:
 
     name = "mb"
 
-    def __init__(self, meta: MetaModel):
+    def __init__(self, meta: MetaModel) -> None:
         self._meta, self._problem = meta, LearningProblem.of(meta, self.name)
         self._theta = meta.networks[self.name]
 

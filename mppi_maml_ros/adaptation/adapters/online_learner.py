@@ -40,7 +40,7 @@ class OnlineLearner:
         newest: int | None = NEWEST,
         network: str = NETWORK,
         name: str = "online_learner",
-    ):
+    ) -> None:
         self._problem = LearningProblem.of(meta, network)
         if newest is not None and not newest >= 1:
             raise InvalidValueError(f"newest must be at least 1, got {newest}")

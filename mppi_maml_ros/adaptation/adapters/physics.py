@@ -18,7 +18,7 @@ class PhysicsAdapter:
 
     name = "physics"
 
-    def __init__(self, meta: MetaModel):
+    def __init__(self, meta: MetaModel) -> None:
         self._meta, self._typical = meta, meta.physics.typical
 
     def start(self) -> ResidualWeights:

@@ -48,7 +48,7 @@ class ReBALAdapter:
 
     name = "rebal"
 
-    def __init__(self, meta: MetaModel):
+    def __init__(self, meta: MetaModel) -> None:
         self._meta, self._problem = meta, LearningProblem.of(meta, self.name)
         names = ("encoder.input", "encoder.state", "encoder.bias", "state.weight")
         self._theta = meta.networks[self.name]

@@ -34,7 +34,9 @@ REGISTRY: dict[str, Callable[[MetaModel, SGDConfig], Adapter]] = {
     "grbal": lambda meta, sgd: InnerLoopAdapter("grbal", meta),
     "rebal": lambda meta, sgd: ReBALAdapter(meta),
 }
+"""How adapters are made, by name; what is added here is known to the nodes as well."""
 ADAPTERS = tuple(REGISTRY)
+"""The names of ours."""
 META_TRAINED = ("physics+maml", "maml", "anil", "meta_sgd", "alpaca", "grbal", "rebal", "mb")
 """Networks of the meta-model, by the adapter that uses them; ``mb`` is the baseline of mb.py."""
 
@@ -46,5 +48,5 @@ def make_adapter(name: str, meta: MetaModel, sgd: SGDConfig) -> Adapter:
         InvalidValueError: unknown, or the meta-model lacks a network that it needs.
     """
     if name not in REGISTRY:
-        raise InvalidValueError(f"adapter must be one of {', '.join(ADAPTERS)}, got {name!r}")
+        raise InvalidValueError(f"adapter must be one of {', '.join(REGISTRY)}, got {name!r}")
     return REGISTRY[name](meta, sgd)

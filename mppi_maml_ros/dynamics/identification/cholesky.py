@@ -5,11 +5,13 @@ import math
 import numpy as np
 from numba import njit
 
+from ...core.types import Array
+
 ROUNDING = 1e-13  # share of its diagonal below which a pivot is noise: then it is taken for that share
 
 
 @njit(cache=True)
-def solve(matrix, right, out):
+def solve(matrix: Array, right: Array, out: Array) -> tuple[float, float]:
     """Solve ``matrix out = right`` for a symmetric positive definite matrix.
 
     Args:
@@ -49,7 +51,7 @@ def solve(matrix, right, out):
 
 
 @njit(cache=True)
-def solve_many(matrices, rights, out, log_det):
+def solve_many(matrices: Array, rights: Array, out: Array, log_det: Array) -> None:
     """:func:`solve` for N systems: shapes (N, P, P), (N, P), (N, P) and (N,), the last two filled."""
     for n in range(len(matrices)):
         log_det[n] = solve(matrices[n], rights[n], out[n])[0]

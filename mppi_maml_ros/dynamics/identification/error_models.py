@@ -16,12 +16,15 @@ Source: Ljung, System Identification (1999), 4.2 (ARMAX) and 7; Anderson and Moo
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterable
 
 import attrs
 import numpy as np
 from numba import njit
+from numpy.typing import ArrayLike, NDArray
 
 from ...core.arrays import read_only
+from ...core.types import Array
 
 SETTLED = 48  # steps after the start of a chain from which on the gains are taken for constant
 
@@ -44,7 +47,9 @@ class ErrorModels:
     share: np.ndarray = attrs.field(converter=read_only)
 
     @classmethod
-    def make(cls, pushes, thetas) -> ErrorModels:
+    def make(
+        cls, pushes: Iterable[tuple[float, float, float]], thetas: Iterable[tuple[float, float]]
+    ) -> ErrorModels:
         """Every combination of a push and a noise; the first of both is none.
 
         Args:
@@ -57,12 +62,12 @@ class ErrorModels:
         ]
         return cls(*(np.array(column) for column in zip(*rows, strict=True)))
 
-    def settled(self, models) -> np.ndarray:
+    def settled(self, models: NDArray[np.int64]) -> np.ndarray:
         """(pole, push_gain, noise_gain) of models, shape (A,), once a chain is long; shape (3, A)."""
         return np.stack([self.pole[models], self.push_gain[models, -1], self.noise_gain[models, -1]])
 
 
-def _filter(pole, variance, theta):
+def _filter(pole: float, variance: float, theta: float) -> tuple[Array, Array, Array]:
     """Kalman gains of the states p (an AR(1) push) and n (the noise of the last sample)."""
     push, noise, scale = np.empty((3, SETTLED))
     pp, pn, nn = variance, 0.0, 1.0
@@ -85,7 +90,15 @@ TYPICAL = np.repeat([[0.95], [0.3], [0.0]], 2, axis=1)
 
 
 @njit(cache=True)
-def whiten(columns, first, pole, push_gain, noise_gain, scale, out):
+def whiten(
+    columns: Array,
+    first: NDArray[np.bool_],
+    pole: float,
+    push_gain: Array,
+    noise_gain: Array,
+    scale: Array,
+    out: Array,
+) -> float:
     """Innovations of every column, in units of the white noise.
 
     Args:
@@ -115,7 +128,9 @@ def whiten(columns, first, pole, push_gain, noise_gain, scale, out):
 
 
 @njit(cache=True)
-def _pushes(errors, first, pole, push_gain, noise_gain, start):
+def _pushes(
+    errors: Array, first: NDArray[np.bool_], pole: Array, push_gain: Array, noise_gain: Array, start: Array
+) -> Array:
     out = np.zeros((len(errors) + 1, errors.shape[1]))
     for axis in range(errors.shape[1]):
         p, m = start[0, axis], start[1, axis]
@@ -131,7 +146,9 @@ def _pushes(errors, first, pole, push_gain, noise_gain, start):
     return out
 
 
-def pushes(errors, first, error_model, state=None) -> np.ndarray:
+def pushes(
+    errors: ArrayLike, first: NDArray[np.bool_], error_model: ArrayLike, state: Array | None = None
+) -> np.ndarray:
     """p before each row and after the last, shape (M + 1, 2).
 
     Args:

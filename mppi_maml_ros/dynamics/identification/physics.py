@@ -18,8 +18,10 @@ import math
 import attrs
 import numpy as np
 from numba import njit
+from numpy.typing import ArrayLike, NDArray
 
 from ...core.arrays import read_only
+from ...core.types import Array
 from ..features import feature_size, features
 from ..residual import OUTPUTS
 from . import cholesky, servo
@@ -58,7 +60,7 @@ class PhysicsPrior:
     servo: servo.ServoFamily = attrs.field(init=False)
     nearest: np.ndarray = attrs.field(init=False)  # component that stands for each delay of the servo family
 
-    def __attrs_post_init__(self):
+    def __attrs_post_init__(self) -> None:
         object.__setattr__(self, "precision", read_only(np.linalg.inv(self.covariance)))
         taps = (self.mean.shape[-1] - feature_size(0)) // 2
         object.__setattr__(self, "servo", servo.ServoFamily.make(taps, self.model_dt))
@@ -103,7 +105,11 @@ class PhysicsPosterior:
 
 
 def fit(
-    prior: PhysicsPrior, inputs: np.ndarray, residuals: np.ndarray, weights=None, first=None
+    prior: PhysicsPrior,
+    inputs: np.ndarray,
+    residuals: np.ndarray,
+    weights: ArrayLike | None = None,
+    first: NDArray[np.bool_] | None = None,
 ) -> PhysicsPosterior:
     """Regress residuals on features.
 
@@ -125,7 +131,7 @@ def fit(
     designs = np.empty((OUTPUTS, len(phi), phi.shape[1] + 1))
     designs[..., :-1], designs[..., -1] = phi, residuals.T
     for axis in (0, 1):
-        if models[axis]:
+        if first is not None and models[axis]:
             _whiten(models[axis], designs[axis].copy(), first, designs[axis])
     joint = np.empty((OUTPUTS, *2 * designs.shape[2:]))
     for design, gram in zip(designs, joint, strict=True):
@@ -151,7 +157,16 @@ def fit(
 
 
 @njit(cache=True)
-def _mix(evidence, linear, noise, free_evidence, free_mean, free_noise, nearest, servo_share):
+def _mix(
+    evidence: Array,
+    linear: Array,
+    noise: Array,
+    free_evidence: Array,
+    free_mean: Array,
+    free_noise: Array,
+    nearest: NDArray[np.int64],
+    servo_share: float,
+) -> tuple[Array, Array, Array, Array]:
     """Average over structures and delays; an axis is of the servo family or a free linear map.
 
     The delay j is one for both axes; ``nearest`` is the component of the free maps that stands for it.
@@ -184,14 +199,16 @@ def _mix(evidence, linear, noise, free_evidence, free_mean, free_noise, nearest,
     return share, component, rows, level
 
 
-def _whiten(model, columns, first, out) -> float:
+def _whiten(model: int, columns: Array, first: NDArray[np.bool_], out: Array) -> float:
     return innovations.whiten(
         columns, first, MODELS.pole[model], MODELS.push_gain[model], MODELS.noise_gain[model],
         MODELS.scale[model], out,
     )  # fmt: skip
 
 
-def _servo_fit(prior, base, first, weights) -> tuple[np.ndarray, np.ndarray, servo.ServoFit]:
+def _servo_fit(
+    prior: PhysicsPrior, base: Array, first: NDArray[np.bool_] | None, weights: Array
+) -> tuple[np.ndarray, np.ndarray, servo.ServoFit]:
     """The servo family's fit under the likeliest model of the errors of each axis.
 
     Returns:
@@ -215,7 +232,7 @@ def _servo_fit(prior, base, first, weights) -> tuple[np.ndarray, np.ndarray, ser
 
 
 @njit(cache=True)
-def _levels(noise, scale):
+def _levels(noise: Array, scale: Array) -> Array:
     """Variances of the white noise, for which r varies by ``noise`` once a chain is long.
 
     None is below the least of ``noise``: a push may not explain away what clean data leave.
@@ -224,7 +241,7 @@ def _levels(noise, scale):
 
 
 @njit(cache=True)
-def _gram(columns, weights, out):
+def _gram(columns: Array, weights: Array, out: Array) -> None:
     """Weighted sum of row row^T over the rows, four at a time: the compiler does a line of it at once."""
     rows, size = columns.shape
     out[:] = 0.0
@@ -248,9 +265,23 @@ def _gram(columns, weights, out):
 
 @njit(cache=True)
 def _likeliest(
-    base, first, weights, noise, pole, push_gain, noise_gain, scale, share, thetas,
-    mean, precision, age, keep, newer, older,
-):  # fmt: skip
+    base: Array,
+    first: NDArray[np.bool_],
+    weights: Array,
+    noise: Array,
+    pole: Array,
+    push_gain: Array,
+    noise_gain: Array,
+    scale: Array,
+    share: Array,
+    thetas: int,
+    mean: Array,
+    precision: Array,
+    age: NDArray[np.int64],
+    keep: Array,
+    newer: Array,
+    older: Array,
+) -> int:
     """Model of the errors of one axis.
 
     The likeliest push without noise, then every noise beside it; and beside none, for noise that is not
@@ -290,7 +321,7 @@ class _Free:
     evidence: np.ndarray  # (C, 3)
 
 
-def _free_fit(prior, joint, count, levels) -> _Free:
+def _free_fit(prior: PhysicsPrior, joint: Array, count: float, levels: Array) -> _Free:
     # joint: inner products of the features and the target of each output, (3, P + 1, P + 1)
     free = _Free(np.empty(prior.mean.shape), *np.empty((2, *prior.mean.shape[:2])))
     _free_regressions(
@@ -301,7 +332,17 @@ def _free_fit(prior, joint, count, levels) -> _Free:
 
 
 @njit(cache=True)
-def _free_regressions(joint, count, noise, mean, precision, log_det, out_mean, out_noise, out_evidence):
+def _free_regressions(
+    joint: Array,
+    count: float,
+    noise: Array,
+    mean: Array,
+    precision: Array,
+    log_det: Array,
+    out_mean: Array,
+    out_noise: Array,
+    out_evidence: Array,
+) -> None:
     """Gaussian regression of every component c and output o, with the noise levels averaged."""
     components, outputs, size = mean.shape
     levels = len(noise)
@@ -351,7 +392,17 @@ def _free_regressions(joint, count, noise, mean, precision, log_det, out_mean, o
 
 
 @njit(cache=True)
-def _lateral(joint, count, noise, component, free_evidence, free_mean, free_noise, shares, row):
+def _lateral(
+    joint: Array,
+    count: float,
+    noise: Array,
+    component: Array,
+    free_evidence: Array,
+    free_mean: Array,
+    free_noise: Array,
+    shares: tuple[float, float, float],
+    row: Array,
+) -> float:
     """Lateral output: none, slip in proportion to v omega and omega, or a free linear map.
 
     Args:
@@ -418,7 +469,7 @@ def empirical_prior(
     size = feature_size(delay_taps)
     steps = np.clip(np.rint(np.asarray(delays) / model_dt).astype(int), 0, delay_taps)
     overall = np.cov(coefficients.reshape(len(coefficients), -1).T).reshape(OUTPUTS, size, OUTPUTS, size)
-    means, covariances, counts, values = [], [], [], []
+    means, covariances, sizes, values = [], [], [], []
     for bin_ in range(delay_taps + 1):
         chosen = coefficients[steps == bin_]
         if len(chosen) < 2 * size:
@@ -429,9 +480,9 @@ def empirical_prior(
             covariance[o] += np.diag(1e-3 * np.diag(overall[o, :, o, :]) + 1e-8)
         means.append(chosen.mean(axis=0))
         covariances.append(covariance)
-        counts.append(len(chosen))
+        sizes.append(len(chosen))
         values.append(float(np.mean(np.asarray(delays)[steps == bin_])))
-    counts = np.array(counts, dtype=float)
+    counts = np.array(sizes, dtype=float)
     return PhysicsPrior(
         mean=np.stack(means),
         covariance=np.stack(covariances),

@@ -21,7 +21,9 @@ import math
 import attrs
 import numpy as np
 from numba import njit
+from numpy.typing import NDArray
 
+from ...core.types import Array
 from ..features import SOFT_SIGN_OMEGA, SOFT_SIGN_V, feature_size, input_size, soft_sign
 
 MEAN = np.array([0.95, 0.0, 0.0, 0.0])  # of gain [-], bias, friction [m/s, rad/s] and coupling
@@ -72,11 +74,11 @@ class ServoFamily:
         return cls(delay_taps, model_dt, tau, delay, age, keep, newer, 1.0 - keep - newer)
 
     @property
-    def grid(self) -> tuple[np.ndarray, ...]:
+    def grid(self) -> tuple[NDArray[np.int64], Array, Array, Array]:
         """What the kernels take of it: (age, keep, newer, older)."""
         return self.age, self.keep, self.newer, self.older
 
-    def only(self, which) -> ServoFamily:
+    def only(self, which: slice | NDArray[np.int64]) -> ServoFamily:
         """The family with some of the delays alone; ``which`` indexes the grid."""
         parts = {name: getattr(self, name)[which] for name in ("delay", "age", "newer", "older")}
         return attrs.evolve(self, **parts)
@@ -132,7 +134,7 @@ def fit(family: ServoFamily, gram: np.ndarray, count: float, noise: np.ndarray) 
 
 
 @njit(cache=True)
-def _pick(gram, newest, taps, picked):
+def _pick(gram: Array, newest: int, taps: int, picked: Array) -> None:
     """Gram matrix (9, 9) of x, u0, the two acting u, the two acting w, 1, s and y for one delay."""
     size = gram.shape[0]
     places = np.array(
@@ -146,7 +148,7 @@ def _pick(gram, newest, taps, picked):
 
 
 @njit(cache=True)
-def _regression(p, keep, newer, older, small):
+def _regression(p: Array, keep: float, newer: float, older: float, small: Array) -> None:
     """Gram matrix (5, 5) of (gain, bias, friction, coupling, target) of one grid cell."""
     free = 1.0 - keep
     # Inner products of the target y + u0 - keep x, of F(u) and of F(w) with everything picked.
@@ -174,7 +176,7 @@ def _regression(p, keep, newer, older, small):
 
 
 @njit(cache=True, inline="always")
-def _solve(s, p, mean, inverse):
+def _solve(s: Array, p: Array, mean: Array, inverse: float) -> tuple[float, float, float, float, float]:
     """Posterior mean of the four coefficients and twice the log evidence, constants of the prior left out.
 
     L D L^T of the posterior precision, written out: this is the inner loop of everything.
@@ -201,7 +203,17 @@ def _solve(s, p, mean, inverse):
 
 
 @njit(cache=True, error_model="numpy")
-def _least(p, precision, mean, variance, keep, newer, older, squares, determinant):
+def _least(
+    p: Array,
+    precision: Array,
+    mean: Array,
+    variance: float,
+    keep: Array,
+    newer: Array,
+    older: Array,
+    squares: Array,
+    determinant: Array,
+) -> None:
     """Least penalised square sum of every time constant for one delay, and det of the precision, (T,).
 
     The regression and its solution as in _regression and _solve, written out so that the compiler does
@@ -245,7 +257,20 @@ def _least(p, precision, mean, variance, keep, newer, older, squares, determinan
 
 
 @njit(cache=True, error_model="numpy")
-def _one_delay(picked, keep, newer, older, count, noise, mean, precision, constant, floor, bounds, found):
+def _one_delay(
+    picked: Array,
+    keep: Array,
+    newer: Array,
+    older: Array,
+    count: float,
+    noise: Array,
+    mean: Array,
+    precision: Array,
+    constant: tuple[Array, Array],
+    floor: float,
+    bounds: Array,
+    found: Array,
+) -> tuple[int, float]:
     """Posterior of every time constant i, noise level and structure h of one delay that counts.
 
     Args:
@@ -308,7 +333,7 @@ def _one_delay(picked, keep, newer, older, count, noise, mean, precision, consta
 
 
 @njit(cache=True)
-def _constants(count, noise, mean, precision):
+def _constants(count: float, noise: Array, mean: Array, precision: Array) -> tuple[Array, Array]:
     level, structure = np.empty(len(noise)), np.empty(len(precision))
     for g in range(len(noise)):
         level[g] = -0.5 * count * math.log(2.0 * math.pi * noise[g])
@@ -319,7 +344,19 @@ def _constants(count, noise, mean, precision):
 
 
 @njit(cache=True)
-def log_evidence(gram, count, noise, mean, precision, age, keep, newer, older, guess, floor):
+def log_evidence(
+    gram: Array,
+    count: float,
+    noise: Array,
+    mean: Array,
+    precision: Array,
+    age: NDArray[np.int64],
+    keep: Array,
+    newer: Array,
+    older: Array,
+    guess: int,
+    floor: float,
+) -> tuple[float, int]:
     """Log marginal likelihood of the data of one axis, everything averaged over the grid, and the best j.
 
     Args:
@@ -353,8 +390,21 @@ def log_evidence(gram, count, noise, mean, precision, age, keep, newer, older, g
 
 @njit(cache=True)
 def _fit_axis(
-    axis, gram, count, noise, mean, precision, age, keep, newer, older, inputs, evidence, linear, level
-):
+    axis: int,
+    gram: Array,
+    count: float,
+    noise: Array,
+    mean: Array,
+    precision: Array,
+    age: NDArray[np.int64],
+    keep: Array,
+    newer: Array,
+    older: Array,
+    inputs: int,
+    evidence: Array,
+    linear: Array,
+    level: Array,
+) -> None:
     cells, taps = len(keep) * len(noise) * len(precision), (gram.shape[0] - 4) // 2
     found, picked = np.empty((cells, 7)), np.empty((9, 9))
     bounds, constant = np.empty((len(precision) + 1, 2, len(keep))), _constants(count, noise, mean, precision)

@@ -6,8 +6,10 @@ import copy
 import time
 
 import attrs
+import numpy as np
 
 from ...adaptation.adapters import ADAPTERS, make_adapter
+from ...adaptation.adapters.base import Adapter
 from ...adaptation.adapters.mb import MBAdapter, dynamic_evaluation
 from ...adaptation.online import Attempt, Decision, OnlineAdaptation, OnlineConfig
 from ...control.step import Mppi
@@ -20,6 +22,7 @@ from ...simulation.firmware_world import FirmwareWorld
 from ...simulation.seed_world import SEED_GAIN
 from ...simulation.world import World
 from ...weights.meta_model import MetaModel
+from ..closed_loop import ADAPT_INTERVAL
 from ..oracle import Oracle
 from .offline import OFFLINE, Library
 
@@ -27,7 +30,6 @@ KINEMATIC, ORACLE, ADAPTIVE = "kinematic", "oracle", "adaptive"
 NOMINAL_ORACLE = "oracle_nominal"
 POOLED, EVALUATED = "mb", "mb_de"  # trained on all worlds at once; and with dynamic evaluation
 NOMINAL_FRICTION = 0.1  # [1/s] that the model ``dynamic`` believes in, as the guide's does
-ADAPT_INTERVAL = 0.5  # [s] between adaptations
 BASELINES = {
     **dict.fromkeys(("rls", "ekf", "l1", "grbal", "rebal", EVALUATED), 0.05),
     "online_learner": 2.0,
@@ -105,7 +107,7 @@ def contender(
     if name not in BASELINES:
         return Contender(adaptation=Recorded(meta, config))
     if name == EVALUATED:
-        adapter = dynamic_evaluation(meta)
+        adapter: Adapter = dynamic_evaluation(meta)
     else:
         adapter = make_adapter(name, meta, config.sgd)
     return Contender(adapter.start(), Unguarded(adapter, meta, config.buffer_size), BASELINES[name])
@@ -114,7 +116,7 @@ def contender(
 class Recorded(OnlineAdaptation):
     """Keeps what a report shows of each attempt."""
 
-    def __init__(self, meta: MetaModel, config: OnlineConfig):
+    def __init__(self, meta: MetaModel, config: OnlineConfig) -> None:
         super().__init__(meta, config)
         self.attempts: list[Attempt] = []
 
@@ -134,14 +136,14 @@ class Unguarded:
 
     due = False
 
-    def __init__(self, adapter, meta: MetaModel, size: int):
+    def __init__(self, adapter: Adapter, meta: MetaModel, size: int) -> None:
         self.adapter = adapter
         self.attempts: list[Attempt] = []
         self._buffer = TransitionBuffer(
             BufferConfig(delay_taps=meta.delay_taps, model_dt=meta.model_dt, size=size)
         )
 
-    def add_command(self, stamp: float, command) -> None:
+    def add_command(self, stamp: float, command: np.ndarray) -> None:
         """As :meth:`OnlineAdaptation.add_command`."""
         self._buffer.add_command(stamp, command)
 

@@ -6,6 +6,8 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from ..plots import ADAPTIVE as BLUE
 from ..plots import INK, MUTED, REFERENCE, STYLE, plt
@@ -28,7 +30,7 @@ def colours(models: Sequence[str]) -> dict[str, str]:
     return COLOURS | {m: MORE_COLOURS[i % len(MORE_COLOURS)] for i, m in enumerate(rest)}
 
 
-def error_charts(table: Table, trajectory: str):
+def error_charts(table: Table, trajectory: str) -> Figure:
     """Error of every model in every world with its 95 % interval; a panel a world."""
     worlds, models = table.worlds_of(trajectory), table.models
     colour = colours(models)
@@ -54,7 +56,7 @@ def error_charts(table: Table, trajectory: str):
     return figure
 
 
-def _chart_panel(axis, table: Table, world: str, trajectory: str, colour: dict[str, str]) -> None:
+def _chart_panel(axis: Axes, table: Table, world: str, trajectory: str, colour: dict[str, str]) -> None:
     cells = [table.cell(model, world, trajectory) for model in table.models]
     means = np.array([np.nan if c is None else 1e3 * c.mean for c in cells])
     margins = np.array([0.0 if c is None or math.isnan(c.margin) else 1e3 * c.margin for c in cells])
@@ -90,7 +92,7 @@ def shown_models(table: Table) -> list[str]:
     return fixed + others[:3]
 
 
-def error_over_time(table: Table, results: Results, trajectory: str, worlds: Sequence[str]):
+def error_over_time(table: Table, results: Results, trajectory: str, worlds: Sequence[str]) -> Figure:
     """RMS over seeds of the error, smoothed over half a second; a panel a world."""
     models = shown_models(table)
     colour = colours(table.models)
@@ -135,7 +137,7 @@ def _smooth(values: np.ndarray, width: int) -> np.ndarray:
     return np.convolve(values, kernel, "same") / np.convolve(np.ones(len(values)), kernel, "same")
 
 
-def worst_runs(table: Table):
+def worst_runs(table: Table) -> Figure:
     """Every single run of every model against the kinematic run of the same seed."""
     models = [m for m in table.models if m != KINEMATIC and table.run_ratios(m, KINEMATIC)]
     colour = colours(table.models)
@@ -160,7 +162,7 @@ def worst_runs(table: Table):
         axis.set_xscale("log")
         axis.set_xlim(right=right)
         left = axis.get_xlim()[0]
-        steps = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0)
+        steps: tuple[float, ...] = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0)
         if right < 10.0 * left:
             steps = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1.0, 1.2, 1.5, 2.0, 3.0, 5.0, 10.0)
         ticks = [t for t in steps if left <= t <= right]
@@ -173,7 +175,7 @@ def worst_runs(table: Table):
     return figure
 
 
-def single_run(table: Table, results: Results, world: str, trajectory: str, seed: int):
+def single_run(table: Table, results: Results, world: str, trajectory: str, seed: int) -> Figure | None:
     """Path, commands and adaptation of the shown models in one run; None without traces."""
     models = [m for m in shown_models(table) if m in (KINEMATIC, ORACLE, ADAPTIVE)]
     found = {m: results.trace(Job(m, world, trajectory, seed)) for m in models}
@@ -184,7 +186,8 @@ def single_run(table: Table, results: Results, world: str, trajectory: str, seed
     dt = results.manifest["mppi"]["model_dt"]
     with plt.rc_context(STYLE):
         figure = plt.figure(figsize=(13.0, 6.6), layout="constrained")
-        left, right = figure.add_gridspec(1, 2, width_ratios=(1.0, 1.25))
+        halves = figure.add_gridspec(1, 2, width_ratios=(1.0, 1.25))
+        left, right = halves[0], halves[1]
         _path_panel(figure.add_subplot(left), traces, colour)
         grid = right.subgridspec(3, 1)
         for column, name in enumerate(("Commanded velocity [m/s]", "Commanded yaw rate [rad/s]")):
@@ -202,7 +205,7 @@ def single_run(table: Table, results: Results, world: str, trajectory: str, seed
     return figure
 
 
-def _path_panel(axis, traces: dict[str, dict], colour: dict[str, str]) -> None:
+def _path_panel(axis: Axes, traces: dict[str, dict], colour: dict[str, str]) -> None:
     reference = next(iter(traces.values()))["reference"]
     size = float(np.ptp(reference, axis=0).max())
     errors = np.concatenate([t["error"] for t in traces.values()])
@@ -218,7 +221,7 @@ def _path_panel(axis, traces: dict[str, dict], colour: dict[str, str]) -> None:
     axis.legend(loc="upper center", bbox_to_anchor=(0.5, -0.06), ncol=4, columnspacing=1.2, handlelength=1.4)
 
 
-def _adaptation_panel(axis, trace: dict | None, duration: float) -> None:
+def _adaptation_panel(axis: Axes, trace: dict | None, duration: float) -> None:
     axis.set_title("Adaptation: held-out prediction error of each attempt [m²]")
     axis.set_xlabel("time [s]")
     axis.set_xlim(0.0, duration)
@@ -232,7 +235,6 @@ def _adaptation_panel(axis, trace: dict | None, duration: float) -> None:
     axis.plot(time, current, "o-", color=MUTED, lw=1.0, ms=3, label="what served")
     axis.plot(time, candidate, "o-", color=BLUE, lw=1.0, ms=3, label="candidate")
     taken = decision == 1
-    ring = {"color": "none", "mec": "#2f9e6e", "mew": 1.6, "ms": 8}
-    axis.plot(time[taken], candidate[taken], "o", **ring, label="accepted")
+    axis.plot(time[taken], candidate[taken], "o", c="none", mec="#2f9e6e", mew=1.6, ms=8, label="accepted")
     axis.set_yscale("log")
     axis.legend(loc="upper center", bbox_to_anchor=(0.5, -0.32), ncol=4, columnspacing=1.2, handlelength=1.4)

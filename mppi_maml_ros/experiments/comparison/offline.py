@@ -9,11 +9,14 @@ from __future__ import annotations
 
 import io
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import attrs
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
 
 from ...core import artifact
 from ...core.errors import ArtifactError, InvalidValueError, MppiMamlError
@@ -85,7 +88,7 @@ def collect(world: str, seed: int, noise: float, config: OfflineConfig) -> Data:
     mppi = MPPIConfig(batch_size=config.samples, time_steps=20, noise_knots=6, model_dt=config.model_dt)
     inputs, residuals = [], []
 
-    def keep(states, commands) -> None:
+    def keep(states: np.ndarray, commands: np.ndarray) -> None:
         z, r = transitions_of(states[None], commands[None], config.delay_taps, config.model_dt)
         inputs.append(z[0])
         residuals.append(r[0])
@@ -110,7 +113,7 @@ def collect(world: str, seed: int, noise: float, config: OfflineConfig) -> Data:
 class _Recorder:
     """A world that remembers what it was told and what it said."""
 
-    def __init__(self, world: World):
+    def __init__(self, world: World) -> None:
         self._world = world
         self.odometries: list[np.ndarray] = []
         self.commands: list[np.ndarray] = []
@@ -126,12 +129,12 @@ class _Recorder:
     def odometry(self) -> np.ndarray:
         return self._world.odometry()
 
-    def reset(self, start=None) -> np.ndarray:
+    def reset(self, start: ArrayLike | None = None) -> np.ndarray:
         self.commands.clear()
         self.odometries[:] = [self._world.reset(start=start)]
         return self.odometries[0]
 
-    def step(self, command, dt: float) -> np.ndarray:
+    def step(self, command: np.ndarray, dt: float) -> np.ndarray:
         self.commands.append(np.array(command))
         self.odometries.append(self._world.step(command, dt))
         return self.odometries[-1]
@@ -162,7 +165,9 @@ def train_network(data: Data, name: str, config: OfflineConfig) -> ResidualWeigh
     )
 
 
-def _fit(inputs, targets, hidden, config: FitConfig):
+def _fit(
+    inputs: np.ndarray, targets: np.ndarray, hidden: Sequence[int], config: FitConfig
+) -> tuple[tuple[np.ndarray, np.ndarray], ...]:
     """Layers from plain inputs to plain targets."""
     mean, std = inputs.mean(axis=0), np.maximum(inputs.std(axis=0), 1e-3)
     centre, size = targets.mean(axis=0), np.maximum(targets.std(axis=0), 1e-3)
@@ -204,7 +209,7 @@ class Library:
         config: of what is made.
     """
 
-    def __init__(self, folder: Path, noise: float = 1.0, config: OfflineConfig | None = None):
+    def __init__(self, folder: Path, noise: float = 1.0, config: OfflineConfig | None = None) -> None:
         self.folder, self.noise, self.config = Path(folder), noise, config or OfflineConfig()
 
     def data_path(self, world: str, seed: int) -> Path:
@@ -254,8 +259,8 @@ class Library:
                 for name in (NEURAL, RESIDUAL)
                 for key, tensor in train_network(data, name, c).tensors().items()
             }
-            process = attrs.asdict(train_process(data, c))
-            tensors |= {f"{PROCESS}.{key}": np.asarray(value) for key, value in process.items()}
+            trained = attrs.asdict(train_process(data, c))
+            tensors |= {f"{PROCESS}.{key}": np.asarray(value) for key, value in trained.items()}
             artifact.save(path, tensors, {"kind": "offline models", "delay_taps": c.delay_taps})
         tensors, manifest = artifact.load(path)
         if manifest.get("delay_taps") != c.delay_taps:
@@ -264,7 +269,7 @@ class Library:
         for key, tensor in tensors.items():
             name, _, rest = key.partition(".")
             parts.setdefault(name, {})[rest] = tensor
-        shared = {"activation": "tanh", "delay_taps": c.delay_taps, "model_dt": c.model_dt}
+        shared: dict[str, Any] = {"activation": "tanh", "delay_taps": c.delay_taps, "model_dt": c.model_dt}
         try:
             process = SparseGP(**{k: np.asarray(v, dtype=float) for k, v in parts[PROCESS].items()})
         except TypeError as error:

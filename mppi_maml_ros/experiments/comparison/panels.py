@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from pathlib import Path
 
 import numpy as np
 
+from ...adaptation.online import Attempt
 from ...core.errors import MppiMamlError, NoValidControlError
 from ...references.figures import FIGURES
 from ...weights.meta_model import MetaModel
+from ..closed_loop import Run, Step
 from ..plots import INK, MUTED, REFERENCE, STYLE, plt, save
+from .contenders import Contender
 from .figures import colours
 from .offline import Library
 from .results import Job
@@ -52,7 +55,9 @@ class Panels:
         changes: when the world changes [s].
     """
 
-    def __init__(self, jobs: Sequence[Job], reference: np.ndarray, dt: float, changes: Sequence[float] = ()):
+    def __init__(
+        self, jobs: Sequence[Job], reference: np.ndarray, dt: float, changes: Sequence[float] = ()
+    ) -> None:
         self._dt, self._reference = dt, reference
         every = colours([job.model for job in jobs])
         self._colours = {job.model: every[job.model] for job in jobs}
@@ -99,7 +104,7 @@ class Panels:
             title = f"{jobs[0].world}, {jobs[0].trajectory}, seed {jobs[0].seed}"
             self.figure.suptitle(title, x=0.01, ha="left", fontsize=12.5, fontweight="bold", color=INK)
 
-    def add(self, model: str, step, attempts) -> None:
+    def add(self, model: str, step: Step, attempts: Sequence[Attempt]) -> None:
         """Take in a step of a model, and all its attempts to adapt so far."""
         k = self._done[model]
         self._values[model][k] = *step.state[:2], step.error, *step.command
@@ -141,7 +146,8 @@ def show(jobs: Sequence[Job], settings: ComparisonSettings, library: Library) ->
     Closing the window ends it early. The window of a finished run stays until it is closed.
     """
     meta = MetaModel.load(settings.artifact)
-    runs, panels = {}, None
+    runs: dict[str, tuple[Generator[Step, None, Run], Contender]] = {}
+    panels: Panels | None = None
     for job in jobs:
         world, entrant, steps = begin(job, settings, meta, library)
         runs[job.model] = (steps, entrant)
@@ -150,6 +156,7 @@ def show(jobs: Sequence[Job], settings: ComparisonSettings, library: Library) ->
             times = dt * np.arange(int(round(settings.duration / dt)) + 1)
             reference = FIGURES[job.trajectory]().pose_at(times)
             panels = Panels(jobs, reference, dt, changes_of(world, settings.duration))
+    assert panels is not None
     interactive = plt.get_backend().lower() != "agg"
     count = 0
     while runs and (not interactive or plt.fignum_exists(panels.figure.number)):

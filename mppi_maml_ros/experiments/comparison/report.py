@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -37,7 +37,7 @@ def _markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(lines)
 
 
-def _median(values) -> float:
+def _median(values: Iterable[float]) -> float:
     values = np.array([v for v in values if not math.isnan(v)], dtype=float)
     # The middle of an even number is between two, of which one may be infinite.
     return float(np.sort(values)[(len(values) - 1) // 2]) if len(values) else math.nan
@@ -99,7 +99,7 @@ def trajectory_tables(table: Table, trajectory: str) -> tuple[str, str]:
     for world in table.worlds_of(trajectory):
         cells = {m: table.cell(m, world, trajectory) for m in table.models}
         real = {m: c.mean for m, c in cells.items() if c is not None and m not in ORACLES}
-        best = min(real, key=real.get) if real else None
+        best = min(real, key=real.__getitem__) if real else None
         errors.append([world, *(f"**{_mm(c)}**" if m == best else _mm(c) for m, c in cells.items())])
         line = [world]
         for model in table.models:

@@ -14,7 +14,7 @@ import math
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import attrs
 import numpy as np
@@ -120,13 +120,13 @@ def code_digest() -> str:
     return digest.hexdigest()[:16]
 
 
-def _format(value) -> str:
+def _format(value: object) -> str:
     if isinstance(value, float):
         return "" if math.isnan(value) else f"{value:.6g}"
     return str(value)
 
 
-def _parse(name: str, text: str):
+def _parse(name: str, text: str) -> str | int | float:
     if name in _TEXT:
         return text
     if name in _COUNTS:
@@ -140,7 +140,9 @@ def _table(path: Path, columns: tuple[str, ...]) -> dict[Job, dict]:
             reader = csv.DictReader(file)
             if reader.fieldnames != list(columns):
                 raise MppiMamlError(f"{path} has other columns than {', '.join(columns)}")
-            rows = [{name: _parse(name, text) for name, text in line.items()} for line in reader]
+            rows: list[dict[str, Any]] = [
+                {name: _parse(name, text) for name, text in line.items()} for line in reader
+            ]
     except (OSError, ValueError, TypeError, csv.Error) as error:
         raise MppiMamlError(f"{path} cannot be read: {error}") from error
     return {Job(*(row[name] for name in KEY)): row for row in rows}
@@ -170,16 +172,20 @@ class Results:
         MppiMamlError: the folder holds results of other settings (each is named), or damaged ones.
     """
 
-    def __init__(self, folder: Path, settings: Described | None = None):
+    manifest: dict[str, Any]
+
+    def __init__(self, folder: Path, settings: Described | None = None) -> None:
         self.folder = Path(folder)
         self.path = self.folder / "results.csv"
         self._manifest = self.folder / "manifest.json"
         self.mixed_code = False
-        self.manifest = self._read_manifest()
+        found = self._read_manifest()
         if settings is not None:
-            self._agree(settings.manifest())
-        elif self.manifest is None:
+            self._agree(settings.manifest(), found)
+        elif found is None:
             raise MppiMamlError(f"there are no results in {self.folder}")
+        else:
+            self.manifest = found
         self.rows = read_results(self.folder) if self.path.exists() else {}
         self._stale = False
         self._written = 0.0
@@ -194,9 +200,8 @@ class Results:
         except (OSError, ValueError) as error:
             raise MppiMamlError(f"{self._manifest} cannot be read: {error}") from error
 
-    def _agree(self, wanted: dict) -> None:
+    def _agree(self, wanted: dict, found: dict | None) -> None:
         code = code_digest()
-        found = self.manifest
         if found is not None:
             old, new = _flat(found), _flat(json.loads(json.dumps(wanted)))
             old = {name: value for name, value in old.items() if not name.startswith("code")}
@@ -219,10 +224,10 @@ class Results:
 
     def add(self, outcome: JobResult) -> None:
         """Take a row in and bring the derived columns of its group up to date."""
-        row = {name: _parse(name, _format(value)) for name, value in outcome.row.items()}
+        row: dict[str, Any] = {name: _parse(name, _format(value)) for name, value in outcome.row.items()}
         job = Job(*(row[name] for name in KEY))
         buffer = io.BytesIO()
-        np.savez(buffer, **outcome.trace)
+        np.savez(buffer, **outcome.trace)  # type: ignore[arg-type]  # not allow_pickle, as the stub has it
         write_file(self._trace_path(job), buffer.getvalue())
         self.rows[job] = row
         self._derive(job)
@@ -230,15 +235,17 @@ class Results:
 
     def _derive(self, job: Job) -> None:
         """Fill in gap_closed and recovery_s; of the whole group when its yardstick has arrived."""
-        yardsticks = [self.rows.get(attrs.evolve(job, model=name)) for name in (KINEMATIC, ORACLE)]
+        kinematic, best = (self.rows.get(attrs.evolve(job, model=name)) for name in (KINEMATIC, ORACLE))
         changed = job.model in (KINEMATIC, ORACLE)
         members = [j for j in self._group(job) if changed or j == job]
-        oracle = self.trace(attrs.evolve(job, model=ORACLE)) if yardsticks[1] else None
+        oracle = self.trace(attrs.evolve(job, model=ORACLE)) if best else None
         for member in members:
             row = self.rows[member]
-            if None not in yardsticks:
+            if kinematic is not None and best is not None:
                 row["gap_closed"] = _rounded(
-                    metrics.gap_closed(*(each["rmse_after_2s"] for each in yardsticks), row["rmse_after_2s"])
+                    metrics.gap_closed(
+                        kinematic["rmse_after_2s"], best["rmse_after_2s"], row["rmse_after_2s"]
+                    )
                 )
             if oracle is not None and len(oracle["changes"]) and "error" in oracle:
                 row["recovery_s"] = _rounded(self._recovery(member, oracle))
@@ -284,7 +291,7 @@ class Results:
         self._stale, self._written = False, time.monotonic()
 
 
-def order(job: Job):
+def order(job: Job) -> tuple:
     """Key to sort jobs by: as names are listed where they are registered."""
     known = (ALL_WORLDS, tuple(FIGURES), model_names())
     names = (job.world, job.trajectory, job.model)
@@ -296,10 +303,10 @@ def order(job: Job):
 
 
 def _rounded(value: float) -> float:
-    return _parse("rmse", _format(float(value)))
+    return float(_parse("rmse", _format(float(value))))
 
 
-def _flat(value, prefix: str = "") -> dict[str, object]:
+def _flat(value: object, prefix: str = "") -> dict[str, object]:
     if not isinstance(value, dict):
         return {prefix: value}
     parts = [_flat(item, f"{prefix}.{key}" if prefix else key) for key, item in value.items()]

@@ -14,8 +14,8 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
 from pathlib import Path
 
 import attrs
@@ -33,7 +33,7 @@ from ...simulation.world import World
 from ...simulation.worlds import ALL_WORLDS, make_world
 from ...weights.meta_model import PACKAGED, MetaModel
 from .. import metrics
-from ..closed_loop import Run, drive, finish
+from ..closed_loop import Run, Step, drive, finish
 from ..oracle import Oracle
 from .contenders import ADAPT_INTERVAL, BASELINES, Contender, contender, model_names
 from .offline import OFFLINE, Library, OfflineConfig
@@ -64,7 +64,7 @@ class ComparisonSettings:
     mppi: MPPIConfig = attrs.field(factory=lambda: MPPIConfig(batch_size=512, time_steps=30, noise_knots=8))
     artifact: Path = attrs.field(default=PACKAGED, converter=Path)
 
-    def __attrs_post_init__(self):
+    def __attrs_post_init__(self) -> None:
         if not 2.0 <= self.duration <= 3600.0:
             raise InvalidValueError(f"duration must be in [2, 3600] s, got {self.duration}")
         if not 0.0 <= self.noise <= 10.0:
@@ -91,7 +91,9 @@ class ComparisonSettings:
         }
 
 
-def jobs_of(models, worlds, trajectories, seeds) -> list[Job]:
+def jobs_of(
+    models: Sequence[str], worlds: Sequence[str], trajectories: Sequence[str], seeds: Iterable[int]
+) -> list[Job]:
     """All combinations, without repeats; the models of one world, reference and seed side by side.
 
     Raises:
@@ -160,13 +162,17 @@ def perform(job: Job, settings: ComparisonSettings, meta: MetaModel, library: Li
     return JobResult(row, {name: value.astype(np.float32) for name, value in trace.items()})
 
 
-def begin(job: Job, settings: ComparisonSettings, meta: MetaModel, library: Library):
+def begin(
+    job: Job, settings: ComparisonSettings, meta: MetaModel, library: Library
+) -> tuple[World, Contender, Generator[Step, None, Run]]:
     """World, contender and the run itself, not yet begun: see :func:`closed_loop.drive`."""
     world = make_world(job.world, job.seed, noise_scale=settings.noise, duration=settings.duration)
     entrant = contender(job.model, world, job.seed, settings.mppi.model_dt, meta, library)
     steps = drive(
         world, FIGURES[job.trajectory](), settings.mppi, job.seed, settings.duration,
-        model=entrant.model, adaptation=entrant.adaptation, adapt_interval=entrant.adapt_interval,
+        model=entrant.model,
+        adaptation=entrant.adaptation,  # type: ignore[arg-type]  # Unguarded does as OnlineAdaptation does
+        adapt_interval=entrant.adapt_interval,
         true_state=entrant.true_state, controller=entrant.controller,
     )  # fmt: skip
     return world, entrant, steps
@@ -194,11 +200,17 @@ def _attempt_table(result: Run, attempts: list[Attempt]) -> np.ndarray:
 
 
 def failed(job: Job) -> dict:
+    """The row of a run that found no valid command: infinite errors, NaN elsewhere."""
     row = dict.fromkeys(COLUMNS, math.nan) | attrs.asdict(job) | {"swaps": 0, "rejected": 0}
     return row | dict.fromkeys(("rmse", "rmse_after_2s", "max_error"), math.inf)
 
 
-def _measure(job: Job, result: Run, changes: list[float], served) -> dict:
+def _measure(
+    job: Job,
+    result: Run,
+    changes: list[float],
+    served: list[tuple[int, ResidualWeights | RolloutModel]] | None,
+) -> dict:
     error = result.error
     decisions = [decision for _, decision, _ in result.decisions]
     refused = (
@@ -246,8 +258,8 @@ def _start_worker(settings: ComparisonSettings, folder: Path) -> None:
     """Once in each process: what every run needs, and an end when the parent is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent collects what is finished
     parent = multiprocessing.parent_process()
-    if parent is not None:
-        threading.Thread(target=lambda: (parent.join(), os._exit(1)), daemon=True).start()
+    if parent is not None:  # what join returns is only passed over
+        threading.Thread(target=lambda: (parent.join(), os._exit(1)), daemon=True).start()  # type: ignore[func-returns-value]
     _worker.update(tools=_tools(settings, folder))
 
 
@@ -255,7 +267,9 @@ def _tools(settings: ComparisonSettings, folder: Path) -> tuple[ComparisonSettin
     return settings, MetaModel.load(settings.artifact), Library(folder, settings.noise)
 
 
-def _work(job: Job | Preparation, tools=None) -> JobResult | None:
+def _work(
+    job: Job | Preparation, tools: tuple[ComparisonSettings, MetaModel, Library] | None = None
+) -> JobResult | None:
     settings, meta, library = tools or _worker["tools"]
     if isinstance(job, Job):
         return perform(job, settings, meta, library)
@@ -378,12 +392,12 @@ def _outcomes(jobs: list, settings: ComparisonSettings, folder: Path, processes:
             pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _submit(pool, waiting: Iterable, running: dict, limit: int) -> None:
+def _submit(pool: Executor, waiting: Iterator, running: dict, limit: int) -> None:
     while len(running) < limit and (job := next(waiting, None)) is not None:
         running[pool.submit(_work, job)] = job
 
 
-def _checked(job, result: Callable):
+def _checked(job: Job | Preparation, result: Callable) -> JobResult | None:
     try:
         return result()
     except MppiMamlError:
@@ -397,11 +411,11 @@ class _one_thread_each:
 
     _names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 
-    def __enter__(self):
+    def __enter__(self) -> None:
         self._before = {name: os.environ.get(name) for name in self._names}
         os.environ.update(dict.fromkeys(self._names, "1"))
 
-    def __exit__(self, *_):
+    def __exit__(self, *_: object) -> None:
         for name, value in self._before.items():
             if value is None:
                 os.environ.pop(name, None)

@@ -29,7 +29,7 @@ class Cell:
 class Table:
     """Rows of a results.csv, by cell and by run."""
 
-    def __init__(self, rows: dict[Job, dict]):
+    def __init__(self, rows: dict[Job, dict]) -> None:
         self.rows = rows
         jobs = sorted(rows, key=order)
         self.models = tuple(sorted({j.model for j in jobs}, key=lambda m: order(Job(m, "", "", 0))))
@@ -100,7 +100,7 @@ def extreme(ratios: dict) -> tuple[float, str]:
     """The largest, and where it is; NaN of none."""
     if not ratios:
         return math.nan, ""
-    key = max(ratios, key=ratios.get)
+    key = max(ratios, key=ratios.__getitem__)
     where = f"{key.world}, {key.trajectory}, seed {key.seed}" if isinstance(key, Job) else ", ".join(key)
     return ratios[key], where
 

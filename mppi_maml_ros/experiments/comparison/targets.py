@@ -37,7 +37,7 @@ class Target:
 
 
 class _Rows:
-    def __init__(self, rows: dict[Job, dict]):
+    def __init__(self, rows: dict[Job, dict]) -> None:
         self.rows = rows
         self.places = list(dict.fromkeys((job.world, job.trajectory) for job in rows))
 
@@ -59,7 +59,7 @@ class _Rows:
     def best_identifier(self, place: tuple[str, str], column: str = FROM_2S) -> str | None:
         ratios = {name: self.ratio(name, ADAPTIVE, place, column) for name in IDENTIFIERS}
         ratios = {name: value for name, value in ratios.items() if not math.isnan(value)}
-        return min(ratios, key=ratios.get) if ratios else None
+        return min(ratios, key=ratios.__getitem__) if ratios else None
 
 
 def judge(rows: dict[Job, dict], noise: float = 1.0) -> list[Target]:
@@ -138,9 +138,9 @@ def _all_worlds(table: _Rows) -> list[Target]:
     for place in table.places:
         kinematic, oracle = (table.ratio(ADAPTIVE, name, place) for name in (KINEMATIC, ORACLE))
         if place[0] in WHEEL_WORLDS and not math.isnan(kinematic + oracle):
-            best = kinematic / oracle
-            if 1.0 - best >= WORTHWHILE:
-                gaps.append(metrics.gap_closed(1.0, best, kinematic))
+            least = kinematic / oracle
+            if 1.0 - least >= WORTHWHILE:
+                gaps.append(metrics.gap_closed(1.0, least, kinematic))
         best = table.best_identifier(place)
         if place[0] in NONLINEAR_WORLDS and best:
             gains.append(table.ratio(ADAPTIVE, best, place))
@@ -154,7 +154,7 @@ def _all_worlds(table: _Rows) -> list[Target]:
     means = {place: table.ratio(ADAPTIVE, KINEMATIC, place) for place in table.places}
     means = {place: ratio for place, ratio in means.items() if not math.isnan(ratio)}
     if means:
-        worst = max(means, key=means.get)
+        worst = max(means, key=means.__getitem__)
         targets.append(Target("worst world × kinematic", means[worst], 1.02, worst=", ".join(worst)))
     runs = {
         job: row[FROM_2S] / table.rows[other][FROM_2S]
@@ -162,7 +162,7 @@ def _all_worlds(table: _Rows) -> list[Target]:
         if job.model == ADAPTIVE and (other := attrs.evolve(job, model=KINEMATIC)) in table.rows
     }
     if runs:
-        job = max(runs, key=runs.get)
-        worst = f"{job.world}, {job.trajectory}, seed {job.seed}"
-        targets.append(Target("worst run × kinematic", runs[job], 1.10, worst=worst))
+        job = max(runs, key=runs.__getitem__)
+        where = f"{job.world}, {job.trajectory}, seed {job.seed}"
+        targets.append(Target("worst run × kinematic", runs[job], 1.10, worst=where))
     return targets

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import attrs
 import numpy as np
 
 from ...adaptation.adapters import make_adapter
+from ...adaptation.adapters.base import Adapter
 from ...adaptation.adapters.mb import MBAdapter, dynamic_evaluation
 from ...adaptation.sgd import SGDConfig
 from ...core.files import write_file, write_json
@@ -26,9 +27,11 @@ from ...dynamics.residual import correction, open_loop
 from ...dynamics.transitions import Transitions
 from ...meta import loop
 from ...meta.config import TrainingConfig
+from ...meta.gradients.batched import ArraySet
 from ...meta.loop import Controls
 from ...meta.tasks.residual import ResidualTasks
-from ...meta.tasks.worlds import WorldTasks
+from ...meta.tasks.worlds import TaskPool, WorldTasks
+from ...meta.trainers.base import Trainer
 from ...meta.trainers.registry import TRAINERS
 from ...simulation.commands import tracking_commands
 from ...simulation.worlds import make_world
@@ -84,7 +87,7 @@ def held_out(
     seed: int,
     iterations: int,
     worlds: int,
-    names=tuple(SETTINGS),
+    names: Sequence[str] = tuple(SETTINGS),
     on_progress: Callable[[loop.Progress], None] = lambda progress: None,
     cancel: threading.Event | None = None,
 ) -> dict:
@@ -104,7 +107,8 @@ def held_out(
     tasks = WorldTasks()
     pool, held = tasks.pool(seed + 2, POOL_TASKS), tasks.pool(seed + 3, worlds)
     scale = 1.0 / np.maximum(pool.clean_inputs.std(axis=(0, 1)), 1e-3)
-    judges, trained = {}, {}
+    judges: dict[str, Sequence[ArraySet]] = {}
+    trained = {}
     for name in names:
         config, kind = attrs.evolve(common, **SETTINGS[name]), TRAINERS[name]
         source = ResidualTasks(pool, held, config, None, pool.noise, scale, kind.sequential)
@@ -120,19 +124,19 @@ def held_out(
     plain = {kind: _losses(trained["supervised"][0], judges[kind])[0] for kind in CONTEXTS}
     for name, (trainer, seconds) in trained.items():
         out[name] = {"seconds": round(seconds, 1)}
-        for kind in CONTEXTS:
-            before, after = _losses(trainer, judges[kind])
-            out[name][kind] = {
+        for context in CONTEXTS:
+            before, after = _losses(trainer, judges[context])
+            out[name][context] = {
                 "start": _mean(before),
                 "adapted": _mean(after),
                 "gain_on_start": _mean(before - after),
-                "gain_on_supervised": _mean(plain[kind] - after),
-                "better_than_supervised": round(float(np.mean(after < plain[kind])), 3),
+                "gain_on_supervised": _mean(plain[context] - after),
+                "better_than_supervised": round(float(np.mean(after < plain[context])), 3),
             }
     return out
 
 
-def _judges(source: ResidualTasks, held, size: int, ahead: int):
+def _judges(source: ResidualTasks, held: TaskPool, size: int, ahead: int) -> Sequence[ArraySet]:
     """The newest ``size`` transitions at half a run to adapt on, the next ``ahead`` to judge by."""
     half, rows = held.inputs.shape[1] // 2, np.arange(len(held))
     index = np.tile(half - size + np.arange(size), (len(rows), 1))
@@ -140,8 +144,9 @@ def _judges(source: ResidualTasks, held, size: int, ahead: int):
     return source._batch(held, rows, index, np.full((len(rows), size), 1.0 / size), query)
 
 
-def _losses(trainer, judges) -> tuple[np.ndarray, np.ndarray]:
-    losses = trainer.losses(*judges).double().cpu().numpy()
+def _losses(trainer: Trainer, judges: Sequence[ArraySet]) -> tuple[np.ndarray, np.ndarray]:
+    support, query = judges
+    losses = trainer.losses(support, query).double().cpu().numpy()
     return losses[0], losses[-1]
 
 
@@ -179,7 +184,11 @@ def record_run(world_name: str, seed: int) -> tuple[Transitions, float]:
 
 
 def changing_worlds(
-    meta: MetaModel, seeds, worlds=CHANGING, models=MODELS, on_progress: Callable[[], None] = lambda: None
+    meta: MetaModel,
+    seeds: Iterable[int],
+    worlds: Sequence[str] = CHANGING,
+    models: Sequence[str] = MODELS,
+    on_progress: Callable[[], None] = lambda: None,
 ) -> list[dict]:
     """Update each model at every step of a drive and let it predict what comes.
 
@@ -200,21 +209,21 @@ def changing_worlds(
     return rows
 
 
-def _follow(meta: MetaModel, model: str, data: Transitions, change: float, scale) -> dict:
-    baselines = {"mb": MBAdapter, "mb+de": dynamic_evaluation}
+def _follow(meta: MetaModel, model: str, data: Transitions, change: float, scale: np.ndarray) -> dict:
+    baselines: dict[str, Callable[[MetaModel], Adapter]] = {"mb": MBAdapter, "mb+de": dynamic_evaluation}
     adapter = baselines[model](meta) if model in baselines else make_adapter(model, meta, SGDConfig())
-    far, near, late = [], [], []
+    ahead, next_, after = [], [], []
     for t in range(WARM_UP, len(data) - AHEAD):
         weights = adapter.adapt(data[:t]).weights
         following = data[t : t + AHEAD]
         if (following.segments != following.segments[0]).any():
             continue
         predicted = open_loop(weights, data.states[t], following.commands, data.history[t])
-        far.append(np.sum((predicted[-1, :2] - following.next_states[-1, :2]) ** 2))
+        ahead.append(np.sum((predicted[-1, :2] - following.next_states[-1, :2]) ** 2))
         miss = (correction(weights, data.inputs[t]) - data.residuals[t])[:2] / scale
-        near.append(np.mean(miss**2))
-        late.append(data.stamps[t] >= change)
-    far, near, late = np.array(far), np.array(near), np.array(late)
+        next_.append(np.mean(miss**2))
+        after.append(data.stamps[t] >= change)
+    far, near, late = np.array(ahead), np.array(next_), np.array(after)
     return {
         "ahead_m": float(np.sqrt(far.mean())),
         "ahead_m_after": float(np.sqrt(far[late].mean())),

@@ -22,7 +22,7 @@ from ...dynamics.features import MAX_DELAY_TAPS, feature_size, features, input_s
 from ...dynamics.residual import OUTPUTS, ResidualWeights
 from ...dynamics.transitions import Transitions
 from ...mppi.config import MPPIConfig
-from ...references.figures import FIGURES
+from ...references.figures import circle, figure8
 from ...simulation.commands import tracking_commands
 from ...simulation.disturbances import Payload
 from ...simulation.mujoco_world import MuJoCoWorld
@@ -36,8 +36,8 @@ TARGET = 0.6  # of the gap, to be closed
 SETTLED = 2.0  # [s] left out of the errors: the start from rest
 RIDGE = 1e-4  # of the offline fits, per transition, on features of order one
 REFERENCES = {
-    "figure8": FIGURES["figure8"](size=2.5, period=25.0).eased(2.0),
-    "circle": FIGURES["circle"](radius=2.0, speed=0.6).eased(2.0),
+    "figure8": figure8(size=2.5, period=25.0).eased(2.0),
+    "circle": circle(radius=2.0, speed=0.6).eased(2.0),
 }
 FIXED = ("before", "after", "both")
 
@@ -58,7 +58,7 @@ class StudySettings:
     samples: int = 512
     artifact: Path = attrs.field(default=PACKAGED, converter=Path)
 
-    def __attrs_post_init__(self):
+    def __attrs_post_init__(self) -> None:
         if not 10.0 <= self.duration <= 600.0:
             raise InvalidValueError(f"duration must be in [10, 600] s, got {self.duration}")
         if self.reference not in REFERENCES:
@@ -138,13 +138,13 @@ def fit_offline(parts: list[Transitions]) -> ResidualWeights:
 class _Study:
     """One seed."""
 
-    def __init__(self, seed: int, settings: StudySettings):
+    def __init__(self, seed: int, settings: StudySettings) -> None:
         self.seed, self.settings = seed, settings
         self.parameters, self.load = draw(seed, settings.duration)
         self.reference = REFERENCES[settings.reference]
         self.mppi = MPPIConfig(batch_size=settings.samples)
 
-    def drive(self, model=None, adaptation=None) -> Run:
+    def drive(self, model: ResidualWeights | None = None, adaptation: OnlineAdaptation | None = None) -> Run:
         world = MuJoCoWorld(self.parameters, self.seed, (self.load,))
         return run(
             world, self.reference, self.mppi, self.seed, self.settings.duration, LIMITS, model, adaptation
@@ -195,7 +195,7 @@ def study(
             candidates[name] = one.drive(fit_offline([log[key] for log in own for key in keys]))
             own.append(one.log(candidates[name]))
     errors = {name: candidate.rmse(SETTLED) for name, candidate in candidates.items()}
-    best = min(errors, key=errors.get)
+    best = min(errors, key=errors.__getitem__)
     runs["fixed"] = candidates[best]
     note("adaptive")
     adaptation = OnlineAdaptation(MetaModel.load(settings.artifact), OnlineConfig(limits=LIMITS))

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+from matplotlib.axes import Axes
 
 from ...core.errors import MppiMamlError
 from ...simulation.mujoco_world import MuJoCoWorld, save_picture
@@ -38,7 +40,7 @@ def draw_study(
         (folder / "mujoco_robot.png").unlink(missing_ok=True)
 
 
-def _bars(axes, rows: list[dict]) -> None:
+def _bars(axes: Axes, rows: list[dict]) -> None:
     at, width = np.arange(len(rows)), 0.27
     for i, name in enumerate(COLOURS):
         heights = [row[name] for row in rows]
@@ -48,7 +50,7 @@ def _bars(axes, rows: list[dict]) -> None:
     axes.set_title("tracking error in each robot's world")
 
 
-def _map(axes, world: MuJoCoWorld, runs: dict[str, Run], seed: int) -> None:
+def _map(axes: Axes, world: MuJoCoWorld, runs: dict[str, Run], seed: int) -> None:
     reference = runs["adaptive"].reference
     low, high = reference[:, :2].min(axis=0) - 0.6, reference[:, :2].max(axis=0) + 0.6
     x, y = np.arange(low[0], high[0], 0.02), np.arange(low[1], high[1], 0.02)
@@ -62,7 +64,7 @@ def _map(axes, world: MuJoCoWorld, runs: dict[str, Run], seed: int) -> None:
     axes.set_title(f"seed {seed}; blue: slippery")
 
 
-def _over_time(axes, runs: dict[str, Run], loaded_at: float, seed: int) -> None:
+def _over_time(axes: Axes, runs: dict[str, Run], loaded_at: float, seed: int) -> None:
     for name, result in runs.items():
         window = max(1, int(_SMOOTH / result.dt))
         mean = np.convolve(result.error**2, np.ones(window) / window, mode="same")
@@ -77,7 +79,7 @@ def _over_time(axes, runs: dict[str, Run], loaded_at: float, seed: int) -> None:
     axes.legend(frameon=False, loc="upper right")
 
 
-def _replay(seed: int, result: Run, settings: StudySettings):
+def _replay(seed: int, result: Run, settings: StudySettings) -> Iterator[tuple[int, MuJoCoWorld]]:
     """The world after each command of a run; yields (step, world)."""
     parameters, load = draw(seed, settings.duration)
     world = MuJoCoWorld(parameters, seed, (load,), start=result.reference[0])

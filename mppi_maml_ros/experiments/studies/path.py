@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import Any
 
 import attrs
 import numpy as np
@@ -45,7 +46,8 @@ def recorded_path(step: float = 0.05) -> np.ndarray:
     3 m straight through the corridor, a left arc of 1 m radius, 1.2 m straight; a cusp; in reverse a
     quarter turn of 1 m radius; a cusp; 2.2 m straight to the goal, which lies at (2.8, 1.2) facing west.
     """
-    pieces, pose = [], np.zeros(3)
+    pieces: list[np.ndarray] = []
+    pose = np.zeros(3)
     for length, curvature in (
         (3.0, 0.0),
         (0.5 * math.pi, 1.0),
@@ -134,7 +136,9 @@ def robot(seed: int) -> WorldParameters:
     ).with_odometry_noise((0.003, 0.003, 0.003, 0.01, 0.01))
 
 
-def drive(seed: int, mppi: MPPIConfig | None = None, critics=CRITICS, **changes) -> Drive:
+def drive(
+    seed: int, mppi: MPPIConfig | None = None, critics: tuple[str, ...] = CRITICS, **changes: Any
+) -> Drive:
     """Follow the path from a random start near its beginning.
 
     Args:
@@ -147,27 +151,23 @@ def drive(seed: int, mppi: MPPIConfig | None = None, critics=CRITICS, **changes)
     start = (rng.uniform(-0.3, 0.2), rng.uniform(-0.12, 0.12), rng.uniform(-0.5, 0.5))
     world = DynamicWorld(robot(seed), seed, start=start)
     mppi = mppi or MPPIConfig(temperature=TEMPERATURE)
-    control = ControlConfig(
-        **(
-            {
-                "limits": LIMITS,
-                "model": "kinematic",
-                "xy_goal_tolerance": 0.05,
-                "yaw_goal_tolerance": 0.06,
-                "desired_speed": 0.5,
-                "approach_time": 0.8,
-                "time_steps": mppi.time_steps,
-            }
-            | changes
-        )
-    )
+    settings: dict[str, Any] = {
+        "limits": LIMITS,
+        "model": "kinematic",
+        "xy_goal_tolerance": 0.05,
+        "yaw_goal_tolerance": 0.06,
+        "desired_speed": 0.5,
+        "approach_time": 0.8,
+        "time_steps": mppi.time_steps,
+    }
+    control = ControlConfig(**(settings | changes))
     judges = make_critics(critics, {"obstacles.footprint_radius": ROBOT_RADIUS})
     controller = MPPIController(mppi, LIMITS, seed, critics=judges)
     loop = ControlLoop(control, controller, WeightsSlot(mppi.model_dt))
     path, (grid, origin) = recorded_path(), occupancy()
     walls = Costmap(grid, RESOLUTION, origin)
     loop.handle_costmap("odom", walls)
-    states, commands, reached_at = [], [], None
+    driven, told, reached_at = [], [], None
     for k in range(int(PATIENCE / PERIOD)):
         now = k * PERIOD
         message = OdometryMessage.planar(now + 100.0, world.odometry())
@@ -175,14 +175,14 @@ def drive(seed: int, mppi: MPPIConfig | None = None, critics=CRITICS, **changes)
         if k == 10:
             loop.handle_path("odom", path)
         output = loop.tick(now + 100.0, now)
-        states.append(world.state)
-        commands.append(output.command)
+        driven.append(world.state)
+        told.append(output.command)
         if reached_at is None and output.state is State.GOAL_REACHED:
             reached_at = now
         if reached_at is not None and now > reached_at + _REST:
             break
         world.step(output.command, PERIOD)
-    states, commands = np.array(states), np.array(commands)
+    states, commands = np.array(driven), np.array(told)
     goal = path[-1]
     last = states[-1]
     still = commands[int(reached_at / PERIOD) :] if reached_at is not None else np.full((1, 2), math.inf)

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import attrs
 import numpy as np
+from matplotlib.figure import Figure
 
 from ...adaptation.adapters import ADAPTERS, make_adapter
 from ...adaptation.online import OnlineConfig
@@ -115,7 +116,7 @@ def draw_tasks(condition: Condition, count: int, seed: int, delay_taps: int) -> 
     true, observed = simulate_batch(vectors, commands, DT, rng.integers(0, 2**31, size=count))
     taps = np.arange(1, delay_taps + 1)
 
-    def cut(states, commands, first, last) -> Transitions:
+    def cut(states: np.ndarray, commands: np.ndarray, first: int, last: int) -> Transitions:
         index = np.arange(first, last)
         return Transitions(
             stamps=DT * index,
@@ -145,7 +146,7 @@ class Row:
     fit: Callable[[MetaModel, Transitions], ResidualWeights]
 
 
-def _adapter(name: str, sgd: SGDConfig | None = None):
+def _adapter(name: str, sgd: SGDConfig | None = None) -> Callable[[MetaModel, Transitions], ResidualWeights]:
     def fit(meta: MetaModel, data: Transitions) -> ResidualWeights:
         return make_adapter(name, meta, sgd or SGDConfig()).adapt(data).weights
 
@@ -388,7 +389,7 @@ def markdown(result: dict, command: str) -> str:
     return "\n".join([*lines, "", "![errors over M](prediction_study.png)", ""])
 
 
-def prediction_figure(result: dict):
+def prediction_figure(result: dict) -> Figure:
     """Residual error over the number of transitions; a panel a condition, a line a row of the study."""
     from ..plots import ADAPTIVE, KINEMATIC, MUTED, STYLE, plt
 

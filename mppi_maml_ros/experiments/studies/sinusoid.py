@@ -14,6 +14,7 @@ import torch
 
 from ...core.errors import InvalidValueError
 from ...meta.config import TrainingConfig
+from ...meta.gradients.batched import ArraySet
 from ...meta.trainers.alpaca import ALPaCA
 from ...meta.trainers.anil import ANIL
 from ...meta.trainers.base import Trainer
@@ -58,11 +59,11 @@ class SinusoidTasks:
     shots: int = 10
     queries: int = 10
 
-    def __attrs_post_init__(self):
+    def __attrs_post_init__(self) -> None:
         if not 1 <= self.shots <= 1000:
             raise InvalidValueError(f"shots must be in [1, 1000], got {self.shots}")
 
-    def sample(self, rng: np.random.Generator, tasks: int):
+    def sample(self, rng: np.random.Generator, tasks: int) -> tuple[ArraySet, ...]:
         """Support and query of ``tasks`` tasks: (x, y, weights), each (tasks, S, 1) float32."""
         amplitude = rng.uniform(0.1, 5.0, (tasks, 1, 1)).astype(np.float32)
         phase = rng.uniform(0.0, np.pi, (tasks, 1, 1)).astype(np.float32)
@@ -112,7 +113,8 @@ def train(
             for arrays in (support, query)
         ]
         for i in range(count):
-            _, loss = trainer.step(*([a[i] for a in arrays] for arrays in parts), measure=False)
+            shown, judged = ([a[i] for a in arrays] for arrays in parts)
+            _, loss = trainer.step(shown, judged, measure=False)
         on_progress(first + count, loss)
 
 

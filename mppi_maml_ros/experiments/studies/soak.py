@@ -18,6 +18,7 @@ from pathlib import Path
 
 import attrs
 import numpy as np
+from matplotlib.figure import Figure
 
 from ...adaptation.online import Decision, OnlineAdaptation, OnlineConfig
 from ...control.config import ControlConfig
@@ -69,7 +70,7 @@ class SoakSettings:
     out: Path = Path("soak_report")
     samples: int = 200
 
-    def __attrs_post_init__(self):
+    def __attrs_post_init__(self) -> None:
         if not 0.0 < self.hours <= 10_000.0:
             raise InvalidValueError(f"hours must be in (0, 10000], got {self.hours}")
         if not 10 <= self.samples <= 100_000:
@@ -98,7 +99,7 @@ class Plant:
         seed: of everything that is random.
     """
 
-    def __init__(self, meta: MetaModel, seed: int):
+    def __init__(self, meta: MetaModel, seed: int) -> None:
         self.random = np.random.default_rng(seed)
         self.limits = VelocityLimits()
         config = MPPIConfig(batch_size=128, time_steps=20)
@@ -160,7 +161,7 @@ class Plant:
         sent = OdometryMessage.planar(now, self.world.odometry())
         for arrived in self.injector.odometry(sent, self.time - self.fault_began):
             verdict = self.loop.handle_odometry(arrived, now, now)
-            if verdict.accepted:
+            if verdict.odometry is not None:
                 changed = self.online.add_odometry(verdict.odometry)
                 if changed or self._is_due("adapt", 2.0):
                     self._adapt()
@@ -253,7 +254,7 @@ def judge(measurements: list[dict]) -> dict:
     }
 
 
-def soak_figure(report: dict):
+def soak_figure(report: dict) -> Figure:
     """Memory, threads and files over simulated hours."""
     from ..plots import ADAPTIVE, KINEMATIC, MUTED, STYLE, SWAP, plt
 

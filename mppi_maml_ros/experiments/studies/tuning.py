@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import attrs
 import numpy as np
+from matplotlib.figure import Figure
 
 from ...adaptation.guard import GuardConfig
 from ...adaptation.online import OnlineAdaptation, OnlineConfig
@@ -16,11 +18,10 @@ from ...references.figures import FIGURES
 from ...simulation.worlds import make_world
 from ...weights.meta_model import MetaModel
 from .. import metrics, plots
-from ..closed_loop import run
+from ..closed_loop import ADAPT_INTERVAL, run
 
 WORLD, REFERENCE, DURATION = "friction_patches", "figure8", 12.0  # [s]
 SETTLED = 2.0  # [s] from which on errors count
-ADAPT_INTERVAL = 0.5  # [s]
 COLUMNS = ("parameter", "value", "seed", "rmse", "smoothness", "step_ms")
 
 
@@ -55,9 +56,10 @@ KNOBS = (
 )
 
 
-def drive(knob: str, value, seed: int, meta: MetaModel) -> dict:
+def drive(knob: str, value: float, seed: int, meta: MetaModel) -> dict:
     """One drive with adaptation; a row of COLUMNS."""
-    mppi, interval, online = MPPIConfig(), ADAPT_INTERVAL, {}
+    mppi, interval = MPPIConfig(), ADAPT_INTERVAL
+    online: dict[str, Any] = {}
     if knob == "adapt_interval":
         interval = value
     elif knob == "buffer_size":
@@ -65,7 +67,8 @@ def drive(knob: str, value, seed: int, meta: MetaModel) -> dict:
     elif knob == "guard.margin":
         online = {"guard": GuardConfig(margin=value)}
     else:
-        mppi = MPPIConfig(**{knob: value})
+        changed: dict[str, Any] = {knob: value}
+        mppi = MPPIConfig(**changed)
     result = run(
         make_world(WORLD, seed, duration=DURATION), FIGURES[REFERENCE](), mppi, seed, DURATION,
         adaptation=OnlineAdaptation(meta, OnlineConfig(**online)), adapt_interval=interval,
@@ -74,7 +77,7 @@ def drive(knob: str, value, seed: int, meta: MetaModel) -> dict:
     return dict(zip(COLUMNS, (knob, value, seed, *measured), strict=True))
 
 
-def study(meta: MetaModel, seeds) -> Iterator[dict]:
+def study(meta: MetaModel, seeds: Iterable[int]) -> Iterator[dict]:
     """Rows of all drives, as they are done."""
     for knob in KNOBS:
         for value in knob.values:
@@ -90,7 +93,7 @@ def write(rows: list[dict], out: Path) -> Path:
     return plots.save(_figure(rows, title), out / "tuning_study.png")
 
 
-def _figure(rows, title):
+def _figure(rows: list[dict], title: str) -> Figure:
     plt = plots.plt
     with plt.rc_context(plots.STYLE):
         figure, axes = plt.subplots(4, 3, figsize=(13.0, 13.0), layout="constrained")
@@ -99,7 +102,7 @@ def _figure(rows, title):
             mine = [row for row in rows if row["parameter"] == knob.name]
             places = np.arange(len(knob.values))
 
-            def mean(column, mine=mine, knob=knob):
+            def mean(column: str, mine: list[dict] = mine, knob: Knob = knob) -> list[float]:
                 return [np.mean([r[column] for r in mine if r["value"] == v]) for v in knob.values]
 
             error = 1e3 * np.array(mean("rmse"))

@@ -8,14 +8,19 @@ Computation 6, 1994), so no graph is ever recorded.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 
 from . import compiled
+from .compiled import Layers, SampleSet
 
 NARROW = 32  # inputs
+Arrays = Iterable[np.ndarray | torch.Tensor]  # what Samples are made of
+ArraySet = tuple[np.ndarray, np.ndarray, np.ndarray]
+Rates = float | Sequence[tuple[float | torch.Tensor, float | torch.Tensor]]  # see inner
 
 
 class Samples(NamedTuple):
@@ -32,7 +37,7 @@ class Samples(NamedTuple):
     weights: torch.Tensor
 
     @classmethod
-    def of(cls, arrays, device="cpu") -> Samples:
+    def of(cls, arrays: Arrays, device: str = "cpu") -> Samples:
         """From three numpy arrays or tensors, as float32 on ``device``."""
         return cls(*(torch.as_tensor(a, dtype=torch.float32, device=device) for a in arrays))
 
@@ -45,12 +50,12 @@ class Pass(NamedTuple):
     pulled: list[torch.Tensor]  # the same by each layer's input, before the activation's slope
 
 
-def repeat(layers, tasks: int):
+def repeat(layers: Layers, tasks: int) -> Layers:
     """Copy (W, b) pairs once a task: W (tasks, out, in), b (tasks, 1, out)."""
     return [(w.expand(tasks, *w.shape).clone(), b.expand(tasks, 1, *b.shape).clone()) for w, b in layers]
 
 
-def hidden_values(layers, activation: str, inputs):
+def hidden_values(layers: Layers, activation: str, inputs: torch.Tensor) -> list[torch.Tensor]:
     """Inputs of each layer and, last, the network's output."""
     hidden = [inputs]
     last = len(layers) - 1
@@ -62,12 +67,12 @@ def hidden_values(layers, activation: str, inputs):
     return hidden
 
 
-def forward(layers, activation: str, inputs):
+def forward(layers: Layers, activation: str, inputs: torch.Tensor) -> torch.Tensor:
     """Outputs (B, S, out)."""
     return hidden_values(layers, activation, inputs)[-1]
 
 
-def loss(layers, activation: str, samples) -> torch.Tensor:
+def loss(layers: Layers, activation: str, samples: SampleSet) -> torch.Tensor:
     """Weighted mean squared error of each task, (B,)."""
     if compiled.serves(layers):
         return compiled.loss(layers, activation, *samples)
@@ -75,7 +80,7 @@ def loss(layers, activation: str, samples) -> torch.Tensor:
     return (error * error * samples[2]).sum(dim=(1, 2))
 
 
-def _activate(value, activation: str):
+def _activate(value: torch.Tensor, activation: str) -> torch.Tensor:
     """The activation, in place."""
     if activation == "relu":
         return value.relu_()
@@ -85,21 +90,23 @@ def _activate(value, activation: str):
     return value.tanh_()
 
 
-def through(change, hidden, activation: str):
+def through(change: torch.Tensor, hidden: torch.Tensor, activation: str) -> torch.Tensor:
     """``change`` times the derivative of the activation where it gave ``hidden``, in one pass."""
     if activation == "tanh":
         return torch.ops.aten.tanh_backward(change, hidden)
     return torch.ops.aten.threshold_backward(change, hidden, 0.0)
 
 
-def _outer(delta, inputs):
+def _outer(delta: torch.Tensor, inputs: torch.Tensor) -> torch.Tensor:
     """Sum over samples of delta inputs^T, (B, out, in)."""
     if inputs.shape[2] < NARROW <= delta.shape[2]:  # the product that is slow the other way round
         return torch.bmm(inputs.transpose(1, 2), delta).transpose(1, 2)
     return torch.bmm(delta.transpose(1, 2), inputs)
 
 
-def differentiate(layers, activation: str, inputs, targets, weights):
+def differentiate(
+    layers: Layers, activation: str, inputs: torch.Tensor, targets: torch.Tensor, weights: torch.Tensor
+) -> tuple[torch.Tensor, Layers, Pass]:
     """Weighted mean squared error of each task, its gradient, and what led to it.
 
     Returns:
@@ -110,7 +117,8 @@ def differentiate(layers, activation: str, inputs, targets, weights):
     weighted = error * weights
     losses = (weighted * error).sum(dim=(1, 2))
     delta = 2.0 * weighted
-    gradients, deltas, pulled = [None] * len(layers), [None] * len(layers), [None] * len(layers)
+    unknown: list[Any] = [None] * len(layers)  # filled from the last layer on
+    gradients, deltas, pulled = unknown.copy(), unknown.copy(), unknown.copy()
     for i in range(len(layers) - 1, -1, -1):
         deltas[i] = delta
         gradients[i] = (_outer(delta, hidden[i]), delta.sum(dim=1, keepdim=True))
@@ -120,7 +128,9 @@ def differentiate(layers, activation: str, inputs, targets, weights):
     return losses, gradients, Pass(hidden, deltas, pulled)
 
 
-def loss_and_gradient(layers, activation: str, inputs, targets, weights):
+def loss_and_gradient(
+    layers: Layers, activation: str, inputs: torch.Tensor, targets: torch.Tensor, weights: torch.Tensor
+) -> tuple[torch.Tensor, Layers]:
     """Weighted mean squared error of each task and its gradient.
 
     Args:
@@ -138,7 +148,9 @@ def loss_and_gradient(layers, activation: str, inputs, targets, weights):
     return losses, gradients
 
 
-def hessian_product(layers, activation: str, weights, record: Pass, vectors):
+def hessian_product(
+    layers: Layers, activation: str, weights: torch.Tensor, record: Pass, vectors: Layers
+) -> Layers:
     """Second derivative of each task's loss times ``vectors``, shaped like ``layers``.
 
     Exact where the activation is differentiable twice; ReLU's kinks are taken as straight.
@@ -149,7 +161,9 @@ def hessian_product(layers, activation: str, weights, record: Pass, vectors):
         vectors: shaped like ``layers``.
     """
     hidden, deltas, pulled = record
-    moved = [None]  # derivative of each layer's input in the direction of the vectors; the data stand still
+    moved: list[Any] = [
+        None
+    ]  # derivative of each layer's input in the direction of the vectors; the data stand still
     for i, ((w, _), (vw, vb)) in enumerate(zip(layers, vectors, strict=True)):
         value = torch.baddbmm(vb, hidden[i], vw.transpose(1, 2))
         if i > 0:
@@ -158,7 +172,7 @@ def hessian_product(layers, activation: str, weights, record: Pass, vectors):
             value = through(value, hidden[i + 1], activation)
         moved.append(value)
     change = (2.0 * weights) * moved[-1]
-    products = [None] * len(layers)
+    products: list[Any] = [None] * len(layers)
     for i in range(len(layers) - 1, -1, -1):
         product = _outer(change, hidden[i])
         if i > 0:
@@ -172,24 +186,24 @@ def hessian_product(layers, activation: str, weights, record: Pass, vectors):
     return products
 
 
-def norm(gradients) -> torch.Tensor:
+def norm(gradients: Layers) -> torch.Tensor:
     """Euclidean norm of each task's gradient, (B,)."""
     parts = [torch.linalg.vector_norm(g, dim=(1, 2)) for pair in gradients for g in pair]
     return torch.linalg.vector_norm(torch.stack(parts), dim=0)
 
 
-def shrink(gradients, max_norm: float) -> torch.Tensor:
+def shrink(gradients: Layers, max_norm: float) -> torch.Tensor:
     """What brings each task's gradient down to a Euclidean norm of at most ``max_norm``, (B, 1, 1)."""
     return torch.clamp(max_norm / (norm(gradients) + 1e-12), max=1.0)[:, None, None]
 
 
-def clip(gradients, max_norm: float):
+def clip(gradients: Layers, max_norm: float) -> Layers:
     """Scale each task's gradient down to a Euclidean norm of at most ``max_norm``."""
     factor = shrink(gradients, max_norm)
     return [(gw * factor, gb * factor) for gw, gb in gradients]
 
 
-def clip_product(gradients, max_norm: float, vectors):
+def clip_product(gradients: Layers, max_norm: float, vectors: Layers) -> Layers:
     """Derivative of :func:`clip` at ``gradients``, which is symmetric, times ``vectors``."""
     length = norm(gradients) + 1e-12
     inner = sum((g * v).sum(dim=(1, 2)) for gp, vp in zip(gradients, vectors, strict=True)
@@ -203,7 +217,7 @@ def clip_product(gradients, max_norm: float, vectors):
     ]
 
 
-def descend(layers, gradients, rates, factor=None):
+def descend(layers: Layers, gradients: Layers, rates: Rates, factor: torch.Tensor | None = None) -> Layers:
     """One step down.
 
     Args:
@@ -211,6 +225,7 @@ def descend(layers, gradients, rates, factor=None):
         factor: on the gradients of each task, (B, 1, 1), with one rate; see :func:`shrink`.
     """
     if factor is not None:
+        assert isinstance(rates, float)
         return [
             (torch.addcmul(w, gw, factor, value=-rates), torch.addcmul(b, gb, factor, value=-rates))
             for (w, b), (gw, gb) in zip(layers, gradients, strict=True)

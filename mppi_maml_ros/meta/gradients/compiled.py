@@ -13,9 +13,13 @@ import numpy as np
 import torch
 
 from ...core.kernels import backprop
+from ...core.types import Float32
+
+Layers = list[tuple[torch.Tensor, torch.Tensor]]  # (W (B, out, in), b (B, 1, out)), input side first
+SampleSet = tuple[torch.Tensor, torch.Tensor, torch.Tensor]  # see batched.Samples
 
 
-def serves(layers) -> bool:
+def serves(layers: Layers) -> bool:
     """Whether these (W, b) pairs of torch tensors can be worked on here."""
     return all(
         p.device.type == "cpu" and p.dtype == torch.float32 and not p.requires_grad
@@ -24,24 +28,26 @@ def serves(layers) -> bool:
     )
 
 
-def _widths(layers) -> list[int]:
+def _widths(layers: Layers) -> list[int]:
     return [layers[0][0].shape[2], *(w.shape[1] for w, _ in layers)]
 
 
-def _packed(layers) -> np.ndarray:
+def _packed(layers: Layers) -> np.ndarray:
     return torch.cat([part.flatten(1) for pair in layers for part in pair], dim=1).numpy()
 
 
-def _unpacked(flat: np.ndarray, widths):
-    return [(w, b[:, None]) for w, b in backprop.views(torch.from_numpy(flat), widths)]
+def _unpacked(flat: np.ndarray, widths: list[int]) -> Layers:
+    return [(torch.from_numpy(w), torch.from_numpy(b)[:, None]) for w, b in backprop.views(flat, widths)]
 
 
-def _samples(inputs, targets, weights):
+def _samples(inputs: torch.Tensor, targets: torch.Tensor, weights: torch.Tensor) -> list[Float32]:
     arrays = (inputs, targets, weights.expand_as(targets))
     return [np.ascontiguousarray(a.numpy(), dtype=np.float32) for a in arrays]
 
 
-def loss(layers, activation: str, inputs, targets, weights) -> torch.Tensor:
+def loss(
+    layers: Layers, activation: str, inputs: torch.Tensor, targets: torch.Tensor, weights: torch.Tensor
+) -> torch.Tensor:
     """As :func:`batched.loss`."""
     flat = _packed(layers)
     space, losses = backprop.Workspace(_widths(layers), inputs.shape[1]), np.empty(len(flat), np.float32)
@@ -50,7 +56,9 @@ def loss(layers, activation: str, inputs, targets, weights) -> torch.Tensor:
     return torch.from_numpy(losses)
 
 
-def loss_and_gradient(layers, activation: str, inputs, targets, weights):
+def loss_and_gradient(
+    layers: Layers, activation: str, inputs: torch.Tensor, targets: torch.Tensor, weights: torch.Tensor
+) -> tuple[torch.Tensor, Layers]:
     """As :func:`batched.loss_and_gradient`."""
     widths, flat = _widths(layers), _packed(layers)
     space = backprop.Workspace(widths, inputs.shape[1])
@@ -63,14 +71,14 @@ def loss_and_gradient(layers, activation: str, inputs, targets, weights):
 
 
 def adapt(
-    layers,
+    layers: Layers,
     activation: str,
-    support,
+    support: SampleSet,
     rate: float,
     steps: int,
     max_norm: float = math.inf,
     interrupt: Callable[[], None] = lambda: None,
-):
+) -> Layers:
     """As :func:`inner.adapt` with one rate and without a trace."""
     widths, flat = _widths(layers), _packed(layers)
     space = backprop.Workspace(widths, support[0].shape[1])

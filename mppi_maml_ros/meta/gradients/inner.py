@@ -7,33 +7,35 @@ broadcasts against the layer: 0 leaves a part as it is (ANIL), tensors are learn
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 
 from . import batched, compiled
+from .batched import Rates
+from .compiled import Layers, SampleSet
 
-Rates = float | list
+Step = tuple[Layers, Layers, Layers, batched.Pass]  # layers, raw and clipped gradients, their derivation
 
 
-def _scaled(rate, tensor):
+def _scaled(rate: float | torch.Tensor, tensor: torch.Tensor) -> torch.Tensor:
     return torch.zeros_like(tensor) if isinstance(rate, float) and rate == 0.0 else rate * tensor
 
 
-def _rates_of(rates: Rates, depth: int) -> list:
+def _rates_of(rates: Rates, depth: int) -> Sequence[tuple[float | torch.Tensor, float | torch.Tensor]]:
     return [(rates, rates)] * depth if isinstance(rates, float) else rates
 
 
 def adapt(
-    layers,
+    layers: Layers,
     activation: str,
-    support,
+    support: SampleSet,
     rates: Rates,
     steps: int,
     max_norm: float = math.inf,
-    trace=None,
+    trace: list[Step] | None = None,
     interrupt: Callable[[], None] = lambda: None,
-):
+) -> Layers:
     """theta' of every task: ``steps`` full-batch steps from ``layers`` (MAML, eq. 1).
 
     Args:
@@ -65,15 +67,15 @@ def adapt(
 
 
 def pull_back(
-    trace,
+    trace: list[Step],
     activation: str,
-    support,
+    support: SampleSet,
     rates: Rates,
-    vectors,
+    vectors: Layers,
     max_norm: float = math.inf,
-    on_rates=None,
+    on_rates: Callable[[Layers, Layers], None] | None = None,
     interrupt: Callable[[], None] = lambda: None,
-):
+) -> Layers:
     """Derivative by theta of a loss whose derivative by theta' is ``vectors``: exact second order.
 
     Each step theta+ = theta - a g(theta) turns v into v - H (a v), H being the Hessian of the

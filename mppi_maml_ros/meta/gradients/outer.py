@@ -15,7 +15,9 @@ class Parameters:
         device, dtype: of the flat tensor.
     """
 
-    def __init__(self, values: dict[str, torch.Tensor], device="cpu", dtype=torch.float32):
+    def __init__(
+        self, values: dict[str, torch.Tensor], device: str = "cpu", dtype: torch.dtype = torch.float32
+    ) -> None:
         self.flat = torch.cat([value.reshape(-1) for value in values.values()]).to(device, dtype)
         self._shapes = {name: value.shape for name, value in values.items()}
 
@@ -45,7 +47,7 @@ class Adam:
 
     beta1, beta2, epsilon = 0.9, 0.999, 1e-8
 
-    def __init__(self, flat: torch.Tensor, lr: float, iterations: int | None = None):
+    def __init__(self, flat: torch.Tensor, lr: float, iterations: int | None = None) -> None:
         self._flat, self.lr, self._iterations = flat, lr, iterations
         self.first, self.second = torch.zeros_like(flat), torch.zeros_like(flat)
         self.steps = 0
@@ -85,7 +87,7 @@ class Descent:
         iterations: steps until the rate is 0.
     """
 
-    def __init__(self, flat: torch.Tensor, lr: float, iterations: int):
+    def __init__(self, flat: torch.Tensor, lr: float, iterations: int) -> None:
         self._flat, self.lr, self._iterations, self.steps = flat, lr, iterations, 0
 
     @property

@@ -16,7 +16,7 @@ PHASES = 4  # of a task that changes, at most
 SHORTEST_PHASE = 20  # steps
 
 
-def _trainable(_, attribute, value) -> None:
+def _trainable(_: object, attribute: attrs.Attribute[tuple[str, ...]], value: tuple[str, ...]) -> None:
     wrong = [name for name in value if name not in FAMILIES or not FAMILIES[name].trainable]
     if wrong or not value:
         raise InvalidValueError(
@@ -42,7 +42,7 @@ class FirmwareTasks:
     worlds: WorldTasks = attrs.field(factory=WorldTasks)
 
     @share.validator
-    def _a_share(self, _, value) -> None:
+    def _a_share(self, _: object, value: float) -> None:
         if not 0.0 <= value <= 1.0:
             raise InvalidValueError(f"share must be in [0, 1], got {value}")
 
@@ -83,9 +83,9 @@ class FirmwareTasks:
             parts.append(make(seed, tasks - bases, held_out))
         order = rng.permutation(tasks)
         columns = ("inputs", "residuals", "clean_inputs", "clean_residuals", "delays")
-        joined = [np.concatenate([getattr(part, name) for part in parts])[order] for name in columns]
-        noise = np.mean((joined[1] - joined[3]) ** 2, axis=(0, 1))
-        return TaskPool(*joined, noise)
+        joined = {name: np.concatenate([getattr(part, name) for part in parts])[order] for name in columns}
+        noise = np.mean((joined["residuals"] - joined["clean_residuals"]) ** 2, axis=(0, 1))
+        return TaskPool(**joined, noise=noise)
 
     def _bases(self, rng: np.random.Generator, bases: int, phases: int) -> TaskPool:
         w = self.worlds

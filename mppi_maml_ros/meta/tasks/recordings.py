@@ -10,8 +10,9 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import attrs
 import numpy as np
@@ -23,6 +24,9 @@ from ...dynamics.buffer import BufferConfig, TransitionBuffer
 from ...dynamics.transitions import Transitions
 from .worlds import TaskPool, WorldTasks
 
+if TYPE_CHECKING:
+    from rosbags.highlevel import AnyReader
+
 ODOMETRY = "nav_msgs/msg/Odometry"
 COMMANDS = ("geometry_msgs/msg/Twist", "geometry_msgs/msg/TwistStamped")
 HELD_OUT_SHARE = 0.2  # of each run, at its end
@@ -30,7 +34,7 @@ SHORTEST = 40  # transitions of a task at least
 CAPACITY = 100_000  # transitions of a run
 
 
-def _reader(paths: list[Path]):
+def _reader(paths: list[Path]) -> AnyReader:
     try:
         from rosbags.highlevel import AnyReader
         from rosbags.typesys import Stores, get_typestore
@@ -41,11 +45,11 @@ def _reader(paths: list[Path]):
     return AnyReader(paths, default_typestore=get_typestore(Stores.LATEST))
 
 
-def _yaw(q) -> float:
+def _yaw(q: Any) -> float:
     return math.atan2(2.0 * (q.w * q.z + q.x * q.y), 1.0 - 2.0 * (q.y * q.y + q.z * q.z))
 
 
-def _seconds(stamp) -> float:
+def _seconds(stamp: Any) -> float:
     return stamp.sec + 1e-9 * stamp.nanosec
 
 
@@ -80,7 +84,7 @@ def read_run(
         if full not in COMMANDS:
             raise InvalidValueError(f"the type of commands must be {' or '.join(COMMANDS)}, got {cmd_type!r}")
         wanted[cmd_topic] = (full,)
-    events = []
+    events: list[tuple[float, int, tuple[float, ...]]] = []
     reader = _reader([Path(path)])
     try:
         reader.open()
@@ -93,7 +97,7 @@ def read_run(
                 there = ", ".join(sorted(f"{c.topic} ({c.msgtype})" for c in reader.connections)) or "nothing"
                 raise InvalidValueError(f"{path} has no {' or '.join(types)} on {topic}; it holds {there}")
         for connection, recorded, data in reader.messages(connections):
-            message = reader.deserialize(data, connection.msgtype)
+            message: Any = reader.deserialize(data, connection.msgtype)
             stamp = 1e-9 * recorded
             if connection.msgtype != COMMANDS[0] and _seconds(message.header.stamp) > 0.0:
                 stamp = _seconds(message.header.stamp)
@@ -126,7 +130,9 @@ def _segments(data: Transitions) -> list[tuple[np.ndarray, np.ndarray]]:
     return list(zip(np.split(inputs, ends), np.split(residuals, ends), strict=True))
 
 
-def _windows(stretches, length: int, rng: np.random.Generator, tasks: int):
+def _windows(
+    stretches: Sequence[tuple[np.ndarray, np.ndarray]], length: int, rng: np.random.Generator, tasks: int
+) -> tuple[np.ndarray, np.ndarray]:
     """``tasks`` windows, drawn uniformly from all places; (tasks, length, ...)."""
     places = np.array([max(len(x) - length + 1, 0) for x, _ in stretches])
     ends = np.cumsum(places)
@@ -170,7 +176,8 @@ class RecordedTasks:
         Raises:
             InvalidValueError: too little data, or see :func:`read_run`.
         """
-        training, held, sources = [], [], []
+        training, held = [], []
+        sources: list[dict[str, Any]] = []
         for path in map(Path, paths):
             data = read_run(path, odom_topic, cmd_topic, cmd_type, delay_taps, model_dt)
             cut = int(round((1.0 - HELD_OUT_SHARE) * len(data)))

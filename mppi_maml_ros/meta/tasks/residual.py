@@ -15,13 +15,16 @@ import numpy as np
 from ...adaptation.learning import Layer, LearningProblem, typical_size
 from ...core.errors import InvalidValueError
 from ..config import TrainingConfig
+from ..gradients.batched import ArraySet
 from .worlds import TaskPool
 
 SMALLEST_SUPPORT = 10
 JUDGES = 200  # held-out tasks that an evaluation looks at
 
 
-def sample_sets(rng: np.random.Generator, tasks: int, steps: int, config: TrainingConfig):
+def sample_sets(
+    rng: np.random.Generator, tasks: int, steps: int, config: TrainingConfig
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Choose the support window and the query of each task, the query from anywhere in the task.
 
     Returns:
@@ -36,7 +39,9 @@ def sample_sets(rng: np.random.Generator, tasks: int, steps: int, config: Traini
     return index, weights, query
 
 
-def sample_windows(rng: np.random.Generator, tasks: int, steps: int, config: TrainingConfig):
+def sample_windows(
+    rng: np.random.Generator, tasks: int, steps: int, config: TrainingConfig
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Choose the last M transitions and the next K of each task, at a random moment (GrBAL, eq. 3).
 
     Returns:
@@ -78,11 +83,11 @@ class ResidualTasks:
         prior: Layer | None, noise: np.ndarray, input_scale: np.ndarray,
         sequential: bool = False, above_noise: bool = False,
         interrupt: Callable[[], None] = lambda: None,
-    ):  # fmt: skip
+    ) -> None:  # fmt: skip
         self._pool, self._held, self._config = pool, held, config
         self._choose = sample_windows if sequential else sample_sets
         self._interrupt = interrupt
-        self._judges = None
+        self._judges: tuple[ArraySet, ArraySet] | None = None
         self._problem = LearningProblem(input_scale, np.ones(3), noise, prior)
         self.output_scale = typical_size(self._typical_targets(), noise, above_noise)
         self._problem = attrs.evolve(self._problem, output_scale=self.output_scale)
@@ -94,7 +99,14 @@ class ResidualTasks:
         sets = self._choose(rng, len(tasks), self._pool.inputs.shape[1], self._config)
         return self._raw(self._pool, tasks, *sets)[3]
 
-    def _raw(self, pool: TaskPool, tasks, support_index, support_weights, query_index):
+    def _raw(
+        self,
+        pool: TaskPool,
+        tasks: np.ndarray,
+        support_index: np.ndarray,
+        support_weights: np.ndarray,
+        query_index: np.ndarray,
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         """Support and query (inputs, targets) in SI units, and the noise variance (tasks, 3)."""
         rows = tasks[:, None]
         xs, ys = pool.inputs[rows, support_index], pool.residuals[rows, support_index]
@@ -107,7 +119,14 @@ class ResidualTasks:
                 ys[i], yq[i], noise[i] = self._problem.task((xs[i], ys[i]), (xq[i], yq[i]), used)
         return xs, ys, xq, yq, noise
 
-    def _batch(self, pool: TaskPool, tasks, support_index, support_weights, query_index):
+    def _batch(
+        self,
+        pool: TaskPool,
+        tasks: np.ndarray,
+        support_index: np.ndarray,
+        support_weights: np.ndarray,
+        query_index: np.ndarray,
+    ) -> tuple[ArraySet, ArraySet]:
         xs, ys, xq, yq, noise = self._raw(pool, tasks, support_index, support_weights, query_index)
         support, query = (self._problem.samples(*pair, noise[:, None]) for pair in ((xs, ys), (xq, yq)))
         query_weights = np.full(yq.shape, 1.0 / query_index.shape[1])
@@ -116,7 +135,7 @@ class ResidualTasks:
             (query.inputs, query.targets, query_weights),
         )
 
-    def sample(self, rng: np.random.Generator, tasks: int):
+    def sample(self, rng: np.random.Generator, tasks: int) -> tuple[ArraySet, ArraySet]:
         """Support and query of ``tasks`` tasks of the pool."""
         self._interrupt()
         chosen = rng.integers(0, len(self._pool), size=tasks)
@@ -124,12 +143,15 @@ class ResidualTasks:
             self._pool, chosen, *self._choose(rng, tasks, self._pool.inputs.shape[1], self._config)
         )
 
-    def held_out(self):
+    def held_out(self) -> tuple[ArraySet, ArraySet]:
         """Support and query of JUDGES held-out tasks."""
         if self._judges is None:
             rng = np.random.default_rng(self._config.seed + 4)
             tasks = np.arange(min(len(self._held), JUDGES))
             sets = self._choose(rng, len(tasks), self._held.inputs.shape[1], self._config)
             batch = self._batch(self._held, tasks, *sets)
-            self._judges = tuple(tuple(a.astype(np.float32) for a in arrays) for arrays in batch)
+            support, query = (
+                (x.astype(np.float32), y.astype(np.float32), w.astype(np.float32)) for x, y, w in batch
+            )
+            self._judges = support, query
         return self._judges

@@ -59,8 +59,13 @@ class TaskDistribution(Protocol):
         delay_taps, model_dt: as in the residual.
     """
 
-    delay_taps: int
-    model_dt: float
+    @property
+    def delay_taps(self) -> int:
+        """Past commands among the inputs."""
+
+    @property
+    def model_dt(self) -> float:
+        """Step that is predicted [s]."""
 
     def pool(self, seed: int, tasks: int, held_out: bool = False) -> TaskPool:
         """``tasks`` tasks; those that are ``held_out`` share no data with the others."""
@@ -75,7 +80,9 @@ class TaskDistribution(Protocol):
         """Everything needed to make the same tasks again, JSON-able."""
 
 
-def transitions_of(states: np.ndarray, commands: np.ndarray, delay_taps: int, dt: float):
+def transitions_of(
+    states: np.ndarray, commands: np.ndarray, delay_taps: int, dt: float
+) -> tuple[np.ndarray, np.ndarray]:
     """Inputs and residuals of state sequences.
 
     Args:
@@ -119,7 +126,9 @@ class Changes:
     push: tuple[float, float] = (1.0, 0.5)
     chance: float = 0.4
 
-    def draw(self, rng: np.random.Generator, worlds: np.ndarray, steps: int, dt: float):
+    def draw(
+        self, rng: np.random.Generator, worlds: np.ndarray, steps: int, dt: float
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Phases of each world.
 
         Args:
@@ -133,7 +142,8 @@ class Changes:
         lengths = np.maximum(np.round(rng.uniform(*self.interval, (tasks, phases - 1)) / dt).astype(int), 1)
         starts = np.concatenate([np.zeros((tasks, 1), dtype=int), np.cumsum(lengths, axis=1)], axis=1)
         shape = (tasks, phases, 1)
-        floor = np.exp(rng.uniform(*np.log(self.floor), shape))
+        low, high = np.log(self.floor)
+        floor = np.exp(rng.uniform(low, high, shape))
         load = rng.uniform(*self.load, (tasks, phases, 2))
         battery = rng.uniform(*self.battery, shape)
         push = rng.uniform(-1.0, 1.0, (tasks, phases, 2)) * self.push

@@ -16,6 +16,8 @@ import math
 import torch
 
 from .. import distributed
+from ..gradients.batched import Arrays, Samples
+from ..gradients.compiled import Layers, SampleSet
 from .base import Trainer, layers_in, limited, named_layers
 
 MIN_LOG_NOISE = math.log(1e-3)  # of s, in normalised units: what is repeated exactly is not certain
@@ -26,7 +28,7 @@ class ALPaCA(Trainer):
 
     name = "alpaca"
 
-    def _initial(self, layers, generator):
+    def _initial(self, layers: Layers, generator: torch.Generator) -> dict[str, torch.Tensor]:
         width = self.config.hidden[-1] + 1
         head = torch.cat([layers[-1][0], layers[-1][1][:, None]], dim=1)  # (out, Q)
         return named_layers(layers[:-1]) | {
@@ -36,7 +38,7 @@ class ALPaCA(Trainer):
             "log_noise": torch.full((self.outputs,), -1.0),
         }
 
-    def features(self, named, inputs):
+    def features(self, named: dict[str, torch.Tensor], inputs: torch.Tensor) -> torch.Tensor:
         """psi, (B, S, Q)."""
         hidden = inputs
         for w, b in layers_in(named):
@@ -44,11 +46,13 @@ class ALPaCA(Trainer):
             hidden = torch.tanh(value) if self.config.activation == "tanh" else torch.relu(value)
         return torch.cat([hidden, torch.ones_like(hidden[..., :1])], dim=-1)
 
-    def _prior(self, named):
+    def _prior(self, named: dict[str, torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
         factor = torch.tril(named["precision"], -1) + torch.diag(named["log_precision"].exp())
         return factor @ factor.T, named["head"]
 
-    def posterior(self, named, support):
+    def posterior(
+        self, named: dict[str, torch.Tensor], support: SampleSet
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         """Cholesky factor of Lambda (B, Q, Q) and k (B, out, Q)."""
         precision, head = self._prior(named)
         psi = self.features(named, support[0]) * (support[2][..., :1] > 0)
@@ -56,16 +60,20 @@ class ALPaCA(Trainer):
         factor = torch.linalg.cholesky(precision + psi.mT @ psi)
         return factor, torch.cholesky_solve(right, factor).mT
 
-    def _predict(self, named, support, inputs):
+    def _predict(
+        self, named: dict[str, torch.Tensor], support: SampleSet, inputs: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         factor, head = self.posterior(named, support)
         psi = self.features(named, inputs)
         spread = torch.linalg.solve_triangular(factor, psi.mT, upper=False)
         return psi @ head.mT, 1.0 + (spread * spread).sum(dim=1)[..., None]
 
-    def _loss(self, mean, query):
+    def _loss(self, mean: torch.Tensor, query: SampleSet) -> torch.Tensor:
         return ((mean - query[1]) ** 2 * query[2]).sum(dim=(1, 2))
 
-    def meta_gradient(self, support, query, measure=False):
+    def meta_gradient(
+        self, support: Samples, query: Samples, measure: bool = False
+    ) -> tuple[torch.Tensor, torch.Tensor | float, torch.Tensor]:
         flat = self.parameters.flat.detach().requires_grad_(True)
         named = self.parameters.views(flat)
         shorter = self._shortened(support)
@@ -74,13 +82,13 @@ class ALPaCA(Trainer):
         likelihood = (query[1] - mean) ** 2 / (scale * variance) + torch.log(scale * variance)
         (gradient,) = torch.autograd.grad(0.5 * (likelihood * query[2]).sum(dim=(1, 2)).mean(), flat)
         with torch.no_grad():
-            before = float("nan")
+            before: torch.Tensor | float = float("nan")
             if measure:
                 psi = self.features(named, query[0])
                 before = self._loss(psi @ named["head"].T, query).mean()
             return gradient, before, self._loss(mean, query).mean()
 
-    def _shortened(self, support):
+    def _shortened(self, support: SampleSet) -> SampleSet:
         """Contexts of every length from none on, so that the prior is trained as well."""
         size = support[0].shape[1]
         generator = torch.Generator().manual_seed(self.config.seed + self.optimiser.steps)
@@ -89,11 +97,11 @@ class ALPaCA(Trainer):
         kept = torch.arange(size, device=self.device)[None, :, None] < length.to(self.device)
         return (*support[:2], support[2] * kept)
 
-    def _limit(self, gradient):
+    def _limit(self, gradient: torch.Tensor) -> torch.Tensor:
         return limited(gradient, self.config.max_gradient_norm)
 
     @torch.no_grad()
-    def losses(self, support, query, steps=None):
+    def losses(self, support: Arrays, query: Arrays, steps: int | None = None) -> torch.Tensor:
         support, query = self._samples(support), self._samples(query)
         named = self.parameters.views()
         before = self._loss(self.features(named, query[0]) @ named["head"].T, query)
@@ -101,12 +109,12 @@ class ALPaCA(Trainer):
         return torch.stack([before, *[after] * (steps or 1)])
 
     @property
-    def layers(self):
+    def layers(self) -> Layers:
         named = self.parameters.views()
         head = named["head"]
         return [*layers_in(named), (head[:, :-1], head[:, -1])]
 
-    def extras(self):
+    def extras(self) -> dict:
         named = self.parameters.views()
         precision, _ = self._prior(named)
         noise = named["log_noise"].clamp(min=MIN_LOG_NOISE).exp() ** 2

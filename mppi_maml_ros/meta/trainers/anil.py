@@ -6,6 +6,7 @@ can be fitted in a few steps.
 
 from __future__ import annotations
 
+from ..gradients.batched import Rates
 from .gradient_based import GradientTrainer
 
 
@@ -15,6 +16,6 @@ class ANIL(GradientTrainer):
     name = "anil"
 
     @property
-    def rates(self):
+    def rates(self) -> Rates:
         depth = len(self.config.hidden)
         return [(0.0, 0.0)] * depth + [(self.config.inner_lr, self.config.inner_lr)]

@@ -8,7 +8,7 @@ adapted models do better on the query set; the outer update takes that step.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 import torch
@@ -16,11 +16,14 @@ import torch
 from .. import distributed
 from ..config import TrainingConfig
 from ..gradients import batched
-from ..gradients.batched import Samples
+from ..gradients.batched import Arrays, Samples
+from ..gradients.compiled import Layers, SampleSet
 from ..gradients.outer import Adam, Descent, Parameters
 
 
-def initial_layers(inputs: int, outputs: int, hidden, generator: torch.Generator, silent: bool = True):
+def initial_layers(
+    inputs: int, outputs: int, hidden: Iterable[int], generator: torch.Generator, silent: bool = True
+) -> Layers:
     """Scaled normal hidden layers; the output layer is zero (the residual starts as the prior), or not."""
     layers = []
     sizes = [inputs, *hidden]
@@ -59,7 +62,7 @@ class Trainer(ABC):
     def __init__(
         self, config: TrainingConfig, inputs: int, outputs: int, silent: bool = True,
         device: str = "cpu", dtype: torch.dtype = torch.float32,
-    ):  # fmt: skip
+    ) -> None:  # fmt: skip
         self.config, self.inputs, self.outputs = config, inputs, outputs
         self.device, self.dtype = device, dtype
         generator = torch.Generator().manual_seed(config.seed)
@@ -68,7 +71,7 @@ class Trainer(ABC):
         self.parameters = Parameters(self._initial(layers, generator), device, dtype)
         self.optimiser = self._optimiser()
 
-    def _initial(self, layers, generator: torch.Generator) -> dict[str, torch.Tensor]:
+    def _initial(self, layers: Layers, generator: torch.Generator) -> dict[str, torch.Tensor]:
         return named_layers(layers)
 
     def _optimiser(self) -> Adam | Descent:
@@ -79,17 +82,19 @@ class Trainer(ABC):
         return Adam(flat, c.meta_lr, c.iterations if outer == "annealed_adam" else None)
 
     @property
-    def layers(self):
+    def layers(self) -> Layers:
         """theta as (W, b) pairs, views of the parameters."""
         return layers_in(self.parameters.views())
 
-    def set_layers(self, layers) -> None:
+    def set_layers(
+        self, layers: Iterable[tuple[np.ndarray | torch.Tensor, np.ndarray | torch.Tensor]]
+    ) -> None:
         """Copy (W, b) pairs into the parameters."""
         for (w, b), (new_w, new_b) in zip(self.layers, layers, strict=True):
             w.copy_(torch.as_tensor(new_w))
             b.copy_(torch.as_tensor(new_b))
 
-    def step(self, support, query, measure: bool = True) -> tuple[float, float]:
+    def step(self, support: Arrays, query: Arrays, measure: bool = True) -> tuple[float, float]:
         """One outer iteration.
 
         Args:
@@ -106,7 +111,7 @@ class Trainer(ABC):
         self._bound()
         return float(before), float(after)
 
-    def _samples(self, arrays) -> Samples:
+    def _samples(self, arrays: Arrays) -> Samples:
         return Samples(*(torch.as_tensor(a, dtype=self.dtype, device=self.device) for a in arrays))
 
     def _limit(self, gradient: torch.Tensor) -> torch.Tensor:
@@ -117,17 +122,19 @@ class Trainer(ABC):
         """Bring parameters back into their range after an outer step."""
 
     @abstractmethod
-    def meta_gradient(self, support: Samples, query: Samples, measure: bool = False):
+    def meta_gradient(
+        self, support: Samples, query: Samples, measure: bool = False
+    ) -> tuple[torch.Tensor, torch.Tensor | float, torch.Tensor]:
         """Flat gradient for the outer update, query loss before (NaN unless measured) and after."""
 
     @abstractmethod
-    def losses(self, support, query, steps: int | None = None) -> torch.Tensor:
+    def losses(self, support: Arrays, query: Arrays, steps: int | None = None) -> torch.Tensor:
         """Query loss of each task after 0, 1, ... ``steps`` adaptation steps, (steps + 1, B).
 
         An adapter in closed form has one step: the rest repeat it.
         """
 
-    def theta(self):
+    def theta(self) -> tuple[tuple[np.ndarray, np.ndarray], ...]:
         """theta* as numpy (W, b) pairs."""
         return tuple(
             (w.detach().cpu().numpy().copy(), b.detach().cpu().numpy().copy()) for w, b in self.layers
@@ -138,7 +145,7 @@ class Trainer(ABC):
         return {"window": np.array([self.config.support_size], dtype=np.float32)} if self.sequential else {}
 
 
-def named_layers(layers) -> dict[str, torch.Tensor]:
+def named_layers(layers: Iterable[tuple[torch.Tensor, torch.Tensor]]) -> dict[str, torch.Tensor]:
     """``layer0.weight``, ``layer0.bias``, ... of (W, b) pairs."""
     return {
         f"layer{i}.{part}": value
@@ -147,7 +154,7 @@ def named_layers(layers) -> dict[str, torch.Tensor]:
     }
 
 
-def layers_in(named: dict[str, torch.Tensor]):
+def layers_in(named: dict[str, torch.Tensor]) -> Layers:
     """Inverse of :func:`named_layers`; other names are left out."""
     depth = sum(name.startswith("layer") and name.endswith(".weight") for name in named)
     return [(named[f"layer{i}.weight"], named[f"layer{i}.bias"]) for i in range(depth)]
@@ -158,12 +165,14 @@ def limited(gradient: torch.Tensor, max_norm: float) -> torch.Tensor:
     return gradient * torch.clamp(max_norm / (gradient.norm() + 1e-12), max=1.0)
 
 
-def mean_over_tasks(gradients) -> torch.Tensor:
+def mean_over_tasks(gradients: Iterable[Sequence[torch.Tensor]]) -> torch.Tensor:
     """Flat mean of the tasks' gradients of (W, b) pairs, in the order of :func:`named_layers`."""
     return torch.cat([g.mean(dim=0).reshape(-1) for pair in gradients for g in pair])
 
 
-def query_losses(start, activation: str, query, adapt_once, steps: int) -> torch.Tensor:
+def query_losses(
+    start: Layers, activation: str, query: SampleSet, adapt_once: Callable[[Layers], Layers], steps: int
+) -> torch.Tensor:
     """Query loss of each task before and after each of ``steps`` calls of ``adapt_once(layers)``."""
     layers, out = start, [batched.loss(start, activation, query)]
     for _ in range(steps):

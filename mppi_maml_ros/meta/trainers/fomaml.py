@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import math
 
-from ..gradients import batched
+import torch
+
+from ..gradients import batched, inner
+from ..gradients.compiled import Layers, SampleSet
 from .base import mean_over_tasks
 from .gradient_based import GradientTrainer
 
@@ -19,6 +22,6 @@ class FOMAML(GradientTrainer):
     name = "fomaml"
     exact = False
 
-    def _outer(self, vectors, trace, support):
+    def _outer(self, vectors: Layers, trace: list[inner.Step] | None, support: SampleSet) -> torch.Tensor:
         limit = self.max_norm
         return mean_over_tasks(vectors if math.isinf(limit) else batched.clip(vectors, limit))

@@ -10,6 +10,8 @@ import torch
 from ...core.tunable import declarations
 from ..config import TrainingConfig
 from ..gradients import batched, inner
+from ..gradients.batched import Arrays, Samples
+from ..gradients.compiled import Layers, SampleSet
 from .base import Trainer, mean_over_tasks, query_losses
 
 NAN = float("nan")
@@ -25,7 +27,7 @@ class GradientTrainer(Trainer):
     exact = True
 
     @property
-    def rates(self) -> inner.Rates:
+    def rates(self) -> batched.Rates:
         """Of the inner steps."""
         return self.config.inner_lr
 
@@ -33,24 +35,27 @@ class GradientTrainer(Trainer):
     def max_norm(self) -> float:
         """Of a task's gradient; the largest setting means that nothing is clipped."""
         limit = self.config.max_gradient_norm
-        return math.inf if limit >= declarations(TrainingConfig)["max_gradient_norm"].high else limit
+        largest = declarations(TrainingConfig)["max_gradient_norm"].high
+        return math.inf if largest is None or limit >= largest else limit
 
-    def _start(self, tasks: int):
+    def _start(self, tasks: int) -> Layers:
         return batched.repeat([(w.detach(), b.detach()) for w, b in self.layers], tasks)
 
     @torch.no_grad()
-    def meta_gradient(self, support, query, measure=False):
+    def meta_gradient(
+        self, support: Samples, query: Samples, measure: bool = False
+    ) -> tuple[torch.Tensor, torch.Tensor | float, torch.Tensor]:
         c = self.config
         start = self._start(len(support[0]))
         before = batched.loss(start, c.activation, query).mean() if measure else NAN
-        trace = [] if self.exact else None
+        trace: list[inner.Step] | None = [] if self.exact else None
         adapted = inner.adapt(
             start, c.activation, support, self.rates, c.inner_steps, self.max_norm, trace, self.interrupt
         )
         after, vectors = batched.loss_and_gradient(adapted, c.activation, *query)
         return self._outer(vectors, trace, support), before, after.mean()
 
-    def _outer(self, vectors, trace, support) -> torch.Tensor:
+    def _outer(self, vectors: Layers, trace: list[inner.Step] | None, support: SampleSet) -> torch.Tensor:
         """Flat meta-gradient from the query loss's gradient at theta'."""
         if trace is not None:
             vectors = inner.pull_back(
@@ -60,18 +65,18 @@ class GradientTrainer(Trainer):
         return mean_over_tasks(vectors)
 
     @torch.no_grad()
-    def losses(self, support, query, steps=None):
+    def losses(self, support: Arrays, query: Arrays, steps: int | None = None) -> torch.Tensor:
         c = self.config
         support, query = self._samples(support), self._samples(query)
         rates = self.rates
 
-        def once(layers):
+        def once(layers: Layers) -> Layers:
             return inner.adapt(layers, c.activation, support, rates, 1, self.max_norm)
 
         steps = c.inner_steps if steps is None else steps
         return query_losses(self._start(len(support[0])), c.activation, query, once, steps)
 
-    def extras(self):
+    def extras(self) -> dict:
         c = self.config
         return super().extras() | {
             "inner": np.array([c.inner_lr, c.inner_steps], dtype=np.float32),

@@ -7,6 +7,8 @@ step, so that the model never lags behind a change by more than M transitions an
 
 from __future__ import annotations
 
+import torch
+
 from .base import limited
 from .meta_sgd import MetaSGD
 
@@ -19,5 +21,5 @@ class GrBAL(MetaSGD):
     name = "grbal"
     sequential = True
 
-    def _limit(self, gradient):
+    def _limit(self, gradient: torch.Tensor) -> torch.Tensor:
         return limited(gradient, LARGEST)

@@ -12,6 +12,7 @@ import math
 import torch
 
 from ..gradients import inner
+from ..gradients.compiled import Layers, SampleSet
 from .base import mean_over_tasks, named_layers
 from .gradient_based import GradientTrainer
 
@@ -23,24 +24,25 @@ class MetaSGD(GradientTrainer):
 
     name = "meta_sgd"
 
-    def _initial(self, layers, generator):
+    def _initial(self, layers: Layers, generator: torch.Generator) -> dict[str, torch.Tensor]:
         start = math.log(self.config.inner_lr)
         rates = {f"rate.{name}": torch.full_like(v, start) for name, v in named_layers(layers).items()}
         return named_layers(layers) | rates
 
     @property
-    def rates(self):
+    def rates(self) -> Layers:
         named = self.parameters.views()
         return [
             (named[f"rate.layer{i}.weight"].exp(), named[f"rate.layer{i}.bias"].exp()[None])
             for i in range(len(self.config.hidden) + 1)
         ]
 
-    def _outer(self, vectors, trace, support):
+    def _outer(self, vectors: Layers, trace: list[inner.Step] | None, support: SampleSet) -> torch.Tensor:
+        assert trace is not None
         c, rates = self.config, self.rates
         totals = [[torch.zeros_like(w), torch.zeros_like(b)] for w, b in vectors]
 
-        def on_rates(vectors, gradients):
+        def on_rates(vectors: Layers, gradients: Layers) -> None:
             for total, pair, gradient in zip(totals, vectors, gradients, strict=True):
                 for i in (0, 1):
                     total[i].addcmul_(pair[i], gradient[i], value=-1.0)
@@ -51,12 +53,12 @@ class MetaSGD(GradientTrainer):
         logs = [(tw * rw, tb * rb) for (tw, tb), (rw, rb) in zip(totals, rates, strict=True)]
         return torch.cat([mean_over_tasks(vectors), mean_over_tasks(logs)])
 
-    def _bound(self):
+    def _bound(self) -> None:
         half = len(self.parameters.flat) // 2
         centre = math.log(self.config.inner_lr)
         self.parameters.flat[half:].clamp_(centre + math.log(MIN_RATE), centre + math.log(MAX_RATE))
 
-    def extras(self):
+    def extras(self) -> dict:
         return super().extras() | {
             f"rate{i}.{part}": rate.detach().cpu().numpy().reshape(layer[j].shape)
             for i, (pair, layer) in enumerate(zip(self.rates, self.layers, strict=True))

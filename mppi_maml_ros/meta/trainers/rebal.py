@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import torch
 
+from ..gradients.batched import Arrays, Samples
+from ..gradients.compiled import Layers, SampleSet
 from .base import Trainer, layers_in, limited, named_layers
 
 STATE = 16  # width of h
@@ -20,10 +22,10 @@ class ReBAL(Trainer):
     name = "rebal"
     sequential = True
 
-    def _initial(self, layers, generator):
+    def _initial(self, layers: Layers, generator: torch.Generator) -> dict[str, torch.Tensor]:
         seen = self.inputs + self.outputs
 
-        def draw(*shape):
+        def draw(*shape: int) -> torch.Tensor:
             return torch.randn(*shape, generator=generator) / shape[-1] ** 0.5
 
         return named_layers(layers) | {
@@ -33,7 +35,7 @@ class ReBAL(Trainer):
             "state.weight": draw(len(layers[0][1]), STATE),
         }
 
-    def encode(self, named, support) -> torch.Tensor:
+    def encode(self, named: dict[str, torch.Tensor], support: SampleSet) -> torch.Tensor:
         """State after the support set, (B, STATE); samples of no weight are passed over."""
         seen = torch.cat(support[:2], dim=-1) @ named["encoder.input"].T + named["encoder.bias"]
         known = (support[2].amax(dim=-1, keepdim=True) > 0).to(seen.dtype)
@@ -47,7 +49,7 @@ class ReBAL(Trainer):
             h = h + known[:, t] * (1.0 - update) * (candidate - h)
         return h
 
-    def predict(self, named, h, inputs):
+    def predict(self, named: dict[str, torch.Tensor], h: torch.Tensor, inputs: torch.Tensor) -> torch.Tensor:
         """Outputs (B, S, out) for states h (B, STATE)."""
         layers = layers_in(named)
         hidden = inputs
@@ -60,26 +62,28 @@ class ReBAL(Trainer):
             hidden = value
         return hidden
 
-    def _loss(self, named, h, query):
+    def _loss(self, named: dict[str, torch.Tensor], h: torch.Tensor, query: SampleSet) -> torch.Tensor:
         error = self.predict(named, h, query[0]) - query[1]
         return (error * error * query[2]).sum(dim=(1, 2))
 
-    def meta_gradient(self, support, query, measure=False):
+    def meta_gradient(
+        self, support: Samples, query: Samples, measure: bool = False
+    ) -> tuple[torch.Tensor, torch.Tensor | float, torch.Tensor]:
         flat = self.parameters.flat.detach().requires_grad_(True)
         named = self.parameters.views(flat)
         after = self._loss(named, self.encode(named, support), query).mean()
         (gradient,) = torch.autograd.grad(after, flat)
         with torch.no_grad():
-            before = float("nan")
+            before: torch.Tensor | float = float("nan")
             if measure:
                 before = self._loss(named, support[0].new_zeros(len(support[0]), STATE), query).mean()
         return gradient, before, after.detach()
 
-    def _limit(self, gradient):
+    def _limit(self, gradient: torch.Tensor) -> torch.Tensor:
         return limited(gradient, self.config.max_gradient_norm)
 
     @torch.no_grad()
-    def losses(self, support, query, steps=None):
+    def losses(self, support: Arrays, query: Arrays, steps: int | None = None) -> torch.Tensor:
         support, query = self._samples(support), self._samples(query)
         named = self.parameters.views()
         nothing = support[0].new_zeros(len(support[0]), STATE)
@@ -87,7 +91,7 @@ class ReBAL(Trainer):
         after = self._loss(named, self.encode(named, support), query)
         return torch.stack([before, *[after] * (steps or 1)])
 
-    def extras(self):
+    def extras(self) -> dict:
         named = self.parameters.views()
         names = ("encoder.input", "encoder.state", "encoder.bias", "state.weight")
         return super().extras() | {name: named[name].cpu().numpy().copy() for name in names}

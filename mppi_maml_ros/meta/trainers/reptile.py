@@ -23,7 +23,9 @@ class Reptile(GradientTrainer):
     outer = "descent"
 
     @torch.no_grad()
-    def meta_gradient(self, support, query, measure=False):
+    def meta_gradient(
+        self, support: Samples, query: Samples, measure: bool = False
+    ) -> tuple[torch.Tensor, torch.Tensor | float, torch.Tensor]:
         c = self.config
         start = self._start(len(support[0]))
         before = batched.loss(start, c.activation, query).mean() if measure else NAN
@@ -41,5 +43,5 @@ def together(support: Samples, query: Samples) -> Samples:
     counts = [(s[2] > 0).any(dim=2, keepdim=True).sum(dim=1, keepdim=True) for s in (support, query)]
     total = counts[0] + counts[1]
     weights = [s[2] * (n / total) for s, n in zip((support, query), counts, strict=True)]
-    parts = zip(support[:2], query[:2], strict=True)
-    return Samples(*(torch.cat(pair, dim=1) for pair in parts), torch.cat(weights, dim=1))
+    inputs, targets = (torch.cat(pair, dim=1) for pair in zip(support[:2], query[:2], strict=True))
+    return Samples(inputs, targets, torch.cat(weights, dim=1))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import torch
 
 from ..gradients import batched
+from ..gradients.batched import Samples
 from .base import mean_over_tasks
 from .gradient_based import NAN, GradientTrainer
 from .reptile import together
@@ -20,7 +21,9 @@ class Supervised(GradientTrainer):
     name = "supervised"
 
     @torch.no_grad()
-    def meta_gradient(self, support, query, measure=False):
+    def meta_gradient(
+        self, support: Samples, query: Samples, measure: bool = False
+    ) -> tuple[torch.Tensor, torch.Tensor | float, torch.Tensor]:
         c = self.config
         start = self._start(len(support[0]))
         before = batched.loss(start, c.activation, query).mean() if measure else NAN

@@ -141,7 +141,7 @@ class _Program:
         return host, torch.zeros(shape, device=self._device)
 
     def _captured(self) -> Callable[[], None]:
-        stream = torch.cuda.Stream(self._device)  # type: ignore[no-untyped-call]  # torch's own
+        stream = torch.cuda.Stream(self._device)
         with torch.cuda.device(self._device), torch.cuda.stream(stream):
             for _ in range(3):
                 self._compute()
