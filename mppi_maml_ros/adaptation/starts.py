@@ -6,12 +6,12 @@ is diagonal. From u = 0 the inner loop descends on
 
     |y - phi L|^2 / (2 noise) + |u|^2 / 2
 
-by full-batch gradient steps with momentum and a rate for each coordinate, 1 / (1 + curvature M / noise) for
-M transitions. Which start, and which noise level, is weighed by the evidence of the data; several that
-are as likely are averaged, since the prediction is linear in L.
+by conjugate gradients on all M transitions, preconditioned by 1 / (1 + curvature M / noise). Which start,
+and which noise level, is weighed by the evidence of the data; several that are as likely are averaged, since
+the prediction is linear in L.
 
 Sources: Grant et al., ICLR 2018 (theta* and its metric as a learned Gaussian prior); Rajeswaran et al.,
-NeurIPS 2019 (iMAML, the proximal inner problem); Park and Oliva, NeurIPS 2019 (a learned preconditioner);
+NeurIPS 2019 (iMAML: the proximal inner problem, solved by any descent that gets there); Park and Oliva, NeurIPS 2019 (a learned preconditioner);
 Kaushik et al., IROS 2020 (FAMLE: several meta-learned starts, the likeliest taken).
 """
 
@@ -33,6 +33,7 @@ from ..dynamics.identification import cholesky
 from ..dynamics.identification.error_models import TYPICAL
 from ..dynamics.residual import OUTPUTS
 
+ENOUGH = 1e-10  # of the squared gradient at the start, at which the descent ends
 UNLIKELY = 1e-3  # share below which a start is left out
 
 
@@ -61,7 +62,7 @@ class Starts:
         factor: shape (S, P, P).
         curvature: of a typical transition in the coordinates of ``factor``, shape (S, P), at least 0.
         noise: variances to choose from, for each output, shape (G, 3), above 0.
-        steps: of the inner loop; momentum: of its steps, in [0, 1).
+        steps: of the inner loop, at most.
 
     Raises:
         InvalidValueError: a value is out of range, or an output has no start.
@@ -72,8 +73,7 @@ class Starts:
     factor: Array = attrs.field(converter=read_only)
     curvature: Array = attrs.field(converter=read_only)
     noise: Array = attrs.field(converter=read_only)
-    steps: int = 60
-    momentum: float = 0.9
+    steps: int = 40
 
     def __attrs_post_init__(self) -> None:
         count, size = self.mean.shape
@@ -87,10 +87,8 @@ class Starts:
             raise InvalidValueError(f"each of the {OUTPUTS} outputs needs a start, got {set(self.output)}")
         if not (self.curvature >= 0.0).all() or not (self.noise > 0.0).all():
             raise InvalidValueError("curvature of the starts must be at least 0 and noise above 0")
-        if not (1 <= self.steps <= 1000 and 0.0 <= self.momentum < 1.0):
-            raise InvalidValueError(
-                f"steps must be in [1, 1000] and momentum in [0, 1), got {self.steps}, {self.momentum}"
-            )
+        if not 1 <= self.steps <= 1000:
+            raise InvalidValueError(f"steps of the starts must be in [1, 1000], got {self.steps}")
 
     @property
     def typical(self) -> Array:
@@ -101,14 +99,13 @@ class Starts:
         """As extras of a network in the artifact; the inverse of :meth:`of`."""
         parts = ("output", "mean", "factor", "curvature", "noise")
         named = {f"start_{part}": getattr(self, part) for part in parts}
-        return named | {"start_steps": np.array([self.steps, self.momentum])}
+        return named | {"start_steps": np.array([self.steps])}
 
     @classmethod
     def of(cls, extras: Mapping[str, ArrayLike]) -> Starts:
         """From what :meth:`tensors` gave."""
         parts = {part: extras[f"start_{part}"] for part in ("output", "mean", "factor", "curvature", "noise")}
-        steps, momentum = np.asarray(extras["start_steps"], dtype=float)
-        return cls(**parts, steps=int(steps), momentum=float(momentum))
+        return cls(**parts, steps=int(np.asarray(extras["start_steps"])[0]))
 
     def fit(self, inputs: Array, residuals: Array, first: NDArray[np.bool_] | None = None) -> LinearFit:
         """Restore the likeliest starts and descend.
@@ -128,16 +125,14 @@ class Starts:
             slopes = np.einsum("spq,sp->sq", factor, moment[:, o] - at_start)
             grams = factor.swapaxes(1, 2) @ gram @ factor
             levels = np.ascontiguousarray(self.noise[:, o])
-            u, noise[o] = _adapt(
-                grams, slopes, left, len(phi), self.curvature[chosen], levels, self.steps, self.momentum
-            )
+            u, noise[o] = _adapt(grams, slopes, left, len(phi), self.curvature[chosen], levels, self.steps)
             shares = u[:, -1]
             mean[o] = shares @ start + np.einsum("spq,sq->p", factor, u[:, :-1])
         return LinearFit(mean, noise, TYPICAL)
 
 
 @njit(cache=True)
-def _adapt(grams, slopes, left, count, curvature, noise, steps, momentum):  # type: ignore[no-untyped-def]  # numba
+def _adapt(grams, slopes, left, count, curvature, noise, steps):  # type: ignore[no-untyped-def]  # numba
     """Inner loop of one output from all its starts.
 
     Args:
@@ -167,7 +162,7 @@ def _adapt(grams, slopes, left, count, curvature, noise, steps, momentum):  # ty
     for s in range(starts):
         for g in range(len(noise)):
             if share[s, g] > 0.0:
-                u = _descend(grams[s], slopes[s], noise[g], count * curvature[s], steps, momentum)
+                u = _descend(grams[s], slopes[s], noise[g], count * curvature[s], steps)
                 out[s, :size] += share[s, g] * u
                 out[s, size] += share[s, g]
                 variance += share[s, g] * noise[g]
@@ -175,25 +170,25 @@ def _adapt(grams, slopes, left, count, curvature, noise, steps, momentum):  # ty
 
 
 @njit(cache=True)
-def _descend(gram, slope, noise, curvature, steps, momentum):  # type: ignore[no-untyped-def]  # numba
-    """Nesterov's accelerated descent from u = 0, each coordinate with its own rate."""
+def _descend(gram, slope, noise, curvature, steps):  # type: ignore[no-untyped-def]  # numba
+    """Preconditioned conjugate gradients from u = 0; see Nocedal and Wright, algorithm 5.3."""
     size = len(slope)
     rate = 1.0 / (1.0 + curvature / noise)
-    square = 0.0  # of the preconditioned curvature's Frobenius norm, which no eigenvalue exceeds
-    for p in range(size):
-        for q in range(size):
-            entry = gram[p, q] / noise + (1.0 if p == q else 0.0)
-            square += rate[p] * entry * entry * rate[q]
-    rate /= math.sqrt(square)
-    u, speed, pull = np.zeros(size), np.zeros(size), np.empty(size)
+    u, pull, left = np.zeros(size), np.empty(size), slope / noise
+    down = rate * left
+    way, square = down.copy(), (left * down).sum()
+    enough = ENOUGH * square
     for _ in range(steps):
-        ahead = u + momentum * speed
-        _times(gram, ahead, pull)
-        down = rate * ((slope - pull) / noise - ahead)
-        speed = momentum * speed + down
-        if (speed * down).sum() < 0.0:  # uphill: without momentum from here, O'Donoghue and Candes 2015
-            speed = down
-        u = u + speed
+        if square <= enough:
+            break
+        _times(gram, way, pull)
+        pull = pull / noise + way
+        length = square / (way * pull).sum()
+        u += length * way
+        left -= length * pull
+        down = rate * left
+        before, square = square, (left * down).sum()
+        way = down + (square / before) * way
     return u
 
 
