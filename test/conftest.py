@@ -159,6 +159,7 @@ def meta():
     """A small meta-model with a broad physics prior; nothing is learned from disk."""
     import numpy as np
 
+    from mppi_maml_ros.adaptation.starts import Starts
     from mppi_maml_ros.dynamics.features import feature_size, input_size
     from mppi_maml_ros.dynamics.identification.physics import PhysicsPrior
     from mppi_maml_ros.weights.meta_model import MetaModel
@@ -176,10 +177,14 @@ def meta():
         delay=[0.0],
         noise=np.array([[1e-6, 1e-6, 1e-4], [1e-4, 1e-4, 1e-2]]),
     )
+    starts = Starts(
+        output=np.arange(3.0), mean=np.zeros((3, size)), factor=np.tile(np.eye(size), (3, 1, 1)),
+        curvature=np.ones((3, size)), noise=prior.noise,
+    )  # fmt: skip
     return MetaModel(
-        networks={"maml": theta, "physics+maml": theta},
+        networks={"maml": theta, "physics+maml": theta, "mb": theta},
         input_scale=np.full(inputs, 2.0),
-        output_scale={"maml": np.full(3, 0.2), "physics+maml": np.full(3, 0.02)},
+        output_scale={"maml": np.full(3, 0.2), "physics+maml": np.full(3, 0.02), "mb": np.full(3, 0.2)},
         noise=np.full(3, 1e-4),
         physics=prior,
         activation="tanh",
@@ -187,6 +192,7 @@ def meta():
         model_dt=DT,
         inner_lr=0.05,
         inner_steps=50,
+        extras={"maml": starts.tensors()},
     )
 
 

@@ -1,16 +1,19 @@
-"""What a network learns under the physics layer, and how: the same in meta-training and online.
+"""What a network learns above a linear layer, and how: the same in meta-training and online.
 
-Of the kinematic residual r over a step from the inputs z, the physics layer L, fitted to the same
+Of the kinematic residual r over a step from the inputs z, the linear layer L, fitted to the same
 transitions, and the push p that its error model sees leave (r - L phi(z) - p). The network is given
 
     inputs   z * input_scale
     targets  (r - L phi(z) - p) / output_scale
     weights  of an output's squared error: its share of signal, scale^2 / (scale^2 + noise variance).
 
-A network without a physics layer learns r itself.
+The layer is the physics layer, or for ``maml`` the network's own linear part (see :mod:`.starts`). A network
+without one learns r itself.
 """
 
 from __future__ import annotations
+
+from typing import Protocol
 
 import attrs
 import numpy as np
@@ -19,7 +22,6 @@ from numpy.typing import NDArray
 from ..core.errors import InvalidValueError
 from ..core.types import Array, Float32
 from ..dynamics.features import features
-from ..dynamics.identification import physics
 from ..dynamics.identification.error_models import pushes
 from ..dynamics.residual import ResidualWeights, correction
 from ..dynamics.transitions import Transitions
@@ -32,6 +34,29 @@ PUSH_IN_TRAINING = False
 SMALLEST_SCALE = 1e-4  # [m/s, rad/s, m/s] of a target
 LONGEST_WINDOW = 10_000
 STEEPEST = 1e9  # largest limit of a gradient's norm
+
+
+class Posterior(Protocol):
+    """What a linear layer came to: the physics layer's, or :class:`.starts.LinearFit`."""
+
+    @property
+    def mean(self) -> Array:
+        """L, shape (3, P)."""
+
+    @property
+    def noise(self) -> Array:
+        """Variance of each output, shape (3,)."""
+
+    @property
+    def error_model(self) -> Array:
+        """Of what it leaves, see dynamics.identification.error_models, shape (3, 2)."""
+
+
+class Layer(Protocol):
+    """A linear layer below a network: ``PhysicsPrior``, or :class:`.starts.Starts`."""
+
+    def fit(self, inputs: Array, residuals: Array, first: NDArray[np.bool_] | None = None) -> Posterior:
+        """Fit to z (M, Z) and residuals (M, 3)."""
 
 
 @attrs.frozen(eq=False)
@@ -60,41 +85,40 @@ class LearningProblem:
     Attributes:
         input_scale: shape (Z,); output_scale: typical size of the targets, shape (3,).
         noise: typical variance of the residuals' measurement noise, shape (3,).
-        prior: of the physics layer; None for none.
+        prior: of the linear layer below the network; None for none.
     """
 
     input_scale: Array | Float32
     output_scale: Array | Float32
     noise: Array | Float32
-    prior: physics.PhysicsPrior | None = None
+    prior: Layer | None = None
 
     @classmethod
-    def of(cls, meta: MetaModel, network: str, physics: bool = False) -> LearningProblem:
+    def of(cls, meta: MetaModel, network: str, prior: Layer | None = None) -> LearningProblem:
         """That a network of the meta-model was trained for.
 
         Raises:
             InvalidValueError: the meta-model lacks the network.
         """
         check_network(meta, network)
-        prior = meta.physics if physics else None
         return cls(meta.input_scale, meta.output_scale[network], meta.noise, prior)
 
     def fit(
         self, inputs: Array, residuals: Array, first: NDArray[np.bool_] | None = None
-    ) -> physics.PhysicsPosterior | None:
-        """Posterior of the physics layer; None where there is none.
+    ) -> Posterior | None:
+        """Posterior of the linear layer; None where there is none.
 
         Args:
             inputs: z, shape (M, Z); residuals: shape (M, 3).
             first: which transitions do not follow the one before, (M,); None: the errors are white.
         """
-        return None if self.prior is None else physics.fit(self.prior, inputs, residuals, first=first)
+        return None if self.prior is None else self.prior.fit(inputs, residuals, first)
 
     def left(
         self,
         inputs: Array,
         residuals: Array,
-        posterior: physics.PhysicsPosterior | None,
+        posterior: Posterior | None,
         first: NDArray[np.bool_] | None = None,
     ) -> Array:
         """What the network has to say, shape (M, 3) [m/s, rad/s, m/s].
@@ -111,7 +135,7 @@ class LearningProblem:
             left[:, :2] -= pushes(left[:, :2], first, posterior.error_model)[:-1]
         return left
 
-    def noise_of(self, posterior: physics.PhysicsPosterior | None) -> Array | Float32:
+    def noise_of(self, posterior: Posterior | None) -> Array | Float32:
         """Noise variance of the residuals, as the physics layer finds it where there is one, shape (3,)."""
         return self.noise if posterior is None else posterior.noise
 

@@ -10,6 +10,7 @@ import attrs
 import numpy as np
 import torch
 
+from ..adaptation.learning import Layer
 from ..dynamics.features import features, input_size
 from ..dynamics.identification import physics
 from ..weights.meta_model import MetaModel
@@ -17,6 +18,7 @@ from . import distributed, loop, recipe
 from .checkpoint import Checkpoint
 from .config import TrainingConfig
 from .loop import Cancelled, Controls, Progress, Writer, check
+from .starts import learn_starts
 from .tasks.residual import ResidualTasks
 from .tasks.worlds import TaskDistribution, TaskPool, WorldTasks
 from .trainers.registry import TRAINERS
@@ -57,15 +59,6 @@ def ridge_coefficients(
         moment = phi.swapaxes(1, 2) @ target / phi.shape[1]
         out.append(np.linalg.solve(gram + ridge * np.eye(phi.shape[-1]), moment).swapaxes(1, 2))
     return np.concatenate(out)
-
-
-def physics_prior(
-    pool: TaskPool, model_dt: float, delay_taps: int, interrupt: Callable = lambda: None
-) -> physics.PhysicsPrior:
-    """The empirical prior of the physics layer."""
-    coefficients = ridge_coefficients(pool.clean_inputs, pool.clean_residuals, interrupt=interrupt)
-    noise = np.outer(np.square(NOISE_LEVELS), [1.0, 1.0, 4.0])
-    return physics.empirical_prior(coefficients, pool.delays, model_dt, delay_taps, noise)
 
 
 def settings_of(config: TrainingConfig, distribution: TaskDistribution, networks: Collection[str]) -> dict:
@@ -118,7 +111,13 @@ def meta_train(
     try:
         interrupt()
         pool = distribution.prior_pool(config.seed + 1, recipe.PHYSICS_TASKS)
-        prior = physics_prior(pool, model_dt, taps, interrupt)
+        coefficients = ridge_coefficients(pool.clean_inputs, pool.clean_residuals, interrupt=interrupt)
+        levels = np.outer(np.square(NOISE_LEVELS), [1.0, 1.0, 4.0])
+        prior = physics.empirical_prior(coefficients, pool.delays, model_dt, taps, levels)
+        layers: dict[str, Layer | None] = {"": None, recipe.PHYSICS: prior}
+        if any(network.layer == recipe.LINEAR for network in parts.values()):
+            starts = learn_starts(pool, coefficients, levels, model_dt, interrupt)
+            layers[recipe.LINEAR] = starts
         pool = distribution.pool(config.seed + 2, recipe.POOL_TASKS)
         held = distribution.pool(config.seed + 3, recipe.HELD_OUT_TASKS, held_out=True)
         changing: tuple[TaskPool, TaskPool] | None = None
@@ -128,7 +127,6 @@ def meta_train(
         scales: dict[str, np.ndarray] = {}
         for name, network in parts.items():
             settings, kind = network.config(config), TRAINERS[network.trainer]
-            layer = prior if network.physics else None
             if network.changing and changing is None:
                 changing = (
                     distribution.changing_pool(config.seed + 2, recipe.POOL_TASKS),
@@ -137,7 +135,7 @@ def meta_train(
             tasks = ResidualTasks(
                 *(changing if network.changing and changing else (pool, held)),
                 settings,
-                layer,
+                layers[network.layer],
                 noise,
                 input_scale,
                 kind.sequential,
@@ -149,6 +147,10 @@ def meta_train(
             trained[name], scales[name] = trainer, tasks.output_scale
     finally:
         torch.set_num_threads(threads)
+    extras = {name: parts[name].extras(trainer.extras()) for name, trainer in trained.items()}
+    for name in trained:
+        if parts[name].layer == recipe.LINEAR:
+            extras[name] |= starts.tensors()
     meta = MetaModel(
         networks={name: trainer.theta() for name, trainer in trained.items()},
         input_scale=input_scale,
@@ -160,11 +162,7 @@ def meta_train(
         model_dt=model_dt,
         inner_lr=config.inner_lr,
         inner_steps=config.inner_steps,
-        extras={
-            name: parts[name].extras(trainer.extras())
-            for name, trainer in trained.items()
-            if trainer.extras()
-        },
+        extras={name: tensors for name, tensors in extras.items() if tensors},
         provenance=settings_of(config, distribution, networks)
         | {"torch": torch.__version__, "numpy": np.__version__, "processes": distributed.world()}
         | {"held_out_loss": {name: list(curve.final) for name, curve in curves.items()}},

@@ -19,6 +19,7 @@ from .config import TrainingConfig
 PHYSICS_TASKS = 3000  # worlds for the physics prior
 POOL_TASKS = 1500  # worlds for meta-training
 HELD_OUT_TASKS = 200
+PHYSICS, LINEAR = "physics", "linear"
 
 
 @attrs.frozen
@@ -27,7 +28,7 @@ class Network:
 
     Attributes:
         trainer: name of its trainer.
-        physics: whether it learns what the physics layer leaves.
+        layer: what it learns above: the physics layer, a linear part of its own, or nothing ("").
         changing: whether its worlds change while they are driven in, see :class:`tasks.Changes`.
         above_noise: how its targets are normalised, see :class:`residual_tasks.ResidualTasks`.
         longer: iterations, as a multiple of those of all.
@@ -37,7 +38,7 @@ class Network:
     """
 
     trainer: str
-    physics: bool = False
+    layer: str = ""
     changing: bool = False
     above_noise: bool = True
     longer: int = 1
@@ -63,8 +64,8 @@ class Network:
 ANNEALED = {"outer": "annealed_adam", "meta_lr": 0.01}
 
 RECIPE: dict[str, Network] = {
-    "physics+maml": Network("fomaml", physics=True, above_noise=False),
-    "maml": Network("fomaml", above_noise=False),
+    "physics+maml": Network("fomaml", layer=PHYSICS, above_noise=False),
+    "maml": Network("fomaml", layer=LINEAR, above_noise=False),
     "anil": Network("anil", settings={"inner_lr": 0.05, "inner_steps": 10, "support_size": 100}),
     "meta_sgd": Network("meta_sgd", settings={"inner_lr": 0.01, "inner_steps": 10, "support_size": 100}),
     "alpaca": Network("alpaca", settings={"meta_lr": 3e-3, "support_size": 100}),

@@ -68,31 +68,25 @@ def adapted_on(meta, data, monkeypatch):
     return run
 
 
-def test_a_network_alone_is_trained_and_adapted_on_the_same_arrays(meta, data, adapted_on):
-    support, query = trained_on(meta, "maml", data, None)
-    seen = adapted_on("maml")
-    np.testing.assert_array_equal(support[0][0], seen["inputs"])
-    np.testing.assert_array_equal(support[1][0], seen["targets"])
-    np.testing.assert_allclose(support[2][0] * ROWS, np.tile(seen["weight"], (ROWS, 1)), rtol=1e-6)
-    np.testing.assert_array_equal(query[1][0], seen["targets"])
-
-
-def test_over_the_physics_layer_they_differ_by_the_error_model_alone(meta, data, adapted_on, monkeypatch):
-    support, _ = trained_on(meta, "physics+maml", data, meta.physics)
-    problem = LearningProblem.of(meta, "physics+maml", physics=True)
+@pytest.mark.parametrize("name", ["physics+maml", "maml"])
+def test_training_and_adapting_differ_by_the_error_model_alone(name, meta, data, adapted_on, monkeypatch):
+    layer = meta.physics if name == "physics+maml" else maml_adapter.starts_of(meta)
+    support, query = trained_on(meta, name, data, layer)
+    problem = LearningProblem.of(meta, name, layer)
     white = problem.fit(data.inputs, data.residuals)
     left = problem.left(data.inputs, data.residuals, white)
-    np.testing.assert_array_equal(support[1][0], left / meta.output_scale["physics+maml"])
+    np.testing.assert_array_equal(support[1][0], left / meta.output_scale[name])
+    np.testing.assert_array_equal(query[1][0], support[1][0])
     monkeypatch.setattr(learning, "PUSH_IN_TRAINING", True)
-    support, _ = trained_on(meta, "physics+maml", data, meta.physics)
-    seen = adapted_on("physics+maml")
+    support, _ = trained_on(meta, name, data, layer)
+    seen = adapted_on(name)
     np.testing.assert_array_equal(support[0][0], seen["inputs"])
     np.testing.assert_array_equal(support[1][0], seen["targets"])
     np.testing.assert_allclose(support[2][0] * ROWS, np.tile(seen["weight"], (ROWS, 1)), rtol=1e-6)
 
 
 def test_what_the_physics_layer_and_the_push_leave_is_the_residual_less_both(meta, data):
-    problem = LearningProblem.of(meta, "physics+maml", physics=True)
+    problem = LearningProblem.of(meta, "physics+maml", meta.physics)
     posterior = problem.fit(data.inputs, data.residuals, data.first)
     model = np.array([[0.9, 0.9], [0.3, 0.2], [0.0, 0.0]])
     left = problem.left(data.inputs, data.residuals, attrs.evolve(posterior, error_model=model), data.first)

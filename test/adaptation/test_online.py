@@ -100,7 +100,10 @@ def test_a_candidate_worse_than_the_prior_is_rejected_with_its_error(meta, drive
 @pytest.mark.fault(36)
 def test_weights_that_turned_bad_are_rolled_back(meta, drive):
     loop = online(
-        meta, adapter="maml", sgd=SGDConfig(inner_lr=1e-6, inner_steps=1), guard=GuardConfig(margin=0.5)
+        meta,
+        adapter="online_learner",
+        sgd=SGDConfig(inner_lr=1e-6, inner_steps=1),
+        guard=GuardConfig(margin=0.5),
     )
     drive(loop.add_odometry, loop.add_command, SLOW)
     loop._offered = ResidualWeights.first_order((0.3, 0.3), gain=(2.5, -2.0))
@@ -117,7 +120,10 @@ def test_weights_on_probation_go_when_those_before_them_predict_fresh_data_bette
     meta, drive, gain, rolled_back
 ):
     loop = online(
-        meta, adapter="maml", sgd=SGDConfig(inner_lr=1e-6, inner_steps=1), guard=GuardConfig(margin=0.9)
+        meta,
+        adapter="online_learner",
+        sgd=SGDConfig(inner_lr=1e-6, inner_steps=1),
+        guard=GuardConfig(margin=0.9),
     )
     drive(loop.add_odometry, loop.add_command, SLOW, noise=0.003)
     better_than_the_prior = ResidualWeights.first_order((0.35, 0.25), gain=gain, delay=0.05)

@@ -6,6 +6,7 @@ import pytest
 
 pytest.importorskip("torch")
 
+from mppi_maml_ros.dynamics.identification.physics import empirical_prior
 from mppi_maml_ros.meta import pipeline, recipe
 from mppi_maml_ros.meta.config import TrainingConfig
 from mppi_maml_ros.meta.tasks.worlds import WorldTasks, transitions_of
@@ -109,7 +110,9 @@ def test_pool_inputs_hold_the_command_history_and_residuals_follow_the_states():
 
 def test_the_physics_prior_knows_the_average_robot_better_than_the_kinematics_does():
     tasks = WorldTasks(steps=120)
-    prior = pipeline.physics_prior(tasks.pool(1, 400), 0.05, 4)
+    pool = tasks.pool(1, 400)
+    coefficients = pipeline.ridge_coefficients(pool.clean_inputs, pool.clean_residuals)
+    prior = empirical_prior(coefficients, pool.delays, 0.05, 4, np.full((2, 3), 1e-4))
     held = tasks.pool(2, 40)
     from mppi_maml_ros.dynamics.features import features
 

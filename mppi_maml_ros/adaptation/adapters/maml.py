@@ -1,20 +1,25 @@
-"""``maml`` and ``physics+maml``: restore theta*, then SGD on the kinematic residuals.
+"""``maml`` and ``physics+maml``: restore theta*, then gradient descent on the kinematic residuals.
 
-With the physics layer underneath, the layer is fitted in closed form first and the network
-learns what it leaves, by the same restore-then-adapt step.
+``maml`` adapts its linear part first, from the likeliest of its meta-learned starts (``adaptation.starts``),
+then the layers of its network on what that leaves. ``physics+maml`` fits the physics layer in closed form in
+place of the linear part; the network learns what the layer leaves by the same restore-then-adapt step.
 """
 
 from __future__ import annotations
+
+import math
 
 import numpy as np
 
 from ...core.types import Array, Float32
 from ...dynamics.identification.error_models import TYPICAL
+from ...dynamics.identification.physics import PhysicsPosterior
 from ...dynamics.residual import ResidualWeights, network
 from ...dynamics.transitions import Transitions
 from ...weights.meta_model import MetaModel
-from ..learning import LearningProblem
+from ..learning import LearningProblem, extras_of
 from ..sgd import SGDConfig, restore_then_adapt
+from ..starts import Starts
 from .base import Adaptation
 from .physics import response
 
@@ -52,18 +57,19 @@ class MAMLAdapter:
 
     def __init__(self, meta: MetaModel, sgd: SGDConfig, physics: bool) -> None:
         self.name = "physics+maml" if physics else "maml"
-        self._problem = LearningProblem.of(meta, self.name, physics)
-        self._meta, self._sgd, self._physics = meta, sgd, physics
+        self._layer = meta.physics if physics else starts_of(meta)
+        self._problem = LearningProblem.of(meta, self.name, self._layer)
+        self._meta, self._sgd = meta, sgd
         self._theta = meta.networks[self.name]
 
     def start(self) -> ResidualWeights:
-        linear = self._meta.physics.typical if self._physics else None
-        errors = TYPICAL if self._physics else None
-        return self._meta.weights(self.name, linear=linear, layers=self._theta, error_model=errors)
+        return self._meta.weights(
+            self.name, linear=self._layer.typical, layers=self._theta, error_model=TYPICAL
+        )
 
     def adapt(self, data: Transitions) -> Adaptation:
         meta, problem = self._meta, self._problem
-        posterior = problem.fit(data.inputs, data.residuals, data.first)
+        posterior = self._layer.fit(data.inputs, data.residuals, data.first)
         left, noise = (
             problem.left(data.inputs, data.residuals, posterior, data.first),
             problem.noise_of(posterior),
@@ -83,28 +89,36 @@ class MAMLAdapter:
             samples.output_weight,
         )
         layers = result.layers
-        if self._physics and watch.any():
+        if watch.any():
             last, bias = layers[-1]
             output = network(meta.weights(self.name, layers=layers), data.inputs[watch])
             share = trust(output, targets[watch] * problem.output_scale, noise).astype(np.float32)
             # A network that is not trusted at all need not be evaluated in every rollout.
             layers = (*layers[:-1], (last * share[:, None], bias * share)) if share.any() else ()
-        if posterior is None:
-            weights = meta.weights(self.name, layers=layers)
-            return Adaptation(weights, result.loss_before, result.loss_after, steps=result.steps)
         gain, time_constant = response(posterior.mean, meta.model_dt)
+        known = posterior if isinstance(posterior, PhysicsPosterior) else None
         return Adaptation(
             weights=meta.weights(
                 self.name,
                 linear=posterior.mean,
                 layers=layers,
                 error_model=posterior.error_model,
-                covariance=posterior.covariance,
+                covariance=None if known is None else known.covariance,
             ),
             loss_before=result.loss_before,
             loss_after=result.loss_after,
-            delay=posterior.delay,
+            delay=math.nan if known is None else known.delay,
             gain=gain,
             time_constant=time_constant,
             steps=result.steps,
         )
+
+
+def starts_of(meta: MetaModel) -> Starts:
+    """The starts of the linear part of ``maml``.
+
+    Raises:
+        InvalidValueError: the meta-model lacks them.
+    """
+    parts = ("output", "mean", "factor", "curvature", "noise", "steps")
+    return Starts.of(extras_of(meta, "maml", *(f"start_{part}" for part in parts)))

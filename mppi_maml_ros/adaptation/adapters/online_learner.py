@@ -1,7 +1,7 @@
 """``online_learner``: fine-tuning without restore.
 
-The same SGD as ``maml`` on the newest transitions, but each call goes on from where the last one
-ended, whatever became of its candidate; the meta-learned weights are only the first start.
+The same SGD as the network of ``maml`` on the newest transitions, but each call goes on from where the
+last one ended, whatever became of its candidate; the pretrained weights are only the first start.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from ..learning import LearningProblem
 from ..sgd import SGDConfig, restore_then_adapt
 from .base import Adaptation
 
-NETWORK = "maml"  # whose theta* the learner starts from
+NETWORK = "mb"  # whose weights, trained on all worlds at once, the learner starts from
 NEWEST = 50  # transitions that a call learns from
 
 

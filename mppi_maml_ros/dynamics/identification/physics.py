@@ -68,6 +68,12 @@ class PhysicsPrior:
         nearest = np.abs(self.servo.delay[:, None] - self.delay).argmin(axis=1)
         object.__setattr__(self, "nearest", nearest)
 
+    def fit(
+        self, inputs: Array, residuals: Array, first: NDArray[np.bool_] | None = None
+    ) -> PhysicsPosterior:
+        """:func:`fit` with this prior."""
+        return fit(self, inputs, residuals, first=first)
+
     @property
     def typical(self) -> np.ndarray:
         """Linear map of the median robot: the servo family's middle lag, full gain, no delay, (3, P)."""

@@ -1,7 +1,7 @@
 """From pools of transitions to the batches that one network is meta-trained on.
 
 A task's support is one contiguous window, as the buffer holds it online, measured with noise; its
-query is judged against the truth where that is known. Where a physics layer works under the
+query is judged against the truth where that is known. Where a linear layer works under the
 network, it is fitted on each support set first, as online, and the network gets what it leaves.
 """
 
@@ -12,9 +12,8 @@ from collections.abc import Callable
 import attrs
 import numpy as np
 
-from ...adaptation.learning import LearningProblem, typical_size
+from ...adaptation.learning import Layer, LearningProblem, typical_size
 from ...core.errors import InvalidValueError
-from ...dynamics.identification import physics
 from ..config import TrainingConfig
 from ..gradients.batched import ArraySet
 from .worlds import TaskPool
@@ -70,7 +69,7 @@ class ResidualTasks:
     Args:
         pool, held: training and held-out tasks.
         config: set sizes and seed.
-        prior: of the physics layer under the network; None for none.
+        prior: of the linear layer under the network; None for none.
         noise: variance of the measurement noise, shape (3,).
         input_scale: shape (Z,).
         sequential: the query follows the support in time.
@@ -81,7 +80,7 @@ class ResidualTasks:
 
     def __init__(
         self, pool: TaskPool, held: TaskPool, config: TrainingConfig,
-        prior: physics.PhysicsPrior | None, noise: np.ndarray, input_scale: np.ndarray,
+        prior: Layer | None, noise: np.ndarray, input_scale: np.ndarray,
         sequential: bool = False, above_noise: bool = False,
         interrupt: Callable[[], None] = lambda: None,
     ) -> None:  # fmt: skip
