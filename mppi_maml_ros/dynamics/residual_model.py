@@ -44,15 +44,3 @@ class ResidualDynamics(RobotModel):
         if not self.use_residual or self.learned_model is None:
             return base
         return base + self.learned_model.forward_dynamics(state, control)
-
-    def residual_targets(
-        self, states: ArrayLike, controls: ArrayLike, next_states: ArrayLike, dt: float
-    ) -> np.ndarray:
-        """What the learned model has to be shown as next states, (M, nx).
-
-        ``states`` moved by what the base model leaves over, so that a learner of state_dot learns the
-        residual.
-        """
-        states = np.asarray(states, dtype=float)
-        moved = states + dt * self.base_model.forward_dynamics(states, controls)
-        return states + (np.asarray(next_states, dtype=float) - moved)

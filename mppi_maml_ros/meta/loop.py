@@ -64,11 +64,6 @@ class Progress:
     rate: float
     held_out: float = float("nan")
 
-    @property
-    def eta(self) -> float:
-        """Estimated time left [s]."""
-        return (self.iterations - self.iteration) / self.rate if self.rate > 0.0 else float("nan")
-
 
 @attrs.frozen(eq=False)
 class Curve:

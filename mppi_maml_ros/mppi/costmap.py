@@ -15,7 +15,6 @@ from ..core.errors import InvalidValueError
 from ..core.types import Array, Float32
 
 OCCUPIED = 65  # per cent; nav2's and map_server's threshold
-UNKNOWN = -1
 _MAX_CELLS = 4_000_000
 _INFINITE = 1e12
 

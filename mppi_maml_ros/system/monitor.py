@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import threading
-import time
-from collections.abc import Callable
 from typing import TypeVar
 
 import rclpy
@@ -124,15 +122,6 @@ class DemoMonitor:
         with self._lock:
             r = self._recording
             return _newest(r.truth), _newest(r.steps), _newest(r.reports)
-
-    def wait_until(self, condition: Callable[[DemoMonitor], bool], timeout: float) -> bool:
-        """Poll ``condition`` until it holds; False after ``timeout`` [s]."""
-        deadline = time.monotonic() + timeout
-        while not condition(self):
-            if time.monotonic() > deadline:
-                return False
-            time.sleep(0.05)
-        return True
 
     def close(self) -> None:
         """Leave the domain and end the thread."""
