@@ -18,6 +18,8 @@ from ..dynamics.residual import ResidualWeights, correction, open_loop
 from ..dynamics.transitions import Transitions
 
 HORIZON = 10  # steps
+ROLLOUT = 30  # steps of the controller's rollouts
+RUNAWAY = 10.0  # times the fastest velocity; no robot that is told to hold one gets there
 SURE = 1.0  # standard errors
 PROBES = 5  # velocities on each axis at which extrapolation is looked at
 LEAST_PROBED = (0.5, 0.5)  # [m/s, rad/s] when the limits are not known
@@ -137,6 +139,28 @@ def extrapolation(weights: ResidualWeights, data: Transitions, limits: VelocityL
     inputs = np.tile(steady, (1, input_size(weights.delay_taps) // 2))
     largest = np.abs(correction(weights, inputs)[:, :2]).max(axis=0)
     return float((largest / np.maximum(high, -low)).max())
+
+
+def diverges(weights: ResidualWeights, data: Transitions) -> bool:
+    """Whether rollouts as long as the controller's run away from velocities as in the data.
+
+    A model may predict HORIZON steps well and still grow from step to step where the controller's own
+    samples take it: every rollout cost is infinite then. From each combination of the largest velocities
+    that were seen, and none, each such command is held for ROLLOUT steps.
+
+    Args:
+        weights: the model.
+        data: what velocities there were.
+    """
+    fastest = np.maximum(np.abs(data.commands).max(axis=0), LEAST_PROBED)
+    fastest = np.maximum(fastest, np.abs(data.states[:, 3:5]).max(axis=0))
+    corners = fastest * np.stack(np.meshgrid((-1.0, 0.0, 1.0), (-1.0, 0.0, 1.0)), axis=-1).reshape(-1, 2)
+    start, held = (a.reshape(-1, 2) for a in np.broadcast_arrays(corners[:, None], corners[None]))
+    states = np.concatenate([np.zeros((len(start), 3)), start], axis=1)
+    history = np.repeat(start[:, None], max(weights.delay_taps, 1), axis=1)
+    with np.errstate(over="ignore", invalid="ignore"):
+        ends = open_loop(weights, states, np.repeat(held[:, None], ROLLOUT, axis=1), history)[:, -1, 3:5]
+        return not bool((np.abs(ends) <= RUNAWAY * fastest).all())
 
 
 @attrs.frozen

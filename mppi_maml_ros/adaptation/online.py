@@ -22,7 +22,17 @@ from ..dynamics.transitions import Transitions
 from ..weights.meta_model import MetaModel
 from .adapters import ADAPTERS, Adaptation, make_adapter
 from .change import ChangeDetector, newest_regime
-from .guard import GuardConfig, Verdict, extrapolation, judge, prediction_error, split, surely_worse
+from .guard import (
+    ROLLOUT,
+    GuardConfig,
+    Verdict,
+    diverges,
+    extrapolation,
+    judge,
+    prediction_error,
+    split,
+    surely_worse,
+)  # fmt: skip
 from .sgd import SGDConfig
 
 PUSH_MEMORY = 30  # transitions before a step that tell of the push on it
@@ -165,6 +175,7 @@ class OnlineAdaptation:
         # Some adapters remember: another instance than the one that serves.
         weights = make_adapter(self.config.adapter, meta, self.config.sgd).adapt(data).weights
         judge(weights, self._meta_weights, weights, data, self.config.guard)
+        diverges(weights, data)
         extrapolation(weights, data, self.config.limits)
         newest_regime(meta.physics, data, TYPICAL)
 
@@ -284,6 +295,9 @@ class OnlineAdaptation:
         largest = float(np.abs(correction(final.weights, data.inputs)[:, :2]).max())
         if not largest <= c.guard.max_correction:
             reason = f"predicts a correction of {largest:.3g}, at most {c.guard.max_correction:g} is allowed"
+            return outcome(Decision.REJECTED_NORM, reason, None, final)
+        if diverges(final.weights, data):
+            reason = f"its rollouts run away within {ROLLOUT} steps"
             return outcome(Decision.REJECTED_NORM, reason, None, final)
         share = extrapolation(final.weights, data, c.limits)
         if not share <= c.guard.max_extrapolation:

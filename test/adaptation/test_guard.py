@@ -10,6 +10,7 @@ from mppi_maml_ros.adaptation.guard import (
     ARM,
     HORIZON,
     GuardConfig,
+    diverges,
     extrapolation,
     judge,
     prediction_error,
@@ -291,3 +292,16 @@ def test_without_limits_twice_what_was_commanded_is_probed_and_half_a_unit_at_le
 def test_with_a_history_of_commands_the_drive_is_steady():
     delayed = ResidualWeights.first_order((1e-3, 1e-3), delay=0.15)
     assert extrapolation(delayed, transitions(), LIMITS) == pytest.approx(0.0, abs=1e-6)
+
+
+def test_a_model_whose_rollouts_run_away_is_told_from_one_with_too_much_gain():
+    data = transitions()
+    lag = ResidualWeights.first_order((0.3, 0.3), gain=(2.0, 2.0))
+    assert not diverges(lag, data)
+    assert not diverges(PRIOR, data)
+    growing = lag.linear.copy()
+    growing[0, 0] = 1.3  # of the velocity from step to step
+    assert diverges(attrs.evolve(lag, linear=growing), data)
+    coupled = lag.linear.copy()
+    coupled[0, 1], coupled[1, 0] = 1.2, 1.2  # each axis drives the other
+    assert diverges(attrs.evolve(lag, linear=coupled), data)

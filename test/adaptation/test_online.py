@@ -2,6 +2,7 @@ import attrs
 import numpy as np
 import pytest
 
+from mppi_maml_ros.adaptation import online as online_module
 from mppi_maml_ros.adaptation.adapters import ADAPTERS, META_TRAINED, make_adapter
 from mppi_maml_ros.adaptation.change import ChangeDetector, newest_regime
 from mppi_maml_ros.adaptation.guard import GuardConfig, judge, prediction_error, split
@@ -328,3 +329,12 @@ def test_warming_up_leaves_no_trace(meta, drive, adapter):
         drive(loop.add_odometry, loop.add_command, SLOW, seconds=3.0)
         results.append(loop.attempt().adaptation.weights.digest())
     assert results[0] == results[1]
+
+
+def test_weights_whose_rollouts_run_away_are_refused_and_what_served_stays(meta, drive, monkeypatch):
+    loop = online(meta, adapter="physics")
+    drive(loop.add_odometry, loop.add_command, SLOW)
+    monkeypatch.setattr(online_module, "diverges", lambda weights, data: True)
+    attempt = loop.attempt()
+    assert attempt.decision is Decision.REJECTED_NORM and "run away within 30 steps" in attempt.reason
+    assert attempt.weights is None and loop.serving is None
