@@ -62,7 +62,7 @@ def prediction_errors(
     """Open-loop error of a model on recorded transitions.
 
     Args:
-        weights: the model; delay_taps at most the data's.
+        weights: the model; reads no more past commands than the data hold.
         data: time-ordered transitions.
         horizon: steps to predict; at most half the data, and shorter when they hold no such run.
 
@@ -157,7 +157,7 @@ def diverges(weights: ResidualWeights, data: Transitions) -> bool:
     corners = fastest * np.stack(np.meshgrid((-1.0, 0.0, 1.0), (-1.0, 0.0, 1.0)), axis=-1).reshape(-1, 2)
     start, held = (a.reshape(-1, 2) for a in np.broadcast_arrays(corners[:, None], corners[None]))
     states = np.concatenate([np.zeros((len(start), 3)), start], axis=1)
-    history = np.repeat(start[:, None], max(weights.delay_taps, 1), axis=1)
+    history = np.repeat(start[:, None], max(weights.history, 1), axis=1)
     with np.errstate(over="ignore", invalid="ignore"):
         ends = open_loop(weights, states, np.repeat(held[:, None], ROLLOUT, axis=1), history)[:, -1, 3:5]
         return not bool((np.abs(ends) <= RUNAWAY * fastest).all())

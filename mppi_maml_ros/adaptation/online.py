@@ -15,8 +15,9 @@ from ..core.errors import InvalidValueError
 from ..core.tunable import tunable
 from ..core.types import Array, Odometry, VelocityLimits
 from ..dynamics.buffer import BufferConfig, TransitionBuffer
-from ..dynamics.features import input_size
+from ..dynamics.features import MAX_TRANSPORT_DELAY
 from ..dynamics.identification.error_models import TYPICAL, pushes
+from ..dynamics.identification.transport import transport_delay
 from ..dynamics.residual import ResidualWeights, correction
 from ..dynamics.transitions import Transitions
 from ..weights.meta_model import MetaModel
@@ -141,6 +142,7 @@ class OnlineAdaptation:
         self.buffer = TransitionBuffer(
             BufferConfig(
                 delay_taps=meta.delay_taps,
+                older=MAX_TRANSPORT_DELAY,
                 model_dt=meta.model_dt,
                 size=config.buffer_size,
                 limits=config.limits,
@@ -148,6 +150,7 @@ class OnlineAdaptation:
         )
         self._meta_weights = self.adapter.start()
         self._prior = ResidualWeights.prior(meta.delay_taps, meta.model_dt)
+        self._late = self._prior  # with the transport delay that the data tell of
         self._serving: ResidualWeights | None = None
         self._previous: ResidualWeights | None = None
         self._offered: ResidualWeights | None = None
@@ -225,9 +228,8 @@ class OnlineAdaptation:
 
     def _innovations(self, serving: ResidualWeights, count: int) -> Array:
         """Of the newest transitions: one-step errors of what serves beyond the push, shape (count, 2)."""
-        known = self.buffer.latest(count + PUSH_MEMORY)
-        inputs = known.inputs[:, : input_size(serving.delay_taps)]
-        errors: Array = known.residuals[:, :2] - correction(serving, inputs)[:, :2]
+        known = self.buffer.latest(count + PUSH_MEMORY).delayed(serving)
+        errors: Array = known.residuals[:, :2] - correction(serving, known.inputs)[:, :2]
         if serving.error_model[1:].any():
             errors -= pushes(errors, known.first, serving.error_model)[:-1]
         return errors[-count:]
@@ -235,7 +237,8 @@ class OnlineAdaptation:
     def _new_regime(self) -> bool:
         """Drop what an earlier robot or floor made, if the data tell of one."""
         errors = self._serving.error_model if self._serving is not None else None
-        kept = newest_regime(self._meta.physics, self.buffer.latest(), errors)
+        data = self.buffer.latest().delayed(self._late)
+        kept = newest_regime(self._meta.physics, data, errors)
         if kept == len(self.buffer):
             self._detector.new_model()
             return False
@@ -248,6 +251,7 @@ class OnlineAdaptation:
     def reset(self) -> None:
         """Forget the data, as after a jump of the clock; what serves goes on serving."""
         self.buffer.reset()
+        self._late = self._prior
         self._detector.restart()
 
     def forget_serving(self) -> None:
@@ -275,7 +279,10 @@ class OnlineAdaptation:
         self._untouched = False
         data = self.buffer.latest()
         train, held = split(data, c.guard)
-        trial = self.adapter.adapt(train)
+        late = transport_delay(data, self._meta.delay_taps, self._late.transport_delay)
+        if late != self._late.transport_delay:
+            self._late = attrs.evolve(self._late, transport_delay=late)
+        trial = self._adapt(train)
         verdict = judge(trial.weights, self._meta_weights, self._serving, held, c.guard)
 
         def outcome(
@@ -291,8 +298,8 @@ class OnlineAdaptation:
             return outcome(Decision.REJECTED_NOT_FINITE, "the training loss is not finite")
         if not verdict.accepted:
             return self._fall_back(held, verdict, outcome)
-        final = self.adapter.adapt(data)
-        largest = float(np.abs(correction(final.weights, data.inputs)[:, :2]).max())
+        final = self._adapt(data)
+        largest = np.abs(correction(final.weights, data.delayed(final.weights).inputs)[:, :2]).max()
         if not largest <= c.guard.max_correction:
             reason = f"predicts a correction of {largest:.3g}, at most {c.guard.max_correction:g} is allowed"
             return outcome(Decision.REJECTED_NORM, reason, None, final)
@@ -306,6 +313,15 @@ class OnlineAdaptation:
             return outcome(Decision.REJECTED_NORM, reason, None, final)
         self._offered = final.weights
         return outcome(Decision.ACCEPTED, verdict.reason, final.weights, final)
+
+    def _adapt(self, data: Transitions) -> Adaptation:
+        """The adapter sees commands when they act; what it makes serves with that delay."""
+        found = self.adapter.adapt(data.delayed(self._late))
+        late = self._late.transport_delay
+        if not any(late):
+            return found
+        weights = attrs.evolve(found.weights, transport_delay=late)
+        return attrs.evolve(found, weights=weights, delay=found.delay + np.mean(late) * data.model_dt)
 
     def _meta_attempt(self, started: float) -> Attempt:
         """theta* as it is: it has seen none of the data, so that all of them judge it."""

@@ -8,7 +8,7 @@ from ..core.errors import InvalidValueError
 from ..core.tunable import declarations, tunable
 from ..core.types import VelocityLimits
 from ..core.validators import above_zero, at_least
-from ..dynamics.features import MAX_DELAY_TAPS
+from ..dynamics.features import MAX_HISTORY
 from ..mppi.config import MPPIConfig
 from ..references.path import PathProfile
 from ..safety.checks import OdometryTolerances
@@ -84,9 +84,9 @@ class ControlConfig:
     time_steps: int = attrs.field(default=_MPPI["time_steps"].default, converter=int, validator=at_least(1))
     model_dt: float = attrs.field(default=_MPPI["model_dt"].default, converter=float, validator=above_zero)
     delay_taps: int = tunable(
-        MAX_DELAY_TAPS,
+        MAX_HISTORY,
         1,
-        MAX_DELAY_TAPS,
+        MAX_HISTORY,
         "Past commands handed to the model, and most that weights may use",
         dynamic=False,
     )

@@ -32,6 +32,8 @@ class BufferConfig:
 
     Attributes:
         delay_taps, model_dt: as in the residual.
+        older: past commands kept beyond ``delay_taps``, for transport delays; unlike those they need not be
+            known, what was told before the first command counts as zero.
         size: transitions kept; older ones fall out.
         limits: commands at a velocity limit are excluded; None excludes none. The limits also
             bound how far the robot can really move in a step.
@@ -40,6 +42,7 @@ class BufferConfig:
     """
 
     delay_taps: int = 4
+    older: int = 0
     model_dt: float = 0.05
     size: int = 200
     limits: VelocityLimits | None = None
@@ -124,7 +127,7 @@ class TransitionBuffer:
         self._commands = CommandHistory()
         self._first_command_time = np.inf
         self._last_command_time = -np.inf
-        self._rows = _Rows(config.size, config.delay_taps, config.model_dt)
+        self._rows = _Rows(config.size, config.delay_taps + config.older, config.model_dt)
         self._anchor: Odometry | None = None
         self._newest: Odometry | None = None
         self._segment = 0
@@ -219,7 +222,7 @@ class TransitionBuffer:
             return self._exclude("command too old")
         span = end.stamp - start.stamp
         command = self._commands.mean_over(t, end.stamp)
-        history = self._commands.history(t, taps, dt)
+        history = self._commands.history(t, taps + c.older, dt)
         if c.limits is not None and self._saturated(command, c.limits):
             return self._exclude("saturated")
         if _is_still(command, start.twist, end.twist):

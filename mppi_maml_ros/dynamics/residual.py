@@ -1,6 +1,7 @@
 """The residual on the kinematic prior, as one immutable snapshot.
 
-One step of ``model_dt`` under the command u0 (v in m/s, omega in rad/s, body frame)::
+One step of ``model_dt`` under the command u0 (v in m/s, omega in rad/s, body frame), on each axis that of
+``transport_delay`` steps before::
 
     (dv, domega, s) = L phi(z) + net(z * input_scale)
     v+     = u0_v + dv                        omega+ = u0_omega + domega
@@ -26,7 +27,8 @@ from numpy.typing import ArrayLike
 from ..core import se2
 from ..core.arrays import read_only_float32
 from ..core.errors import InvalidValueError
-from .features import MAX_DELAY_TAPS, feature_size, features, input_size
+from ..core.types import Array
+from .features import MAX_DELAY_TAPS, MAX_TRANSPORT_DELAY, feature_size, features, input_size
 
 ACTIVATIONS = ("tanh", "relu")
 OUTPUTS = 3  # dv [m/s], domega [rad/s], lateral velocity to the left [m/s]
@@ -39,6 +41,13 @@ def _read_only_pairs(
     layers: Iterable[tuple[ArrayLike, ArrayLike]],
 ) -> tuple[tuple[np.ndarray, np.ndarray], ...]:
     return tuple((read_only_float32(w), read_only_float32(b)) for w, b in layers)
+
+
+def _whole_steps(value: Iterable[float]) -> tuple[int, int]:
+    v, omega = (float(steps) for steps in value)
+    if not (v.is_integer() and omega.is_integer()):
+        raise InvalidValueError(f"transport_delay must be whole numbers of steps, got {(v, omega)}")
+    return int(v), int(omega)
 
 
 @attrs.frozen(eq=False)
@@ -58,6 +67,7 @@ class ResidualWeights:
         covariance: of the coefficients that dv is linear in, shape (P, P) for P features, positive
             semi-definite [m^2/s^2]; (0, 0) where the adapter does not tell.
         error_model: (pole, push_gain, noise_gain) of the errors of (v, omega), shape (3, 2); zeros for white.
+        transport_delay: whole steps, 0 to 12, by which all commands of (v, omega) act later.
 
     Raises:
         InvalidValueError: a shape, a name or a value is not allowed; the message names the tensor.
@@ -73,11 +83,16 @@ class ResidualWeights:
     adapter: str = "prior"
     covariance: np.ndarray = attrs.field(converter=read_only_float32, factory=lambda: np.zeros((0, 0)))
     error_model: np.ndarray = attrs.field(converter=read_only_float32, factory=lambda: np.zeros((3, 2)))
+    transport_delay: tuple[int, int] = attrs.field(default=(0, 0), converter=_whole_steps)
 
     def __attrs_post_init__(self) -> None:
         if not (isinstance(self.delay_taps, int) and 0 <= self.delay_taps <= MAX_DELAY_TAPS):
             raise InvalidValueError(
                 f"delay_taps must be an integer in [0, {MAX_DELAY_TAPS}], got {self.delay_taps}"
+            )
+        if not all(0 <= d <= MAX_TRANSPORT_DELAY for d in self.transport_delay):
+            raise InvalidValueError(
+                f"transport_delay must be in [0, {MAX_TRANSPORT_DELAY}] steps, got {self.transport_delay}"
             )
         if not 0.001 <= self.model_dt <= 1.0:
             raise InvalidValueError(f"model_dt must be in [0.001, 1] s, got {self.model_dt}")
@@ -164,6 +179,8 @@ class ResidualWeights:
             model_dt: step [s].
         """
         steps = delay / model_dt
+        late = max(int(np.ceil(steps - 1e-9)) - MAX_DELAY_TAPS, 0)
+        steps -= late
         taps = int(np.ceil(steps - 1e-9))
         linear = np.zeros((OUTPUTS, feature_size(taps)))
         for axis in (0, 1):
@@ -171,11 +188,11 @@ class ResidualWeights:
             keep = np.exp(-model_dt / tau)
             linear[axis, axis] = keep
             linear[axis, 2 + axis] -= 1.0
-            # A command that starts to act `late` into the step moves the state by less than
+            # A command that starts to act `behind` into the step moves the state by less than
             # its share of the step: the rest of the exponential is still ahead of it.
-            late = (steps - np.floor(steps + 1e-9)) * model_dt
+            behind = (steps - np.floor(steps + 1e-9)) * model_dt
             newest = int(np.floor(steps + 1e-9))
-            new_share = 1.0 - np.exp(-(model_dt - late) / tau)
+            new_share = 1.0 - np.exp(-(model_dt - behind) / tau)
             linear[axis, 2 + 2 * newest + axis] += gain[axis] * new_share
             if newest < taps:
                 linear[axis, 2 + 2 * taps + axis] += gain[axis] * (1.0 - keep - new_share)
@@ -188,13 +205,20 @@ class ResidualWeights:
             delay_taps=taps,
             model_dt=model_dt,
             adapter="dynamic",
+            transport_delay=(late, late),
         )
+
+    @property
+    def history(self) -> int:
+        """Past commands that a step reads."""
+        return self.delay_taps + max(self.transport_delay)
 
     @property
     def is_prior(self) -> bool:
         """Whether the weights correct nothing at all."""
         silent = not self.layers or not (self.layers[-1][0].any() or self.layers[-1][1].any())
-        return silent and not self.linear.any() and self.displacement_blend == 0.0
+        late = any(self.transport_delay)
+        return silent and not self.linear.any() and self.displacement_blend == 0.0 and not late
 
     def check_step(self, model_dt: float) -> None:
         """Raise :class:`InvalidValueError` unless ``model_dt`` [s] is the step that is predicted."""
@@ -211,6 +235,8 @@ class ResidualWeights:
         named["error_model"] = self.error_model
         if self.covariance.size:
             named["covariance"] = self.covariance
+        if any(self.transport_delay):
+            named["transport_delay"] = np.array(self.transport_delay, dtype=np.float32)
         return named
 
     @classmethod
@@ -223,12 +249,16 @@ class ResidualWeights:
         model_dt: float,
         adapter: str,
     ) -> ResidualWeights:
-        """Inverse of :meth:`tensors`; ``error_model`` and ``covariance`` may be left out.
+        """Inverse of :meth:`tensors`; the last three of it may be left out.
 
         Raises:
             InvalidValueError: a tensor is missing, unknown, or of the wrong shape or type.
         """
-        optional = {"error_model": np.zeros((3, 2)), "covariance": np.zeros((0, 0))}
+        optional = {
+            "error_model": np.zeros((3, 2)),
+            "covariance": np.zeros((0, 0)),
+            "transport_delay": np.zeros(2),
+        }
         tensors = {name: value.astype(np.float32) for name, value in optional.items()} | tensors
         for name, tensor in tensors.items():
             if tensor.dtype != np.float32:
@@ -241,6 +271,8 @@ class ResidualWeights:
             raise InvalidValueError(f"tensors missing: {sorted(missing)}, unknown: {sorted(unknown)}")
         if tensors["displacement_blend"].size != 1:
             raise InvalidValueError("displacement_blend must have 1 value")
+        if tensors["transport_delay"].size != 2:
+            raise InvalidValueError("transport_delay must have 2 values")
         return cls(
             linear=tensors["linear"],
             layers=tuple((tensors[f"layer{i}.weight"], tensors[f"layer{i}.bias"]) for i in range(depth)),
@@ -248,6 +280,7 @@ class ResidualWeights:
             displacement_blend=float(tensors["displacement_blend"].reshape(())),
             error_model=tensors["error_model"],
             covariance=tensors["covariance"],
+            transport_delay=tensors["transport_delay"],
             activation=activation,
             delay_taps=delay_taps,
             model_dt=model_dt,
@@ -296,6 +329,24 @@ def deviation(weights: ResidualWeights, inputs: np.ndarray) -> np.ndarray:
     return np.sqrt(np.maximum(((phi @ weights.covariance) * phi).sum(axis=-1), 0.0))
 
 
+def delayed(command: Array, history: Array, weights: ResidualWeights) -> tuple[Array, Array]:
+    """The command, and ``weights.delay_taps`` before it, that act on each axis.
+
+    Args:
+        command: issued for a step, shape (..., 2).
+        history: of the steps before, newest first, shape (..., D, 2), D >= weights.history.
+
+    Returns:
+        Shapes (..., 2) and (..., delay_taps, 2).
+    """
+    taps, late = weights.delay_taps, weights.transport_delay
+    if not any(late):
+        return command, history[..., :taps, :]
+    course = np.concatenate([command[..., None, :], history[..., : weights.history, :]], axis=-2)
+    acting = np.stack([course[..., d : d + taps + 1, axis] for axis, d in enumerate(late)], axis=-1)
+    return acting[..., 0, :], acting[..., 1:, :]
+
+
 def step(
     weights: ResidualWeights,
     state: ArrayLike,
@@ -310,7 +361,7 @@ def step(
         weights: the model.
         state: (x, y, yaw, v, omega), shape (..., 5) [m, m, rad, m/s, rad/s].
         command: mean command (v, omega) over the step, shape (..., 2).
-        history: mean commands of the earlier steps, newest first, shape (..., D, 2), D >= delay_taps.
+        history: mean commands of the earlier steps, newest first, shape (..., D, 2), D >= weights.history.
         dt: time to predict [s], at most model_dt; None for model_dt. The twist is interpolated.
         push: added to (v, omega) at the end of a whole step, shape (2,); None for nothing.
 
@@ -318,9 +369,9 @@ def step(
         States of shape (..., 5).
     """
     state, command = np.asarray(state, dtype=float), np.asarray(command, dtype=float)
-    history = np.asarray(history, dtype=float)
+    command, history = delayed(command, np.asarray(history, dtype=float), weights)
     fraction = 1.0 if dt is None else dt / weights.model_dt
-    past = history[..., : weights.delay_taps, :].reshape(*command.shape[:-1], 2 * weights.delay_taps)
+    past = history.reshape(*command.shape[:-1], 2 * weights.delay_taps)
     inputs = np.concatenate([state[..., 3:5], command, past], axis=-1)
     delta = correction(weights, inputs)
     if push is not None:
@@ -347,14 +398,14 @@ def open_loop(
     Args:
         state: start, shape (..., 5).
         commands: shape (..., T, 2).
-        history: commands before the first, newest first, shape (..., D, 2), D >= delay_taps.
+        history: commands before the first, newest first, shape (..., D, 2), D >= weights.history.
         push: added to (v, omega) at the end of each step, shape (T, 2); None for nothing.
 
     Returns:
         States after each command, shape (..., T, 5).
     """
     commands = np.asarray(commands, dtype=float)
-    history = np.asarray(history, dtype=float)[..., : max(weights.delay_taps, 1), :]
+    history = np.asarray(history, dtype=float)[..., : max(weights.history, 1), :]
     out = []
     for t in range(commands.shape[-2]):
         command = commands[..., t, :]

@@ -14,7 +14,7 @@ from ..core.command_history import CommandHistory
 from ..core.errors import InvalidValueError
 from ..core.types import Array, Odometry
 from ..dynamics.buffer import SNAP, BufferConfig, TransitionBuffer
-from ..dynamics.features import MAX_DELAY_TAPS, input_size
+from ..dynamics.features import MAX_DELAY_TAPS, MAX_HISTORY
 from ..dynamics.identification.error_models import TYPICAL, pushes
 from ..dynamics.residual import ResidualWeights, correction, step
 
@@ -52,7 +52,7 @@ def advance(
     past = np.asarray(history, dtype=float).reshape(-1, 2)
     if not np.isfinite(past).all():
         raise InvalidValueError("history must be finite")
-    missing = FARTHEST + 1 + model.delay_taps - len(past)
+    missing = FARTHEST + 1 + model.history - len(past)
     if missing > 0:
         oldest = past[-1:] if len(past) else np.zeros((1, 2))
         past = np.concatenate([past, np.repeat(oldest, missing, axis=0)])
@@ -77,12 +77,13 @@ class ErrorTracker:
     Follows commands and odometry at any rate; not thread-safe.
 
     Args:
-        delay_taps: as many as any weights have.
+        history: past commands, as many as any weights read.
         model_dt: step [s].
     """
 
-    def __init__(self, delay_taps: int, model_dt: float) -> None:
-        config = BufferConfig(delay_taps=delay_taps, model_dt=model_dt, size=MEMORY)
+    def __init__(self, history: int, model_dt: float) -> None:
+        known = min(history, MAX_DELAY_TAPS)
+        config = BufferConfig(delay_taps=known, older=history - known, model_dt=model_dt, size=MEMORY)
         self._buffer = TransitionBuffer(config)
         self.reset()
 
@@ -121,9 +122,8 @@ class ErrorTracker:
             self._follow(weights)
         fresh = min(self._buffer.total - self._used, len(self._buffer))
         if fresh:
-            data = self._buffer.latest(fresh)
-            inputs = data.inputs[:, : input_size(weights.delay_taps)]
-            errors = data.residuals[:, :2] - correction(weights, inputs)[:, :2]
+            data = self._buffer.latest(fresh).delayed(weights)
+            errors = data.residuals[:, :2] - correction(weights, data.inputs)[:, :2]
             errors = np.clip(errors, -MAX_ERROR, MAX_ERROR)
             first = data.first
             first[0] = data.segments[0] != self._segment
@@ -160,13 +160,13 @@ class Predictor:
 
     Args:
         model_dt: step of the weights [s].
-        delay_taps: as many as any weights have.
+        history: past commands, as many as any weights read.
     """
 
-    def __init__(self, model_dt: float, delay_taps: int = MAX_DELAY_TAPS) -> None:
-        self._model_dt, self._rows = model_dt, delay_taps + FARTHEST
+    def __init__(self, model_dt: float, history: int = MAX_HISTORY) -> None:
+        self._model_dt, self._rows = model_dt, history + FARTHEST
         self._commands = CommandHistory()
-        self._errors = ErrorTracker(delay_taps, model_dt)
+        self._errors = ErrorTracker(history, model_dt)
         self._odometry: Odometry | None = None
 
     @property
@@ -192,7 +192,7 @@ class Predictor:
         self._odometry = None
 
     def history(self, now: float) -> Array:
-        """Mean commands of the steps before ``now`` [s], newest first, shape (delay_taps + 4, 2)."""
+        """Mean commands of the steps before ``now`` [s], newest first, shape (D + 4, 2)."""
         return self._commands.history(now, self._rows, self._model_dt)
 
     def now(self, now: float, weights: object) -> Prediction:

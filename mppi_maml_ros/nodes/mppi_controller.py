@@ -22,7 +22,7 @@ from visualization_msgs.msg import MarkerArray
 from ..control.loop import ControlLoop
 from ..control.output import ControlOutput
 from ..core.errors import InvalidPathError, InvalidValueError
-from ..dynamics.features import feature_size, input_size
+from ..dynamics.features import MAX_DELAY_TAPS, feature_size, input_size
 from ..dynamics.residual import OUTPUTS, ResidualWeights
 from ..mppi import MPPIController
 from ..mppi.rollouts.backends import rollout_on
@@ -50,8 +50,9 @@ NAME = "mppi_controller"
 _ODOMETRY_RATE, _ODOMETRY_BURST = 250.0, 10  # messages a second, and at once, that are looked at
 
 
-def _typical_weights(delay_taps: int, model_dt: float) -> ResidualWeights:
+def _typical_weights(history: int, model_dt: float) -> ResidualWeights:
     """A small network that touches every branch of a rollout."""
+    delay_taps = min(history, MAX_DELAY_TAPS)
     size = input_size(delay_taps)
     return ResidualWeights(
         linear=np.full((OUTPUTS, feature_size(delay_taps)), 1e-3),

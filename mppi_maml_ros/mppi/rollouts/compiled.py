@@ -107,7 +107,8 @@ def _layer(weights, at, inner, rows, source, target, activation):  # type: ignor
 
 @njit(cache=True, error_model="numpy")
 def _rollout_residual(  # type: ignore[no-untyped-def]  # numba
-    commands, v0, omega0, history, push, weights, inputs, wide0, wide1, activation, blend, dt,
+    commands, v0, omega0, history, late_v, late_omega, push, weights, inputs, wide0, wide1, activation,
+    blend, dt,
     tracked, target, weight, costs, kept, out_x, out_y, out_yaw, out_v, out_omega,
 ):  # fmt: skip
     # `last` holds what the output layer reads: the last hidden layer's rows, then the features.
@@ -132,13 +133,17 @@ def _rollout_residual(  # type: ignore[no-untyped-def]  # numba
             for half in range(0, GROUP, LANES):
                 for k in range(taps + 1):
                     row = (2 + 2 * k) * GROUP + half
-                    if t >= k:
-                        at = 2 * (t - k) * samples + start + half
-                        store(features, row, load(commands, at))
-                        store(features, row + GROUP, load(commands, at + samples))
+                    back = t - k - late_v
+                    if back >= 0:
+                        store(features, row, load(commands, 2 * back * samples + start + half))
                     else:
-                        store(features, row, splat(history[k - t - 1, 0]))
-                        store(features, row + GROUP, splat(history[k - t - 1, 1]))
+                        store(features, row, splat(history[-1 - back, 0]))
+                    back = t - k - late_omega
+                    if back >= 0:
+                        at = (2 * back + 1) * samples + start + half
+                        store(features, row + GROUP, load(commands, at))
+                    else:
+                        store(features, row + GROUP, splat(history[-1 - back, 1]))
                 v = load(features, half)
                 omega = load(features, GROUP + half)
                 p = v * (1.0 / SOFT_SIGN_V)
@@ -270,7 +275,8 @@ def rollout(weights: ResidualWeights | None, request: RolloutRequest) -> None:
     if packed is None:
         packed = _packed[weights] = _Packed.of(weights)
     _rollout_residual(
-        commands, np.float32(request.state[3]), np.float32(request.state[4]), request.history, request.push,
+        commands, np.float32(request.state[3]), np.float32(request.state[4]), request.history,
+        *weights.transport_delay, request.push,
         packed.weights, packed.inputs, packed.wide0, packed.wide1, packed.activation, packed.blend, dt,
         *scored, *kept,
     )  # fmt: skip

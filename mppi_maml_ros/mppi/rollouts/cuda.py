@@ -32,8 +32,13 @@ class _Shape:
     steps: int
     samples: int
     taps: int
+    late: tuple[int, int]
     hidden: tuple[int, ...]
     activation: str
+
+    @property
+    def history(self) -> int:
+        return self.taps + max(self.late)
 
 
 class TorchRollout:
@@ -104,7 +109,7 @@ class TorchRollout:
 
 def _shape(weights: ResidualWeights, steps: int, samples: int) -> _Shape:
     hidden = tuple(len(bias) for _, bias in weights.layers[:-1])
-    return _Shape(steps, samples, weights.delay_taps, hidden, weights.activation)
+    return _Shape(steps, samples, weights.delay_taps, weights.transport_delay, hidden, weights.activation)
 
 
 class _Program:
@@ -113,7 +118,7 @@ class _Program:
     def __init__(self, shape: _Shape, device: torch.device) -> None:
         self._shape, self._device = shape, device
         self._weights: ResidualWeights | None = None
-        steps, samples, past = shape.steps, shape.samples, max(shape.taps, 1)
+        steps, samples, past = shape.steps, shape.samples, max(shape.history, 1)
         n, z = steps, input_size(shape.taps)
         self._commands = self._pair(n, 2, samples)
         # All that is small travels in one piece: its parts are views.
@@ -157,8 +162,8 @@ class _Program:
             self._install(weights)
         host, tracking, out = self._host, request.tracking, request.out
         host["twist"][:] = torch.as_tensor(np.asarray(request.state[3:5], dtype=np.float32))[:, None]
-        if self._shape.taps:
-            host["past"][:] = torch.as_tensor(request.history[: self._shape.taps])[..., None]
+        if self._shape.history:
+            host["past"][:] = torch.as_tensor(request.history[: self._shape.history])[..., None]
         host["push"][:] = torch.as_tensor(request.push)[..., None]
         if tracking is not None:
             host["target"][:] = torch.as_tensor(tracking.target)[..., None]
@@ -198,8 +203,14 @@ class _Program:
         n, z, commands = shape.steps, input_size(shape.taps), self._commands[1]
         dt, blend = s["scalars"][0], s["scalars"][1]
         activate = torch.tanh_ if shape.activation == "tanh" else torch.relu_
-        past = s["past"][: shape.taps].flip(0).expand(-1, -1, shape.samples)
-        course = torch.cat([past, commands])
+        past = s["past"][: shape.history].flip(0).expand(-1, -1, shape.samples)
+        issued = torch.cat([past, commands])
+        from_v, from_omega = (max(shape.late) - late for late in shape.late)
+        length = n + shape.taps
+        course = torch.stack(
+            [issued[from_v : from_v + length, 0], issued[from_omega : from_omega + length, 1]], dim=1
+        )
+        commands = course[shape.taps :]
         # Rows: u0, u1, ... of each step, newest first.
         inputs = torch.cat(
             [course[shape.taps - k : shape.taps - k + n] for k in range(shape.taps + 1)], dim=1
