@@ -18,6 +18,7 @@ from ..dynamics.buffer import BufferConfig, TransitionBuffer
 from ..dynamics.features import MAX_TRANSPORT_DELAY
 from ..dynamics.identification.error_models import TYPICAL, pushes
 from ..dynamics.identification.transport import transport_delay
+from ..dynamics.observer import errors_of
 from ..dynamics.residual import ResidualWeights, correction
 from ..dynamics.transitions import Transitions
 from ..weights.meta_model import MetaModel
@@ -229,7 +230,7 @@ class OnlineAdaptation:
     def _innovations(self, serving: ResidualWeights, count: int) -> Array:
         """Of the newest transitions: one-step errors of what serves beyond the push, shape (count, 2)."""
         known = self.buffer.latest(count + PUSH_MEMORY).delayed(serving)
-        errors: Array = known.residuals[:, :2] - correction(serving, known.inputs)[:, :2]
+        errors = errors_of(serving, known)
         if serving.error_model[1:].any():
             errors -= pushes(errors, known.first, serving.error_model)[:-1]
         return errors[-count:]
@@ -278,12 +279,12 @@ class OnlineAdaptation:
         self._last_total, self._last_count = self.buffer.total, count
         self._untouched = False
         data = self.buffer.latest()
-        train, held = split(data, c.guard)
+        train, held, lead = split(data, c.guard)
         late = transport_delay(data, self._meta.delay_taps, self._late.transport_delay)
         if late != self._late.transport_delay:
             self._late = attrs.evolve(self._late, transport_delay=late)
         trial = self._adapt(train)
-        verdict = judge(trial.weights, self._meta_weights, self._serving, held, c.guard)
+        verdict = judge(trial.weights, self._meta_weights, self._serving, held, c.guard, lead)
 
         def outcome(
             decision: Decision,
@@ -297,7 +298,7 @@ class OnlineAdaptation:
         if not np.isfinite([trial.loss_before, trial.loss_after]).all():
             return outcome(Decision.REJECTED_NOT_FINITE, "the training loss is not finite")
         if not verdict.accepted:
-            return self._fall_back(held, verdict, outcome)
+            return self._fall_back(held, lead, verdict, outcome)
         final = self._adapt(data)
         largest = np.abs(correction(final.weights, data.delayed(final.weights).inputs)[:, :2]).max()
         if not largest <= c.guard.max_correction:
@@ -336,11 +337,13 @@ class OnlineAdaptation:
         reason = f"theta* until it can be adapted: {verdict.reason}"
         return Attempt(Decision.ACCEPTED, reason, self._meta_weights, None, verdict, ms)
 
-    def _fall_back(self, held: Transitions, verdict: Verdict, outcome: Callable[..., Attempt]) -> Attempt:
+    def _fall_back(
+        self, held: Transitions, lead: int, verdict: Verdict, outcome: Callable[..., Attempt]
+    ) -> Attempt:
         """A rejected candidate; when what serves is worse than what it replaced, take it back as well."""
         options = [(verdict.prior, self._prior, "the prior")]
         if self._previous is not None:
-            error, _ = prediction_error(self._previous, held)
+            error, _ = prediction_error(self._previous, held, lead=lead)
             options.append((error, self._previous, "the earlier weights"))
         error, best, name = min(
             (o for o in options if np.isfinite(o[0])), key=lambda o: o[0], default=options[0]
@@ -348,7 +351,7 @@ class OnlineAdaptation:
         # A serving model without a finite error is worse than anything.
         if self._serving is None or not np.isfinite(error) or verdict.current <= WORSE * error:
             return outcome(Decision.REJECTED_HELD_OUT, verdict.reason)
-        if np.isfinite(verdict.current) and not surely_worse(self._serving, best, held):
+        if np.isfinite(verdict.current) and not surely_worse(self._serving, best, held, lead):
             return outcome(Decision.REJECTED_HELD_OUT, verdict.reason)
         self._offered = best
         errors = f"{verdict.current:.3g} m^2 on fresh data, {name} by {error:.3g}"

@@ -3,12 +3,13 @@
 One step of ``model_dt`` under the command u0 (v in m/s, omega in rad/s, body frame), on each axis that of
 ``transport_delay`` steps before::
 
-    (dv, domega, s) = L phi(z) + net(z * input_scale)
+    (dv, domega, s) = L phi(z) + net(z * input_scale) + (m_v c_v, m_omega c_omega, 0)
     v+     = u0_v + dv                        omega+ = u0_omega + domega
     v_bar  = u0_v + b ((v + v+)/2 - u0_v)     likewise omega_bar;  b = displacement_blend
     pose+  = pose moved by the body twist (v_bar, s, omega_bar) for model_dt
 
-What the model got wrong a moment ago tells of the next steps: their (dv, domega) may be corrected by
+m is the momentum of an axis and c the change of its velocity over the step before, which dynamics.observer
+estimates. What the model got wrong a moment ago tells of the next steps: their (dv, domega) may be corrected by
 a push that ``error_model`` predicts from the errors so far (see dynamics.innovations).
 
 With L = 0, a zero output layer and b = 0 this IS the kinematic prior; b = 1 moves the robot
@@ -68,6 +69,8 @@ class ResidualWeights:
             semi-definite [m^2/s^2]; (0, 0) where the adapter does not tell.
         error_model: (pole, push_gain, noise_gain) of the errors of (v, omega), shape (3, 2); zeros for white.
         transport_delay: whole steps, 0 to 12, by which all commands of (v, omega) act later.
+        momentum: m of (v, omega), shape (2,), in [-1, 1].
+        observer: gains of (velocity, change) by axis, shape (2, 2); ones take what was measured.
 
     Raises:
         InvalidValueError: a shape, a name or a value is not allowed; the message names the tensor.
@@ -84,6 +87,8 @@ class ResidualWeights:
     covariance: np.ndarray = attrs.field(converter=read_only_float32, factory=lambda: np.zeros((0, 0)))
     error_model: np.ndarray = attrs.field(converter=read_only_float32, factory=lambda: np.zeros((3, 2)))
     transport_delay: tuple[int, int] = attrs.field(default=(0, 0), converter=_whole_steps)
+    momentum: np.ndarray = attrs.field(converter=read_only_float32, factory=lambda: np.zeros(2))
+    observer: np.ndarray = attrs.field(converter=read_only_float32, factory=lambda: np.ones((2, 2)))
 
     def __attrs_post_init__(self) -> None:
         if not (isinstance(self.delay_taps, int) and 0 <= self.delay_taps <= MAX_DELAY_TAPS):
@@ -109,6 +114,8 @@ class ResidualWeights:
                 raise InvalidValueError(f"{name} must be finite")
             if largest > MAX_WEIGHT:
                 raise InvalidValueError(f"{name} must stay within +-{MAX_WEIGHT:g}, largest is {largest:g}")
+        if np.abs(self.momentum).max() > 1.0:
+            raise InvalidValueError(f"momentum must be in [-1, 1], got {self.momentum}")
         for row, low, high in zip(self.error_model, *ERROR_MODEL_RANGE, strict=True):
             if not ((row >= low) & (row <= high)).all():
                 raise InvalidValueError(f"a row of error_model must be in [{low:g}, {high:g}], got {row}")
@@ -118,6 +125,8 @@ class ResidualWeights:
             "linear": (OUTPUTS, feature_size(self.delay_taps)),
             "input_scale": (input_size(self.delay_taps),),
             "error_model": (3, 2),
+            "momentum": (2,),
+            "observer": (2, 2),
         }
         for name, shape in expected.items():
             if getattr(self, name).shape != shape:
@@ -209,6 +218,11 @@ class ResidualWeights:
         )
 
     @property
+    def has_momentum(self) -> bool:
+        """Whether an axis goes on as it did."""
+        return bool(self.momentum.any())
+
+    @property
     def history(self) -> int:
         """Past commands that a step reads."""
         return self.delay_taps + max(self.transport_delay)
@@ -217,8 +231,8 @@ class ResidualWeights:
     def is_prior(self) -> bool:
         """Whether the weights correct nothing at all."""
         silent = not self.layers or not (self.layers[-1][0].any() or self.layers[-1][1].any())
-        late = any(self.transport_delay)
-        return silent and not self.linear.any() and self.displacement_blend == 0.0 and not late
+        more = any(self.transport_delay) or self.has_momentum
+        return silent and not self.linear.any() and self.displacement_blend == 0.0 and not more
 
     def check_step(self, model_dt: float) -> None:
         """Raise :class:`InvalidValueError` unless ``model_dt`` [s] is the step that is predicted."""
@@ -237,6 +251,8 @@ class ResidualWeights:
             named["covariance"] = self.covariance
         if any(self.transport_delay):
             named["transport_delay"] = np.array(self.transport_delay, dtype=np.float32)
+        if self.has_momentum:
+            named["momentum"], named["observer"] = self.momentum, self.observer
         return named
 
     @classmethod
@@ -249,7 +265,7 @@ class ResidualWeights:
         model_dt: float,
         adapter: str,
     ) -> ResidualWeights:
-        """Inverse of :meth:`tensors`; the last three of it may be left out.
+        """Inverse of :meth:`tensors`; what follows ``displacement_blend`` may be left out.
 
         Raises:
             InvalidValueError: a tensor is missing, unknown, or of the wrong shape or type.
@@ -258,6 +274,8 @@ class ResidualWeights:
             "error_model": np.zeros((3, 2)),
             "covariance": np.zeros((0, 0)),
             "transport_delay": np.zeros(2),
+            "momentum": np.zeros(2),
+            "observer": np.ones((2, 2)),
         }
         tensors = {name: value.astype(np.float32) for name, value in optional.items()} | tensors
         for name, tensor in tensors.items():
@@ -281,6 +299,8 @@ class ResidualWeights:
             error_model=tensors["error_model"],
             covariance=tensors["covariance"],
             transport_delay=tensors["transport_delay"],
+            momentum=tensors["momentum"],
+            observer=tensors["observer"],
             activation=activation,
             delay_taps=delay_taps,
             model_dt=model_dt,
@@ -359,14 +379,15 @@ def step(
 
     Args:
         weights: the model.
-        state: (x, y, yaw, v, omega), shape (..., 5) [m, m, rad, m/s, rad/s].
+        state: (x, y, yaw, v, omega), shape (..., 5) [m, m, rad, m/s, rad/s]; or (..., 7) with the change of
+            (v, omega) over the step before, else zero.
         command: mean command (v, omega) over the step, shape (..., 2).
         history: mean commands of the earlier steps, newest first, shape (..., D, 2), D >= weights.history.
         dt: time to predict [s], at most model_dt; None for model_dt. The twist is interpolated.
         push: added to (v, omega) at the end of a whole step, shape (2,); None for nothing.
 
     Returns:
-        States of shape (..., 5).
+        States of the shape of ``state``.
     """
     state, command = np.asarray(state, dtype=float), np.asarray(command, dtype=float)
     command, history = delayed(command, np.asarray(history, dtype=float), weights)
@@ -376,14 +397,20 @@ def step(
     delta = correction(weights, inputs)
     if push is not None:
         delta[..., :2] += push
+    whole = state.shape[-1] == 7
+    if whole:
+        delta[..., :2] += weights.momentum * state[..., 5:]
     end = command + delta[..., :2]
     blend = weights.displacement_blend
     if fraction != 1.0 and blend > 0.0:
         end = state[..., 3:5] + fraction * (end - state[..., 3:5])
     mean = command + blend * (0.5 * (state[..., 3:5] + end) - command)
+    change = end - state[..., 3:5]
+    if whole and fraction != 1.0:
+        change += (1.0 - fraction) * state[..., 5:]
     twist = np.stack([mean[..., 0], delta[..., 2], mean[..., 1]], axis=-1)
     pose = se2.integrate(state[..., :3], twist, fraction * weights.model_dt)
-    return np.concatenate([pose, end], axis=-1)
+    return np.concatenate([pose, end, change] if whole else [pose, end], axis=-1)
 
 
 def open_loop(
@@ -396,7 +423,7 @@ def open_loop(
     """Predict a whole command sequence.
 
     Args:
-        state: start, shape (..., 5).
+        state: start, shape (..., 5), or (..., 7) as for :func:`step`.
         commands: shape (..., T, 2).
         history: commands before the first, newest first, shape (..., D, 2), D >= weights.history.
         push: added to (v, omega) at the end of each step, shape (T, 2); None for nothing.
@@ -406,10 +433,13 @@ def open_loop(
     """
     commands = np.asarray(commands, dtype=float)
     history = np.asarray(history, dtype=float)[..., : max(weights.history, 1), :]
+    state = np.asarray(state, dtype=float)
+    if weights.has_momentum and state.shape[-1] == 5:
+        state = np.concatenate([state, np.zeros_like(state[..., :2])], axis=-1)
     out = []
     for t in range(commands.shape[-2]):
         command = commands[..., t, :]
         state = step(weights, state, command, history, push=None if push is None else push[t])
         history = np.concatenate([command[..., None, :], history[..., :-1, :]], axis=-2)
-        out.append(state)
+        out.append(state[..., :5])
     return np.stack(out, axis=-2)

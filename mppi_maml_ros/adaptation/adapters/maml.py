@@ -104,6 +104,8 @@ class MAMLAdapter:
                 layers=layers,
                 error_model=posterior.error_model,
                 covariance=None if known is None else known.covariance,
+                momentum=None if known is None else known.momentum,
+                observer=None if known is None else known.observer,
             ),
             loss_before=result.loss_before,
             loss_after=result.loss_after,

@@ -42,6 +42,8 @@ class PhysicsAdapter:
                 linear=posterior.mean,
                 error_model=posterior.error_model,
                 covariance=posterior.covariance,
+                momentum=posterior.momentum,
+                observer=posterior.observer,
             ),
             loss_before=float(np.mean(np.sum(before**2, axis=1))),
             loss_after=float(np.mean(np.sum(scaled**2, axis=1))),

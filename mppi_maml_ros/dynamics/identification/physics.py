@@ -4,7 +4,8 @@ Each output o of (dv, domega, lateral) is a_o . phi(z) + noise. What a_o may be 
 structures, weighed by the evidence of the data: for the axes v and omega the servo family (see
 dynamics.servo) or a free linear map with a Gaussian prior for each range of command delay, estimated from
 many simulated or recorded worlds (an empirical prior); for the lateral velocity nothing, slip, or a
-free map. The delay is one for both axes. The posterior is again a mixture; its mean is one linear
+free map. The delay is one for both axes. An axis that a speed loop of second order explains surely better
+is taken for one (see identification.second_order). The posterior is again a mixture; its mean is one linear
 map, because the prediction is linear in a_o. The noise level is averaged over a small grid likewise.
 
 Source: Bishop, Pattern Recognition and Machine Learning, 3.3 (linear Gaussian regression) and
@@ -24,13 +25,14 @@ from ...core.arrays import read_only
 from ...core.types import Array
 from ..features import feature_size, features
 from ..residual import OUTPUTS
-from . import cholesky, servo
+from . import cholesky, second_order, servo
 from . import error_models as innovations
 from .error_models import MODELS, THETAS
 
 LATERAL = 2
 SERVO_SHARE = 0.95  # prior probability that an axis is of the servo family
 SLIP_DEVIATION = (0.1, 0.3)  # of the lateral velocity's share of omega [m] and of v omega [s]
+LOOP_ODDS = 6.0  # log of how much likelier a loop of second order must make the data
 LATERAL_SHARES = (0.5, 0.3, 0.2)  # prior probabilities: no lateral velocity, slip, anything
 
 
@@ -96,6 +98,8 @@ class PhysicsPosterior:
             the errors of an axis are not white.
         covariance: of the coefficients of v if they were free, in the likeliest component, shape (P, P).
         error_model: likeliest (pole, push_gain, noise_gain) of the errors of (v, omega), shape (3, 2).
+        momentum: of (v, omega), shape (2,); observer: gains of (velocity, change), shape (2, 2). See
+            dynamics.observer; zeros and ones where an axis is of no second order.
     """
 
     mean: np.ndarray
@@ -104,6 +108,8 @@ class PhysicsPosterior:
     noise: np.ndarray
     error_model: np.ndarray
     covariance: np.ndarray
+    momentum: np.ndarray
+    observer: np.ndarray
 
 
 def fit(
@@ -129,7 +135,7 @@ def fit(
     weights = np.ones(len(phi)) if weights is None else np.asarray(weights, dtype=float)
     family = prior.servo
     base = family.base(inputs, residuals)
-    models, levels, simple = _servo_fit(prior, base, first, weights)
+    models, levels, log_det, simple = _servo_fit(prior, base, first, weights)
     designs = np.empty((OUTPUTS, len(phi), phi.shape[1] + 1))
     designs[..., :-1], designs[..., -1] = phi, residuals.T
     for axis in (0, 1):
@@ -147,13 +153,26 @@ def fit(
         joint[LATERAL], weights.sum(), prior.noise[:, LATERAL], component, free.evidence, free.mean,
         free.noise, LATERAL_SHARES, rows[LATERAL],
     )  # fmt: skip
-    likeliest = component.argmax()
+    likeliest, expected = component.argmax(), float(delay @ family.delay)
+    level = np.append(noise * MODELS.scale[models, -1] ** 2, variance)
+    error_model, momentum, observer = MODELS.settled(models), np.zeros(2), np.ones((2, 2))
+    if first is not None:
+        for axis in (0, 1):
+            simplest = np.logaddexp.reduce(simple.evidence[axis]) - math.log(len(family.delay)) + log_det[axis]
+            loop = second_order.fit(
+                axis, base[axis], first, prior.noise[:, axis], family.delay_taps, family.model_dt, simplest
+            )
+            if loop.evidence > simplest + LOOP_ODDS:
+                rows[axis], momentum[axis], observer[:, axis] = loop.row, loop.momentum, loop.observer
+                level[axis], error_model[:, axis] = loop.noise, 0.0
     return PhysicsPosterior(
         mean=rows,
         component=delay,
-        delay=float(delay @ family.delay),
-        noise=np.append(noise * MODELS.scale[models, -1] ** 2, variance),
-        error_model=MODELS.settled(models),
+        delay=expected,
+        noise=level,
+        error_model=error_model,
+        momentum=momentum,
+        observer=observer,
         covariance=np.linalg.inv(prior.precision[likeliest, 0] + joint[0, :-1, :-1] / noise[0]),
     )
 
@@ -210,14 +229,15 @@ def _whiten(model: int, columns: Array, first: NDArray[np.bool_], out: Array) ->
 
 def _servo_fit(
     prior: PhysicsPrior, base: Array, first: NDArray[np.bool_] | None, weights: Array
-) -> tuple[np.ndarray, np.ndarray, servo.ServoFit]:
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, servo.ServoFit]:
     """The servo family's fit under the likeliest model of the errors of each axis.
 
     Returns:
-        Those models, shape (2,); the noise levels of all outputs under them, shape (G, 3); and the fit.
+        Those models, shape (2,); the noise levels of all outputs under them, shape (G, 3); the log of what
+        whitening does to the density, shape (2,); and the fit.
     """
     family, models, gram = prior.servo, np.zeros(2, dtype=int), np.empty((2, *2 * base.shape[2:]))
-    levels = prior.noise.copy()
+    levels, log_det = prior.noise.copy(), np.zeros(2)
     for axis in (0, 1):
         white = base[axis]
         if first is not None:
@@ -227,10 +247,10 @@ def _servo_fit(
                 servo.MEAN, servo.PRECISION[axis], *family.grid,
             )  # fmt: skip
             white = np.empty_like(base[axis])
-            _whiten(models[axis], base[axis], first, white)
+            log_det[axis] = -_whiten(models[axis], base[axis], first, white)
             levels[:, axis] = _levels(prior.noise[:, axis], MODELS.scale[models[axis]])
         _gram(white, weights, gram[axis])
-    return models, levels, servo.fit(family, gram, weights.sum(), levels[:, :2])
+    return models, levels, log_det, servo.fit(family, gram, weights.sum(), levels[:, :2])
 
 
 @njit(cache=True)

@@ -123,7 +123,7 @@ class _Program:
         self._commands = self._pair(n, 2, samples)
         # All that is small travels in one piece: its parts are views.
         parts = {
-            "twist": (2, 1), "past": (past, 2, 1), "scalars": (2,),
+            "twist": (2, 1), "change": (2, 1), "momentum": (2, 1), "past": (past, 2, 1), "scalars": (2,),
             "push": (n, 2, 1), "target": (n, 3, 1), "weight": (n, 2, 1),
         }  # fmt: skip
         self._situation = self._pair(sum(int(np.prod(part)) for part in parts.values()))
@@ -162,6 +162,8 @@ class _Program:
             self._install(weights)
         host, tracking, out = self._host, request.tracking, request.out
         host["twist"][:] = torch.as_tensor(np.asarray(request.state[3:5], dtype=np.float32))[:, None]
+        host["change"][:] = torch.as_tensor(request.change)[:, None]
+        host["momentum"][:] = torch.tensor(weights.momentum)[:, None]
         if self._shape.history:
             host["past"][:] = torch.as_tensor(request.history[: self._shape.history])[..., None]
         host["push"][:] = torch.as_tensor(request.push)[..., None]
@@ -221,7 +223,7 @@ class _Program:
         direct = torch.baddbmm(constant, m["linear"][:, 2:z].expand(n, -1, -1), inputs)
         direct[:, :2] += commands + s["push"]
         by_twist, features = m["w0"][:, :2], torch.cat([m["linear"][:, :2], m["linear"][:, z + 1 :]], dim=1)
-        twist = s["twist"].expand(-1, shape.samples)
+        twist, change = s["twist"].expand(-1, shape.samples), s["change"].expand(-1, shape.samples)
         steps = []
         for t in range(n):
             state = activate(torch.addmm(hidden[t], by_twist, twist))
@@ -230,8 +232,9 @@ class _Program:
             steep = twist * self._sharpness
             phi = torch.cat([twist, twist[:1] * twist[1:], steep * torch.rsqrt(1.0 + steep * steep)])
             end = torch.addmm(torch.addmm(direct[t], features, phi), m[f"w{last}"], state)
+            end[:2] += s["momentum"] * change
             steps.append(end)
-            twist = end[:2]
+            twist, change = end[:2], end[:2] - twist
         ends = torch.stack(steps)
         before = torch.cat([s["twist"].expand(1, -1, shape.samples), ends[:-1, :2]])
         mean = commands + blend * (0.5 * (before + ends[:, :2]) - commands)
