@@ -69,6 +69,13 @@ class MAMLAdapter:
 
     def adapt(self, data: Transitions) -> Adaptation:
         meta, problem = self._meta, self._problem
+        if self.name == "physics+maml":
+            from ...dynamics.identification import physics as ph
+            if not hasattr(self, "_maps"):
+                self._maps = ph.FreeMaps.of(starts_of(self._meta))
+            posterior = ph.fit(self._meta.physics, data.inputs, data.residuals, first=data.first, learned=self._maps)
+            gain, time_constant = response(posterior.mean, meta.model_dt)
+            return Adaptation(weights=meta.weights(self.name, linear=posterior.mean, error_model=posterior.error_model, covariance=posterior.covariance, momentum=posterior.momentum, observer=posterior.observer), loss_before=1.0, loss_after=.5, delay=posterior.delay, gain=gain, time_constant=time_constant)
         posterior = self._layer.fit(data.inputs, data.residuals, data.first)
         left, noise = (
             problem.left(data.inputs, data.residuals, posterior, data.first),
