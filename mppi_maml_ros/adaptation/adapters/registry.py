@@ -16,6 +16,7 @@ from .last_layer import LastLayerAdapter
 from .maml import MAMLAdapter
 from .online_learner import OnlineLearner
 from .physics import PhysicsAdapter
+from .physics_maml import PhysicsMAMLAdapter
 from .rebal import ReBALAdapter
 from .rls import RLSAdapter
 
@@ -23,8 +24,8 @@ ADAPTERS: Registry[Callable[[MetaModel, SGDConfig], Adapter]] = Registry("adapte
 """What makes an adapter of a meta-model and settings of gradient descent, by name; the default first."""
 
 _OWN: dict[str, Callable[[MetaModel, SGDConfig], Adapter]] = {
-    "physics+maml": lambda meta, sgd: MAMLAdapter(meta, sgd, physics=True),
-    "maml": lambda meta, sgd: MAMLAdapter(meta, sgd, physics=False),
+    "physics+maml": PhysicsMAMLAdapter,
+    "maml": MAMLAdapter,
     "physics": lambda meta, sgd: PhysicsAdapter(meta),
     "last_layer": lambda meta, sgd: LastLayerAdapter(meta),
     "rls": lambda meta, sgd: RLSAdapter(meta),

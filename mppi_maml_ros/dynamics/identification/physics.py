@@ -118,7 +118,6 @@ def fit(
     residuals: np.ndarray,
     weights: ArrayLike | None = None,
     first: NDArray[np.bool_] | None = None,
-    learned: FreeMaps | None = None,
 ) -> PhysicsPosterior:
     """Regress residuals on features.
 
@@ -146,12 +145,8 @@ def fit(
     for design, gram in zip(designs, joint, strict=True):
         _gram(design, weights, gram)
     free = _free_fit(prior, joint, weights.sum(), levels)
-    nearest = prior.nearest
-    if learned is not None:
-        free = learned.fit(joint, weights.sum(), levels)
-        nearest = np.zeros(len(prior.nearest), dtype=np.int64)
     delay, component, rows, noise = _mix(
-        simple.evidence, simple.linear, simple.noise, free.evidence, free.mean, free.noise, nearest,
+        simple.evidence, simple.linear, simple.noise, free.evidence, free.mean, free.noise, prior.nearest,
         SERVO_SHARE,
     )  # fmt: skip
     variance = _lateral(
@@ -178,7 +173,7 @@ def fit(
         error_model=error_model,
         momentum=momentum,
         observer=observer,
-        covariance=np.linalg.inv(prior.precision[min(likeliest,len(prior.precision)-1), 0] + joint[0, :-1, :-1] / noise[0]),
+        covariance=np.linalg.inv(prior.precision[likeliest, 0] + joint[0, :-1, :-1] / noise[0]),
     )
 
 
@@ -339,35 +334,6 @@ def _likeliest(
             if attempt < pushes:
                 pushed = model
     return best
-
-
-@attrs.frozen(eq=False)
-class FreeMaps:
-    output: np.ndarray
-    mean: np.ndarray
-    precision: np.ndarray
-    log_det: np.ndarray
-
-    @classmethod
-    def of(cls, starts):
-        cov = starts.factor @ starts.factor.swapaxes(1, 2)
-        return cls(starts.output.astype(int), starts.mean, np.linalg.inv(cov), np.linalg.slogdet(cov)[1])
-
-    def fit(self, joint, count, levels):
-        size = self.mean.shape[1]
-        evidence, mean, noise = np.empty((1, 3)), np.empty((1, 3, size)), np.empty((1, 3))
-        for o in range(3):
-            c = self.output == o
-            n = int(c.sum())
-            m, s, e = np.empty((n, 1, size)), np.empty((n, 1)), np.empty((n, 1))
-            _free_regressions(
-                joint[o : o + 1], count, np.ascontiguousarray(levels[:, o : o + 1]),
-                np.ascontiguousarray(self.mean[c][:, None]), np.ascontiguousarray(self.precision[c][:, None]),
-                np.ascontiguousarray(self.log_det[c][:, None]), m, s, e)
-            total = np.logaddexp.reduce(e[:, 0])
-            share = np.exp(e[:, 0] - total)
-            evidence[0, o], mean[0, o], noise[0, o] = total - math.log(n), share @ m[:, 0], share @ s[:, 0]
-        return _Free(mean, noise, evidence)
 
 
 @attrs.frozen(eq=False)
