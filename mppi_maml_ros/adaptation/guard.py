@@ -100,9 +100,7 @@ def prediction_error(
     return (float(errors.mean()), len(errors)) if len(errors) else (float("nan"), 0)
 
 
-def surely_worse(
-    model: ResidualWeights, other: ResidualWeights, data: Transitions, lead: int = 0
-) -> bool:
+def surely_worse(model: ResidualWeights, other: ResidualWeights, data: Transitions, lead: int = 0) -> bool:
     """Whether ``model`` errs more than ``other`` by more than SURE standard errors of the difference.
 
     Starts whose predictions overlap count as one: n starts of s steps are n / s observations, and fewer

@@ -52,7 +52,6 @@ class Posterior(Protocol):
     def error_model(self) -> Array:
         """Of what it leaves, see dynamics.identification.error_models, shape (3, 2)."""
 
-
     @property
     def momentum(self) -> Array:
         """Of (v, omega), shape (2,)."""
@@ -143,7 +142,12 @@ class LearningProblem:
         left: Array = residuals - features(inputs) @ posterior.mean.T
         if first is not None and posterior.momentum.any():
             left[:, :2] = innovations(
-                left[:, :2], inputs[:, :2], first, np.diag(posterior.mean), posterior.momentum, posterior.observer
+                left[:, :2],
+                inputs[:, :2],
+                first,
+                np.diag(posterior.mean),
+                posterior.momentum,
+                posterior.observer,
             )[0]
         if first is not None:
             left[:, :2] -= pushes(left[:, :2], first, posterior.error_model)[:-1]

@@ -6,7 +6,6 @@ import enum
 import time
 from collections.abc import Callable
 from functools import partial
-from typing import cast
 
 import attrs
 import numpy as np
@@ -23,8 +22,7 @@ from ..dynamics.observer import errors_of
 from ..dynamics.residual import ResidualWeights, correction
 from ..dynamics.transitions import Transitions
 from ..weights.meta_model import MetaModel
-from .adapters import ADAPTERS, Adaptation, Adapter, make_adapter
-from .adapters.base import Alternatives
+from .adapters import ADAPTERS, Adaptation, make_adapter
 from .change import ChangeDetector, newest_regime
 from .guard import (
     ROLLOUT,
@@ -41,7 +39,6 @@ from .sgd import SGDConfig
 
 PUSH_MEMORY = 30  # transitions before a step that tell of the push on it
 RETRY_SAMPLES = 4  # fewest new transitions between two attempts that do not wait for the timer
-FORETOLD = 20  # steps of the newer data that alternatives are compared over
 WORSE = 1.1  # what serves is rolled back when it errs by more than this times what it replaced
 
 
@@ -286,7 +283,7 @@ class OnlineAdaptation:
         late = transport_delay(data, self._meta.delay_taps, self._late.transport_delay)
         if late != self._late.transport_delay:
             self._late = attrs.evolve(self._late, transport_delay=late)
-        trial = self._trial(train, held, lead)
+        trial = self._adapt(train)
         verdict = judge(trial.weights, self._meta_weights, self._serving, held, c.guard, lead)
 
         def outcome(
@@ -318,18 +315,9 @@ class OnlineAdaptation:
         self._offered = final.weights
         return outcome(Decision.ACCEPTED, verdict.reason, final.weights, final)
 
-    def _trial(self, train: Transitions, held: Transitions, lead: int) -> Adaptation:
-        """What the adapter makes of the older data; of several ways, that which foretells the newer best."""
-        if not hasattr(self.adapter, "parts"):
-            return self._adapt(train)
-        several = cast(Alternatives, self.adapter)
-        trials = [self._adapt(train, part) for part in several.parts]
-        errors = [prediction_error(trial.weights, held, FORETOLD, lead)[0] for trial in trials]
-        return trials[several.prefer(errors)]
-
-    def _adapt(self, data: Transitions, adapter: Adapter | None = None) -> Adaptation:
+    def _adapt(self, data: Transitions) -> Adaptation:
         """The adapter sees commands when they act; what it makes serves with that delay."""
-        found = (adapter or self.adapter).adapt(data.delayed(self._late))
+        found = self.adapter.adapt(data.delayed(self._late))
         late = self._late.transport_delay
         if not any(late):
             return found

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Protocol
 
 import attrs
@@ -32,15 +31,6 @@ class Adaptation:
     gain: np.ndarray = attrs.field(factory=lambda: np.full(2, np.nan))
     time_constant: np.ndarray = attrs.field(factory=lambda: np.full(2, np.nan))
     steps: int = 0
-
-
-class Alternatives(Protocol):
-    """An adapter that is one of several, by how well they foretell."""
-
-    parts: tuple[Adapter, ...]
-
-    def prefer(self, errors: Sequence[float]) -> int:
-        """Choose by the mean squared held-out error of each part."""
 
 
 class Adapter(Protocol):

@@ -13,10 +13,9 @@ from .ekf import EKFAdapter
 from .inner_loop import InnerLoopAdapter
 from .l1 import L1Adapter
 from .last_layer import LastLayerAdapter
-from .maml import MAMLAdapter
+from .maml import MAMLAdapter, starts_of
 from .online_learner import OnlineLearner
 from .physics import PhysicsAdapter
-from .physics_maml import PhysicsMAMLAdapter
 from .rebal import ReBALAdapter
 from .rls import RLSAdapter
 
@@ -24,7 +23,7 @@ ADAPTERS: Registry[Callable[[MetaModel, SGDConfig], Adapter]] = Registry("adapte
 """What makes an adapter of a meta-model and settings of gradient descent, by name; the default first."""
 
 _OWN: dict[str, Callable[[MetaModel, SGDConfig], Adapter]] = {
-    "physics+maml": PhysicsMAMLAdapter,
+    "physics+maml": lambda meta, sgd: PhysicsAdapter(meta, starts_of(meta)),
     "maml": MAMLAdapter,
     "physics": lambda meta, sgd: PhysicsAdapter(meta),
     "last_layer": lambda meta, sgd: LastLayerAdapter(meta),

@@ -22,9 +22,7 @@ SMALLEST = 1e-5  # [m^2/s^2, rad^2/s^2] variance of an error that no odometry is
 INSIDE = 2  # steps by which the commands are delayed less than the axis is: delays jitter
 
 
-def transport_delay(
-    data: Transitions, delay_taps: int, before: tuple[int, int] = (0, 0)
-) -> tuple[int, int]:
+def transport_delay(data: Transitions, delay_taps: int, before: tuple[int, int] = (0, 0)) -> tuple[int, int]:
     """Whole steps of (v, omega).
 
     Args:
