@@ -115,7 +115,7 @@ def surely_worse(model: ResidualWeights, other: ResidualWeights, data: Transitio
 
 
 def split(data: Transitions, config: GuardConfig) -> tuple[Transitions, Transitions, int]:
-    """Older part to train on, newest part to judge by, and by how many transitions the latter begins before."""
+    """Older part to train on, newest to judge by, and by how many transitions the latter begins before."""
     # A run of 2 n - 1 transitions holds n starts of n-step predictions.
     fewest = min(2 * config.min_held_out - 1, len(data) // 2)
     held = max(int(round(config.held_out_share * len(data))), fewest)

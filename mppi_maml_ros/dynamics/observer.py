@@ -99,7 +99,7 @@ def observe(
 
 
 def errors_of(weights: ResidualWeights, data: Transitions) -> Array:
-    """One-step errors of (v, omega) over successive transitions, shape (M, 2); data as for :func:`observe`."""
+    """One-step errors of (v, omega) over successive transitions, shape (M, 2); data as of :func:`observe`."""
     if weights.has_momentum:
         return observe(weights, data)[0]
     errors: Array = data.residuals[:, :2] - correction(weights, data.inputs)[:, :2]

@@ -164,7 +164,7 @@ class Prediction:
         state: (x, y, yaw, v, omega) now, shape (5,); the caller's to change.
         history: mean commands of the steps before now, newest first, shape (D, 2).
         push: on (v, omega) over the step that begins now, shape (2,) [m/s, rad/s].
-        change: of (v, omega) over the step before, shape (2,) [m/s, rad/s]; zero for weights without momentum.
+        change: of (v, omega) over the step before, shape (2,) [m/s, rad/s]; zero without momentum.
         age: by how much the odometry was moved ahead [s].
     """
 

@@ -1,8 +1,9 @@
 """``physics``: the closed-form physics layer alone; ``physics+maml``: with what was meta-learned beside it.
 
 The physics layer weighs families of equations by the evidence of the data. ``physics+maml`` puts the
-meta-learned starts of ``maml`` (see :mod:`..starts`) among them: where the data are likelier from one of these,
-it is restored and adapted, in closed form, since the proximal inner problem of a linear map is quadratic.
+meta-learned starts of ``maml`` (see :mod:`..starts`) among them: where the data are likelier from one of
+these, it is restored and adapted, in closed form, since the proximal inner problem of a linear map
+is quadratic.
 """
 
 from __future__ import annotations

@@ -38,7 +38,8 @@ def fit(joint: Array, count: float, levels: Array, mean: Array, precision: Array
         joint: (weighted) inner products of the features and the target of each output, (O, P + 1, P + 1).
         count: sum of the weights.
         levels: noise variances of each output, shape (G, O).
-        mean, precision, log_det: of the priors, shapes (C, O, P), (C, O, P, P); log det of the covariance, (C, O).
+        mean, precision, log_det: of the priors, shapes (C, O, P), (C, O, P, P); log det of
+            the covariance, (C, O).
     """
     found = FreeFit(np.empty(mean.shape), *np.empty((2, *mean.shape[:2])))
     _regressions(joint, count, levels, mean, precision, log_det, found.mean, found.noise, found.evidence)
@@ -50,7 +51,7 @@ class LearnedMaps:
     """Any number of priors for each output, all as likely.
 
     Attributes:
-        priors: for each output (mean, precision, log det of the covariance) of its priors, as :func:`fit` takes.
+        priors: for each output (mean, precision, log det of the covariance) of its priors, as for :func:`fit`.
     """
 
     priors: tuple[tuple[Array, Array, Array], ...]

@@ -4,8 +4,8 @@ Each output o of (dv, domega, lateral) is a_o . phi(z) + noise. What a_o may be 
 structures, weighed by the evidence of the data: for the axes v and omega the servo family (see
 dynamics.servo) or a free linear map with a Gaussian prior for each range of command delay, estimated from
 many simulated or recorded worlds (an empirical prior); for the lateral velocity nothing, slip, or a
-free map. Both axes have one delay, or each its own. An axis that a speed loop of second order explains surely better
-is taken for one (see identification.second_order). The posterior is again a mixture; its mean is one linear
+free map. Both axes have one delay, or each its own. An axis that a speed loop of second order explains
+surely better is taken for one (see identification.second_order). The posterior is again a mixture; its mean is one linear
 map, because the prediction is linear in a_o. The noise level is averaged over a small grid likewise.
 
 Source: Bishop, Pattern Recognition and Machine Learning, 3.3 (linear Gaussian regression) and

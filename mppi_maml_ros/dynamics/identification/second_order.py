@@ -86,8 +86,8 @@ def fit(
     evidence = -np.inf
     if len(base) >= FEWEST and delay_taps >= math.ceil(LATEST) + 1:
         evidence = _search(
-            base, first, np.ascontiguousarray(noise), MEAN[:3], PRECISION[axis, -1, :3].copy(), delay_taps + 1,
-            model_dt, FREQUENCIES, DAMPINGS, PROCESS, floor, found,
+            base, first, np.ascontiguousarray(noise), MEAN[:3], PRECISION[axis, -1, :3].copy(),
+            delay_taps + 1, model_dt, FREQUENCIES, DAMPINGS, PROCESS, floor, found,
         )  # fmt: skip
     if not np.isfinite(evidence):
         return SecondOrderFit(-np.inf, row, 0.0, observer, float(noise.max()), math.nan, math.nan, math.nan)
@@ -130,7 +130,7 @@ def _exponential(w: float, d: float, t: float) -> tuple[float, float, float, flo
 
 @njit(cache=True)
 def _discrete(w: float, d: float, delay: float, dt: float):  # type: ignore[no-untyped-def]  # numba
-    """Transition over a step, what the newer and the older command add to (x, x'), and whole steps of delay."""
+    """Transition over a step, what the newer and the older command add, and whole steps of delay."""
     whole = int(math.floor(delay + 1e-9))
     late = (delay - whole) * dt
     phi = _exponential(w, d, dt)

@@ -107,8 +107,8 @@ def _layer(weights, at, inner, rows, source, target, activation):  # type: ignor
 
 @njit(cache=True, error_model="numpy")
 def _rollout_residual(  # type: ignore[no-untyped-def]  # numba
-    commands, v0, omega0, history, late_v, late_omega, push, momentum, change, weights, inputs, wide0, wide1, activation,
-    blend, dt,
+    commands, v0, omega0, history, late_v, late_omega, push, momentum, change, weights, inputs, wide0,
+    wide1, activation,    blend, dt,
     tracked, target, weight, costs, kept, out_x, out_y, out_yaw, out_v, out_omega,
 ):  # fmt: skip
     # `last` holds what the output layer reads: the last hidden layer's rows, then the features.
