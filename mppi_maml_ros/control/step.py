@@ -50,6 +50,7 @@ class Mppi(Protocol):
         elapsed: float,
         scene: Scene,
         push: Array | None,
+        change: Array | None,
     ) -> Chosen:
         """The command for now; NoValidControlError where there is none."""
 

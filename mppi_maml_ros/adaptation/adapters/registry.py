@@ -8,6 +8,7 @@ from ...core.registry import Registry
 from ...weights.meta_model import MetaModel
 from ..sgd import SGDConfig
 from .alpaca import ALPaCAAdapter
+from .arx import ARXAdapter
 from .base import Adapter
 from .ekf import EKFAdapter
 from .inner_loop import InnerLoopAdapter
@@ -30,6 +31,7 @@ _OWN: dict[str, Callable[[MetaModel, SGDConfig], Adapter]] = {
     "rls": lambda meta, sgd: RLSAdapter(meta),
     "ekf": lambda meta, sgd: EKFAdapter(meta),
     "l1": lambda meta, sgd: L1Adapter(meta),
+    "arx": lambda meta, sgd: ARXAdapter(meta),
     "online_learner": OnlineLearner,
     "anil": lambda meta, sgd: InnerLoopAdapter("anil", meta, head_only=True),
     "meta_sgd": lambda meta, sgd: InnerLoopAdapter("meta_sgd", meta),

@@ -51,7 +51,7 @@ class LearnedMaps:
     """Any number of priors for each output, all as likely.
 
     Attributes:
-        priors: for each output (mean, precision, log det of the covariance) of its priors, as for :func:`fit`.
+        priors: for each output (mean, precision, log det of the covariance) as for :func:`fit`.
     """
 
     priors: tuple[tuple[Array, Array, Array], ...]
@@ -65,9 +65,12 @@ class LearnedMaps:
             mean: shape (S, P); factor: of the covariance, shape (S, P, P).
         """
         covariance = factor @ factor.swapaxes(1, 2)
-        parts = [mean, np.linalg.inv(covariance), np.linalg.slogdet(covariance)[1]]
-        outputs = range(int(output.max()) + 1)
-        return cls(tuple(tuple(read_only(part[output == o][:, None]) for part in parts) for o in outputs))
+        precision, log_det = np.linalg.inv(covariance), np.linalg.slogdet(covariance)[1]
+        priors = []
+        for o in range(int(output.max()) + 1):
+            a, b, c = (read_only(part[output == o][:, None]) for part in (mean, precision, log_det))
+            priors.append((a, b, c))
+        return cls(tuple(priors))
 
     def fit(self, joint: Array, count: float, levels: Array) -> FreeFit:
         """One map of each output, averaged over its priors; arguments as of :func:`fit`."""

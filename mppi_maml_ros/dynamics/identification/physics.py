@@ -5,8 +5,9 @@ structures, weighed by the evidence of the data: for the axes v and omega the se
 dynamics.servo) or a free linear map with a Gaussian prior for each range of command delay, estimated from
 many simulated or recorded worlds (an empirical prior); for the lateral velocity nothing, slip, or a
 free map. Both axes have one delay, or each its own. An axis that a speed loop of second order explains
-surely better is taken for one (see identification.second_order). The posterior is again a mixture; its mean is one linear
-map, because the prediction is linear in a_o. The noise level is averaged over a small grid likewise.
+surely better is taken for one (see identification.second_order). The posterior is again a mixture; its mean
+is one linear map, because the prediction is linear in a_o. The noise level is averaged over a small grid
+likewise.
 
 Source: Bishop, Pattern Recognition and Machine Learning, 3.3 (linear Gaussian regression) and
 3.4 (evidence); Harrison et al., ALPaCA (WAFR 2018) for the empirical prior.
