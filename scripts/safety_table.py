@@ -77,7 +77,7 @@ ROWS = {
     20: ("one pose, or all poses the same", "drives to that pose", "GOAL_REACHED"),
     21: ("path of a million poses", "bounded work; the period holds", "no fault"),
     22: ("path in another frame, or far away", "refused, or zero", "INVALID_PATH, FAR_FROM_PATH"),
-    23: ("no progress for 10 s", "stop until a new path or a reset", "FAILED_TO_MAKE_PROGRESS"),
+    23: ("no progress for 10 s", "stop until progress, a new goal or a reset", "FAILED_TO_MAKE_PROGRESS"),
     24: (
         "every rollout cost is NaN or infinite",
         "reset and so many retries within the period, then stop",
@@ -191,6 +191,11 @@ ROWS = {
         "anything on any topic, service or parameter",
         "no crash; no command that is not finite or beyond a limit",
         "`mppi-maml fuzz`",
+    ),
+    72: (
+        "robot held while the planner replans",
+        "stays stopped; a path to the same goal is no other try",
+        "FAILED_TO_MAKE_PROGRESS",
     ),
 }
 

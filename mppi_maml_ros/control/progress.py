@@ -107,7 +107,7 @@ class ProgressChecker:
         return self._idle
 
     def update(self, remaining: float, heading_error: float | None, dt: float) -> bool:
-        """One period of trying.
+        """One period of trying; once the time is over, only progress or a reset begin it anew.
 
         Args:
             remaining: way left to the goal [m].

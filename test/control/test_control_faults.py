@@ -422,7 +422,59 @@ def test_a_planner_that_replans_every_second_does_not_hide_a_stuck_robot(on_path
             break
     assert out.code is Code.FAILED_TO_MAKE_PROGRESS and second >= 8
     on_path.loop.handle_path("odom", np.column_stack([PATH_X, 0 * PATH_X, 0 * PATH_X]))
-    assert on_path.step().state is State.RUNNING, "a path sent after the stop is another try"
+    assert on_path.step().code is Code.FAILED_TO_MAKE_PROGRESS, "a path to the same goal is no other try"
+
+
+def replanning(drive, seconds, goal=10.0, empty=False):
+    """Five paths a second from where the robot is; the last output."""
+    for _ in range(round(5 * seconds)):
+        if empty:
+            drive.loop.handle_path("odom", [])
+        x = np.linspace(drive.pose[0], goal, 100)
+        drive.loop.handle_path("odom", np.column_stack([x, 0 * x, 0 * x]))
+        out = drive.run(0.2)
+    return out
+
+
+@pytest.mark.fault(72)
+@pytest.mark.parametrize("empty", [False, True])
+def test_a_held_robot_stays_stopped_however_often_the_way_is_planned_anew(on_path, empty):
+    drives, on_path.mppi.override = on_path.mppi.override, lambda *_: SimpleNamespace(command=np.zeros(2))
+    assert replanning(on_path, 12.0, empty=empty).code is Code.FAILED_TO_MAKE_PROGRESS
+    on_path.mppi.override, tried = drives, len(on_path.outputs)
+    replanning(on_path, 20.0, empty=empty)
+    assert all((out.command == 0.0).all() for out in on_path.outputs[tried:])
+
+
+@pytest.mark.fault(72)
+@pytest.mark.parametrize("way_out", ["reset", "new goal", "progress"])
+def test_a_robot_that_made_no_progress_goes_on_after(on_path, way_out):
+    drives, on_path.mppi.override = on_path.mppi.override, lambda *_: SimpleNamespace(command=np.zeros(2))
+    assert replanning(on_path, 12.0).code is Code.FAILED_TO_MAKE_PROGRESS
+    on_path.mppi.override = drives
+    if way_out == "reset":
+        on_path.loop.request_reset()
+    elif way_out == "progress":
+        on_path.pose[0] += 0.15
+    assert replanning(on_path, 2.0, goal=9.0 if way_out == "new goal" else 10.0).state is State.RUNNING
+
+
+@pytest.mark.fault(72)
+def test_a_robot_that_comes_nearer_makes_progress_even_if_every_period_brings_another_path(on_path):
+    on_path.mppi.override = lambda *_: SimpleNamespace(command=np.array([0.1, 0.0]))
+    for _ in range(300):
+        x = np.linspace(on_path.pose[0], 10.0, 100)
+        on_path.loop.handle_path("odom", np.column_stack([x, 0 * x, 0 * x]))
+        assert on_path.step().state is State.RUNNING
+
+
+@pytest.mark.fault(72)
+def test_a_goal_that_moves_away_little_by_little_is_a_new_goal(on_path):
+    on_path.mppi.override = lambda *_: SimpleNamespace(command=np.array([0.1, 0.0]))
+    for second in range(30):
+        x = np.linspace(on_path.pose[0], 10.0 + 0.1 * second, 100)
+        on_path.loop.handle_path("odom", np.column_stack([x, 0 * x, 0 * x]))
+        assert on_path.run(1.0).state is State.RUNNING
 
 
 @pytest.mark.fault(23)

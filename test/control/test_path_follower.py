@@ -82,9 +82,9 @@ def test_no_progress_holds_until_a_restart(follower):
     follower.handle_path("odom", AHEAD)
     halts = [follower.target(0.0, at(1.0), DT).halt for _ in range(60)]
     assert halts[0] is None and halts[-1].code is Code.FAILED_TO_MAKE_PROGRESS
-    assert follower.waiting().code is Code.FAILED_TO_MAKE_PROGRESS
+    assert follower.target(0.0, at(1.0), DT).halt.code is Code.FAILED_TO_MAKE_PROGRESS
     follower.restart()
-    assert follower.waiting() is None
+    assert follower.target(0.0, at(1.0), DT).halt is None
 
 
 def test_a_faster_profile_keeps_the_progress_on_the_path(follower):
