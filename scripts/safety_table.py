@@ -197,6 +197,11 @@ ROWS = {
         "stays stopped; a path to the same goal is no other try",
         "FAILED_TO_MAKE_PROGRESS",
     ),
+    73: (
+        "all-zero quaternions in a path",
+        "no heading is wanted: the goal is reached at any",
+        "GOAL_REACHED",
+    ),
 }
 
 NOTES = {

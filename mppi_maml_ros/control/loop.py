@@ -173,11 +173,11 @@ class ControlLoop:
         if self._paths is not None:
             self._paths.set_origin(frame_id, origin)
 
-    def handle_path(self, frame_id: str, poses: ArrayLike) -> str:
+    def handle_path(self, frame_id: str, poses: ArrayLike, headed: bool = True) -> str:
         """See :meth:`.path_follower.PathFollower.handle_path`; rejected while a figure is followed."""
         if self._paths is None:
             return f"paths are not followed, the reference is {self._config.reference}"
-        return self._paths.handle_path(frame_id, poses)
+        return self._paths.handle_path(frame_id, poses, headed)
 
     def set_publisher_count(self, count: int) -> None:
         """How many publishers of odometry there are now; more than one stops the robot."""

@@ -43,7 +43,7 @@ class PathFollower:
         self._goal.configure(config.xy_goal_tolerance, config.yaw_goal_tolerance, config.stateful)
         self._progress.configure(config.movement_time_allowance, config.required_movement)
         if profile != self._profile and self._path is not None:
-            path = PathReference(self._path.poses, profile)
+            path = PathReference(self._path.poses, profile, self._path.headed)
             if self._path.started:
                 path.resume(self._path.progress)
             self._path = path
@@ -64,12 +64,13 @@ class PathFollower:
             raise InvalidValueError(f"the origin of frame {frame_id!r} must be three finite numbers")
         self._origins[frame_id] = pose
 
-    def handle_path(self, frame_id: str, poses: ArrayLike) -> str:
+    def handle_path(self, frame_id: str, poses: ArrayLike, headed: bool = True) -> str:
         """Take a path in place of the one before; the robot stops if it cannot be followed.
 
         Args:
             frame_id: frame of the poses: that of odometry, or one that :meth:`set_origin` told of.
             poses: (x [m], y [m], yaw [rad]), shape (M, 3).
+            headed: the yaws mean something; else any heading will do at the goal.
 
         Returns:
             Why it was rejected; empty when it was not.
@@ -77,7 +78,7 @@ class PathFollower:
         try:
             if frame_id not in self._origins:
                 raise InvalidPathError(f"path is in frame {frame_id!r}, expected {self._config.odom_frame!r}")
-            path = PathReference(poses, self._profile)
+            path = PathReference(poses, self._profile, headed)
         except InvalidPathError as error:
             self._replaced = self._replaced or self._path
             self._path, self._fault = None, str(error)
@@ -152,9 +153,14 @@ class PathFollower:
             self._replaced.window(state, 1, config.model_dt)
             self._progress.shift(path.remaining - self._replaced.remaining)
             self._replaced = None
-        if self._goal.update(state[:3], path.goal, path.remaining):
+        goal = path.goal
+        if not path.headed:
+            goal[2] = state[2]
+            if not path.length:
+                window[:, 2] = state[2]
+        if self._goal.update(state[:3], goal, path.remaining):
             return path.goal[None], Halt(State.GOAL_REACHED)
-        at_goal = abs(wrap(state[2] - path.goal[2])) if self._goal.position_reached else None
+        at_goal = abs(wrap(state[2] - goal[2])) if self._goal.position_reached else None
         if self._progress.update(path.remaining, at_goal, dt):
             reason = f"no progress along the path for {config.movement_time_allowance:g} s"
             return window, Halt(State.STOPPED, Code.FAILED_TO_MAKE_PROGRESS, reason)

@@ -92,7 +92,7 @@ class MppiControllerNode(BaseNode):
         # Before anything is advertised: from the first period on each step is as fast as the rest.
         self._mppi.warm_up(_typical_weights(control.delay_taps, control.model_dt))
         self._frames = FrameLatch(self._values["odom_frame"], self._values["base_frame"])
-        self._early_path: tuple[str, np.ndarray] | None = None
+        self._early_path: tuple[str, np.ndarray, bool] | None = None
         self._plan_frame = ""
         self._loop = self._make_loop()
         self._output: ControlOutput | None = None
@@ -202,19 +202,19 @@ class MppiControllerNode(BaseNode):
 
     def _on_path(self, data: bytes) -> None:
         try:
-            frame, poses = to.read_path(data)
+            frame, poses, headed = to.read_path(data)
         except InvalidPathError as error:
             self.get_logger().error(str(error), throttle_duration_sec=1.0)
-            frame, poses = self._frames.odom_frame, np.zeros((0, 3))
+            frame, poses, headed = self._frames.odom_frame, np.zeros((0, 3)), False
         if self._frames.latched:
-            self._follow(frame, poses)
+            self._follow(frame, poses, headed)
         else:
-            self._early_path = (frame, poses)
+            self._early_path = (frame, poses, headed)
 
-    def _follow(self, frame: str, poses: np.ndarray) -> None:
+    def _follow(self, frame: str, poses: np.ndarray, headed: bool) -> None:
         self._early_path, self._plan_frame = None, frame
         self._follow_transform()
-        rejected = self._loop.handle_path(frame, poses)
+        rejected = self._loop.handle_path(frame, poses, headed)
         if rejected:
             self.get_logger().error(f"plan refused: {rejected}", throttle_duration_sec=1.0)
 

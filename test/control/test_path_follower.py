@@ -5,6 +5,7 @@ import pytest
 
 from mppi_maml_ros.control.config import ControlConfig
 from mppi_maml_ros.control.path_follower import PathFollower
+from mppi_maml_ros.core.angles import wrap
 from mppi_maml_ros.core.errors import InvalidValueError
 from mppi_maml_ros.safety.codes import Code, State
 
@@ -76,6 +77,33 @@ def test_the_goal_is_reached_and_stays_reached(follower):
         follower.target(0.0, at(x), DT)
     assert follower.target(0.0, at(4.95), DT).halt.state is State.GOAL_REACHED
     assert follower.target(0.0, at(4.0), DT).halt.state is State.GOAL_REACHED
+
+
+@pytest.mark.fault(73)
+@pytest.mark.parametrize("poses", [AHEAD[:, [1, 0, 2]], AHEAD[::-1], AHEAD[-1:]], ids=["up", "back", "place"])
+def test_where_no_heading_is_wanted_the_goal_is_reached_at_any(follower, poses):
+    assert follower.handle_path("odom", poses, headed=False) == ""
+    x, y, _ = poses[-1]
+    target = follower.target(0.0, at(poses[0, 0] - 0.5, poses[0, 1], 2.0), DT)
+    if len(poses) > 1:
+        along = wrap(np.arctan2(*(poses[-1] - poses[0])[1::-1]))
+        np.testing.assert_allclose(target.window[:, 2], along, atol=1e-9)
+        np.testing.assert_allclose(target.goal[2], along, atol=1e-9)
+    else:
+        np.testing.assert_allclose(target.window[:, 2], 2.0)
+    for share in np.linspace(0.0, 0.99, 20):
+        place = poses[0] + share * (poses[-1] - poses[0])
+        out = follower.target(0.0, at(*place[:2], 2.0), DT)
+    assert out.halt.state is State.GOAL_REACHED
+
+
+@pytest.mark.fault(73)
+def test_a_way_back_without_headings_is_not_driven_in_reverse_after_a_new_profile(follower):
+    follower.handle_path("odom", np.vstack([AHEAD, AHEAD[::-1]]), headed=False)
+    follower.configure(ControlConfig(desired_speed=0.4, far_from_path=1.0))
+    for x in (*np.arange(0.0, 5.0, 0.2), 5.0, 4.9):
+        target = follower.target(0.0, at(x), DT)
+    assert abs(target.window[-1, 2]) == pytest.approx(np.pi, abs=1e-6)
 
 
 def test_no_progress_holds_until_a_restart(follower):
