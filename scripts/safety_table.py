@@ -197,6 +197,7 @@ ROWS = {
         "stays stopped; a path to the same goal is no other try",
         "FAILED_TO_MAKE_PROGRESS",
     ),
+    74: ("noise of centimetres in a taught path", "smoothed out within `path_tolerance`", "no fault"),
     73: (
         "all-zero quaternions in a path",
         "no heading is wanted: the goal is reached at any",

@@ -43,6 +43,7 @@ class ControlConfig:
         desired_speed: on a path [m/s].
         deceleration: towards the goal and cusps of a path [m/s^2]; 0: half of the limit.
         approach_time: towards them the speed is at most the distance left divided by this [s].
+        path_tolerance: noise is smoothed out of a path, moving no pose by more; 0: it is kept.
         open_loop: predict from the commanded velocity in place of the measured one.
         xy_goal_tolerance, yaw_goal_tolerance: the goal is reached within these.
         stateful: once the position was reached, turning to the goal's heading may leave it.
@@ -124,6 +125,9 @@ class ControlConfig:
         "Towards them the speed is at most the distance left divided by this; 0: no bound",
         "s",
     )
+    path_tolerance: float = tunable(
+        0.1, 0.0, 1.0, "Noise is smoothed out of a path, moving no pose by more; 0: it is kept", "m"
+    )
     xy_goal_tolerance: float = tunable(0.25, 1e-3, 10.0, "The goal is reached within this distance", "m")
     yaw_goal_tolerance: float = tunable(0.25, 1e-3, 3.2, "And within this angle", "rad")
     stateful: bool = tunable(
@@ -172,4 +176,5 @@ class ControlConfig:
             wz_max=limits.wz_max,
             deceleration=-0.5 * limits.ax_min if self.deceleration == 0.0 else self.deceleration,
             approach_time=self.approach_time,
+            tolerance=self.path_tolerance,
         )

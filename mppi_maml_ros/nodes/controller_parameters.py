@@ -31,6 +31,7 @@ _PATH = (
     "desired_speed",
     "deceleration",
     "approach_time",
+    "path_tolerance",
     "xy_goal_tolerance",
     "yaw_goal_tolerance",
     "stateful",

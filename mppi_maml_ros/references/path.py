@@ -20,6 +20,7 @@ from ..core.angles import wrap
 from ..core.types import Array
 from ..core.validators import above_zero, not_negative, within
 from .polyline import thinned, validated
+from .smoothing import smoothed
 
 _MIN_SPEED = 0.02  # m/s; keeps the time to a place with a wanted speed of zero finite
 _GRID = 0.05  # m; spacing on which heading, curvature and speed are computed
@@ -50,6 +51,7 @@ class PathProfile:
         deceleration: towards the goal and the cuts [m/s^2].
         approach_time: the speed is at most the distance to goal or cut divided by this [s]; four times
             the robot's lag or more lets it come to rest there without going too far. 0: no such bound.
+        tolerance: noise is smoothed out of the path, moving no pose by more [m]; 0: it is kept.
         resolution: poses nearer to each other along the path are thinned out [m].
         search_distance: how far ahead of the last progress the robot is looked for [m].
         turn_tolerance: a cut is reached within this distance of it [m].
@@ -60,6 +62,7 @@ class PathProfile:
     wz_max: float = attrs.field(default=1.9, converter=float, validator=above_zero)
     deceleration: float = attrs.field(default=1.0, converter=float, validator=above_zero)
     approach_time: float = attrs.field(default=0.0, converter=float, validator=not_negative)
+    tolerance: float = attrs.field(default=0.1, converter=float, validator=not_negative)
     resolution: float = attrs.field(default=0.02, converter=float, validator=within(0.01, 1.0))
     search_distance: float = attrs.field(default=1.0, converter=float, validator=above_zero)
     turn_tolerance: float = attrs.field(default=0.1, converter=float, validator=above_zero)
@@ -88,7 +91,7 @@ class PathReference:
         self._profile, self.headed = profile, headed
         poses = self.poses = validated(poses)
         self._goal = np.array([poses[-1, 0], poses[-1, 1], wrap(poses[-1, 2])])
-        self._vertices, self._arc = thinned(poses, profile.resolution)
+        self._vertices, self._arc = thinned(smoothed(poses, profile.tolerance), profile.resolution)
         self._length = float(self._arc[-1])
         self._use_yaw = None if headed else False
         if not headed:
