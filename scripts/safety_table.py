@@ -37,7 +37,7 @@ ROWS = {
     ),
     5: (
         "quaternion zero or not of unit length",
-        "dropped (tolerance 1e-4); stop if it persists",
+        "normalised within 1e-2, else dropped; stop if it persists",
         "ODOMETRY_INVALID",
     ),
     6: (
@@ -191,6 +191,11 @@ ROWS = {
         "anything on any topic, service or parameter",
         "no crash; no command that is not finite or beyond a limit",
         "`mppi-maml fuzz`",
+    ),
+    71: (
+        "quaternion a little off unit length, or no child_frame_id",
+        "normalised; taken for the base",
+        "one warning in the log",
     ),
     72: (
         "robot held while the planner replans",

@@ -140,6 +140,8 @@ class AdaptationNode(BaseNode):
             self.get_logger().warning(verdict.message, throttle_duration_sec=5.0)
             return
         self._odometry_seen = True
+        if verdict.warning:
+            self.get_logger().warning(verdict.warning)
         if self._online.add_odometry(verdict.odometry) and self._adapting:
             self.get_logger().info("the robot has changed: adapting at once")
             self._try("change")

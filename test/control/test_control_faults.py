@@ -117,7 +117,7 @@ def test_now_and_then_a_bad_message_does_not_stop_the_robot(running):
 
 
 @pytest.mark.fault(5)
-@pytest.mark.parametrize("orientation", [NO_QUATERNION, (0.0, 0.0, 0.0, 1.01)])
+@pytest.mark.parametrize("orientation", [NO_QUATERNION, (0.0, 0.0, 0.0, 1.02)])
 def test_a_bad_quaternion_stops_the_robot_if_it_persists(running, orientation):
     out = running.until(is_stopped, 0.8, orientation=orientation)
     assert out.code is Code.ODOMETRY_INVALID and "norm" in out.reason

@@ -11,7 +11,7 @@ import attrs
 import numpy as np
 import pytest
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
-from geometry_msgs.msg import PoseStamped, Twist, TwistStamped
+from geometry_msgs.msg import PoseStamped, PoseWithCovariance, Twist, TwistStamped
 from mppi_maml_ros.msg import ControllerStatus
 from mppi_maml_ros.srv import SwapWeights
 from nav_msgs.msg import Odometry, Path
@@ -137,6 +137,22 @@ def test_odometry_without_frame_ids_is_rejected_and_named(bench, capfd):
     bench.until(lambda: watch.code() == ControllerStatus.ODOMETRY_FRAME)
     assert "''" in watch.all[-1].reason and watch.all[-1].odometry_rejected == 1
     assert robot.fastest == 0.0
+
+
+@pytest.mark.fault(71)
+def test_a_base_without_a_name_and_a_quaternion_a_little_off_is_driven_with_one_warning(bench, capfd):
+    class Odd(FakeRobot):
+        def publish(self, state, **fields):
+            pose = PoseWithCovariance(pose=to.pose_message(state))
+            pose.pose.orientation.z *= 1.0005
+            pose.pose.orientation.w *= 1.0005
+            super().publish(state, pose=pose, child_frame_id="", **fields)
+
+    robot, watch = Odd(bench), Watch(bench)
+    bench.start(MppiControllerNode, **CIRCLE)
+    bench.until(lambda: watch.running() and robot.fastest > 0.3)
+    told = capfd.readouterr().err
+    assert told.count("it is normalised") == 1 and told.count("no child_frame_id") == 1
 
 
 @pytest.mark.fault(16)

@@ -301,10 +301,14 @@ def test_weights_of_the_wrong_shape_are_refused_by_name(weights, spoil, named):
 @pytest.mark.fault(16)
 def test_frames_are_those_configured_or_those_of_the_first_message():
     latch = FrameLatch()
-    assert not latch.offer("", "base") and not latch.offer("odom", "") and not latch.latched
+    assert not latch.offer("", "base") and not latch.offer("", "") and not latch.latched
     assert latch.offer("robot/odom", "robot/base")
     assert (latch.odom_frame, latch.base_frame) == ("robot/odom", "robot/base")
     assert not latch.offer("other", "frames") and latch.odom_frame == "robot/odom"
+    unnamed = FrameLatch()
+    assert unnamed.offer("odom", "") and unnamed.base_frame == "base_link"
+    known = FrameLatch(base_frame="base")
+    assert known.offer("odom", "") and known.base_frame == "base"
     half = FrameLatch(odom_frame="odom")
     assert not half.offer("map", "base") and half.offer("odom", "base")
 
