@@ -192,6 +192,11 @@ ROWS = {
         "no crash; no command that is not finite or beyond a limit",
         "`mppi-maml fuzz`",
     ),
+    70: (
+        "odometry slower than `odom_timeout` asks for, as 5 Hz",
+        "stands; drives by prediction where `min_odometry_rate` allows",
+        "ODOMETRY_TIMEOUT with the rate and what is needed; WARN diagnostic of `odometry`",
+    ),
     71: (
         "quaternion a little off unit length, or no child_frame_id",
         "normalised; taken for the base",

@@ -34,6 +34,7 @@ class ControlConfig:
         delay_taps: rows of the command history handed to the model.
         odom_frame, base_frame: accepted frames of odometry; paths must be in ``odom_frame``.
         odom_timeout: a stop begins within this time after the last good odometry.
+        min_odometry_rate: slowest odometry to drive by; ``odom_timeout`` grows to two of its periods.
         max_odometry_age: oldest stamp at arrival.
         resume_after: good messages in a row that end such a stop.
         future_tolerance: how far a stamp may lie ahead of the clock.
@@ -99,6 +100,13 @@ class ControlConfig:
     odom_timeout: float = tunable(
         0.25, 0.05, 5.0, "A stop begins within this time after the last good odometry", "s"
     )
+    min_odometry_rate: float = tunable(
+        0.0,
+        0.0,
+        200.0,
+        "Slowest odometry to drive by, for which odom_timeout grows to two periods; 0: it stays",
+        "Hz",
+    )
     max_odometry_age: float = tunable(0.25, 0.01, 5.0, "Oldest stamp of odometry at its arrival", "s")
     resume_after: int = tunable(5, 1, 100, "Good odometry messages in a row that end such a stop")
     future_tolerance: float = tunable(0.1, 1e-3, 5.0, "How far a stamp may lie ahead of the clock", "s")
@@ -153,6 +161,11 @@ class ControlConfig:
         """Nominal time between two ticks [s]."""
         return 1.0 / self.controller_frequency
 
+    @property
+    def odometry_timeout(self) -> float:
+        """``odom_timeout``, or two periods of ``min_odometry_rate`` where they are longer [s]."""
+        return max(self.odom_timeout, 2.0 / self.min_odometry_rate if self.min_odometry_rate else 0.0)
+
     def tolerances(self) -> OdometryTolerances:
         """What the odometry checks let pass."""
         return OdometryTolerances(
@@ -164,7 +177,7 @@ class ControlConfig:
             teleport_yaw_margin=self.teleport_yaw_margin,
             future_tolerance=self.future_tolerance,
             max_age=self.max_odometry_age,
-            max_gap=self.odom_timeout,
+            max_gap=self.odometry_timeout,
         )
 
     def path_profile(self) -> PathProfile:

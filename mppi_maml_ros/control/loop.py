@@ -89,8 +89,8 @@ class ControlLoop:
         self._checks = OdometryChecks(config.tolerances())
         self._clock = ClockCheck(jump_forward=config.clock_jump, pause=config.clock_pause)
         self._watchdog = OdometryWatchdog(
-            timeout=config.odom_timeout,
-            stamp_timeout=config.odom_timeout + config.max_odometry_age,
+            timeout=config.odometry_timeout,
+            stamp_timeout=config.odometry_timeout + config.max_odometry_age,
             resume_count=config.resume_after,
         )
         self._pace = Pace(config)
@@ -115,9 +115,8 @@ class ControlLoop:
         self._config = config
         self._checks.configure(config.tolerances())
         self._clock.configure(config.clock_jump, config.clock_pause)
-        self._watchdog.configure(
-            config.odom_timeout, config.odom_timeout + config.max_odometry_age, config.resume_after
-        )
+        timeout = config.odometry_timeout
+        self._watchdog.configure(timeout, timeout + config.max_odometry_age, config.resume_after)
         self._pace.configure(config)
 
     # What comes in

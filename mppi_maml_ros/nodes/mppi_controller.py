@@ -107,7 +107,7 @@ class MppiControllerNode(BaseNode):
         self._odometry_subscription = self.subscribe(
             Odometry, "odom", self._on_odometry, qos.SENSOR, raw=True
         )
-        self._sources = LivePublishers(silence=control.odom_timeout)
+        self._sources = LivePublishers(silence=control.odometry_timeout)
         self._allowance = Allowance(_ODOMETRY_RATE, _ODOMETRY_BURST)
         self._live = 0
         self.subscribe(Path, "plan", self._on_path, qos.STATE, raw=True)
@@ -390,9 +390,9 @@ class MppiControllerNode(BaseNode):
 
     def _report_odometry(self) -> Report:
         counts, seconds = self._window.take_odometry(self.steady_now())
-        age = self._output.odometry_age if self._output is not None else math.nan
+        output = self._output
         return reports.odometry_report(
-            counts, seconds, age, self._live, self._frames, self._loop.counters, _ODOMETRY_RATE
+            counts, seconds, output, self._live, self._frames, self._loop.counters, _ODOMETRY_RATE
         )
 
     def _report_timing(self) -> Report:

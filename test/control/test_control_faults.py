@@ -4,6 +4,7 @@ import math
 import time
 from types import SimpleNamespace
 
+import attrs
 import hypothesis
 import numpy as np
 import pytest
@@ -224,7 +225,7 @@ def test_when_the_clock_jumps_back_everything_starts_anew_from_fresh_odometry(ru
     assert out.state is State.STOPPING and out.code is Code.CLOCK_JUMP and "back" in out.reason
     assert out.predicted_pose is None
     assert running.until(is_stopped, 0.6, odometry=False).code is Code.CLOCK_JUMP
-    running.run(0.5, odometry=False)
+    running.run(1.0, odometry=False)
     resets = running.mppi.resets
     for _ in range(4):
         assert (running.step().command == 0.0).all()
@@ -434,6 +435,45 @@ def replanning(drive, seconds, goal=10.0, empty=False):
         drive.loop.handle_path("odom", np.column_stack([x, 0 * x, 0 * x]))
         out = drive.run(0.2)
     return out
+
+
+def slowly(drive, seconds, rate):
+    """Odometry at a low rate; the last output."""
+    every = round(20.0 / rate)
+    for step in range(round(20 * seconds)):
+        out = drive.step(odometry=step % every == 0)
+    return out
+
+
+@pytest.mark.fault(70)
+def test_by_odometry_at_5_hz_it_does_not_drive_and_says_what_it_needs(drive):
+    ready = drive()
+    out = slowly(ready, 5.0, 5.0)
+    assert all((out.command == 0.0).all() for out in ready.outputs)
+    assert out.state is State.WAITING_FOR_ODOMETRY and out.code is Code.ODOMETRY_TIMEOUT
+    assert "5.0 Hz" in out.reason and "6.7 Hz are needed" in out.reason
+
+
+@pytest.mark.fault(70)
+@pytest.mark.parametrize("rate", [5.0, 20.0 / 3.0, 10.0])
+def test_where_the_lowest_rate_allows_it_drives_by_prediction_and_stops_when_nothing_comes(drive, rate):
+    ready = drive(min_odometry_rate=5.0, model="kinematic")
+    slowly(ready, 3.0, rate)
+    before = len(ready.outputs)
+    slowly(ready, 10.0, rate)
+    assert all(is_running(out) for out in ready.outputs[before:])
+    assert max(out.tracking_error for out in ready.outputs[before:]) < 0.05
+    before = len(ready.outputs)
+    out = ready.until(is_stopped, 1.0, odometry=False)
+    assert out.code is Code.ODOMETRY_TIMEOUT and slowed_down(ready.outputs, before) <= 0.4 + 1e-9
+
+
+@pytest.mark.fault(70)
+def test_a_lowest_rate_that_is_changed_while_it_stands_lets_it_drive(drive):
+    ready = drive()
+    slowly(ready, 3.0, 5.0)
+    ready.loop.reconfigure(attrs.evolve(ready.config, min_odometry_rate=5.0))
+    assert slowly(ready, 3.0, 5.0).state is State.RUNNING
 
 
 @pytest.mark.fault(72)

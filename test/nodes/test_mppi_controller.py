@@ -53,6 +53,12 @@ class Watch:
         return self.state() == ControllerStatus.RUNNING
 
 
+def level_of(reports: list[DiagnosticArray], concern: str, level: bytes) -> str:
+    """What the newest report of a concern says at this level; empty at another."""
+    told = [s for report in reports for s in report.status if s.name == f"mppi_controller: {concern}"]
+    return told[-1].message if told and told[-1].level == level else ""
+
+
 def within_limits(robot: FakeRobot) -> bool:
     values = np.array(robot.commands)[:, 1:]
     return bool(
@@ -153,6 +159,20 @@ def test_a_base_without_a_name_and_a_quaternion_a_little_off_is_driven_with_one_
     bench.until(lambda: watch.running() and robot.fastest > 0.3)
     told = capfd.readouterr().err
     assert told.count("it is normalised") == 1 and told.count("no child_frame_id") == 1
+
+
+@pytest.mark.fault(70)
+def test_a_robot_with_odometry_at_5_hz_stands_with_a_reason_until_the_lowest_rate_allows_it(bench):
+    robot, watch = FakeRobot(bench, rate=5.0), Watch(bench)
+    reports: list[DiagnosticArray] = []
+    bench.probe("listener").create_subscription(DiagnosticArray, "/diagnostics", reports.append, 10)
+    node = bench.start(MppiControllerNode, **CIRCLE)
+    bench.until(lambda: watch.code() == ControllerStatus.ODOMETRY_TIMEOUT)
+    assert "Hz are needed" in watch.all[-1].reason and robot.fastest == 0.0
+    bench.until(lambda: "Hz are needed" in level_of(reports, "odometry", DiagnosticStatus.WARN))
+    node.set_parameters([Parameter("min_odometry_rate", value=5.0)])
+    bench.until(lambda: watch.running() and robot.fastest > 0.3)
+    bench.until(lambda: level_of(reports, "odometry", DiagnosticStatus.OK))
 
 
 @pytest.mark.fault(16)
