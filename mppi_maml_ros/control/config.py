@@ -49,7 +49,7 @@ class ControlConfig:
         xy_goal_tolerance, yaw_goal_tolerance: the goal is reached within these.
         stateful: once the position was reached, turning to the goal's heading may leave it.
         far_from_path: a robot farther away is stopped.
-        movement_time_allowance: longest time of trying without progress on a path.
+        movement_time_allowance: longest time of trying without progress on a path, or motion on a figure.
         required_movement: what counts as progress along it.
         retry_attempt_limit: further tries within a period when no rollout is valid.
         exception_limit: failed steps in a row that stop the robot for good.
@@ -143,7 +143,7 @@ class ControlConfig:
     )
     far_from_path: float = tunable(2.0, 1e-2, 1000.0, "A robot farther from its path is stopped", "m")
     movement_time_allowance: float = tunable(
-        10.0, 0.5, 3600.0, "Longest time without progress along a path", "s"
+        10.0, 0.5, 3600.0, "Longest time without progress along a path, or without motion on a figure", "s"
     )
     required_movement: float = tunable(0.1, 1e-3, 10.0, "What counts as progress", "m")
 

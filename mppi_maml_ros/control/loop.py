@@ -28,6 +28,7 @@ from .follower import Follower
 from .output import ControlOutput, Halt
 from .pace import Pace
 from .path_follower import PathFollower
+from .progress import MotionChecker
 from .step import ControlStep, Mppi, Stepped
 
 _KEPT = (
@@ -139,6 +140,7 @@ class ControlLoop:
         verdict = self._checks.check(message, receive_time)
         if verdict.odometry is not None:
             self._step.predictor.add_odometry(verdict.odometry)
+            self._step.follower.see(verdict.odometry.pose)
             self._watchdog.accept(verdict.odometry.stamp, steady_time)
             if verdict.relocated:
                 self._step.cool()
@@ -340,4 +342,5 @@ class ControlLoop:
 def _figure_follower(config: ControlConfig, figure: Figure | None) -> Follower:
     if figure is None:
         raise InvalidValueError(f"reference {config.reference} needs a figure")
-    return FigureFollower(figure, config.time_steps, config.model_dt, config.reference_origin)
+    motion = MotionChecker(config.movement_time_allowance, config.required_movement)
+    return FigureFollower(figure, config.time_steps, config.model_dt, config.reference_origin, motion)

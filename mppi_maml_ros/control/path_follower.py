@@ -124,6 +124,9 @@ class PathFollower:
             return Halt(State.WAITING_FOR_PLAN)
         return None
 
+    def see(self, pose: Array) -> None:
+        """See :class:`.follower.Follower`; progress is told by the predicted pose."""
+
     def target(self, now: float, state: Array, dt: float) -> Target:
         """See :class:`.follower.Follower`."""
         path, origin = self._path, self._origins[self._frame]

@@ -35,6 +35,7 @@ from ..ros.diagnostics import Report
 from ..ros.executor import leave, run
 from ..ros.parameters import ParameterError, Parameters
 from ..ros.transforms import Transforms
+from ..ros.velocity import CommandPublisher
 from ..ros.weights import code_of, read_weights
 from ..safety.codes import Code, State
 from ..safety.frames import FrameLatch
@@ -99,8 +100,6 @@ class MppiControllerNode(BaseNode):
         self._window = reports.Window(self.steady_now())
         self._warn_of_speed()
 
-        kind = to.command_kind(self._values["enable_stamped_cmd_vel"])
-        self._command_publisher = self.advertise(kind, "cmd_vel", qos.COMMAND)
         self._status_publisher = self.advertise(ControllerStatus, "~/status", qos.STATE)
         self._path_publisher = self.advertise(Path, "~/optimal_path", qos.STATE)
         self._candidates_publisher = self.advertise(MarkerArray, "~/candidate_trajectories", qos.STATE)
@@ -115,10 +114,12 @@ class MppiControllerNode(BaseNode):
         self._transforms = Transforms.of(self)
         self.serve(SwapWeights, "~/swap_weights", self._on_swap)
         self._swap_service = self.resolve_service_name("~/swap_weights")
+        self._commands = CommandPublisher(self, self._values["cmd_vel_type"], "~/status")
         self._offering = 0  # clients of the service in the graph
         self.serve(Trigger, "~/reset", self._on_reset)
         self.diagnose(
             control=self._report_control,
+            commands=self._commands.report,
             odometry=self._report_odometry,
             timing=self._report_timing,
             weights=self._report_weights,
@@ -281,6 +282,7 @@ class MppiControllerNode(BaseNode):
         self._live = self._sources.count(identities, self.steady_now())
         self._loop.set_publisher_count(self._live)
         self._offering = self.count_clients(self._swap_service)
+        self._commands.look()
 
     # What goes out
 
@@ -307,8 +309,7 @@ class MppiControllerNode(BaseNode):
 
     def _publish_command(self, command: tuple[float, float] | np.ndarray, stamp: Time) -> None:
         frame = self._frames.base_frame if self._frames.latched else ""
-        stamped = self._values["enable_stamped_cmd_vel"]
-        self._command_publisher.publish(to.command_message(command, stamp, frame, stamped))
+        self._commands.publish(command, stamp, frame)
 
     def _status(self, output: ControlOutput, stamp: Time) -> ControllerStatus:
         model = self._settings.control.model
@@ -380,7 +381,7 @@ class MppiControllerNode(BaseNode):
             return
         self._tick()
         self._publish_command((0.0, 0.0), to.to_stamp(self.now()))
-        self._command_publisher.wait_for_all_acked(Duration(seconds=0.2))
+        self._commands.flush(0.2)
         self._status_publisher.wait_for_all_acked(Duration(seconds=0.2))
 
     # Diagnostics

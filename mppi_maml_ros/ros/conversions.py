@@ -119,11 +119,6 @@ def twist_message(command: _Numbers) -> Twist:
     return Twist(linear=Vector3(x=float(command[0])), angular=Vector3(z=float(command[1])))
 
 
-def command_kind(stamped: bool) -> type[Twist] | type[TwistStamped]:
-    """Type of the messages on ``cmd_vel``."""
-    return TwistStamped if stamped else Twist
-
-
 def command_message(command: _Numbers, stamp: Time, frame: str, stamped: bool) -> Twist | TwistStamped:
     """(v, omega) as what goes out on cmd_vel."""
     twist = twist_message(command)

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from mppi_maml_ros.core.errors import NoValidControlError
 from mppi_maml_ros.core.types import VelocityLimits
 from mppi_maml_ros.mppi import prediction
+from mppi_maml_ros.references.figures import circle
 from mppi_maml_ros.safety.codes import Code, State
 
 NO_QUATERNION = (0.0, 0.0, 0.0, 0.0)
@@ -435,6 +436,48 @@ def replanning(drive, seconds, goal=10.0, empty=False):
         drive.loop.handle_path("odom", np.column_stack([x, 0 * x, 0 * x]))
         out = drive.run(0.2)
     return out
+
+
+@pytest.mark.fault(75)
+def test_a_robot_that_does_not_move_on_a_figure_is_stopped_until_it_moves(running):
+    held = running.pose.copy()
+    started = len(running.outputs)
+    for _ in range(round(11.0 / 0.05)):
+        out = running.step()
+        running.pose = held.copy()
+    assert out.state is State.STOPPED and out.code is Code.FAILED_TO_MAKE_PROGRESS
+    driven = next(k for k, o in enumerate(running.outputs[started:]) if o.state is not State.RUNNING)
+    assert 9.9 <= 0.05 * driven <= 10.8
+    assert running.run(5.0).code is Code.FAILED_TO_MAKE_PROGRESS
+    running.pose[:2] += 0.15
+    out = running.run(1.0)
+    assert out.state is State.RUNNING and out.tracking_error < 5.0, "the figure has waited since it stopped"
+
+
+@pytest.mark.fault(75)
+def test_a_held_robot_is_noticed_although_slow_odometry_lets_it_seem_to_move(drive):
+    held = drive(min_odometry_rate=5.0, model="kinematic")
+    for step in range(round(12.0 / 0.05)):
+        out = held.step(odometry=step % 4 == 0)
+        held.pose = np.zeros(3)
+    assert out.code is Code.FAILED_TO_MAKE_PROGRESS
+
+
+@pytest.mark.fault(75)
+def test_a_reset_is_another_try_for_a_robot_that_did_not_move(running):
+    held = running.pose.copy()
+    for _ in range(round(11.0 / 0.05)):
+        running.step()
+        running.pose = held.copy()
+    running.loop.request_reset()
+    running.until(is_running, 0.5)
+
+
+@pytest.mark.fault(75)
+def test_a_figure_that_is_slow_or_stands_still_is_followed_for_as_long_as_it_takes(drive):
+    slow = drive(figure=circle(radius=5.0, speed=0.005))
+    slow.run(60.0)
+    assert all(out.code is Code.NONE for out in slow.outputs)
 
 
 def slowly(drive, seconds, rate):

@@ -306,7 +306,7 @@ def test_stamped_commands_carry_stamp_and_frame(bench):
     FakeRobot(bench, listen=False)
     commands: list[TwistStamped] = []
     bench.probe("listener").create_subscription(TwistStamped, "cmd_vel", commands.append, 10)
-    bench.start(MppiControllerNode, enable_stamped_cmd_vel=True, **CIRCLE)
+    bench.start(MppiControllerNode, cmd_vel_type="twist_stamped", **CIRCLE)
     bench.until(lambda: commands and commands[-1].header.frame_id == "fleet/base")
     assert commands[-1].header.stamp.sec > 0
 

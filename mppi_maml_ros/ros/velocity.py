@@ -1,0 +1,222 @@
+"""``cmd_vel`` in the type that the robot takes: Twist or TwistStamped.
+
+A topic has one type within a process (some middleware refuses a second one), so that a publisher or a
+subscription of the other type takes the place of the one before.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Collection, Iterable
+
+import numpy as np
+from builtin_interfaces.msg import Time
+from geometry_msgs.msg import Twist, TwistStamped
+from rclpy.duration import Duration
+from rclpy.publisher import Publisher
+from rclpy.subscription import Subscription
+from rclpy.topic_endpoint_info import TopicEndpointInfo
+
+from . import qos
+from .base import BaseNode
+from .conversions import command_message
+from .diagnostics import OK, WARN, Report
+from .parameters import Declared
+
+KINDS = {"twist": Twist, "twist_stamped": TwistStamped}
+CMD_VEL_TYPE = Declared(
+    "cmd_vel_type",
+    "auto",
+    "Type of cmd_vel; auto: that of the others on it, or the distribution's (TwistStamped from Jazzy on)",
+    choices=("auto", *KINDS),
+)
+
+_PATIENCE = 2.0  # [s] for which others are waited for before the type is that of the distribution
+_NAMES = {qos.type_name(kind): kind for kind in KINDS.values()}
+
+_Kind = type[Twist] | type[TwistStamped]
+
+
+def convention(distribution: str | None = None) -> _Kind:
+    """Type of cmd_vel in a distribution; that of the environment if None, Twist where it is not known."""
+    # Distributions are named in the order of the alphabet.
+    name = os.environ.get("ROS_DISTRO", "") if distribution is None else distribution
+    return TwistStamped if name >= "jazzy" else Twist
+
+
+def chosen(others: Iterable[TopicEndpointInfo], current: _Kind | None) -> _Kind | None:
+    """What most can be heard by, or heard of, given the type in use; None where nothing tells.
+
+    Where the others do not agree, it stays, or is that of the distribution.
+    """
+    kinds = {_NAMES[other.topic_type] for other in others if other.topic_type in _NAMES}
+    if len(kinds) == 1:
+        return kinds.pop()
+    return current or (convention() if kinds else None)
+
+
+def full_name(info: TopicEndpointInfo) -> str:
+    """Of the node of an endpoint."""
+    return f"{info.node_namespace.rstrip('/')}/{info.node_name}"
+
+
+def _own(node: BaseNode, info: TopicEndpointInfo) -> bool:
+    return full_name(info) == node.get_fully_qualified_name()
+
+
+class CommandPublisher:
+    """Publishes commands, and says who hears them and who else publishes them.
+
+    Args:
+        node: whose publisher it is.
+        how: value of ``cmd_vel_type``.
+        status: topic of ours; who hears it watches or learns, and does not count as the robot.
+    """
+
+    def __init__(self, node: BaseNode, how: str, status: str) -> None:
+        self._node, self._status = node, node.resolve_topic_name(status)
+        self._auto = how == "auto"
+        self._topic = node.resolve_topic_name("cmd_vel")
+        self._since = node.steady_now()
+        self._kind: _Kind | None = None
+        self._publisher: Publisher | None = None
+        self._told = ""
+        if not self._auto:
+            self._become(KINDS[how])
+        self.look()
+
+    def publish(self, command: tuple[float, float] | np.ndarray, stamp: Time, frame: str) -> None:
+        """(v [m/s], omega [rad/s])."""
+        if self._kind is None:
+            self.look()
+        if self._publisher is not None:
+            self._publisher.publish(command_message(command, stamp, frame, self._kind is TwistStamped))
+
+    def flush(self, timeout: float) -> None:
+        """Wait for what was published to arrive, for at most ``timeout`` [s]."""
+        if self._publisher is not None:
+            self._publisher.wait_for_all_acked(Duration(seconds=timeout))
+
+    def look(self) -> None:
+        """Look who is there; to be called about once a second."""
+        if self._auto:
+            wanted = chosen(self._robots(), self._kind)
+            if wanted is None and self._node.steady_now() - self._since > _PATIENCE:
+                wanted = convention()
+            if wanted is not None and (wanted is not self._kind or self._publisher is None):
+                self._become(wanted)
+        trouble = self._trouble()
+        if trouble != self._told and self._node.steady_now() - self._since > 1.0:
+            self._told = trouble
+            if trouble:
+                self._node.get_logger().warning(trouble)
+
+    def _become(self, kind: _Kind) -> None:
+        if self._publisher is not None:
+            self._node.withdraw(self._publisher)
+            self._node.get_logger().info(f"{self._topic} is {qos.type_name(kind)} from now on")
+        self._kind, self._publisher = kind, None
+        try:
+            self._publisher = self._node.advertise(kind, "cmd_vel", qos.COMMAND)
+        except Exception as error:
+            # Another node of this process has the other type, maybe until it looks again.
+            if not self._auto:
+                raise
+            self._node.get_logger().warning(
+                f"{self._topic} cannot be {qos.type_name(kind)} yet: {error}", once=True
+            )
+
+    def _listeners(self) -> list[TopicEndpointInfo]:
+        return self._node.get_subscriptions_info_by_topic(self._topic)
+
+    def _robots(self) -> list[TopicEndpointInfo]:
+        watching = {full_name(info) for info in self._node.get_subscriptions_info_by_topic(self._status)}
+        return [info for info in self._listeners() if full_name(info) not in watching]
+
+    def _trouble(self) -> str:
+        found = []
+        if not self._robots():
+            found.append(f"nobody listens to {self._topic}")
+        if self._publisher is not None:
+            found += qos.mismatches(self._node, [self._publisher])
+        publishers = self._node.get_publishers_info_by_topic(self._topic)
+        own = [info for info in publishers if _own(self._node, info)]
+        others = [info for info in publishers if not _own(self._node, info)] + own[1:]
+        if others:
+            found.append(f"{self._topic} is also published by {_names(others)}")
+        return "; ".join(found)
+
+    def report(self) -> Report:
+        """Who hears, and who else commands."""
+        trouble = self._trouble()
+        values = {
+            "type": "" if self._kind is None else qos.type_name(self._kind),
+            "listeners": _names(self._listeners()),
+        }
+        return Report(WARN if trouble else OK, trouble or f"heard by {_names(self._robots())}", values)
+
+
+class CommandSubscription:
+    """Hears commands in the type in which they come.
+
+    Args:
+        node: whose subscription it is.
+        how: value of ``cmd_vel_type``.
+        callback: takes message and info.
+    """
+
+    def __init__(self, node: BaseNode, how: str, callback: Callable) -> None:
+        self._node, self._callback = node, callback
+        self._auto = how == "auto"
+        self._topic = node.resolve_topic_name("cmd_vel")
+        self._kind: _Kind | None = None
+        self._subscription: Subscription | None = None
+        self._publishers: Collection[str] = ()
+        self.obeyed = True
+        if not self._auto:
+            self._become(KINDS[how])
+        self.look()
+
+    def look(self) -> None:
+        """Look who is there; to be called about once a second."""
+        node = self._node
+        publishers = node.get_publishers_info_by_topic(self._topic)
+        listeners = [i for i in node.get_subscriptions_info_by_topic(self._topic) if not _own(node, i)]
+        self._publishers = [full_name(info) for info in publishers]
+        if self._auto:
+            wanted = chosen(publishers or listeners, self._kind)
+            if wanted is not None and (wanted is not self._kind or self._subscription is None):
+                self._become(wanted)
+        kinds = {info.topic_type for info in listeners}
+        self.obeyed = not kinds or self._kind is None or qos.type_name(self._kind) in kinds
+
+    def _become(self, kind: _Kind) -> None:
+        if self._subscription is not None:
+            self._node.withdraw(self._subscription)
+        self._kind, self._subscription = kind, None
+        try:
+            self._subscription = self._node.subscribe(kind, "cmd_vel", self._callback, qos.RECORD)
+        except Exception as error:
+            if not self._auto:
+                raise
+            self._node.get_logger().warning(
+                f"{self._topic} cannot be {qos.type_name(kind)} yet: {error}", once=True
+            )
+
+    @property
+    def publishers(self) -> int:
+        """How many there were at the last look."""
+        return len(self._publishers)
+
+    @property
+    def trouble(self) -> str:
+        """Why what is heard may not be what the robot obeys; empty when it is."""
+        if not self.obeyed and self._kind is not None:
+            return f"nobody takes the {qos.type_name(self._kind)} on {self._topic}"
+        if len(self._publishers) > 1:
+            return f"{self._topic} is published by {', '.join(sorted(self._publishers))}"
+        return ""
+
+
+def _names(infos: Iterable[TopicEndpointInfo]) -> str:
+    return ", ".join(sorted({full_name(info) for info in infos}))
