@@ -207,6 +207,12 @@ ROWS = {
         "stays stopped; a path to the same goal is no other try",
         "FAILED_TO_MAKE_PROGRESS",
     ),
+    73: (
+        "all-zero quaternions in a path",
+        "no heading is wanted: the goal is reached at any",
+        "GOAL_REACHED",
+    ),
+    74: ("noise of centimetres in a taught path", "smoothed out within `path_tolerance`", "no fault"),
     75: (
         "the robot does not move on a figure",
         "stop after `movement_time_allowance` until it moves or a reset",
@@ -218,21 +224,15 @@ ROWS = {
         "WARN diagnostic of `commands`, ERROR of `topics`, within 2 s",
     ),
     77: ("nobody listens to cmd_vel", "told", "WARN diagnostic of `commands`"),
-    79: (
-        "nothing at all",
-        "the four nodes alone find each other's topics compatible",
-        "every status of `/diagnostics` is OK",
-    ),
     78: (
         "a second publisher of cmd_vel",
         "told with its name; interleaved commands are not learned from",
         "WARN diagnostics of `commands` and `adaptation`",
     ),
-    74: ("noise of centimetres in a taught path", "smoothed out within `path_tolerance`", "no fault"),
-    73: (
-        "all-zero quaternions in a path",
-        "no heading is wanted: the goal is reached at any",
-        "GOAL_REACHED",
+    79: (
+        "nothing at all",
+        "the four nodes alone find each other's topics compatible",
+        "every status of `/diagnostics` is OK",
     ),
 }
 

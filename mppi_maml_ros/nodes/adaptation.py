@@ -159,7 +159,7 @@ class AdaptationNode(BaseNode):
             at = stamp if 0.0 < stamp <= at <= stamp + 1.0 else at
         self._command_seen = True
         self._online.add_command(at, to.command_of(message))
-        alone = self._speaker.heard(info.get("publication_sequence_number"), self._commands.publishers)
+        alone = self._speaker.heard(info.get("publication_sequence_number"), len(self._commands.publishers))
         if not (alone and self._commands.obeyed):
             self._online.doubt_commands(at)
 

@@ -7,7 +7,7 @@ subscription of the other type takes the place of the one before.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Iterable
 
 import numpy as np
 from builtin_interfaces.msg import Time
@@ -64,7 +64,48 @@ def _own(node: BaseNode, info: TopicEndpointInfo) -> bool:
     return full_name(info) == node.get_fully_qualified_name()
 
 
-class CommandPublisher:
+class _Endpoint:
+    """A publisher or subscription of cmd_vel that is made anew when the type turns out to be another."""
+
+    def __init__(self, node: BaseNode, how: str, open_: Callable[[_Kind], Publisher | Subscription]) -> None:
+        self._node, self._open = node, open_
+        self._auto = how == "auto"
+        self._topic = node.resolve_topic_name("cmd_vel")
+        self._since = node.steady_now()
+        self._kind: _Kind | None = None
+        self._endpoint: Publisher | Subscription | None = None
+        if not self._auto:
+            self._become(KINDS[how])
+
+    @property
+    def _type(self) -> str:
+        return "" if self._kind is None else qos.type_name(self._kind)
+
+    def _follow(self, others: Iterable[TopicEndpointInfo]) -> None:
+        """Be of the type of the others."""
+        if not self._auto:
+            return
+        wanted = chosen(others, self._kind)
+        if wanted is None and self._node.steady_now() - self._since > _PATIENCE:
+            wanted = convention()
+        if wanted is not None and (wanted is not self._kind or self._endpoint is None):
+            self._become(wanted)
+
+    def _become(self, kind: _Kind) -> None:
+        if self._endpoint is not None:
+            self._node.withdraw(self._endpoint)
+            self._node.get_logger().info(f"{self._topic} is {qos.type_name(kind)} from now on")
+        self._kind, self._endpoint = kind, None
+        try:
+            self._endpoint = self._open(kind)
+        except Exception as error:
+            # Another node of this process has the other type, maybe until it looks again.
+            if not self._auto:
+                raise
+            self._node.get_logger().warning(f"{self._topic} cannot be {self._type} yet: {error}", once=True)
+
+
+class CommandPublisher(_Endpoint):
     """Publishes commands, and says who hears them and who else publishes them.
 
     Args:
@@ -74,57 +115,31 @@ class CommandPublisher:
     """
 
     def __init__(self, node: BaseNode, how: str, status: str) -> None:
-        self._node, self._status = node, node.resolve_topic_name(status)
-        self._auto = how == "auto"
-        self._topic = node.resolve_topic_name("cmd_vel")
-        self._since = node.steady_now()
-        self._kind: _Kind | None = None
-        self._publisher: Publisher | None = None
+        super().__init__(node, how, lambda kind: node.advertise(kind, "cmd_vel", qos.COMMAND))
+        self._status = node.resolve_topic_name(status)
         self._told = ""
-        if not self._auto:
-            self._become(KINDS[how])
         self.look()
 
     def publish(self, command: tuple[float, float] | np.ndarray, stamp: Time, frame: str) -> None:
         """(v [m/s], omega [rad/s])."""
         if self._kind is None:
-            self.look()
-        if self._publisher is not None:
-            self._publisher.publish(command_message(command, stamp, frame, self._kind is TwistStamped))
+            self._follow(self._robots())
+        if isinstance(self._endpoint, Publisher):
+            self._endpoint.publish(command_message(command, stamp, frame, self._kind is TwistStamped))
 
     def flush(self, timeout: float) -> None:
         """Wait for what was published to arrive, for at most ``timeout`` [s]."""
-        if self._publisher is not None:
-            self._publisher.wait_for_all_acked(Duration(seconds=timeout))
+        if isinstance(self._endpoint, Publisher):
+            self._endpoint.wait_for_all_acked(Duration(seconds=timeout))
 
     def look(self) -> None:
         """Look who is there; to be called about once a second."""
-        if self._auto:
-            wanted = chosen(self._robots(), self._kind)
-            if wanted is None and self._node.steady_now() - self._since > _PATIENCE:
-                wanted = convention()
-            if wanted is not None and (wanted is not self._kind or self._publisher is None):
-                self._become(wanted)
+        self._follow(self._robots())
         trouble = self._trouble()
-        if trouble != self._told and self._node.steady_now() - self._since > 1.0:
+        if trouble != self._told and self._node.steady_now() - self._since > _PATIENCE / 2.0:
             self._told = trouble
             if trouble:
                 self._node.get_logger().warning(trouble)
-
-    def _become(self, kind: _Kind) -> None:
-        if self._publisher is not None:
-            self._node.withdraw(self._publisher)
-            self._node.get_logger().info(f"{self._topic} is {qos.type_name(kind)} from now on")
-        self._kind, self._publisher = kind, None
-        try:
-            self._publisher = self._node.advertise(kind, "cmd_vel", qos.COMMAND)
-        except Exception as error:
-            # Another node of this process has the other type, maybe until it looks again.
-            if not self._auto:
-                raise
-            self._node.get_logger().warning(
-                f"{self._topic} cannot be {qos.type_name(kind)} yet: {error}", once=True
-            )
 
     def _listeners(self) -> list[TopicEndpointInfo]:
         return self._node.get_subscriptions_info_by_topic(self._topic)
@@ -137,8 +152,8 @@ class CommandPublisher:
         found = []
         if not self._robots():
             found.append(f"nobody listens to {self._topic}")
-        if self._publisher is not None:
-            found += qos.mismatches(self._node, [self._publisher])
+        if self._endpoint is not None:
+            found += qos.mismatches(self._node, [self._endpoint])
         publishers = self._node.get_publishers_info_by_topic(self._topic)
         own = [info for info in publishers if _own(self._node, info)]
         others = [info for info in publishers if not _own(self._node, info)] + own[1:]
@@ -149,32 +164,25 @@ class CommandPublisher:
     def report(self) -> Report:
         """Who hears, and who else commands."""
         trouble = self._trouble()
-        values = {
-            "type": "" if self._kind is None else qos.type_name(self._kind),
-            "listeners": _names(self._listeners()),
-        }
+        values = {"type": self._type, "listeners": _names(self._listeners())}
         return Report(WARN if trouble else OK, trouble or f"heard by {_names(self._robots())}", values)
 
 
-class CommandSubscription:
+class CommandSubscription(_Endpoint):
     """Hears commands in the type in which they come.
 
     Args:
         node: whose subscription it is.
         how: value of ``cmd_vel_type``.
         callback: takes message and info.
+
+    Attributes:
+        publishers: names of their nodes at the last look.
+        obeyed: somebody takes commands of the type that is heard, or nobody takes any.
     """
 
     def __init__(self, node: BaseNode, how: str, callback: Callable) -> None:
-        self._node, self._callback = node, callback
-        self._auto = how == "auto"
-        self._topic = node.resolve_topic_name("cmd_vel")
-        self._kind: _Kind | None = None
-        self._subscription: Subscription | None = None
-        self._publishers: Collection[str] = ()
-        self.obeyed = True
-        if not self._auto:
-            self._become(KINDS[how])
+        super().__init__(node, how, lambda kind: node.subscribe(kind, "cmd_vel", callback, qos.RECORD))
         self.look()
 
     def look(self) -> None:
@@ -182,39 +190,18 @@ class CommandSubscription:
         node = self._node
         publishers = node.get_publishers_info_by_topic(self._topic)
         listeners = [i for i in node.get_subscriptions_info_by_topic(self._topic) if not _own(node, i)]
-        self._publishers = [full_name(info) for info in publishers]
-        if self._auto:
-            wanted = chosen(publishers or listeners, self._kind)
-            if wanted is not None and (wanted is not self._kind or self._subscription is None):
-                self._become(wanted)
+        self._follow(publishers or listeners)
         kinds = {info.topic_type for info in listeners}
-        self.obeyed = not kinds or self._kind is None or qos.type_name(self._kind) in kinds
-
-    def _become(self, kind: _Kind) -> None:
-        if self._subscription is not None:
-            self._node.withdraw(self._subscription)
-        self._kind, self._subscription = kind, None
-        try:
-            self._subscription = self._node.subscribe(kind, "cmd_vel", self._callback, qos.RECORD)
-        except Exception as error:
-            if not self._auto:
-                raise
-            self._node.get_logger().warning(
-                f"{self._topic} cannot be {qos.type_name(kind)} yet: {error}", once=True
-            )
-
-    @property
-    def publishers(self) -> int:
-        """How many there were at the last look."""
-        return len(self._publishers)
+        self.publishers = [full_name(info) for info in publishers]
+        self.obeyed = not kinds or not self._type or self._type in kinds
 
     @property
     def trouble(self) -> str:
         """Why what is heard may not be what the robot obeys; empty when it is."""
-        if not self.obeyed and self._kind is not None:
-            return f"nobody takes the {qos.type_name(self._kind)} on {self._topic}"
-        if len(self._publishers) > 1:
-            return f"{self._topic} is published by {', '.join(sorted(self._publishers))}"
+        if not self.obeyed:
+            return f"nobody takes the {self._type} on {self._topic}"
+        if len(self.publishers) > 1:
+            return f"{self._topic} is published by {', '.join(sorted(self.publishers))}"
         return ""
 
 
