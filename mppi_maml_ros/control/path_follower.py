@@ -85,9 +85,10 @@ class PathFollower:
             return self._fault
         self._replaced = self._replaced or self._path
         self._frame, self._path, self._fault = frame_id, path, None
-        if not self._is_tried(frame_id, path.goal):
+        goal = path.goal * [1.0, 1.0, float(headed)]
+        if not self._is_tried(frame_id, goal):
             # To the same goal, a planner that replans must not hide a stuck robot, nor set it off again.
-            self._tried, self._replaced = (frame_id, path.goal), None
+            self._tried, self._replaced = (frame_id, goal), None
             self._progress.reset()
         self._goal.reset()
         self._far = False

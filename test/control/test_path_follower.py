@@ -106,6 +106,25 @@ def test_a_way_back_without_headings_is_not_driven_in_reverse_after_a_new_profil
     assert abs(target.window[-1, 2]) == pytest.approx(np.pi, abs=1e-6)
 
 
+@pytest.mark.fault(72)
+def test_another_way_to_a_goal_without_a_heading_is_no_other_try(follower):
+    from_the_side = np.column_stack([5.0 + 0 * X, 5.0 - X, 0 * X])[::-1] * [1.0, -1.0, 1.0] + [0.0, 5.0, 0.0]
+    for step in range(50):
+        path = AHEAD if step % 2 else np.vstack([AHEAD[:10], from_the_side[-10:]])
+        follower.handle_path("odom", path, headed=False)
+        halt = follower.target(0.0, START, DT).halt
+    assert halt is not None and halt.code is Code.FAILED_TO_MAKE_PROGRESS
+
+
+@pytest.mark.fault(72)
+def test_the_same_place_with_another_heading_is_another_goal(follower):
+    turned = AHEAD.copy()
+    for step in range(50):
+        turned[-1, 2] = 0.3 * (step // 20)
+        follower.handle_path("odom", turned)
+        assert follower.target(0.0, START, DT).halt is None
+
+
 def test_no_progress_holds_until_a_restart(follower):
     follower.handle_path("odom", AHEAD)
     halts = [follower.target(0.0, at(1.0), DT).halt for _ in range(60)]

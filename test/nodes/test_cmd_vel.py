@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from types import SimpleNamespace
 
 import pytest
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
@@ -13,7 +14,7 @@ from mppi_maml_ros.nodes.adaptation import AdaptationNode
 from mppi_maml_ros.nodes.dynamic_world import DynamicWorldNode
 from mppi_maml_ros.nodes.meta_trainer import MetaTrainerNode
 from mppi_maml_ros.nodes.mppi_controller import MppiControllerNode
-from mppi_maml_ros.ros.velocity import convention
+from mppi_maml_ros.ros.velocity import chosen, convention
 from mppi_maml_ros.weights.meta_model import PACKAGED
 
 from .conftest import Bench, FakeRobot
@@ -71,6 +72,26 @@ def test_from_jazzy_on_commands_are_stamped_by_convention(monkeypatch, distribut
     assert convention(distribution) is kind
     monkeypatch.setenv("ROS_DISTRO", distribution)
     assert convention() is kind
+
+
+@pytest.mark.fault(76)
+@pytest.mark.parametrize(
+    "others, current, wanted",
+    [
+        ([], None, None),
+        ([], Twist, Twist),
+        (["Twist"], None, Twist),
+        (["Twist", "Twist"], TwistStamped, Twist),
+        (["Twist", "TwistStamped"], Twist, Twist),
+        (["Twist", "TwistStamped"], TwistStamped, TwistStamped),
+        (["Twist", "TwistStamped"], None, TwistStamped),
+        (["String"], None, None),
+    ],
+)
+def test_where_the_others_do_not_agree_the_type_stays(monkeypatch, others, current, wanted):
+    monkeypatch.setenv("ROS_DISTRO", "jazzy")
+    infos = [SimpleNamespace(topic_type=f"geometry_msgs/msg/{name}") for name in others]
+    assert chosen(infos, current) is wanted
 
 
 @pytest.mark.fault(76)

@@ -480,6 +480,30 @@ def test_noise_of_centimetres_does_not_slow_a_path_down(spacing, noise, seed):
     assert duration(taught(clean, noise, seed)) <= 1.1 * duration(clean)
 
 
+def paused():
+    path = slalom(0.03)
+    return np.vstack([path[:60], np.repeat(path[60:61], 100, axis=0), path[60:]])
+
+
+def on_a_grid():
+    along = np.arange(0.0, 4.0, 0.05)
+    return poses(along, np.round(along * np.tan(0.35) / 0.05) * 0.05)
+
+
+@pytest.mark.fault(74)
+@pytest.mark.parametrize(
+    "rough, clean",
+    [
+        (taught(slalom(0.003), 0.01), slalom(0.05)),
+        (taught(paused(), 0.01), slalom(0.05)),
+        (on_a_grid(), poses(on_a_grid()[:, 0], on_a_grid()[:, 0] * np.tan(0.35))),
+    ],
+    ids=["dense", "with a pause", "of a planner on a grid"],
+)
+def test_other_rough_paths_are_driven_about_as_fast_as_clean_ones(rough, clean):
+    assert duration(rough) <= 1.15 * duration(clean)
+
+
 @pytest.mark.fault(74)
 @pytest.mark.parametrize("noise", [0.01, 0.03])
 @pytest.mark.parametrize("spacing", [0.02, 0.05])
