@@ -111,19 +111,20 @@ class CommandPublisher(_Endpoint):
     Args:
         node: whose publisher it is.
         how: value of ``cmd_vel_type``.
-        status: topic of ours; who hears it watches or learns, and does not count as the robot.
+        status: topic of ours; who hears it watches or learns, and does not count as the robot unless
+            it sends odometry.
     """
 
     def __init__(self, node: BaseNode, how: str, status: str) -> None:
         super().__init__(node, how, lambda kind: node.advertise(kind, "cmd_vel", qos.COMMAND))
-        self._status = node.resolve_topic_name(status)
+        self._status, self._odometry = map(node.resolve_topic_name, (status, "odom"))
         self._told = ""
         self.look()
 
     def publish(self, command: tuple[float, float] | np.ndarray, stamp: Time, frame: str) -> None:
         """(v [m/s], omega [rad/s])."""
         if self._kind is None:
-            self._follow(self._robots())
+            self._follow(self._robots() or self._listeners())
         if isinstance(self._endpoint, Publisher):
             self._endpoint.publish(command_message(command, stamp, frame, self._kind is TwistStamped))
 
@@ -134,7 +135,7 @@ class CommandPublisher(_Endpoint):
 
     def look(self) -> None:
         """Look who is there; to be called about once a second."""
-        self._follow(self._robots())
+        self._follow(self._robots() or self._listeners())
         trouble = self._trouble()
         if trouble != self._told and self._node.steady_now() - self._since > _PATIENCE / 2.0:
             self._told = trouble
@@ -145,7 +146,9 @@ class CommandPublisher(_Endpoint):
         return self._node.get_subscriptions_info_by_topic(self._topic)
 
     def _robots(self) -> list[TopicEndpointInfo]:
-        watching = {full_name(info) for info in self._node.get_subscriptions_info_by_topic(self._status)}
+        node = self._node
+        watching = {full_name(info) for info in node.get_subscriptions_info_by_topic(self._status)}
+        watching -= {full_name(info) for info in node.get_publishers_info_by_topic(self._odometry)}
         return [info for info in self._listeners() if full_name(info) not in watching]
 
     def _trouble(self) -> str:

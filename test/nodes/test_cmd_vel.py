@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import pytest
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from geometry_msgs.msg import Twist, TwistStamped
+from mppi_maml_ros.msg import ControllerStatus
 from rclpy.qos import QoSProfile
 
 from mppi_maml_ros.nodes.adaptation import AdaptationNode
@@ -114,6 +115,16 @@ def test_without_a_base_the_convention_holds(bench, far, monkeypatch, kind):
     probe = bench.probe()
     kinds = bench.until(lambda: [i.topic_type for i in probe.get_publishers_info_by_topic("cmd_vel")])
     assert kinds == [f"geometry_msgs/msg/{kind.__name__}"]
+
+
+@pytest.mark.fault(77)
+def test_a_base_that_hears_the_status_is_a_base(bench, monkeypatch):
+    monkeypatch.setenv("ROS_DISTRO", "jazzy")
+    robot, diagnosis = FakeRobot(bench), Diagnosis(bench)
+    robot.node.create_subscription(ControllerStatus, "mppi_controller/status", lambda message: None, 10)
+    bench.start(MppiControllerNode, **QUIET)
+    bench.until(lambda: robot.fastest > 0.1)
+    bench.until(lambda: diagnosis.at(DiagnosticStatus.OK, "mppi_controller: commands", "/fake_robot"))
 
 
 @learns
