@@ -357,6 +357,10 @@ class OnlineAdaptation:
         errors = f"{verdict.current:.3g} m^2 on fresh data, {name} by {error:.3g}"
         return outcome(Decision.ROLLED_BACK, f"what serves errs by {errors}: back to {name}", best)
 
+    def doubt_commands(self, stamp: float) -> None:
+        """See :meth:`.buffer.TransitionBuffer.doubt_commands`."""
+        self.buffer.doubt_commands(stamp)
+
     def installed(self) -> None:
         """The controller has installed the last offer."""
         if self._offered is not None:

@@ -126,7 +126,7 @@ class TransitionBuffer:
         self.total = 0
         self._commands = CommandHistory()
         self._first_command_time = np.inf
-        self._last_command_time = -np.inf
+        self._last_command_time = self._doubtful_until = -np.inf
         self._rows = _Rows(config.size, config.delay_taps + config.older, config.model_dt)
         self._anchor: Odometry | None = None
         self._newest: Odometry | None = None
@@ -146,7 +146,7 @@ class TransitionBuffer:
         self._newest = None
         self._commands.reset()
         self._first_command_time = np.inf
-        self._last_command_time = -np.inf
+        self._last_command_time = self._doubtful_until = -np.inf
 
     def keep_newest(self, count: int) -> None:
         """Drop all but the newest ``count`` transitions."""
@@ -166,6 +166,10 @@ class TransitionBuffer:
             self._first_command_time = -np.inf
         self._first_command_time = min(self._first_command_time, stamp)
         self._last_command_time = stamp
+
+    def doubt_commands(self, stamp: float) -> None:
+        """The robot may have been told something else up to ``stamp`` [s], as by another publisher."""
+        self._doubtful_until = max(self._doubtful_until, stamp)
 
     def add_odometry(self, sample: Odometry) -> int:
         """A checked odometry sample; returns how many transitions it completed."""
@@ -218,6 +222,8 @@ class TransitionBuffer:
         taps, dt, t = c.delay_taps, c.model_dt, start.stamp
         if t - taps * dt < self._first_command_time:
             return self._exclude("no command known")
+        if t - taps * dt < self._doubtful_until:
+            return self._exclude("command in doubt")
         if end.stamp - self._last_command_time > c.command_timeout:
             return self._exclude("command too old")
         span = end.stamp - start.stamp

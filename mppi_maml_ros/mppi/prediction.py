@@ -19,7 +19,7 @@ from ..dynamics.identification.error_models import TYPICAL, pushes
 from ..dynamics.observer import errors_of, observe
 from ..dynamics.residual import ResidualWeights, step
 
-FARTHEST = 4  # steps; older odometry is moved ahead by no more
+FARTHEST = 8  # steps; older odometry is moved ahead by no more
 MEMORY = 60  # transitions that tell of the push
 MAX_ERROR = np.array([0.5, 1.0])  # [m/s, rad/s] nothing pushes a robot harder within a step
 
@@ -37,7 +37,7 @@ def advance(
     Args:
         state: (x, y, yaw, v, omega) at its stamp, shape (5,); or (7,), see :func:`dynamics.residual.step`.
         history: mean commands of the steps before now, newest first, shape (D, 2).
-        duration: age of the state [s], 0 to 4 model_dt; clipped to that.
+        duration: age of the state [s], 0 to 8 model_dt; clipped to that.
         weights: residual snapshot; None for the kinematic prior.
         model_dt: step [s].
         push: on (v, omega) over the step that begins at the state's stamp, shape (2,); None for nothing.
@@ -212,7 +212,7 @@ class Predictor:
         self._odometry = None
 
     def history(self, now: float) -> Array:
-        """Mean commands of the steps before ``now`` [s], newest first, shape (D + 4, 2)."""
+        """Mean commands of the steps before ``now`` [s], newest first, shape (D + 8, 2)."""
         return self._commands.history(now, self._rows, self._model_dt)
 
     def now(self, now: float, weights: object) -> Prediction:
