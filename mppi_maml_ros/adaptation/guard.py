@@ -21,6 +21,7 @@ from ..dynamics.transitions import Transitions
 HORIZON = 10  # steps
 ROLLOUT = 30  # steps of the controller's rollouts
 LEAD = 20  # transitions before those judged, from which an observer knows the velocity's change
+AGAINST = 0.25  # share of a held command; no robot at rest that is told to move gets so far the other way
 RUNAWAY = 10.0  # times the fastest velocity; no robot that is told to hold one gets there
 SURE = 1.0  # standard errors
 PROBES = 5  # velocities on each axis at which extrapolation is looked at
@@ -38,7 +39,7 @@ class GuardConfig:
         margin: a candidate must be better than the prior by this share of its error.
         tolerance: a candidate may be worse than what serves by this share, since newer data count.
         max_correction: largest |dv| [m/s] or |domega| [rad/s] that a candidate may predict
-            anywhere in the data.
+            anywhere in the data. A robot that lags answers a reversal with up to twice its fastest.
         max_extrapolation: largest share of the velocity limit that a candidate may correct a steady drive
             by, anywhere within the limits: where the data do not reach, nothing else holds it.
     """
@@ -48,7 +49,7 @@ class GuardConfig:
     margin: float = tunable(0.02, 0.0, 0.9, "A candidate must beat the prior by this share")
     tolerance: float = tunable(0.02, 0.0, 0.9, "A candidate may be worse than what serves by this share")
     max_correction: float = tunable(
-        3.0, 1e-3, 100.0, "Largest correction that a candidate may predict", "m/s, rad/s"
+        6.0, 1e-3, 100.0, "Largest correction that a candidate may predict", "m/s, rad/s"
     )
     max_extrapolation: float = tunable(
         1.0,
@@ -151,12 +152,13 @@ def extrapolation(weights: ResidualWeights, data: Transitions, limits: VelocityL
     return float((largest / np.maximum(high, -low)).max())
 
 
-def diverges(weights: ResidualWeights, data: Transitions) -> bool:
-    """Whether rollouts as long as the controller's run away from velocities as in the data.
+def implausible(weights: ResidualWeights, data: Transitions) -> str:
+    """What rollouts as long as the controller's do that no robot does; empty when nothing.
 
     A model may predict HORIZON steps well and still grow from step to step where the controller's own
-    samples take it: every rollout cost is infinite then. From each combination of the largest velocities
-    that were seen, and none, each such command is held for ROLLOUT steps.
+    samples take it: every rollout cost is infinite then. Or a few data make it drive against its commands:
+    the controller commands the reverse. From each combination of the largest velocities that were seen, and
+    none, each such command is held for ROLLOUT steps.
 
     Args:
         weights: the model.
@@ -170,7 +172,12 @@ def diverges(weights: ResidualWeights, data: Transitions) -> bool:
     history = np.repeat(start[:, None], max(weights.history, 1), axis=1)
     with np.errstate(over="ignore", invalid="ignore"):
         ends = open_loop(weights, states, np.repeat(held[:, None], ROLLOUT, axis=1), history)[:, -1, 3:5]
-        return not bool((np.abs(ends) <= RUNAWAY * fastest).all())
+    if not (np.abs(ends) <= RUNAWAY * fastest).all():
+        return f"its rollouts run away within {ROLLOUT} steps"
+    told = held * ~start.any(axis=1, keepdims=True)
+    if (ends * np.sign(told) < -AGAINST * np.abs(told)).any():
+        return "told to move from rest, it goes the other way"
+    return ""
 
 
 @attrs.frozen

@@ -25,11 +25,10 @@ from ..weights.meta_model import MetaModel
 from .adapters import ADAPTERS, Adaptation, make_adapter
 from .change import ChangeDetector, newest_regime
 from .guard import (
-    ROLLOUT,
     GuardConfig,
     Verdict,
-    diverges,
     extrapolation,
+    implausible,
     judge,
     prediction_error,
     split,
@@ -179,7 +178,7 @@ class OnlineAdaptation:
         # Some adapters remember: another instance than the one that serves.
         weights = make_adapter(self.config.adapter, meta, self.config.sgd).adapt(data).weights
         judge(weights, self._meta_weights, weights, data, self.config.guard)
-        diverges(weights, data)
+        implausible(weights, data)
         extrapolation(weights, data, self.config.limits)
         newest_regime(meta.physics, data, TYPICAL)
 
@@ -304,8 +303,7 @@ class OnlineAdaptation:
         if not largest <= c.guard.max_correction:
             reason = f"predicts a correction of {largest:.3g}, at most {c.guard.max_correction:g} is allowed"
             return outcome(Decision.REJECTED_NORM, reason, None, final)
-        if diverges(final.weights, data):
-            reason = f"its rollouts run away within {ROLLOUT} steps"
+        if reason := implausible(final.weights, data):
             return outcome(Decision.REJECTED_NORM, reason, None, final)
         share = extrapolation(final.weights, data, c.limits)
         if not share <= c.guard.max_extrapolation:

@@ -10,8 +10,8 @@ from mppi_maml_ros.adaptation.guard import (
     ARM,
     HORIZON,
     GuardConfig,
-    diverges,
     extrapolation,
+    implausible,
     judge,
     prediction_error,
     prediction_errors,
@@ -154,13 +154,27 @@ def test_settings_are_bounded_and_the_bounds_allowed(field):
             GuardConfig(**{field: value})
 
 
+@pytest.mark.parametrize("late", [(0, 0), (12, 3)])
+def test_a_model_that_drives_against_its_commands_is_refused(late):
+    data = transitions()
+    data = attrs.evolve(data, history=np.zeros((len(data), 20, 2)))
+    for gain, wrong in (((-0.5, 1.0), True), ((1.0, -0.6), True), ((0.05, 0.1), False), ((1.3, 0.3), False)):
+        weights = attrs.evolve(ResidualWeights.first_order((0.2, 0.2), gain=gain), transport_delay=late)
+        assert ("the other way" in implausible(weights, data)) == wrong
+
+
+def test_a_loop_that_overshoots_is_plausible():
+    loop = ResidualWeights.first_order((0.4, 0.4))
+    assert not implausible(attrs.evolve(loop, momentum=(0.9, 0.8)), transitions())
+
+
 def test_the_defaults_are_those_that_are_documented():
     assert attrs.asdict(GuardConfig()) == {
         "held_out_share": 0.25,
         "min_held_out": 2,
         "margin": 0.02,
         "tolerance": 0.02,
-        "max_correction": 3.0,
+        "max_correction": 6.0,
         "max_extrapolation": 1.0,
     }
     assert (HORIZON, ARM) == (10, 0.5)
@@ -297,11 +311,11 @@ def test_with_a_history_of_commands_the_drive_is_steady():
 def test_a_model_whose_rollouts_run_away_is_told_from_one_with_too_much_gain():
     data = transitions()
     lag = ResidualWeights.first_order((0.3, 0.3), gain=(2.0, 2.0))
-    assert not diverges(lag, data)
-    assert not diverges(PRIOR, data)
+    assert not implausible(lag, data)
+    assert not implausible(PRIOR, data)
     growing = lag.linear.copy()
     growing[0, 0] = 1.3  # of the velocity from step to step
-    assert diverges(attrs.evolve(lag, linear=growing), data)
+    assert "run away" in implausible(attrs.evolve(lag, linear=growing), data)
     coupled = lag.linear.copy()
     coupled[0, 1], coupled[1, 0] = 1.2, 1.2  # each axis drives the other
-    assert diverges(attrs.evolve(lag, linear=coupled), data)
+    assert "run away" in implausible(attrs.evolve(lag, linear=coupled), data)

@@ -16,7 +16,7 @@ from ..features import MAX_TRANSPORT_DELAY
 from ..transitions import Transitions
 
 ODDS = 10.0  # log of how much likelier a delay must make the data
-FEWEST = 20  # transitions that tell anything
+FEWEST = 12  # transitions that tell anything
 RIDGE = 1e-6  # [m^2/s^2, rad^2/s^2] a transition
 SMALLEST = 1e-5  # [m^2/s^2, rad^2/s^2] variance of an error that no odometry is better than
 INSIDE = 2  # steps by which the commands are delayed less than the axis is: delays jitter
