@@ -9,6 +9,7 @@ import pytest
 from mppi_maml_ros.adaptation.guard import (
     ARM,
     HORIZON,
+    LEAD,
     GuardConfig,
     extrapolation,
     implausible,
@@ -128,9 +129,10 @@ def test_a_yaw_across_pi_is_no_error():
 )
 def test_the_newest_part_is_held_out(count, share, fewest, held):
     data = transitions(count=count)
-    train, test = split(data, GuardConfig(held_out_share=share, min_held_out=fewest))
-    assert (len(train), len(test)) == (count - held, held)
-    assert np.array_equal(np.concatenate([train.stamps, test.stamps]), data.stamps)
+    train, test, lead = split(data, GuardConfig(held_out_share=share, min_held_out=fewest))
+    assert (len(train), len(test) - lead) == (count - held, held)
+    assert lead == min(LEAD, len(train))
+    assert np.array_equal(np.concatenate([train.stamps, test[lead:].stamps]), data.stamps)
 
 
 BOUNDS = {
