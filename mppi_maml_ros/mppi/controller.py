@@ -8,13 +8,14 @@ from numpy.typing import ArrayLike
 
 from ..core import se2
 from ..core.errors import InvalidValueError, NoValidControlError
-from ..core.types import Array, Float32, VelocityLimits
+from ..core.types import Array, VelocityLimits
 from ..dynamics.features import input_size
 from ..dynamics.residual import ResidualWeights, deviation, open_loop
 from . import kernels
 from .config import MPPIConfig
 from .costmap import Costmap
-from .critics import Critic, Rollouts, Scene
+from .critics import CompiledCritic, Critic, Rollouts, Scene, Situation
+from .jury import Jury
 from .rollouts.base import Model, Rollout, RolloutRequest, Tracking, Trajectories
 from .rollouts.compiled import CompiledRollout
 from .sampling import NoiseSource, Sampler, batch_width
@@ -104,7 +105,15 @@ class MPPIController:
         radii = (critic.footprint_radius for critic in critics)
         self.footprint_radius = next((radius for radius in radii if radius is not None), None)
         self._asks_for_uncertainty = any(critic.asks_for_uncertainty for critic in critics)
-        if critics:
+        compiled = [critic for critic in critics if isinstance(critic, CompiledCritic)]
+        self._others = [critic for critic in critics if not isinstance(critic, CompiledCritic)]
+        self._jury = Jury(compiled, self.config.time_steps) if compiled else None
+        if self._jury is not None:
+            self._jury.target = self._tracking.target
+            # What others would say of a rollout is not known while the jury sits.
+            self._jury.margin = np.inf if self._others else kernels.NO_WEIGHT * self.config.temperature
+        self._request.out = None
+        if self._others:
             self._request.kept()
 
     def reset(self) -> None:
@@ -169,6 +178,15 @@ class MPPIController:
             steps = max((c.model_dt if elapsed is None else elapsed) / c.model_dt, 0.0)
             kernels.shift(self._sequence, min(steps, float(c.time_steps)))
 
+        situation = Situation(
+            state=state,
+            target=self._tracking.target,
+            last_command=last,
+            scene=scene or Scene(),
+            model_dt=c.model_dt,
+        )
+        jury = self._jury
+        request.jury = jury if jury is not None and jury.prepare(situation) else None
         for _ in range(c.iteration_count):
             noise = self._sampler.sample()
             kernels.perturb_within_limits(
@@ -177,8 +195,8 @@ class MPPIController:
                 self._effort, self._rate, self._commands, self._costs,
             )  # fmt: skip
             self._rollout(weights, request)
-            if self.critics:
-                self._criticise(last, scene or Scene())
+            if self._others:
+                self._criticise(situation)
             lowest = kernels.softmax_weights(self._costs, c.temperature, self._weights)
             if not np.isfinite(lowest):
                 raise NoValidControlError("every rollout cost is NaN or infinite")
@@ -194,7 +212,7 @@ class MPPIController:
             effective_samples=float(1.0 / np.dot(self._weights, self._weights)),
         )
 
-    def _criticise(self, last: Float32, scene: Scene) -> None:
+    def _criticise(self, situation: Situation) -> None:
         t = self._request.kept()
         rollouts = Rollouts(
             x=t.x,
@@ -203,14 +221,14 @@ class MPPIController:
             v=t.v,
             omega=t.omega,
             commands=self._commands,
-            state=self._request.state,
-            target=self._tracking.target.astype(float),
-            last_command=last,
-            scene=scene,
-            model_dt=self.config.model_dt,
+            state=situation.state,
+            target=situation.target.astype(float),
+            last_command=situation.last_command,
+            scene=situation.scene,
+            model_dt=situation.model_dt,
             uncertainty=self._uncertainty(t),
         )
-        for critic in self.critics:
+        for critic in self._others:
             critic.add_to(self._costs, rollouts)
 
     def _uncertainty(self, t: Trajectories) -> np.ndarray | None:
@@ -252,7 +270,9 @@ class MPPIController:
             kept = [values[:, chosen] for values in (t.x, t.y, t.yaw)]
         else:
             commands = np.ascontiguousarray(self._commands[:, :, chosen])
-            again = attrs.evolve(self._request, commands=commands, tracking=None, costs=self._costs[chosen])
+            again = attrs.evolve(
+                self._request, commands=commands, tracking=None, jury=None, costs=self._costs[chosen]
+            )
             t = again.kept()
             CompiledRollout()(self._model, again)
             kept = [t.x, t.y, t.yaw]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Hashable, Sequence
 
 import numpy as np
 from numba import njit
@@ -17,6 +17,7 @@ from ..core.types import Array, Float32
 OCCUPIED = 65  # per cent; nav2's and map_server's threshold
 _MAX_CELLS = 4_000_000
 _INFINITE = 1e12
+_MOST_DERIVED = 4
 
 
 @njit(cache=True)
@@ -118,11 +119,21 @@ class Costmap:
         # To the edge of the obstacle's cell, not to its centre.
         self._field = np.maximum(np.sqrt(np.minimum(field, _INFINITE)) - 0.5, 0.0).astype(np.float32)
         self._field *= np.float32(resolution)
+        self._derived: dict[Hashable, Float32] = {}
 
     @property
     def field(self) -> Float32:
         """Distance of each cell to the nearest obstacle [m], shape (rows, columns), float32."""
         return self._field
+
+    def derived(self, key: Hashable, make: Callable[[Float32], Float32]) -> Float32:
+        """What ``make`` makes of :attr:`field`, once for each key; of the newest keys alone."""
+        found = self._derived.get(key)
+        if found is None:
+            if len(self._derived) >= _MOST_DERIVED:
+                self._derived.clear()
+            found = self._derived[key] = make(self._field)
+        return found
 
     def locate(self, pose: Array) -> tuple[float, float, float, float]:
         """(column, row) of a pose, as fractions of cells, and (cos, sin) of its heading on the grid."""

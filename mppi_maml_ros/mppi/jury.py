@@ -1,0 +1,234 @@
+"""Critics in compiled code, asked about a group of rollouts while it lies in the cache.
+
+A judge is a compiled function of one critic. Kernels call it by its address, so that they are compiled
+once and for all critics, those of others included. All judges have these arguments:
+
+    poses: (5, N, W) float32, rows X, Y, YAW, V and OMEGA after each of N steps, see RolloutRequest; of the
+        steps before the last, only the rows are there that the critic reads.
+    at: the first column of ``poses`` to be judged.
+    commands: (N, 2, K) float32; ``first``: the column that belongs to the first of ``poses``.
+    target: (N, 3) float32, wanted poses after each step.
+    table: (R, C) float32, of :meth:`.critics.base.CompiledCritic.table`.
+    numbers: float32, of :meth:`.critics.base.CompiledCritic.prepare`.
+    out: (GROUP,) float32, to be filled with how bad so many rollouts are.
+
+Costs never fall by what critics add. So a rollout needs no judge once it costs so much more than the best
+one that its weight will be zero, and the others close up to full groups.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numba import njit, types
+
+from ..core.kernels.calls import address_of, caller, grid_at
+from ..core.kernels.simd import GROUP, LANES, load, splat, store
+from ..core.types import Float32
+
+if TYPE_CHECKING:
+    from .critics.base import CompiledCritic, Situation
+
+X, Y, YAW, V, OMEGA, COMMANDS = range(6)
+
+_floats = types.float32
+SIGNATURE = types.void(
+    _floats[:, :, ::1], types.intp, _floats[:, :, ::1], types.intp,
+    _floats[:, ::1], _floats[:, ::1], _floats[::1], _floats[::1],
+)  # fmt: skip
+_call = caller(SIGNATURE)
+_EVERYTHING = np.ones(6, dtype=np.bool_)
+_NO_TABLE = np.zeros((1, 1), dtype=np.float32)
+
+
+class Judge:
+    """A function that numba compiles when it is first needed; see the module for its arguments."""
+
+    def __init__(self, function: Callable[..., None]) -> None:
+        self._compiled = njit(cache=True, error_model="numpy")(function)
+
+    @cached_property
+    def address(self) -> int:
+        """Of its machine code."""
+        return address_of(self._compiled, SIGNATURE)
+
+
+@njit(cache=True, error_model="numpy")
+def judge(  # type: ignore[no-untyped-def]  # numba
+    poses, at, commands, first, target, calls, weights, numbers, out, total
+):
+    """Add to ``total`` (GROUP,) what the critics say of so many rollouts."""
+    for i in range(len(calls)):
+        if calls[i, 0] == 0:
+            continue
+        table = grid_at(calls[i, 1], calls[i, 2], calls[i, 3])
+        own = numbers[calls[i, 4] : calls[i, 5]]
+        _call(calls[i, 0], poses, at, commands, first, target, table, own, out)
+        for j in range(0, GROUP, LANES):
+            value = weights[i, 0] * load(out, j)
+            cost = value
+            for _ in range(1, int(weights[i, 1])):
+                cost = cost * value
+            store(total, j, load(total, j) + cost)
+
+
+@njit(cache=True, error_model="numpy")
+def _judge_in_place(  # type: ignore[no-untyped-def]  # numba
+    poses, at, commands, first, costs, target, calls, weights, numbers, out, total, lowest
+):
+    for j in range(0, GROUP, LANES):
+        store(total, j, load(costs, first + j))
+    judge(poses, at, commands, first, target, calls, weights, numbers, out, total)
+    for j in range(GROUP):
+        costs[first + j] = total[j]
+        if total[j] < lowest:
+            lowest = total[j]
+    return lowest
+
+
+@njit(cache=True, error_model="numpy")
+def judge_waiting(  # type: ignore[no-untyped-def]  # numba
+    costs, target, calls, weights, numbers, few, few_commands, lanes, out, total, lowest, waiting
+):
+    """Judge the rollouts that were put aside; returns the lowest cost so far."""
+    for k in range(waiting):
+        total[k] = costs[lanes[k]]
+    judge(few, 0, few_commands, 0, target, calls, weights, numbers, out, total)
+    for k in range(waiting):
+        costs[lanes[k]] = total[k]
+        if total[k] < lowest:
+            lowest = total[k]
+    return lowest
+
+
+@njit(cache=True, error_model="numpy")
+def judge_group(  # type: ignore[no-untyped-def]  # numba
+    poses, at, commands, first, costs, target, calls, weights, numbers, reads, margin,
+    few, few_commands, lanes, out, total, lowest, waiting,
+):  # fmt: skip
+    """Judge GROUP rollouts, or put aside those that matter, where they are less than half.
+
+    Args:
+        poses, at, commands, first, target: see the module.
+        costs: (K,), added to in place.
+        calls, weights, numbers, reads, few, few_commands, lanes, out, total: of a :class:`Jury`.
+        margin: above the lowest cost, from where on costs do not matter.
+        lowest: cost of those judged so far; ``waiting``: how many are put aside.
+
+    Returns:
+        ``lowest`` and ``waiting`` from now on.
+    """
+    limit, promising = lowest + margin, 0
+    for j in range(first, first + GROUP):
+        promising += costs[j] <= limit
+    if 2 * promising >= GROUP:
+        lowest = _judge_in_place(
+            poses, at, commands, first, costs, target, calls, weights, numbers, out, total, lowest
+        )
+        return lowest, waiting
+    steps = poses.shape[1]
+    for j in range(GROUP):
+        if not costs[first + j] <= limit:
+            continue
+        for row in range(5):
+            if reads[row]:
+                for t in range(steps):
+                    few[row, t, waiting] = poses[row, t, at + j]
+            else:
+                few[row, steps - 1, waiting] = poses[row, steps - 1, at + j]
+        if reads[COMMANDS]:
+            for t in range(steps):
+                few_commands[t, 0, waiting] = commands[t, 0, first + j]
+                few_commands[t, 1, waiting] = commands[t, 1, first + j]
+        lanes[waiting] = first + j
+        waiting += 1
+        if waiting == GROUP:
+            lowest = judge_waiting(
+                costs, target, calls, weights, numbers, few, few_commands, lanes, out, total, lowest, waiting
+            )
+            waiting = 0
+    return lowest, waiting
+
+
+@njit(cache=True, error_model="numpy")
+def judge_kept(  # type: ignore[no-untyped-def]  # numba
+    poses, commands, costs, target, calls, weights, numbers, reads, margin, few, few_commands, lanes, out, total
+):
+    """Judge whole batches, (5, N, K); K is a whole number of groups."""
+    lowest, waiting = np.inf, 0
+    for first in range(0, poses.shape[2], GROUP):
+        lowest, waiting = judge_group(
+            poses, first, commands, first, costs, target, calls, weights, numbers, reads, margin,
+            few, few_commands, lanes, out, total, lowest, waiting,
+        )  # fmt: skip
+    judge_waiting(
+        costs, target, calls, weights, numbers, few, few_commands, lanes, out, total, lowest, waiting
+    )
+
+
+class Jury:
+    """Some critics with the memory that their judges work in.
+
+    Args:
+        critics: in the order in which their costs are added.
+        steps: of the rollouts, N.
+
+    Attributes:
+        margin: above the lowest cost, from where on costs do not matter; infinite: all do.
+        target: (N, 3) float32, see the module.
+        reads: which rows the critics read before the last step, and whether commands, (6,) bool.
+        poses: room for a group of rollouts, (5, N, GROUP) float32.
+    """
+
+    def __init__(self, critics: Sequence[CompiledCritic], steps: int) -> None:
+        self.critics, self.margin = critics, np.inf
+        self.target: Float32 = np.zeros((steps, 3), dtype=np.float32)
+        self.reads = np.zeros(6, dtype=np.bool_)
+        self.poses, self._few = np.zeros((2, 5, steps, GROUP), dtype=np.float32)
+        self._few_commands = np.zeros((steps, 2, GROUP), dtype=np.float32)
+        self._lanes = np.zeros(GROUP, dtype=np.int64)
+        self._out, self._total = np.zeros((2, GROUP), dtype=np.float32)
+        self._calls = np.zeros((len(critics), 6), dtype=np.int64)
+        self._weights = np.zeros((len(critics), 2), dtype=np.float32)
+        end = 0
+        for row, weight, critic in zip(self._calls, self._weights, critics, strict=True):
+            self.reads[list(critic.reads)] = True
+            weight[:] = critic.cost_weight, critic.cost_power
+            row[1:4] = _place(_NO_TABLE)
+            row[4:] = end, end + critic.size(steps)
+            end = row[5]
+        self._numbers = np.zeros(end, dtype=np.float32)
+        self._parts = [self._numbers[begin:end] for begin, end in self._calls[:, 4:]]
+        self._tables = [_NO_TABLE] * len(critics)
+
+    def prepare(self, situation: Situation) -> bool:
+        """Let the critics look at what is the same for all rollouts; returns whether any has a say."""
+        say = False
+        for i, critic in enumerate(self.critics):
+            active = critic.cost_weight > 0.0 and critic.prepare(situation, self._parts[i])
+            self._calls[i, 0] = critic.judge.address if active else 0
+            if active:
+                say = True
+                table = critic.table(situation)
+                if table is not None and table is not self._tables[i]:
+                    self._tables[i] = table
+                    self._calls[i, 1:4] = _place(table)
+        return say
+
+    def arguments(self, everything: bool = False) -> tuple[Any, ...]:
+        """What the kernels take, from ``target`` on; ``everything`` is read, or what the critics read."""
+        return (
+            self.target, self._calls, self._weights, self._numbers, _EVERYTHING if everything else self.reads,
+            self.margin, self._few, self._few_commands, self._lanes, self._out, self._total,
+        )  # fmt: skip
+
+    def judge(self, poses: Float32, commands: Float32, costs: Float32) -> None:
+        """Add to the costs (K,) of rollouts that are kept, see :func:`judge_kept`."""
+        judge_kept(poses, commands, costs, *self.arguments())
+
+
+def _place(table: Float32) -> tuple[int, int, int]:
+    return (table.ctypes.data, *table.shape)
