@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import attrs
 import numpy as np
 from numpy.typing import ArrayLike
@@ -110,8 +112,10 @@ class MPPIController:
         self._jury = Jury(compiled, self.config.time_steps) if compiled else None
         if self._jury is not None:
             self._jury.target = self._tracking.target
-            # What others would say of a rollout is not known while the jury sits.
-            self._jury.margin = np.inf if self._others else kernels.NO_WEIGHT * self.config.temperature
+            # Beyond it, all weights together are less than the rounding of one. What others would say of a
+            # rollout is not known while the jury sits.
+            margin = self.config.temperature * math.log(self._samples * 2.0**24)
+            self._jury.margin = np.inf if self._others else margin
         self._request.out = None
         if self._others:
             self._request.kept()

@@ -18,6 +18,7 @@ one that its weight will be zero, and the others close up to full groups.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -26,7 +27,8 @@ import numpy as np
 from numba import njit, types
 
 from ..core.kernels.calls import address_of, caller, grid_at
-from ..core.kernels.simd import GROUP, LANES, load, splat, store
+from ..core.kernels.lanes import copy_column
+from ..core.kernels.simd import GROUP, LANES, load, store, transpose_tile
 from ..core.types import Float32
 
 if TYPE_CHECKING:
@@ -40,7 +42,6 @@ SIGNATURE = types.void(
     _floats[:, ::1], _floats[:, ::1], _floats[::1], _floats[::1],
 )  # fmt: skip
 _call = caller(SIGNATURE)
-_EVERYTHING = np.ones(6, dtype=np.bool_)
 _NO_TABLE = np.zeros((1, 1), dtype=np.float32)
 
 
@@ -57,11 +58,11 @@ class Judge:
 
 
 @njit(cache=True, error_model="numpy")
-def judge(  # type: ignore[no-untyped-def]  # numba
-    poses, at, commands, first, target, calls, weights, numbers, out, total
+def _judge(  # type: ignore[no-untyped-def]  # numba
+    poses, at, commands, first, target, calls, weights, numbers, begin, end, out, total
 ):
-    """Add to ``total`` (GROUP,) what the critics say of so many rollouts."""
-    for i in range(len(calls)):
+    """Add to ``total`` (GROUP,) what some of the critics say of so many rollouts."""
+    for i in range(begin, end):
         if calls[i, 0] == 0:
             continue
         table = grid_at(calls[i, 1], calls[i, 2], calls[i, 3])
@@ -75,28 +76,35 @@ def judge(  # type: ignore[no-untyped-def]  # numba
             store(total, j, load(total, j) + cost)
 
 
-@njit(cache=True, error_model="numpy")
-def _judge_in_place(  # type: ignore[no-untyped-def]  # numba
-    poses, at, commands, first, costs, target, calls, weights, numbers, out, total, lowest
-):
-    for j in range(0, GROUP, LANES):
-        store(total, j, load(costs, first + j))
-    judge(poses, at, commands, first, target, calls, weights, numbers, out, total)
-    for j in range(GROUP):
-        costs[first + j] = total[j]
-        if total[j] < lowest:
-            lowest = total[j]
-    return lowest
+@njit(inline="always")
+def _turn(aside, begin, count, target, row):  # type: ignore[no-untyped-def]  # numba
+    """Lay numbers of the rollouts that were put aside, a line each, in rows; may write on beyond them."""
+    line = aside.shape[1]
+    for t in range(0, count, LANES):
+        for j in range(0, GROUP, LANES):
+            transpose_tile(aside, j * line + begin + t, line, target, (row + t) * GROUP + j, GROUP)
 
 
 @njit(cache=True, error_model="numpy")
 def judge_waiting(  # type: ignore[no-untyped-def]  # numba
-    costs, target, calls, weights, numbers, few, few_commands, lanes, out, total, lowest, waiting
-):
+    costs, target, calls, weights, numbers, quick, reads,
+    aside, few, few_commands, lanes, out, total, lowest, waiting,
+):  # fmt: skip
     """Judge the rollouts that were put aside; returns the lowest cost so far."""
+    if waiting == 0:
+        return lowest
+    steps = few.shape[1]
+    room = -(-steps // LANES) * LANES
+    for row in range(5):
+        if reads[row]:
+            _turn(aside, row * room, steps, few, row * steps)
+    if reads[COMMANDS]:
+        _turn(aside, 5 * room, 2 * steps, few_commands, 0)
     for k in range(waiting):
         total[k] = costs[lanes[k]]
-    judge(few, 0, few_commands, 0, target, calls, weights, numbers, out, total)
+        for row in range(5):
+            few[row, steps - 1, k] = aside[k, row * room + steps - 1]
+    _judge(few, 0, few_commands, 0, target, calls, weights, numbers, quick, len(calls), out, total)
     for k in range(waiting):
         costs[lanes[k]] = total[k]
         if total[k] < lowest:
@@ -106,96 +114,109 @@ def judge_waiting(  # type: ignore[no-untyped-def]  # numba
 
 @njit(cache=True, error_model="numpy")
 def judge_group(  # type: ignore[no-untyped-def]  # numba
-    poses, at, commands, first, costs, target, calls, weights, numbers, reads, margin,
-    few, few_commands, lanes, out, total, lowest, waiting,
+    poses, at, commands, first, costs, target, calls, weights, numbers, quick, reads, margin,
+    aside, few, few_commands, lanes, out, total, lowest, waiting,
 ):  # fmt: skip
-    """Judge GROUP rollouts, or put aside those that matter, where they are less than half.
+    """Judge GROUP rollouts; put those that matter aside for critics that take long, where they are few.
 
     Args:
         poses, at, commands, first, target: see the module.
         costs: (K,), added to in place.
-        calls, weights, numbers, reads, few, few_commands, lanes, out, total: of a :class:`Jury`.
-        margin: above the lowest cost, from where on costs do not matter.
+        calls, weights, numbers, quick, reads, margin, aside, few, few_commands, lanes, out, total: of a :class:`Jury`.
         lowest: cost of those judged so far; ``waiting``: how many are put aside.
 
     Returns:
         ``lowest`` and ``waiting`` from now on.
     """
-    limit, promising = lowest + margin, 0
-    for j in range(first, first + GROUP):
-        promising += costs[j] <= limit
-    if 2 * promising >= GROUP:
-        lowest = _judge_in_place(
-            poses, at, commands, first, costs, target, calls, weights, numbers, out, total, lowest
-        )
+    for j in range(0, GROUP, LANES):
+        store(total, j, load(costs, first + j))
+    _judge(poses, at, commands, first, target, calls, weights, numbers, 0, quick, out, total)
+    for j in range(0, GROUP, LANES):
+        store(costs, first + j, load(total, j))
+    if not reads.any():
         return lowest, waiting
-    steps = poses.shape[1]
+    limit, promising = lowest + margin, 0
     for j in range(GROUP):
-        if not costs[first + j] <= limit:
+        promising += total[j] <= limit
+    if 3 * promising >= 2 * GROUP:
+        _judge(poses, at, commands, first, target, calls, weights, numbers, quick, len(calls), out, total)
+        for j in range(GROUP):
+            costs[first + j] = total[j]
+            if total[j] < lowest:
+                lowest = total[j]
+        return lowest, waiting
+    steps, width, samples = poses.shape[1], poses.shape[2], commands.shape[2]
+    room = -(-steps // LANES) * LANES
+    for j in range(GROUP):
+        if not total[j] <= limit:
             continue
+        place = waiting * aside.shape[1]
         for row in range(5):
-            if reads[row]:
-                for t in range(steps):
-                    few[row, t, waiting] = poses[row, t, at + j]
-            else:
-                few[row, steps - 1, waiting] = poses[row, steps - 1, at + j]
+            begin = 0 if reads[row] else steps - 1
+            at_begin = (row * steps + begin) * width + at + j
+            copy_column(poses, at_begin, width, aside, place + row * room + begin, steps - begin)
         if reads[COMMANDS]:
-            for t in range(steps):
-                few_commands[t, 0, waiting] = commands[t, 0, first + j]
-                few_commands[t, 1, waiting] = commands[t, 1, first + j]
+            copy_column(commands, first + j, samples, aside, place + 5 * room, 2 * steps)
         lanes[waiting] = first + j
         waiting += 1
         if waiting == GROUP:
             lowest = judge_waiting(
-                costs, target, calls, weights, numbers, few, few_commands, lanes, out, total, lowest, waiting
-            )
+                costs, target, calls, weights, numbers, quick, reads,
+                aside, few, few_commands, lanes, out, total, lowest, waiting,
+            )  # fmt: skip
             waiting = 0
     return lowest, waiting
 
 
 @njit(cache=True, error_model="numpy")
 def judge_kept(  # type: ignore[no-untyped-def]  # numba
-    poses, commands, costs, target, calls, weights, numbers, reads, margin, few, few_commands, lanes, out, total
-):
+    poses, commands, costs, target, calls, weights, numbers, quick, reads, margin,
+    aside, few, few_commands, lanes, out, total,
+):  # fmt: skip
     """Judge whole batches, (5, N, K); K is a whole number of groups."""
     lowest, waiting = np.inf, 0
     for first in range(0, poses.shape[2], GROUP):
         lowest, waiting = judge_group(
-            poses, first, commands, first, costs, target, calls, weights, numbers, reads, margin,
-            few, few_commands, lanes, out, total, lowest, waiting,
+            poses, first, commands, first, costs, target, calls, weights, numbers, quick, reads, margin,
+            aside, few, few_commands, lanes, out, total, lowest, waiting,
         )  # fmt: skip
     judge_waiting(
-        costs, target, calls, weights, numbers, few, few_commands, lanes, out, total, lowest, waiting
-    )
+        costs, target, calls, weights, numbers, quick, reads,
+        aside, few, few_commands, lanes, out, total, lowest, waiting,
+    )  # fmt: skip
 
 
 class Jury:
     """Some critics with the memory that their judges work in.
 
     Args:
-        critics: in the order in which their costs are added.
+        critics: those that are asked about.
         steps: of the rollouts, N.
 
     Attributes:
         margin: above the lowest cost, from where on costs do not matter; infinite: all do.
         target: (N, 3) float32, see the module.
-        reads: which rows the critics read before the last step, and whether commands, (6,) bool.
+        reads: which rows are read before the last step, and whether commands, by critics that take long.
         poses: room for a group of rollouts, (5, N, GROUP) float32.
     """
 
     def __init__(self, critics: Sequence[CompiledCritic], steps: int) -> None:
-        self.critics, self.margin = critics, np.inf
+        self.critics = sorted(critics, key=_takes_long)
+        self.margin = np.inf
         self.target: Float32 = np.zeros((steps, 3), dtype=np.float32)
         self.reads = np.zeros(6, dtype=np.bool_)
-        self.poses, self._few = np.zeros((2, 5, steps, GROUP), dtype=np.float32)
-        self._few_commands = np.zeros((steps, 2, GROUP), dtype=np.float32)
+        self.poses = np.zeros((5, steps, GROUP), dtype=np.float32)
+        room = -(-steps // LANES) * LANES
+        self._aside = np.zeros((GROUP, 7 * room), dtype=np.float32)
+        self._few = _with_room_behind(5, steps, GROUP)
+        self._few_commands = _with_room_behind(steps, 2, GROUP)
         self._lanes = np.zeros(GROUP, dtype=np.int64)
         self._out, self._total = np.zeros((2, GROUP), dtype=np.float32)
+        self._quick = len(critics) - sum(map(_takes_long, critics))
         self._calls = np.zeros((len(critics), 6), dtype=np.int64)
         self._weights = np.zeros((len(critics), 2), dtype=np.float32)
         end = 0
-        for row, weight, critic in zip(self._calls, self._weights, critics, strict=True):
-            self.reads[list(critic.reads)] = True
+        for row, weight, critic in zip(self._calls, self._weights, self.critics, strict=True):
             weight[:] = critic.cost_weight, critic.cost_power
             row[1:4] = _place(_NO_TABLE)
             row[4:] = end, end + critic.size(steps)
@@ -207,27 +228,43 @@ class Jury:
     def prepare(self, situation: Situation) -> bool:
         """Let the critics look at what is the same for all rollouts; returns whether any has a say."""
         say = False
+        self.reads[:] = False
         for i, critic in enumerate(self.critics):
             active = critic.cost_weight > 0.0 and critic.prepare(situation, self._parts[i])
             self._calls[i, 0] = critic.judge.address if active else 0
-            if active:
-                say = True
-                table = critic.table(situation)
-                if table is not None and table is not self._tables[i]:
-                    self._tables[i] = table
-                    self._calls[i, 1:4] = _place(table)
+            if not active:
+                continue
+            say = True
+            if i >= self._quick:
+                for row in critic.reads:
+                    self.reads[row] = True
+            table = critic.table(situation)
+            if table is not None and table is not self._tables[i]:
+                self._tables[i] = table
+                self._calls[i, 1:4] = _place(table)
         return say
 
-    def arguments(self, everything: bool = False) -> tuple[Any, ...]:
-        """What the kernels take, from ``target`` on; ``everything`` is read, or what the critics read."""
+    def arguments(self) -> tuple[Any, ...]:
+        """What the kernels take, from ``target`` on."""
         return (
-            self.target, self._calls, self._weights, self._numbers, _EVERYTHING if everything else self.reads,
-            self.margin, self._few, self._few_commands, self._lanes, self._out, self._total,
+            self.target, self._calls, self._weights, self._numbers, self._quick, self.reads, self.margin,
+            self._aside, self._few, self._few_commands, self._lanes, self._out, self._total,
         )  # fmt: skip
 
     def judge(self, poses: Float32, commands: Float32, costs: Float32) -> None:
         """Add to the costs (K,) of rollouts that are kept, see :func:`judge_kept`."""
         judge_kept(poses, commands, costs, *self.arguments())
+
+
+def _takes_long(critic: CompiledCritic) -> bool:
+    """Whether a critic looks at poses all along the way."""
+    return any(row != COMMANDS for row in critic.reads)
+
+
+def _with_room_behind(*shape: int) -> Float32:
+    """Zeros with room for a tile behind them."""
+    size = math.prod(shape)
+    return np.zeros(size + GROUP * LANES, dtype=np.float32)[:size].reshape(shape)
 
 
 def _place(table: Float32) -> tuple[int, int, int]:

@@ -9,7 +9,6 @@ from ..core.angles import TWO_PI
 from ..core.kernels.simd import LANES, load, maximum, minimum, splat, store
 
 NEGLIGIBLE = 30.0  # temperatures above the lowest cost at which a weight is below 1e-13
-NO_WEIGHT = NEGLIGIBLE + 1.0  # from where on rounding does not bring a weight back
 
 
 @njit(cache=True, error_model="numpy")

@@ -71,3 +71,23 @@ def nearest_cell(typingctx, grid, column, row):
     good = isinstance(grid, types.Array) and grid.ndim == 2 and grid.layout == "C"
     good = good and grid.dtype == types.float32 and isinstance(column, Vector) and isinstance(row, Vector)
     return (vector(grid, column, row), codegen) if good else None
+
+
+@intrinsic
+def copy_column(typingctx, source, at, step, target, to, count):
+    """target[to + i] = source[at + i * step] for i < count; flat indices of C-contiguous float32 arrays."""
+
+    def codegen(context, builder, sig, args):
+        at, step, to, count = (
+            context.cast(builder, args[i], sig.args[i], types.intp) for i in (1, 2, 4, 5)
+        )
+        source, target = (
+            builder.gep(context.make_array(sig.args[i])(context, builder, args[i]).data, [begin])
+            for i, begin in ((0, at), (3, to))
+        )
+        with cgutils.for_range(builder, count) as loop:
+            value = builder.load(builder.gep(source, [builder.mul(loop.index, step)]))
+            builder.store(value, builder.gep(target, [loop.index]))
+        return context.get_dummy_value()
+
+    return types.void(source, at, step, target, to, count), codegen

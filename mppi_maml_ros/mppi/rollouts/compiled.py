@@ -31,7 +31,7 @@ from ...core.kernels.simd import (
 from ...core.types import Float32
 from ...dynamics.features import EXTRA_FEATURES, SOFT_SIGN_OMEGA, SOFT_SIGN_V, input_size
 from ...dynamics.residual import OUTPUTS, ResidualWeights
-from ..jury import Jury, judge_group, judge_waiting
+from ..jury import OMEGA, YAW, Jury, V, X, Y, judge_group, judge_waiting
 from .any_model import own_rollout
 from .base import Model, RolloutRequest, Trajectories
 
@@ -58,27 +58,23 @@ def _tracking_cost(x, y, yaw, target, weight, t):  # type: ignore[no-untyped-def
 
 
 @njit(inline="always")
-def _keep(poses, reads, last, at, row, x, y, yaw, v, omega):  # type: ignore[no-untyped-def]  # numba
-    """Write down what will be read of a step; of the last one, everything."""
-    if reads[0] or last:
-        store(poses, at, x)
-    if reads[1] or last:
-        store(poses, at + row, y)
-    if reads[2] or last:
-        store(poses, at + 2 * row, yaw)
-    if reads[3] or last:
-        store(poses, at + 3 * row, v)
-    if reads[4] or last:
-        store(poses, at + 4 * row, omega)
+def _write(poses, at, row, x, y, yaw, v, omega):  # type: ignore[no-untyped-def]  # numba
+    store(poses, at, x)
+    store(poses, at + row, y)
+    store(poses, at + 2 * row, yaw)
+    store(poses, at + 3 * row, v)
+    store(poses, at + 4 * row, omega)
 
 
 @njit(cache=True, error_model="numpy")
 def _rollout_kinematic(  # type: ignore[no-untyped-def]  # numba
     commands, dt, tracked, tracked_target, weight, costs, kept, poses, judged, target, calls, weights, numbers,
-    reads, margin, few, few_commands, lanes, out, total,
+    quick, reads, margin, aside, few, few_commands, lanes, out, total,
 ):  # fmt: skip
     steps, _, samples = commands.shape
-    width, last, stored = poses.shape[2], steps - 1, kept or judged
+    width, last = poses.shape[2], steps - 1
+    row = steps * width
+    places, headings, twists = kept or reads[X] or reads[Y], kept or reads[YAW], kept or reads[V] or reads[OMEGA]
     lowest, waiting = np.inf, 0
     half_dt = np.float32(0.5) * dt
     for start in range(0, samples, GROUP):
@@ -93,6 +89,7 @@ def _rollout_kinematic(  # type: ignore[no-untyped-def]  # numba
             yaw = splat(0.0)
             behind = splat(0.0)
             cost = splat(0.0)
+            v, omega = splat(0.0), splat(0.0)
             for t in range(steps):
                 v = load(commands, 2 * t * samples + start + half)
                 omega = load(commands, (2 * t + 1) * samples + start + half)
@@ -105,19 +102,30 @@ def _rollout_kinematic(  # type: ignore[no-untyped-def]  # numba
                 yaw += turned + turned
                 if tracked:
                     cost += _tracking_cost(x, y, yaw, tracked_target, weight, t)
-                if stored:
-                    _keep(poses, reads, t == last, t * width + begin + half, steps * width, x, y, yaw, v, omega)
+                if places:
+                    at = t * width + begin + half
+                    store(poses, at, x)
+                    store(poses, at + row, y)
+                if headings:
+                    store(poses, t * width + begin + half + 2 * row, yaw)
+                if twists:
+                    at = t * width + begin + half
+                    store(poses, at + 3 * row, v)
+                    store(poses, at + 4 * row, omega)
+            if judged:
+                _write(poses, last * width + begin + half, row, x, y, yaw, v, omega)
             if tracked:
                 store(costs, start + half, load(costs, start + half) + cost)
         if judged:
             lowest, waiting = judge_group(
-                poses, begin, commands, start, costs, target, calls, weights, numbers, reads, margin,
-                few, few_commands, lanes, out, total, lowest, waiting,
+                poses, begin, commands, start, costs, target, calls, weights, numbers, quick, reads, margin,
+                aside, few, few_commands, lanes, out, total, lowest, waiting,
             )  # fmt: skip
     if judged:
         judge_waiting(
-            costs, target, calls, weights, numbers, few, few_commands, lanes, out, total, lowest, waiting
-        )
+            costs, target, calls, weights, numbers, quick, reads,
+            aside, few, few_commands, lanes, out, total, lowest, waiting,
+        )  # fmt: skip
 
 
 @njit(inline="always")
@@ -134,7 +142,7 @@ def _layer(weights, at, inner, rows, source, target, activation):  # type: ignor
 def _rollout_residual(  # type: ignore[no-untyped-def]  # numba
     commands, v0, omega0, history, push, network, inputs, wide0, wide1, activation, blend, dt,
     tracked, tracked_target, weight, costs, kept, poses, judged, target, calls, weights, numbers,
-    reads, margin, few, few_commands, lanes, out, total,
+    quick, reads, margin, aside, few, few_commands, lanes, out, total,
 ):  # fmt: skip
     # `last` holds what the output layer reads: the last hidden layer's rows, then the features.
     steps, _, samples = commands.shape
@@ -209,20 +217,20 @@ def _rollout_residual(  # type: ignore[no-untyped-def]  # numba
                     cost = load(state, 6 * GROUP + half)
                     store(state, 6 * GROUP + half, cost + _tracking_cost(x, y, yaw, tracked_target, weight, t))
                 if stored:
-                    at = t * width + begin + half
-                    _keep(poses, reads, t == steps - 1, at, steps * width, x, y, yaw, end_v, end_omega)
+                    _write(poses, t * width + begin + half, steps * width, x, y, yaw, end_v, end_omega)
         if tracked:
             for half in range(0, GROUP, LANES):
                 store(costs, start + half, load(costs, start + half) + load(state, 6 * GROUP + half))
         if judged:
             lowest, waiting = judge_group(
-                poses, begin, commands, start, costs, target, calls, weights, numbers, reads, margin,
-                few, few_commands, lanes, out, total, lowest, waiting,
+                poses, begin, commands, start, costs, target, calls, weights, numbers, quick, reads, margin,
+                aside, few, few_commands, lanes, out, total, lowest, waiting,
             )  # fmt: skip
     if judged:
         judge_waiting(
-            costs, target, calls, weights, numbers, few, few_commands, lanes, out, total, lowest, waiting
-        )
+            costs, target, calls, weights, numbers, quick, reads,
+            aside, few, few_commands, lanes, out, total, lowest, waiting,
+        )  # fmt: skip
 
 
 @attrs.frozen(eq=False)
@@ -296,7 +304,7 @@ def rollout(weights: ResidualWeights | None, request: RolloutRequest) -> None:
     if tracking is not None:
         scored = (True, tracking.target, tracking.weight, request.costs)
     poses = out.poses if out is not None else _NOT_KEPT if jury is None else jury.poses
-    rest = (*scored, out is not None, poses, jury is not None, *(jury or _NOBODY).arguments(out is not None))
+    rest = (*scored, out is not None, poses, jury is not None, *(jury or _NOBODY).arguments())
     if weights is None or weights.is_prior:
         _rollout_kinematic(commands, dt, *rest)
         return
