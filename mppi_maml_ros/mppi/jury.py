@@ -148,7 +148,7 @@ def judge_group(  # type: ignore[no-untyped-def]  # numba
     steps, width, samples = poses.shape[1], poses.shape[2], commands.shape[2]
     room = -(-steps // LANES) * LANES
     for j in range(GROUP):
-        if not total[j] <= limit:
+        if not costs[first + j] <= limit:
             continue
         place = waiting * aside.shape[1]
         for row in range(5):
