@@ -71,7 +71,7 @@ def step(model: str, shape: tuple[int, int], critics: tuple[Critic, ...], grid: 
     samples, steps = shape
     way, weights = reference(steps), MODELS[model]
     controller = MPPIController(
-        MPPIConfig(batch_size=samples, time_steps=steps, temperature=0.3), LIMITS, 0, critics=critics
+        MPPIConfig(batch_size=samples, time_steps=steps), LIMITS, 0, critics=critics
     )
     controller.warm_up(weights)
     scene = Scene(goal=way[-1], remaining=5.0, costmap=grid)

@@ -218,31 +218,35 @@ class Jury:
         end = 0
         for row, weight, critic in zip(self._calls, self._weights, self.critics, strict=True):
             weight[:] = critic.cost_weight, critic.cost_power
-            row[1:4] = _place(_NO_TABLE)
+            row[1:4] = _NO_TABLE.ctypes.data, *_NO_TABLE.shape
             row[4:] = end, end + critic.size(steps)
             end = row[5]
         self._numbers = np.zeros(end, dtype=np.float32)
         self._parts = [self._numbers[begin:end] for begin, end in self._calls[:, 4:]]
+        self._active: list[bool] = []
         self._tables = [_NO_TABLE] * len(critics)
+        self._with_table = [i for i, critic in enumerate(self.critics) if critic.has_table]
 
     def prepare(self, situation: Situation) -> bool:
         """Let the critics look at what is the same for all rollouts; returns whether any has a say."""
-        say = False
-        self.reads[:] = False
-        for i, critic in enumerate(self.critics):
-            active = critic.cost_weight > 0.0 and critic.prepare(situation, self._parts[i])
-            self._calls[i, 0] = critic.judge.address if active else 0
-            if not active:
-                continue
-            say = True
-            if i >= self._quick:
-                for row in critic.reads:
-                    self.reads[row] = True
-            table = critic.table(situation)
-            if table is not None and table is not self._tables[i]:
-                self._tables[i] = table
-                self._calls[i, 1:4] = _place(table)
-        return say
+        active = [
+            critic.cost_weight > 0.0 and critic.prepare(situation, numbers)
+            for critic, numbers in zip(self.critics, self._parts, strict=True)
+        ]
+        if active != self._active:
+            self._active = active
+            self.reads[:] = False
+            for i, critic in enumerate(self.critics):
+                self._calls[i, 0] = critic.judge.address if active[i] else 0
+                if active[i] and i >= self._quick:
+                    self.reads[list(critic.reads)] = True
+        for i in self._with_table:
+            if active[i]:
+                table = self.critics[i].table(situation)
+                if table is not self._tables[i]:
+                    self._tables[i] = table
+                    self._calls[i, 1:4] = table.ctypes.data, *table.shape
+        return any(active)
 
     def arguments(self) -> tuple[Any, ...]:
         """What the kernels take, from ``target`` on."""
@@ -265,7 +269,3 @@ def _with_room_behind(*shape: int) -> Float32:
     """Zeros with room for a tile behind them."""
     size = math.prod(shape)
     return np.zeros(size + GROUP * LANES, dtype=np.float32)[:size].reshape(shape)
-
-
-def _place(table: Float32) -> tuple[int, int, int]:
-    return (table.ctypes.data, *table.shape)

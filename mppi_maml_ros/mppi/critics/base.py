@@ -129,10 +129,12 @@ class CompiledCritic(Critic):
     Attributes:
         judge: fills in how bad each rollout is.
         reads: what the judge reads before the last step, of X, Y, YAW, V, OMEGA, and COMMANDS at any.
+        has_table: whether there is a :meth:`table`.
     """
 
     judge: ClassVar[Judge]
     reads: ClassVar[tuple[int, ...]] = ()
+    has_table: ClassVar[bool] = False
 
     def size(self, steps: int) -> int:
         """How many numbers the judge takes for rollouts of so many steps."""
@@ -142,9 +144,9 @@ class CompiledCritic(Critic):
     def prepare(self, situation: Situation, numbers: Float32) -> bool:
         """Fill in the numbers for the judge; False when this critic has no opinion now."""
 
-    def table(self, situation: Situation) -> Float32 | None:
-        """What else the judge takes, shape (R, C), C-contiguous; None for nothing."""
-        return None
+    def table(self, situation: Situation) -> Float32:
+        """What else the judge takes, shape (R, C), C-contiguous, where this critic has an opinion."""
+        raise NotImplementedError
 
     def value(self, r: Rollouts) -> np.ndarray | None:
         steps, _, samples = r.commands.shape

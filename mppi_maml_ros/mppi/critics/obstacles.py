@@ -61,7 +61,7 @@ class Obstacles(CompiledCritic):
     inflation_radius: float = tunable(0.3, 0.0, 5.0, "Clearance beyond which obstacles do not matter", "m")
     cost_scaling_factor: float = tunable(20.0, 0.1, 1000.0, "How fast the cost falls with clearance", "1/m")
     collision_cost: float = tunable(1000.0, 0.0, 1e6, "Of a rollout that touches an obstacle")
-    judge, reads = _judge, (X, Y)
+    judge, reads, has_table = _judge, (X, Y), True
 
     def size(self, steps: int) -> int:
         return 5
@@ -71,11 +71,11 @@ class Obstacles(CompiledCritic):
         if grid is None or grid.empty:
             return False
         column, row, cos, sin = grid.locate(situation.state)
-        scale = 1.0 / grid.resolution
-        numbers[:] = column, row, cos * scale, sin * scale, self.collision_cost
+        numbers[0], numbers[1], numbers[4] = column, row, self.collision_cost
+        numbers[2], numbers[3] = cos / grid.resolution, sin / grid.resolution
         return True
 
-    def table(self, situation: Situation) -> Float32 | None:
+    def table(self, situation: Situation) -> Float32:
         grid = situation.scene.costmap
         assert grid is not None
         shape = (self.footprint_radius, self.inflation_radius, self.cost_scaling_factor)
