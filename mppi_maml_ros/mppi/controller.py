@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 
 from ..core import se2
 from ..core.errors import InvalidValueError, NoValidControlError
-from ..core.types import Array, VelocityLimits
+from ..core.types import Array, Float32, VelocityLimits
 from ..dynamics.features import input_size
 from ..dynamics.residual import ResidualWeights, deviation, open_loop
 from . import kernels
@@ -265,6 +265,8 @@ class MPPIController:
     def candidates(self, state: ArrayLike, count: int) -> tuple[Array, Array]:
         """Every (batch_size / count)-th rollout of the last step and its cost.
 
+        The cost of one that could not matter any more is what it had come to by then.
+
         Returns:
             Poses (count, time_steps, 3) in the frame of ``state``, costs (count,).
         """
@@ -287,11 +289,12 @@ class MPPIController:
         """Compile every kernel and touch all memory, so that the first step is as fast as the rest."""
         reference = np.zeros((self.config.time_steps + 1, 3))
         wall = Costmap(np.eye(8, dtype=np.int8) * 100, 0.5, (0.0, -1.0))
-        scene = Scene(goal=np.ones(3), remaining=0.2, costmap=wall)
         start, past = np.zeros(5), np.zeros((1, 2))
         self._rollout.prepare(weights, self.config.time_steps, self._samples)
         for model in (None, weights):
-            self.compute_control(start, reference, past, np.zeros(2), model, None, scene)
+            for remaining in (0.2, np.inf):
+                scene = Scene(goal=np.ones(3), remaining=remaining, costmap=wall)
+                self.compute_control(start, reference, past, np.zeros(2), model, None, scene)
         if self.footprint_radius is not None:
             poses = self.optimal_trajectory(start, past, None)
             first_contact(poses, start, wall, self.footprint_radius, self.config.model_dt)

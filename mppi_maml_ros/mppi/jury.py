@@ -122,7 +122,7 @@ def judge_group(  # type: ignore[no-untyped-def]  # numba
     Args:
         poses, at, commands, first, target: see the module.
         costs: (K,), added to in place.
-        calls, weights, numbers, quick, reads, margin, aside, few, few_commands, lanes, out, total: of a :class:`Jury`.
+        calls, weights, numbers, quick, reads, margin: of a :class:`Jury`; and its memory.
         lowest: cost of those judged so far; ``waiting``: how many are put aside.
 
     Returns:
@@ -220,6 +220,7 @@ class Jury:
             weight[:] = critic.cost_weight, critic.cost_power
             row[1:4] = _NO_TABLE.ctypes.data, *_NO_TABLE.shape
             row[4:] = end, end + critic.size(steps)
+            critic.judge.address  # noqa: B018 - is compiled now, not in a control step
             end = row[5]
         self._numbers = np.zeros(end, dtype=np.float32)
         self._parts = [self._numbers[begin:end] for begin, end in self._calls[:, 4:]]

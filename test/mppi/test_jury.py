@@ -99,7 +99,9 @@ def effort(c, r):
 
 
 def rate(c, r):
-    changes = np.diff(r.commands, axis=0, prepend=np.broadcast_to(r.last_command[:, None], r.commands[:1].shape))
+    changes = np.diff(
+        r.commands, axis=0, prepend=np.broadcast_to(r.last_command[:, None], r.commands[:1].shape)
+    )
     return (changes**2).sum(1).mean(0)
 
 
@@ -149,8 +151,14 @@ def judges(draw):
     for name in names:
         values = {"cost_weight": draw(numbers(0.0, 20.0)), "cost_power": draw(st.integers(1, 3))}
         if name == "obstacles":
-            values |= {"footprint_radius": draw(numbers(0.0, 0.4)), "collision_cost": draw(numbers(0.0, 100.0))}
-            values |= {"inflation_radius": draw(numbers(0.0, 1.0)), "cost_scaling_factor": draw(numbers(0.5, 30))}
+            values |= {
+                "footprint_radius": draw(numbers(0.0, 0.4)),
+                "collision_cost": draw(numbers(0.0, 100.0)),
+            }
+            values |= {
+                "inflation_radius": draw(numbers(0.0, 1.0)),
+                "cost_scaling_factor": draw(numbers(0.5, 30)),
+            }
         if name == "path_align":
             values["trajectory_point_step"] = draw(st.integers(1, 12))
         if name == "velocity_deadband":

@@ -53,7 +53,10 @@ def nearest_cell(typingctx, grid, column, row):
 
         def on_the_grid(value, count):
             # Below zero and what no integer stands for is large without a sign.
-            index, last = builder.fptosi(value, _INTS), _splat(builder, builder.sub(count, ir.Constant(_INT, 1)))
+            index, last = (
+                builder.fptosi(value, _INTS),
+                _splat(builder, builder.sub(count, ir.Constant(_INT, 1))),
+            )
             return builder.select(builder.icmp_unsigned("<", index, last), index, last)
 
         along, across = on_the_grid(args[1], columns), on_the_grid(args[2], rows)
@@ -62,7 +65,10 @@ def nearest_cell(typingctx, grid, column, row):
         pairs, result = builder.bitcast(cells, _PAIRS), ir.Constant(_TYPE, ir.Undefined)
         for pair in range(LANES // 2):
             both = builder.extract_element(pairs, ir.Constant(_INT, pair))
-            low, high = builder.and_(both, ir.Constant(_LONG, 0xFFFFFFFF)), builder.lshr(both, ir.Constant(_LONG, 32))
+            low, high = (
+                builder.and_(both, ir.Constant(_LONG, 0xFFFFFFFF)),
+                builder.lshr(both, ir.Constant(_LONG, 32)),
+            )
             for lane, cell in ((2 * pair, low), (2 * pair + 1, high)):
                 value = builder.load(builder.gep(array.data, [cell], inbounds=True))
                 result = builder.insert_element(result, value, ir.Constant(_INT, lane))
@@ -78,9 +84,7 @@ def copy_column(typingctx, source, at, step, target, to, count):
     """target[to + i] = source[at + i * step] for i < count; flat indices of C-contiguous float32 arrays."""
 
     def codegen(context, builder, sig, args):
-        at, step, to, count = (
-            context.cast(builder, args[i], sig.args[i], types.intp) for i in (1, 2, 4, 5)
-        )
+        at, step, to, count = (context.cast(builder, args[i], sig.args[i], types.intp) for i in (1, 2, 4, 5))
         source, target = (
             builder.gep(context.make_array(sig.args[i])(context, builder, args[i]).data, [begin])
             for i, begin in ((0, at), (3, to))

@@ -156,7 +156,8 @@ class CompiledCritic(Critic):
             row[:, :samples] = values
         commands = np.zeros((steps, 2, width), dtype=np.float32)
         commands[:, :, :samples] = r.commands
-        jury = Jury((attrs.evolve(self, cost_weight=1.0, cost_power=1),), steps)
+        plain = attrs.evolve(self, cost_weight=1.0, cost_power=1)  # type: ignore[misc]  # each is an attrs class
+        jury = Jury((plain,), steps)
         jury.target[:] = r.target
         if not jury.prepare(attrs.evolve(r, target=jury.target)):
             return None

@@ -12,9 +12,10 @@ from ...core.tunable import tunable
 from ...core.types import Float32
 from .base import CompiledCritic, Situation, X, Y, judge, power, weight
 
-
-PIECE = 5  # numbers of a piece of the path: unit vector (x, y), minus its middle along and across, half length
-STRETCH = 4  # pieces whose distance has one bound; its numbers, x, y and twice a squared radius, come first
+# Numbers of a piece of the path: unit vector (x, y), minus its middle along and across it, half its length.
+PIECE = 5
+# Pieces in a circle, whose numbers lead: its middle (x, y) and twice its squared radius.
+STRETCH = 4
 
 
 @njit(cache=True, error_model="numpy")

@@ -68,13 +68,17 @@ def _write(poses, at, row, x, y, yaw, v, omega):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, error_model="numpy")
 def _rollout_kinematic(  # type: ignore[no-untyped-def]  # numba
-    commands, dt, tracked, tracked_target, weight, costs, kept, poses, judged, target, calls, weights, numbers,
-    quick, reads, margin, aside, few, few_commands, lanes, out, total,
+    commands, dt, tracked, tracked_target, weight, costs, kept, poses, judged, target, calls, weights,
+    numbers, quick, reads, margin, aside, few, few_commands, lanes, out, total,
 ):  # fmt: skip
     steps, _, samples = commands.shape
     width, last = poses.shape[2], steps - 1
     row = steps * width
-    places, headings, twists = kept or reads[X] or reads[Y], kept or reads[YAW], kept or reads[V] or reads[OMEGA]
+    places, headings, twists = (
+        kept or reads[X] or reads[Y],
+        kept or reads[YAW],
+        kept or reads[V] or reads[OMEGA],
+    )
     lowest, waiting = np.inf, 0
     half_dt = np.float32(0.5) * dt
     for start in range(0, samples, GROUP):
@@ -215,7 +219,9 @@ def _rollout_residual(  # type: ignore[no-untyped-def]  # numba
                 store(state, 5 * GROUP + half, yaw)
                 if tracked:
                     cost = load(state, 6 * GROUP + half)
-                    store(state, 6 * GROUP + half, cost + _tracking_cost(x, y, yaw, tracked_target, weight, t))
+                    store(
+                        state, 6 * GROUP + half, cost + _tracking_cost(x, y, yaw, tracked_target, weight, t)
+                    )
                 if stored:
                     _write(poses, t * width + begin + half, steps * width, x, y, yaw, end_v, end_omega)
         if tracked:
