@@ -66,7 +66,7 @@ def measure_in_rounds(functions: dict[str, Callable[[], object]], rounds: int) -
         rounds: after two that do not count.
 
     Returns:
-        By name [ms]: median of thread CPU time ``cpu_ms``; median and p95 of wall time ``p50_ms``, ``p95_ms``.
+        By name [ms]: median of thread CPU time ``cpu_ms``; of wall time median ``p50_ms`` and ``p95_ms``.
     """
     cpu, wall = np.zeros((2, rounds + 2, len(functions)))
     rng, each = np.random.default_rng(0), list(functions.values())

@@ -21,41 +21,62 @@ _MOST_DERIVED = 4
 
 
 @njit(cache=True)
-def _squared_distances(occupied, out):  # type: ignore[no-untyped-def]  # numba
-    """Squared distances [cells^2] to the nearest occupied cell; Felzenszwalb and Huttenlocher 2012."""
-    rows, columns = occupied.shape
-    most = max(rows, columns)
-    f, v, z = np.empty(most), np.empty(most, dtype=np.int64), np.empty(most + 1)
-    for pass_ in range(2):
-        lines, length = (columns, rows) if pass_ == 0 else (rows, columns)
-        for line in range(lines):
-            for i in range(length):
-                if pass_ == 0:
-                    f[i] = 0.0 if occupied[i, line] else _INFINITE
-                else:
-                    f[i] = out[line, i]
-            k = 0
-            v[0] = 0
-            z[0] = -np.inf
-            z[1] = np.inf
-            for q in range(1, length):
-                s = ((f[q] + q * q) - (f[v[k]] + v[k] * v[k])) / (2.0 * (q - v[k]))
-                while s <= z[k]:
-                    k -= 1
-                    s = ((f[q] + q * q) - (f[v[k]] + v[k] * v[k])) / (2.0 * (q - v[k]))
-                k += 1
-                v[k] = q
-                z[k] = s
-                z[k + 1] = np.inf
-            k = 0
-            for q in range(length):
-                while z[k + 1] < q:
-                    k += 1
-                d = (q - v[k]) * (q - v[k]) + f[v[k]]
-                if pass_ == 0:
-                    out[q, line] = d
-                else:
-                    out[line, q] = d
+def _distances(occupied, columns, down, resolution, field):  # type: ignore[no-untyped-def]  # numba
+    """Distances to the nearest occupied cell; Felzenszwalb and Huttenlocher 2012.
+
+    Args:
+        occupied: (R, C) bool; ``columns``: (C,) bool, those in which it changed.
+        down: (R, C) float32, squared distances within each column [cells^2], brought up to date.
+        resolution: edge of a cell [m].
+        field: (R, C) float32, brought up to date: from each cell's centre to the edge of the obstacle's [m].
+    """
+    height, width = occupied.shape
+    rows = np.zeros(height, dtype=np.bool_)  # in which something changed
+    most = max(height, width)
+    f, d, v, z = np.empty(most), np.empty(most), np.empty(most, dtype=np.int64), np.empty(most + 1)
+    for column in range(width):
+        if not columns[column]:
+            continue
+        for i in range(height):
+            f[i] = 0.0 if occupied[i, column] else _INFINITE
+        _envelope(f, height, v, z, d)
+        for i in range(height):
+            value = np.float32(d[i])
+            if value != down[i, column]:
+                down[i, column] = value
+                rows[i] = True
+    for row in range(height):
+        if not rows[row]:
+            continue
+        for i in range(width):
+            f[i] = down[row, i]
+        _envelope(f, width, v, z, d)
+        for i in range(width):
+            cells = max(np.sqrt(min(d[i], _INFINITE)) - 0.5, 0.0)
+            field[row, i] = np.float32(cells) * np.float32(resolution)
+
+
+@njit(inline="always")
+def _envelope(f, count, v, z, out):  # type: ignore[no-untyped-def]  # numba
+    """The least of the parabolas f[i] + (q - i)^2 at each q."""
+    k = 0
+    v[0] = 0
+    z[0] = -np.inf
+    z[1] = np.inf
+    for q in range(1, count):
+        s = ((f[q] + q * q) - (f[v[k]] + v[k] * v[k])) / (2.0 * (q - v[k]))
+        while s <= z[k]:
+            k -= 1
+            s = ((f[q] + q * q) - (f[v[k]] + v[k] * v[k])) / (2.0 * (q - v[k]))
+        k += 1
+        v[k] = q
+        z[k] = s
+        z[k + 1] = np.inf
+    k = 0
+    for q in range(count):
+        while z[k + 1] < q:
+            k += 1
+        out[q] = (q - v[k]) * (q - v[k]) + f[v[k]]
 
 
 @njit(cache=True, error_model="numpy")
@@ -84,6 +105,7 @@ class Costmap:
         origin: (x, y) or (x, y, yaw) of the corner of cell (0, 0) [m, rad].
         threshold: a cell with at least this many per cent is an obstacle.
         track_unknown: unknown cells are obstacles.
+        before: a grid as it was; where this one has its shape, only what changed is computed.
 
     Raises:
         InvalidValueError: an empty or too large grid, or a number that is not finite.
@@ -96,6 +118,7 @@ class Costmap:
         origin: Sequence[float] | Array,
         threshold: int = OCCUPIED,
         track_unknown: bool = False,
+        before: Costmap | None = None,
     ) -> None:
         data = np.asarray(data)
         if data.ndim != 2 or not 1 <= data.size <= _MAX_CELLS or min(data.shape) < 2:
@@ -111,15 +134,27 @@ class Costmap:
         occupied = data >= threshold
         if track_unknown:
             occupied |= data < 0
-        field = np.empty(data.shape)
-        _squared_distances(occupied, field)
         self.resolution = float(resolution)
         self.origin = place
         self.empty = not occupied.any()
-        # To the edge of the obstacle's cell, not to its centre.
-        self._field = np.maximum(np.sqrt(np.minimum(field, _INFINITE)) - 0.5, 0.0).astype(np.float32)
-        self._field *= np.float32(resolution)
+        self._occupied = occupied
+        self._down: Float32  # squared distances within columns [cells^2]
+        self._field: Float32
         self._derived: dict[Hashable, Float32] = {}
+        self._measure(before)
+
+    def _measure(self, before: Costmap | None) -> None:
+        shape = self._occupied.shape
+        if before is None or before._field.shape != shape or before.resolution != self.resolution:
+            self._down, self._field = np.full((2, *shape), -1.0, dtype=np.float32)
+            columns = np.ones(shape[1], dtype=np.bool_)
+        else:
+            columns = (self._occupied != before._occupied).any(axis=0)
+            if not columns.any():
+                self._down, self._field, self._derived = before._down, before._field, before._derived
+                return
+            self._down, self._field = before._down.copy(), before._field.copy()
+        _distances(self._occupied, columns, self._down, self.resolution, self._field)
 
     @property
     def field(self) -> Float32:
