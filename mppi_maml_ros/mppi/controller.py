@@ -112,9 +112,9 @@ class MPPIController:
         self._jury = Jury(compiled, self.config.time_steps) if compiled else None
         if self._jury is not None:
             self._jury.target = self._tracking.target
-            # Beyond it, all weights together are less than the rounding of one. What others would say of a
-            # rollout is not known while the jury sits.
-            margin = self.config.temperature * math.log(self._samples * 2.0**24)
+            # Beyond it, all weights together are less than a millionth of the largest. What others would say
+            # of a rollout is not known while the jury sits.
+            margin = self.config.temperature * math.log(1e6 * self._samples)
             self._jury.margin = np.inf if self._others else margin
         self._request.out = None
         if self._others:

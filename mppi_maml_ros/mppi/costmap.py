@@ -172,9 +172,9 @@ class Costmap:
 
     def locate(self, pose: Array) -> tuple[float, float, float, float]:
         """(column, row) of a pose, as fractions of cells, and (cos, sin) of its heading on the grid."""
-        x, y, yaw = self.origin
-        dx, dy = pose[0] - x, pose[1] - y
-        c, s, turn = math.cos(yaw), math.sin(yaw), pose[2] - yaw
+        (x, y, yaw), (px, py, heading) = self.origin.tolist(), pose[:3].tolist()
+        dx, dy = px - x, py - y
+        c, s, turn = math.cos(yaw), math.sin(yaw), heading - yaw
         scale = 1.0 / self.resolution
         return (c * dx + s * dy) * scale, (c * dy - s * dx) * scale, math.cos(turn), math.sin(turn)
 

@@ -18,7 +18,6 @@ one that its weight will be zero, and the others close up to full groups.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -28,7 +27,7 @@ from numba import njit, types
 
 from ..core.kernels.calls import address_of, caller, grid_at
 from ..core.kernels.lanes import copy_column
-from ..core.kernels.simd import GROUP, LANES, load, store, transpose_tile
+from ..core.kernels.simd import GROUP, LANES, load, store
 from ..core.types import Float32
 
 if TYPE_CHECKING:
@@ -76,34 +75,15 @@ def _judge(  # type: ignore[no-untyped-def]  # numba
             store(total, j, load(total, j) + cost)
 
 
-@njit(inline="always")
-def _turn(aside, begin, count, target, row):  # type: ignore[no-untyped-def]  # numba
-    """Lay numbers of the rollouts that were put aside, a line each, in rows; may write on beyond them."""
-    line = aside.shape[1]
-    for t in range(0, count, LANES):
-        for j in range(0, GROUP, LANES):
-            transpose_tile(aside, j * line + begin + t, line, target, (row + t) * GROUP + j, GROUP)
-
-
 @njit(cache=True, error_model="numpy")
 def judge_waiting(  # type: ignore[no-untyped-def]  # numba
-    costs, target, calls, weights, numbers, quick, reads,
-    aside, few, few_commands, lanes, out, total, lowest, waiting,
+    costs, target, calls, weights, numbers, quick, few, few_commands, lanes, out, total, lowest, waiting,
 ):  # fmt: skip
     """Judge the rollouts that were put aside; returns the lowest cost so far."""
     if waiting == 0:
         return lowest
-    steps = few.shape[1]
-    room = -(-steps // LANES) * LANES
-    for row in range(5):
-        if reads[row]:
-            _turn(aside, row * room, steps, few, row * steps)
-    if reads[COMMANDS]:
-        _turn(aside, 5 * room, 2 * steps, few_commands, 0)
     for k in range(waiting):
         total[k] = costs[lanes[k]]
-        for row in range(5):
-            few[row, steps - 1, k] = aside[k, row * room + steps - 1]
     _judge(few, 0, few_commands, 0, target, calls, weights, numbers, quick, len(calls), out, total)
     for k in range(waiting):
         costs[lanes[k]] = total[k]
@@ -115,7 +95,7 @@ def judge_waiting(  # type: ignore[no-untyped-def]  # numba
 @njit(cache=True, error_model="numpy")
 def judge_group(  # type: ignore[no-untyped-def]  # numba
     poses, at, commands, first, costs, target, calls, weights, numbers, quick, reads, margin,
-    aside, few, few_commands, lanes, out, total, lowest, waiting,
+    few, few_commands, lanes, out, total, lowest, waiting,
 ):  # fmt: skip
     """Judge GROUP rollouts; put those that matter aside for critics that take long, where they are few.
 
@@ -146,23 +126,21 @@ def judge_group(  # type: ignore[no-untyped-def]  # numba
                 lowest = total[j]
         return lowest, waiting
     steps, width, samples = poses.shape[1], poses.shape[2], commands.shape[2]
-    room = -(-steps // LANES) * LANES
     for j in range(GROUP):
         if not costs[first + j] <= limit:
             continue
-        place = waiting * aside.shape[1]
         for row in range(5):
-            begin = 0 if reads[row] else steps - 1
-            at_begin = (row * steps + begin) * width + at + j
-            copy_column(poses, at_begin, width, aside, place + row * room + begin, steps - begin)
+            begin = row * steps + (0 if reads[row] else steps - 1)
+            count = (row + 1) * steps - begin
+            copy_column(poses, begin * width + at + j, width, few, begin * GROUP + waiting, GROUP, count)
         if reads[COMMANDS]:
-            copy_column(commands, first + j, samples, aside, place + 5 * room, 2 * steps)
+            copy_column(commands, first + j, samples, few_commands, waiting, GROUP, 2 * steps)
         lanes[waiting] = first + j
         waiting += 1
         if waiting == GROUP:
             lowest = judge_waiting(
-                costs, target, calls, weights, numbers, quick, reads,
-                aside, few, few_commands, lanes, out, total, lowest, waiting,
+                costs, target, calls, weights, numbers, quick,
+                few, few_commands, lanes, out, total, lowest, waiting,
             )  # fmt: skip
             waiting = 0
     return lowest, waiting
@@ -171,18 +149,17 @@ def judge_group(  # type: ignore[no-untyped-def]  # numba
 @njit(cache=True, error_model="numpy")
 def judge_kept(  # type: ignore[no-untyped-def]  # numba
     poses, commands, costs, target, calls, weights, numbers, quick, reads, margin,
-    aside, few, few_commands, lanes, out, total,
+    few, few_commands, lanes, out, total,
 ):  # fmt: skip
     """Judge whole batches, (5, N, K); K is a whole number of groups."""
     lowest, waiting = np.inf, 0
     for first in range(0, poses.shape[2], GROUP):
         lowest, waiting = judge_group(
             poses, first, commands, first, costs, target, calls, weights, numbers, quick, reads, margin,
-            aside, few, few_commands, lanes, out, total, lowest, waiting,
+            few, few_commands, lanes, out, total, lowest, waiting,
         )  # fmt: skip
     judge_waiting(
-        costs, target, calls, weights, numbers, quick, reads,
-        aside, few, few_commands, lanes, out, total, lowest, waiting,
+        costs, target, calls, weights, numbers, quick, few, few_commands, lanes, out, total, lowest, waiting,
     )  # fmt: skip
 
 
@@ -205,11 +182,8 @@ class Jury:
         self.margin = np.inf
         self.target: Float32 = np.zeros((steps, 3), dtype=np.float32)
         self.reads = np.zeros(6, dtype=np.bool_)
-        self.poses = np.zeros((5, steps, GROUP), dtype=np.float32)
-        room = -(-steps // LANES) * LANES
-        self._aside = np.zeros((GROUP, 7 * room), dtype=np.float32)
-        self._few = _with_room_behind(5, steps, GROUP)
-        self._few_commands = _with_room_behind(steps, 2, GROUP)
+        self.poses, self._few = np.zeros((2, 5, steps, GROUP), dtype=np.float32)
+        self._few_commands = np.zeros((steps, 2, GROUP), dtype=np.float32)
         self._lanes = np.zeros(GROUP, dtype=np.int64)
         self._out, self._total = np.zeros((2, GROUP), dtype=np.float32)
         self._quick = len(critics) - sum(map(_takes_long, critics))
@@ -253,7 +227,7 @@ class Jury:
         """What the kernels take, from ``target`` on."""
         return (
             self.target, self._calls, self._weights, self._numbers, self._quick, self.reads, self.margin,
-            self._aside, self._few, self._few_commands, self._lanes, self._out, self._total,
+            self._few, self._few_commands, self._lanes, self._out, self._total,
         )  # fmt: skip
 
     def judge(self, poses: Float32, commands: Float32, costs: Float32) -> None:
@@ -264,9 +238,3 @@ class Jury:
 def _takes_long(critic: CompiledCritic) -> bool:
     """Whether a critic looks at poses all along the way."""
     return any(row != COMMANDS for row in critic.reads)
-
-
-def _with_room_behind(*shape: int) -> Float32:
-    """Zeros with room for a tile behind them."""
-    size = math.prod(shape)
-    return np.zeros(size + GROUP * LANES, dtype=np.float32)[:size].reshape(shape)

@@ -80,21 +80,23 @@ def nearest_cell(typingctx, grid, column, row):
 
 
 @intrinsic
-def copy_column(typingctx, source, at, step, target, to, count):
-    """target[to + i] = source[at + i * step] for i < count; flat indices of C-contiguous float32 arrays."""
+def copy_column(typingctx, source, at, step, target, to, step_to, count):
+    """target[to + i * step_to] = source[at + i * step] for i < count; flat indices, C-contiguous float32."""
 
     def codegen(context, builder, sig, args):
-        at, step, to, count = (context.cast(builder, args[i], sig.args[i], types.intp) for i in (1, 2, 4, 5))
+        at, step, to, step_to, count = (
+            context.cast(builder, args[i], sig.args[i], types.intp) for i in (1, 2, 4, 5, 6)
+        )
         source, target = (
             builder.gep(context.make_array(sig.args[i])(context, builder, args[i]).data, [begin])
             for i, begin in ((0, at), (3, to))
         )
         with cgutils.for_range(builder, count) as loop:
             value = builder.load(builder.gep(source, [builder.mul(loop.index, step)]))
-            builder.store(value, builder.gep(target, [loop.index]))
+            builder.store(value, builder.gep(target, [builder.mul(loop.index, step_to)]))
         return context.get_dummy_value()
 
-    return types.void(source, at, step, target, to, count), codegen
+    return types.void(source, at, step, target, to, step_to, count), codegen
 
 
 @intrinsic
