@@ -97,15 +97,3 @@ def copy_column(typingctx, source, at, step, target, to, step_to, count):
         return context.get_dummy_value()
 
     return types.void(source, at, step, target, to, step_to, count), codegen
-
-
-@intrinsic
-def any_less(typingctx, a, b):
-    """Whether a < b in any lane; False where either is NaN."""
-
-    def codegen(context, builder, sig, args):
-        a, b = (_to_vector(context, builder, v, k) for v, k in zip(args, sig.args, strict=True))
-        lanes = builder.bitcast(builder.fcmp_ordered("<", a, b), ir.IntType(LANES))
-        return builder.icmp_unsigned("!=", lanes, ir.Constant(ir.IntType(LANES), 0))
-
-    return types.boolean(a, b), codegen
