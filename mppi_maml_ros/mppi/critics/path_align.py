@@ -11,7 +11,6 @@ from ...core.tunable import tunable
 from ...core.types import Float32
 from .base import CompiledCritic, Situation, X, Y, judge, power, weight
 
-
 # Numbers of a piece of the path: unit vector (x, y), minus its middle along and across it, half its length.
 PIECE = 5
 
@@ -49,14 +48,9 @@ def _judge(poses, at, commands, first, target, table, numbers, out):  # type: ig
     every = int(numbers[pieces])
     total_a, total_b = splat(0.0), splat(0.0)
     for t in range(every - 1, steps, every):
-        x_a, x_b = (
-            load(poses, (X * steps + t) * width + at),
-            load(poses, (X * steps + t) * width + at + LANES),
-        )
-        y_a, y_b = (
-            load(poses, (Y * steps + t) * width + at),
-            load(poses, (Y * steps + t) * width + at + LANES),
-        )
+        at_x, at_y = (X * steps + t) * width + at, (Y * steps + t) * width + at
+        x_a, x_b = load(poses, at_x), load(poses, at_x + LANES)
+        y_a, y_b = load(poses, at_y), load(poses, at_y + LANES)
         nearest_a, nearest_b = splat(1e12), splat(1e12)
         for i in range(0, pieces, PIECE):
             nearest_a = minimum(nearest_a, _squared_distance(x_a, y_a, numbers, i))
