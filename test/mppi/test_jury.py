@@ -11,7 +11,8 @@ from mppi_maml_ros.core.types import VelocityLimits
 from mppi_maml_ros.dynamics.residual import ResidualWeights
 from mppi_maml_ros.mppi import MPPIConfig, MPPIController
 from mppi_maml_ros.mppi.costmap import Costmap
-from mppi_maml_ros.mppi.critics import CRITICS, CompiledCritic, Critic, Scene
+from mppi_maml_ros.mppi.critics import CRITICS, CompiledCritic, Critic, Scene, judge, power, weight
+from mppi_maml_ros.mppi.jury import Y
 from mppi_maml_ros.mppi.rollouts.compiled import CompiledRollout
 
 DT = 0.05
@@ -233,3 +234,60 @@ def test_fused_critics_decide_as_their_definitions_do(
     assert ours.cost == pytest.approx(theirs.cost, rel=2e-4, abs=1e-4)
     if temperature >= 0.3:  # below, rounding of the costs alone decides
         np.testing.assert_allclose(ours.sequence, theirs.sequence, atol=3e-3)
+
+
+@judge
+def _to_the_left(poses, at, commands, first, target, table, numbers, out):
+    for j in range(len(out)):
+        out[j] = 0.0
+        for t in range(poses.shape[1]):
+            out[j] += numbers[0] * max(poses[Y, t, at + j], 0.0)
+
+
+@attrs.frozen
+class KeepRight(CompiledCritic):
+    """A critic of somebody else's, in plain loops."""
+
+    cost_weight: float = weight(3.0)
+    cost_power: int = power()
+    judge, reads = _to_the_left, (Y,)
+    asked: list = attrs.field(factory=list)
+
+    def prepare(self, situation, numbers):
+        self.asked.append(situation.scene)
+        numbers[0] = 1.0 / len(situation.target)
+        return True
+
+
+def driven(critics, temperature=1.0, rounds=1):
+    config = MPPIConfig(batch_size=640, time_steps=20, temperature=temperature, iteration_count=rounds)
+    controller = MPPIController(config, LIMITS, 1, critics=critics)
+    reference = np.column_stack([0.02 * np.arange(21), np.zeros((21, 2))])
+    past = np.tile([0.4, 0.0], (8, 1))
+    result = controller.compute_control(np.zeros(5), reference, past, past[0], None, DT, Scene())
+    return result, controller._costs.copy()
+
+
+def test_somebody_elses_compiled_critic_is_asked_once_a_step_and_heard():
+    critic = KeepRight(cost_weight=1000.0)
+    result, _ = driven((critic,), rounds=3)
+    assert len(critic.asked) == 1
+    assert result.sequence[:, 1].mean() < driven(())[0].sequence[:, 1].mean() - 0.01
+
+
+def test_rollouts_that_cannot_matter_are_not_judged_and_nothing_comes_of_it():
+    critics = (KeepRight(), CRITICS["path_align"]())
+    some, judged = driven(critics, temperature=0.1)
+    _, everything = driven(critics, temperature=1e4)
+    limit = everything.min() + 0.1 * np.log(1e6 * len(everything))
+    spared = judged < 0.999 * everything
+    assert spared.mean() > 0.3 and (everything[spared] > limit).all() and (judged[spared] > limit).all()
+    np.testing.assert_allclose(judged[~spared], everything[~spared], rtol=1e-5)
+    weights = np.exp((everything.min() - everything) / 0.1)
+    assert some.effective_samples == pytest.approx(weights.sum() ** 2 / (weights**2).sum(), rel=1e-3)
+
+
+def test_a_silent_critic_and_one_without_weight_cost_nothing():
+    _, bare = driven(())
+    for critic in (CRITICS["goal"](), KeepRight(cost_weight=0.0)):
+        np.testing.assert_array_equal(driven((critic,))[1], bare)
