@@ -12,8 +12,8 @@ once and for all critics, those of others included. All judges have these argume
     numbers: float32, of :meth:`.critics.base.CompiledCritic.prepare`.
     out: (GROUP,) float32, to be filled with how bad so many rollouts are.
 
-Costs never fall by what critics add. So a rollout needs no judge once it costs so much more than the best
-one that its weight will be zero, and the others close up to full groups.
+Nothing that critics say is below 0. So a rollout needs no judge once it costs so much more than the best one
+that its weight will be nothing, and the others close up to full groups.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numba import njit, types
 
+from ..core.errors import InvalidValueError
 from ..core.kernels.calls import address_of, caller, grid_at
 from ..core.kernels.lanes import copy_column
 from ..core.kernels.simd import GROUP, LANES, load, store
@@ -118,7 +119,7 @@ def judge_group(  # type: ignore[no-untyped-def]  # numba
     limit, promising = lowest + margin, 0
     for j in range(GROUP):
         promising += total[j] <= limit
-    if 3 * promising >= 2 * GROUP:
+    if 2 * promising >= GROUP:
         _judge(poses, at, commands, first, target, calls, weights, numbers, quick, len(calls), out, total)
         for j in range(GROUP):
             costs[first + j] = total[j]
@@ -219,6 +220,12 @@ class Jury:
             if active[i]:
                 table = self.critics[i].table(situation)
                 if table is not self._tables[i]:
+                    if table.dtype != np.float32 or table.ndim != 2 or not table.flags.c_contiguous:
+                        name = type(self.critics[i]).__name__
+                        raise InvalidValueError(
+                            f"the table of {name} must be C-contiguous float32 in two dimensions, "
+                            f"got {table.dtype} of shape {table.shape}"
+                        )
                     self._tables[i] = table
                     self._calls[i, 1:4] = table.ctypes.data, *table.shape
         return any(active)

@@ -7,11 +7,12 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from mppi_maml_ros.core.angles import wrap
+from mppi_maml_ros.core.errors import InvalidValueError
 from mppi_maml_ros.core.types import VelocityLimits
 from mppi_maml_ros.dynamics.residual import ResidualWeights
 from mppi_maml_ros.mppi import MPPIConfig, MPPIController
 from mppi_maml_ros.mppi.costmap import Costmap
-from mppi_maml_ros.mppi.critics import CRITICS, CompiledCritic, Critic, Scene, judge, power, weight
+from mppi_maml_ros.mppi.critics import CRITICS, CompiledCritic, Critic, Judge, Scene, power, weight
 from mppi_maml_ros.mppi.jury import Y
 from mppi_maml_ros.mppi.rollouts.compiled import CompiledRollout
 
@@ -236,7 +237,7 @@ def test_fused_critics_decide_as_their_definitions_do(
         np.testing.assert_allclose(ours.sequence, theirs.sequence, atol=3e-3)
 
 
-@judge
+@Judge
 def _to_the_left(poses, at, commands, first, target, table, numbers, out):
     for j in range(len(out)):
         out[j] = 0.0
@@ -291,3 +292,17 @@ def test_a_silent_critic_and_one_without_weight_cost_nothing():
     _, bare = driven(())
     for critic in (CRITICS["goal"](), KeepRight(cost_weight=0.0)):
         np.testing.assert_array_equal(driven((critic,))[1], bare)
+
+
+@pytest.mark.parametrize(
+    "table", [np.zeros((2, 2)), np.zeros(4, np.float32), np.zeros((4, 4), np.float32).T[:2]]
+)
+def test_a_table_that_kernels_cannot_read_is_refused_by_name(table):
+    class Tabled(KeepRight):
+        has_table = True
+
+        def table(self, situation):
+            return table
+
+    with pytest.raises(InvalidValueError, match="table of Tabled"):
+        driven((Tabled(),))

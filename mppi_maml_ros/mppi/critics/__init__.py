@@ -11,10 +11,10 @@ import attrs
 
 from ...core.registry import Registry
 from ...core.tunable import tunable
-from .base import CompiledCritic, Critic, Rollouts, Scene, Situation, judge, power, weight
+from .base import CompiledCritic, Critic, Judge, Rollouts, Scene, Situation, power, weight
 
 __all__ = [
-    "CRITICS", "CompiledCritic", "Critic", "Rollouts", "Scene", "Situation", "judge", "make_critics", "power",
+    "CRITICS", "CompiledCritic", "Critic", "Rollouts", "Scene", "Situation", "Judge", "make_critics", "power",
     "tunable", "weight",
 ]  # fmt: skip
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable
 from typing import Any, ClassVar
 
 import attrs
@@ -164,13 +163,3 @@ class CompiledCritic(Critic):
         costs = np.zeros(width, dtype=np.float32)
         jury.judge(poses, commands, costs)
         return costs[:samples]
-
-
-def judge(function: Callable[..., None]) -> Judge:
-    """Makes a judge of a function with the arguments of :mod:`..jury`."""
-    return Judge(function)
-
-
-def wrapped(angle: np.ndarray) -> np.ndarray:
-    """Angles in [-pi, pi], any float type."""
-    return angle - 2.0 * np.pi * np.rint(angle / (2.0 * np.pi))

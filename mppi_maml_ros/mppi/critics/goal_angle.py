@@ -8,10 +8,10 @@ from ...core.angles import TWO_PI
 from ...core.kernels.simd import GROUP, LANES, load, maximum, round_even, splat, store
 from ...core.tunable import tunable
 from ...core.types import Float32
-from .base import YAW, CompiledCritic, Situation, judge, power, weight
+from .base import YAW, CompiledCritic, Judge, Situation, power, weight
 
 
-@judge
+@Judge
 def _judge(poses, at, commands, first, target, table, numbers, out):  # type: ignore[no-untyped-def]  # numba
     _, steps, width = poses.shape
     for j in range(0, GROUP, LANES):

@@ -10,7 +10,7 @@ from ...core.kernels.lanes import nearest_cell, where_less
 from ...core.kernels.simd import GROUP, LANES, load, minimum, splat, store
 from ...core.tunable import tunable
 from ...core.types import Float32
-from .base import CompiledCritic, Situation, X, Y, judge, power, weight
+from .base import CompiledCritic, Judge, Situation, X, Y, power, weight
 
 
 @njit(cache=True, fastmath=True, error_model="numpy")
@@ -28,7 +28,7 @@ def _tabulate(field, radius, inflation, decay):  # type: ignore[no-untyped-def] 
     return table
 
 
-@judge
+@Judge
 def _judge(poses, at, commands, first, target, table, numbers, out):  # type: ignore[no-untyped-def]  # numba
     """Mean repulsion over the horizon; a rollout that touches an obstacle costs more."""
     _, steps, width = poses.shape

@@ -9,7 +9,7 @@ from numba import njit
 from ...core.kernels.simd import LANES, load, maximum, minimum, splat, square_root, store
 from ...core.tunable import tunable
 from ...core.types import Float32
-from .base import CompiledCritic, Situation, X, Y, judge, power, weight
+from .base import CompiledCritic, Judge, Situation, X, Y, power, weight
 
 # Numbers of a piece of the path: unit vector (x, y), minus its middle along and across it, half its length.
 PIECE = 5
@@ -40,7 +40,7 @@ def _squared_distance(x, y, numbers, i):  # type: ignore[no-untyped-def]  # numb
     return across * across + beyond * beyond
 
 
-@judge
+@Judge
 def _judge(poses, at, commands, first, target, table, numbers, out):  # type: ignore[no-untyped-def]  # numba
     """Mean distance of every so-manieth pose of a rollout to the polyline of the path."""
     _, steps, width = poses.shape

@@ -6,10 +6,10 @@ import attrs
 
 from ...core.kernels.simd import GROUP, LANES, load, square_root, store
 from ...core.types import Float32
-from .base import CompiledCritic, Situation, X, Y, judge, power, weight
+from .base import CompiledCritic, Judge, Situation, X, Y, power, weight
 
 
-@judge
+@Judge
 def _judge(poses, at, commands, first, target, table, numbers, out):  # type: ignore[no-untyped-def]  # numba
     _, steps, width = poses.shape
     for j in range(0, GROUP, LANES):

@@ -9,7 +9,7 @@ from numba import njit
 from ...core.kernels.simd import LANES, load, minimum, splat, store
 from ...core.tunable import tunable
 from ...core.types import Float32
-from .base import COMMANDS, CompiledCritic, Situation, judge, power, weight
+from .base import COMMANDS, CompiledCritic, Judge, Situation, power, weight
 
 
 @njit(cache=True, error_model="numpy")
@@ -21,7 +21,7 @@ def _asks_for_reverse(target):  # type: ignore[no-untyped-def]  # numba
     return False
 
 
-@judge
+@Judge
 def _judge(poses, at, commands, first, target, table, numbers, out):  # type: ignore[no-untyped-def]  # numba
     steps, _, samples = commands.shape
     a, b = splat(0.0), splat(0.0)  # two sums, neither of which waits for the other

@@ -6,10 +6,10 @@ import attrs
 
 from ...core.kernels.simd import GROUP, LANES, load, splat, store
 from ...core.types import Float32
-from .base import COMMANDS, CompiledCritic, Situation, judge, power, weight
+from .base import COMMANDS, CompiledCritic, Judge, Situation, power, weight
 
 
-@judge
+@Judge
 def _judge(poses, at, commands, first, target, table, numbers, out):  # type: ignore[no-untyped-def]  # numba
     steps, _, samples = commands.shape
     for j in range(0, GROUP, LANES):
