@@ -26,7 +26,7 @@ import numpy as np
 from numba import njit, types
 
 from ..core.errors import InvalidValueError
-from ..core.kernels.calls import address_of, caller, grid_at
+from ..core.kernels.calls import address_of, caller, grid_at, line_at
 from ..core.kernels.lanes import copy_column
 from ..core.kernels.simd import GROUP, LANES, load, store
 from ..core.types import Float32
@@ -59,15 +59,15 @@ class Judge:
 
 @njit(cache=True, error_model="numpy")
 def _judge(  # type: ignore[no-untyped-def]  # numba
-    poses, at, commands, first, target, calls, weights, numbers, begin, end, out, total
+    poses, at, commands, first, target, calls, weights, begin, end, out, total
 ):
     """Add to ``total`` (GROUP,) what some of the critics say of so many rollouts."""
     for i in range(begin, end):
         if calls[i, 0] == 0:
             continue
         table = grid_at(calls[i, 1], calls[i, 2], calls[i, 3])
-        own = numbers[calls[i, 4] : calls[i, 5]]
-        _call(calls[i, 0], poses, at, commands, first, target, table, own, out)
+        numbers = line_at(calls[i, 4], calls[i, 5])
+        _call(calls[i, 0], poses, at, commands, first, target, table, numbers, out)
         for j in range(0, GROUP, LANES):
             value = weights[i, 0] * load(out, j)
             cost = value
@@ -78,14 +78,14 @@ def _judge(  # type: ignore[no-untyped-def]  # numba
 
 @njit(cache=True, error_model="numpy")
 def judge_waiting(  # type: ignore[no-untyped-def]  # numba
-    costs, target, calls, weights, numbers, quick, few, few_commands, lanes, out, total, lowest, waiting,
+    costs, target, calls, weights, quick, few, few_commands, lanes, out, total, lowest, waiting,
 ):  # fmt: skip
     """Judge the rollouts that were put aside; returns the lowest cost so far."""
     if waiting == 0:
         return lowest
     for k in range(waiting):
         total[k] = costs[lanes[k]]
-    _judge(few, 0, few_commands, 0, target, calls, weights, numbers, quick, len(calls), out, total)
+    _judge(few, 0, few_commands, 0, target, calls, weights, quick, len(calls), out, total)
     for k in range(waiting):
         costs[lanes[k]] = total[k]
         if total[k] < lowest:
@@ -95,7 +95,7 @@ def judge_waiting(  # type: ignore[no-untyped-def]  # numba
 
 @njit(cache=True, error_model="numpy")
 def judge_group(  # type: ignore[no-untyped-def]  # numba
-    poses, at, commands, first, costs, target, calls, weights, numbers, quick, reads, margin,
+    poses, at, commands, first, costs, target, calls, weights, quick, reads, margin,
     few, few_commands, lanes, out, total, lowest, waiting,
 ):  # fmt: skip
     """Judge GROUP rollouts; put those that matter aside for critics that take long, where they are few.
@@ -103,7 +103,7 @@ def judge_group(  # type: ignore[no-untyped-def]  # numba
     Args:
         poses, at, commands, first, target: see the module.
         costs: (K,), added to in place.
-        calls, weights, numbers, quick, reads, margin: of a :class:`Jury`; and its memory.
+        calls, weights, quick, reads, margin: of a :class:`Jury`; and its memory.
         lowest: cost of those judged so far; ``waiting``: how many are put aside.
 
     Returns:
@@ -111,7 +111,7 @@ def judge_group(  # type: ignore[no-untyped-def]  # numba
     """
     for j in range(0, GROUP, LANES):
         store(total, j, load(costs, first + j))
-    _judge(poses, at, commands, first, target, calls, weights, numbers, 0, quick, out, total)
+    _judge(poses, at, commands, first, target, calls, weights, 0, quick, out, total)
     for j in range(0, GROUP, LANES):
         store(costs, first + j, load(total, j))
     if not reads.any():
@@ -120,7 +120,7 @@ def judge_group(  # type: ignore[no-untyped-def]  # numba
     for j in range(GROUP):
         promising += total[j] <= limit
     if 2 * promising >= GROUP:
-        _judge(poses, at, commands, first, target, calls, weights, numbers, quick, len(calls), out, total)
+        _judge(poses, at, commands, first, target, calls, weights, quick, len(calls), out, total)
         for j in range(GROUP):
             costs[first + j] = total[j]
             if total[j] < lowest:
@@ -140,7 +140,7 @@ def judge_group(  # type: ignore[no-untyped-def]  # numba
         waiting += 1
         if waiting == GROUP:
             lowest = judge_waiting(
-                costs, target, calls, weights, numbers, quick,
+                costs, target, calls, weights, quick,
                 few, few_commands, lanes, out, total, lowest, waiting,
             )  # fmt: skip
             waiting = 0
@@ -149,18 +149,18 @@ def judge_group(  # type: ignore[no-untyped-def]  # numba
 
 @njit(cache=True, error_model="numpy")
 def judge_kept(  # type: ignore[no-untyped-def]  # numba
-    poses, commands, costs, target, calls, weights, numbers, quick, reads, margin,
+    poses, commands, costs, target, calls, weights, quick, reads, margin,
     few, few_commands, lanes, out, total,
 ):  # fmt: skip
     """Judge whole batches, (5, N, K); K is a whole number of groups."""
     lowest, waiting = np.inf, 0
     for first in range(0, poses.shape[2], GROUP):
         lowest, waiting = judge_group(
-            poses, first, commands, first, costs, target, calls, weights, numbers, quick, reads, margin,
+            poses, first, commands, first, costs, target, calls, weights, quick, reads, margin,
             few, few_commands, lanes, out, total, lowest, waiting,
         )  # fmt: skip
     judge_waiting(
-        costs, target, calls, weights, numbers, quick, few, few_commands, lanes, out, total, lowest, waiting,
+        costs, target, calls, weights, quick, few, few_commands, lanes, out, total, lowest, waiting,
     )  # fmt: skip
 
 
@@ -190,15 +190,14 @@ class Jury:
         self._quick = len(critics) - sum(map(_takes_long, critics))
         self._calls = np.zeros((len(critics), 6), dtype=np.int64)
         self._weights = np.zeros((len(critics), 2), dtype=np.float32)
-        end = 0
+        self._numbers: list[Float32] = []
         for row, weight, critic in zip(self._calls, self._weights, self.critics, strict=True):
             weight[:] = critic.cost_weight, critic.cost_power
             row[1:4] = _NO_TABLE.ctypes.data, *_NO_TABLE.shape
-            row[4:] = end, end + critic.size(steps)
+            numbers = np.zeros(critic.size(steps), dtype=np.float32)
+            self._numbers.append(numbers)
+            row[4:] = numbers.ctypes.data, len(numbers)
             critic.judge.address  # noqa: B018 - is compiled now, not in a control step
-            end = row[5]
-        self._numbers = np.zeros(end, dtype=np.float32)
-        self._parts = [self._numbers[begin:end] for begin, end in self._calls[:, 4:]]
         self._active: list[bool] = []
         self._tables = [_NO_TABLE] * len(critics)
         self._with_table = [i for i, critic in enumerate(self.critics) if critic.has_table]
@@ -207,7 +206,7 @@ class Jury:
         """Let the critics look at what is the same for all rollouts; returns whether any has a say."""
         active = [
             critic.cost_weight > 0.0 and critic.prepare(situation, numbers)
-            for critic, numbers in zip(self.critics, self._parts, strict=True)
+            for critic, numbers in zip(self.critics, self._numbers, strict=True)
         ]
         if active != self._active:
             self._active = active
@@ -233,7 +232,7 @@ class Jury:
     def arguments(self) -> tuple[Any, ...]:
         """What the kernels take, from ``target`` on."""
         return (
-            self.target, self._calls, self._weights, self._numbers, self._quick, self.reads, self.margin,
+            self.target, self._calls, self._weights, self._quick, self.reads, self.margin,
             self._few, self._few_commands, self._lanes, self._out, self._total,
         )  # fmt: skip
 

@@ -25,22 +25,34 @@ def address_of(function: Any, signature: Any) -> int:
     return address
 
 
-_GRID = types.Array(types.float32, 2, "C")
+def _array_at(context, builder, kind, address, shape):
+    array = context.make_array(kind)(context, builder)
+    pointer, item = builder.inttoptr(address, array.data.type), context.get_constant(types.intp, 4)
+    strides = [item] if len(shape) == 1 else [builder.mul(shape[1], item), item]
+    arrayobj.populate_array(array, pointer, shape, strides, item, meminfo=None)
+    return array._getvalue()
+
+
+@intrinsic
+def line_at(typingctx, address, count):
+    """The C-contiguous float32 array (count,) at an address; who made it keeps it."""
+    kind = types.Array(types.float32, 1, "C")
+
+    def codegen(context, builder, sig, args):
+        return _array_at(context, builder, kind, args[0], args[1:])
+
+    return kind(types.intp, types.intp), codegen
 
 
 @intrinsic
 def grid_at(typingctx, address, rows, columns):
     """The C-contiguous float32 array (rows, columns) at an address; who made it keeps it."""
+    kind = types.Array(types.float32, 2, "C")
 
     def codegen(context, builder, sig, args):
-        array = context.make_array(_GRID)(context, builder)
-        pointer = builder.inttoptr(args[0], array.data.type)
-        item = context.get_constant(types.intp, 4)
-        shape, strides = [args[1], args[2]], [builder.mul(args[2], item), item]
-        arrayobj.populate_array(array, pointer, shape, strides, item, meminfo=None)
-        return array._getvalue()
+        return _array_at(context, builder, kind, args[0], args[1:])
 
-    return _GRID(types.intp, types.intp, types.intp), codegen
+    return kind(types.intp, types.intp, types.intp), codegen
 
 
 def caller(signature: Any) -> Any:

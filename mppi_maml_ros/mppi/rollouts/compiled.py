@@ -69,7 +69,7 @@ def _write(poses, at, row, x, y, yaw, v, omega):  # type: ignore[no-untyped-def]
 @njit(cache=True, error_model="numpy")
 def _rollout_kinematic(  # type: ignore[no-untyped-def]  # numba
     commands, dt, tracked, tracked_target, weight, costs, kept, poses, judged, target, calls, weights,
-    numbers, quick, reads, margin, few, few_commands, lanes, out, total,
+    quick, reads, margin, few, few_commands, lanes, out, total,
 ):  # fmt: skip
     steps, _, samples = commands.shape
     width, last = poses.shape[2], steps - 1
@@ -122,12 +122,12 @@ def _rollout_kinematic(  # type: ignore[no-untyped-def]  # numba
                 store(costs, start + half, load(costs, start + half) + cost)
         if judged:
             lowest, waiting = judge_group(
-                poses, begin, commands, start, costs, target, calls, weights, numbers, quick, reads, margin,
+                poses, begin, commands, start, costs, target, calls, weights, quick, reads, margin,
                 few, few_commands, lanes, out, total, lowest, waiting,
             )  # fmt: skip
     if judged:
         judge_waiting(
-            costs, target, calls, weights, numbers, quick,
+            costs, target, calls, weights, quick,
             few, few_commands, lanes, out, total, lowest, waiting,
         )  # fmt: skip
 
@@ -145,7 +145,7 @@ def _layer(weights, at, inner, rows, source, target, activation):  # type: ignor
 @njit(cache=True, error_model="numpy")
 def _rollout_residual(  # type: ignore[no-untyped-def]  # numba
     commands, v0, omega0, history, push, network, inputs, wide0, wide1, activation, blend, dt,
-    tracked, tracked_target, weight, costs, kept, poses, judged, target, calls, weights, numbers,
+    tracked, tracked_target, weight, costs, kept, poses, judged, target, calls, weights,
     quick, reads, margin, few, few_commands, lanes, out, total,
 ):  # fmt: skip
     # `last` holds what the output layer reads: the last hidden layer's rows, then the features.
@@ -229,12 +229,12 @@ def _rollout_residual(  # type: ignore[no-untyped-def]  # numba
                 store(costs, start + half, load(costs, start + half) + load(state, 6 * GROUP + half))
         if judged:
             lowest, waiting = judge_group(
-                poses, begin, commands, start, costs, target, calls, weights, numbers, quick, reads, margin,
+                poses, begin, commands, start, costs, target, calls, weights, quick, reads, margin,
                 few, few_commands, lanes, out, total, lowest, waiting,
             )  # fmt: skip
     if judged:
         judge_waiting(
-            costs, target, calls, weights, numbers, quick,
+            costs, target, calls, weights, quick,
             few, few_commands, lanes, out, total, lowest, waiting,
         )  # fmt: skip
 
