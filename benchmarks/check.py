@@ -16,11 +16,15 @@ REFERENCE = Path(__file__).with_name("reference.json")
 
 
 def ratios(results: dict) -> dict[str, float]:
-    """The ratios in the output of ``mppi.py`` or ``adaptation.py``, by name."""
+    """The ratios in the output of ``mppi.py``, ``critics.py`` or ``adaptation.py``, by name."""
     found = {}
     for row in results.get("rows", ()):
         if "ratio" in row:
             found[f"{row['model']}, {row['K']} x {row['N']}"] = row["ratio"]
+    for row in results.get("critics", ()):
+        if row["critics"].startswith("seven"):
+            name = f"{row['model']}, {row['K']} x {row['N']}, bare against {row['critics']}"
+            found[name] = 1.0 / row["to_bare"]
     for row in results.get("gradient_steps", ()):
         name = f"{'-'.join(map(str, row['hidden']))} {row['activation']}, {row['rows']} rows"
         for other in ("numpy", "torch"):

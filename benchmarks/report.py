@@ -67,6 +67,31 @@ one only pays while nothing else runs, and beside a busy process it stalls.
     return text
 
 
+def critics(results: dict) -> str:
+    """The control step with critics beside the bare one."""
+    rows = [
+        [
+            row["model"],
+            f"{row['K']} x {row['N']}",
+            row["critics"],
+            *(f"{row[k]:.2f}" for k in ("cpu_ms", "p50_ms", "p95_ms")),
+            f"**{row['to_bare']:.2f}**",
+        ]
+        for row in results["critics"]
+    ]
+    beside = ", ".join(f"{row['ratio']:.0f} x at {row['K']} x {row['N']}" for row in results["rows"])
+    head = ["model", "K x N", "critics", "CPU", "wall", "p95", "to the bare step"]
+    return f"""## Critics
+
+Whole steps in turns in one process and thread; medians of thread CPU time and of wall time [ms]. Seven:
+obstacles, goal, goal_angle, path_align, path_follow, path_angle and prefer_forward with their defaults, of
+which those of the goal are silent far from it; temperature {results["temperature"]:g} where none is said.
+On the filled map {100 * results["filled"]:.0f} % of the cells cost something. Rollouts that already cost too
+much to matter are left out, the more the lower the temperature; the rows without that are the worst case.
+pytorch_mppi takes {beside} as long with these costs, kinematics. {measured_on(results)}
+{table(head, rows)}"""
+
+
 def width(results: dict) -> str:
     """Accuracy against width."""
     rows = []
@@ -191,7 +216,7 @@ An iteration of meta-training at the guide's size [ms], simulation of its robots
 
 
 SECTIONS = {
-    "mppi": mppi, "width": width, "gpu": gpu,
+    "mppi": mppi, "critics": critics, "width": width, "gpu": gpu,
     "adaptation": adaptation, "sampling": sampling, "latency": latency,
 }  # fmt: skip
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import attrs
 import numpy as np
 from numpy.typing import ArrayLike
@@ -14,7 +16,8 @@ from ..dynamics.residual import ResidualWeights, deviation, open_loop
 from . import kernels
 from .config import MPPIConfig
 from .costmap import Costmap
-from .critics import Critic, Rollouts, Scene
+from .critics import CompiledCritic, Critic, Rollouts, Scene, Situation
+from .jury import Jury
 from .rollouts.base import Model, Rollout, RolloutRequest, Tracking, Trajectories
 from .rollouts.compiled import CompiledRollout
 from .sampling import NoiseSource, Sampler, batch_width
@@ -104,7 +107,17 @@ class MPPIController:
         radii = (critic.footprint_radius for critic in critics)
         self.footprint_radius = next((radius for radius in radii if radius is not None), None)
         self._asks_for_uncertainty = any(critic.asks_for_uncertainty for critic in critics)
-        if critics:
+        compiled = [critic for critic in critics if isinstance(critic, CompiledCritic)]
+        self._others = [critic for critic in critics if not isinstance(critic, CompiledCritic)]
+        self._jury = Jury(compiled, self.config.time_steps) if compiled else None
+        if self._jury is not None:
+            self._jury.target = self._tracking.target
+            # Beyond it, all weights together are less than a millionth of the largest. What others would say
+            # of a rollout is not known while the jury sits.
+            margin = self.config.temperature * math.log(1e6 * self._samples)
+            self._jury.margin = np.inf if self._others else margin
+        self._request.out = None
+        if self._others:
             self._request.kept()
 
     def reset(self) -> None:
@@ -172,6 +185,15 @@ class MPPIController:
             steps = max((c.model_dt if elapsed is None else elapsed) / c.model_dt, 0.0)
             kernels.shift(self._sequence, min(steps, float(c.time_steps)))
 
+        situation = Situation(
+            state=state,
+            target=self._tracking.target,
+            last_command=last,
+            scene=scene or Scene(),
+            model_dt=c.model_dt,
+        )
+        jury = self._jury
+        request.jury = jury if jury is not None and jury.prepare(situation) else None
         for _ in range(c.iteration_count):
             noise = self._sampler.sample()
             kernels.perturb_within_limits(
@@ -180,8 +202,8 @@ class MPPIController:
                 self._effort, self._rate, self._commands, self._costs,
             )  # fmt: skip
             self._rollout(weights, request)
-            if self.critics:
-                self._criticise(last, scene or Scene())
+            if self._others:
+                self._criticise(situation)
             lowest = kernels.softmax_weights(self._costs, c.temperature, self._weights)
             if not np.isfinite(lowest):
                 raise NoValidControlError("every rollout cost is NaN or infinite")
@@ -197,7 +219,7 @@ class MPPIController:
             effective_samples=float(1.0 / np.dot(self._weights, self._weights)),
         )
 
-    def _criticise(self, last: Float32, scene: Scene) -> None:
+    def _criticise(self, situation: Situation) -> None:
         t = self._request.kept()
         rollouts = Rollouts(
             x=t.x,
@@ -206,14 +228,14 @@ class MPPIController:
             v=t.v,
             omega=t.omega,
             commands=self._commands,
-            state=self._request.state,
-            target=self._tracking.target.astype(float),
-            last_command=last,
-            scene=scene,
-            model_dt=self.config.model_dt,
+            state=situation.state,
+            target=situation.target.astype(float),
+            last_command=situation.last_command,
+            scene=situation.scene,
+            model_dt=situation.model_dt,
             uncertainty=self._uncertainty(t),
         )
-        for critic in self.critics:
+        for critic in self._others:
             critic.add_to(self._costs, rollouts)
 
     def _uncertainty(self, t: Trajectories) -> np.ndarray | None:
@@ -248,6 +270,8 @@ class MPPIController:
     def candidates(self, state: ArrayLike, count: int) -> tuple[Array, Array]:
         """Every (batch_size / count)-th rollout of the last step and its cost.
 
+        The cost of one that could not matter any more is what it had come to by then.
+
         Returns:
             Poses (count, time_steps, 3) in the frame of ``state``, costs (count,).
         """
@@ -257,7 +281,9 @@ class MPPIController:
             kept = [values[:, chosen] for values in (t.x, t.y, t.yaw)]
         else:
             commands = np.ascontiguousarray(self._commands[:, :, chosen])
-            again = attrs.evolve(self._request, commands=commands, tracking=None, costs=self._costs[chosen])
+            again = attrs.evolve(
+                self._request, commands=commands, tracking=None, jury=None, costs=self._costs[chosen]
+            )
             t = again.kept()
             CompiledRollout()(self._model, again)
             kept = [t.x, t.y, t.yaw]
@@ -268,11 +294,12 @@ class MPPIController:
         """Compile every kernel and touch all memory, so that the first step is as fast as the rest."""
         reference = np.zeros((self.config.time_steps + 1, 3))
         wall = Costmap(np.eye(8, dtype=np.int8) * 100, 0.5, (0.0, -1.0))
-        scene = Scene(goal=np.ones(3), remaining=0.2, costmap=wall)
         start, past = np.zeros(5), np.zeros((1, 2))
         self._rollout.prepare(weights, self.config.time_steps, self._samples)
         for model in (None, weights):
-            self.compute_control(start, reference, past, np.zeros(2), model, None, scene)
+            for remaining in (0.2, np.inf):
+                scene = Scene(goal=np.ones(3), remaining=remaining, costmap=wall)
+                self.compute_control(start, reference, past, np.zeros(2), model, None, scene)
         if self.footprint_radius is not None:
             poses = self.optimal_trajectory(start, past, None)
             first_contact(poses, start, wall, self.footprint_radius, self.config.model_dt)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Hashable, Sequence
 
 import numpy as np
 from numba import njit
@@ -17,44 +17,66 @@ from ..core.types import Array, Float32
 OCCUPIED = 65  # per cent; nav2's and map_server's threshold
 _MAX_CELLS = 4_000_000
 _INFINITE = 1e12
+_MOST_DERIVED = 4
 
 
 @njit(cache=True)
-def _squared_distances(occupied, out):  # type: ignore[no-untyped-def]  # numba
-    """Squared distances [cells^2] to the nearest occupied cell; Felzenszwalb and Huttenlocher 2012."""
-    rows, columns = occupied.shape
-    most = max(rows, columns)
-    f, v, z = np.empty(most), np.empty(most, dtype=np.int64), np.empty(most + 1)
-    for pass_ in range(2):
-        lines, length = (columns, rows) if pass_ == 0 else (rows, columns)
-        for line in range(lines):
-            for i in range(length):
-                if pass_ == 0:
-                    f[i] = 0.0 if occupied[i, line] else _INFINITE
-                else:
-                    f[i] = out[line, i]
-            k = 0
-            v[0] = 0
-            z[0] = -np.inf
-            z[1] = np.inf
-            for q in range(1, length):
-                s = ((f[q] + q * q) - (f[v[k]] + v[k] * v[k])) / (2.0 * (q - v[k]))
-                while s <= z[k]:
-                    k -= 1
-                    s = ((f[q] + q * q) - (f[v[k]] + v[k] * v[k])) / (2.0 * (q - v[k]))
-                k += 1
-                v[k] = q
-                z[k] = s
-                z[k + 1] = np.inf
-            k = 0
-            for q in range(length):
-                while z[k + 1] < q:
-                    k += 1
-                d = (q - v[k]) * (q - v[k]) + f[v[k]]
-                if pass_ == 0:
-                    out[q, line] = d
-                else:
-                    out[line, q] = d
+def _distances(occupied, columns, down, resolution, field):  # type: ignore[no-untyped-def]  # numba
+    """Distances to the nearest occupied cell; Felzenszwalb and Huttenlocher 2012.
+
+    Args:
+        occupied: (R, C) bool; ``columns``: (C,) bool, those in which it changed.
+        down: (R, C) float32, squared distances within each column [cells^2], brought up to date.
+        resolution: edge of a cell [m].
+        field: (R, C) float32, brought up to date: from each cell's centre to the edge of the obstacle's [m].
+    """
+    height, width = occupied.shape
+    rows = np.zeros(height, dtype=np.bool_)  # in which something changed
+    most = max(height, width)
+    f, d, v, z = np.empty(most), np.empty(most), np.empty(most, dtype=np.int64), np.empty(most + 1)
+    for column in range(width):
+        if not columns[column]:
+            continue
+        for i in range(height):
+            f[i] = 0.0 if occupied[i, column] else _INFINITE
+        _envelope(f, height, v, z, d)
+        for i in range(height):
+            value = np.float32(d[i])
+            if value != down[i, column]:
+                down[i, column] = value
+                rows[i] = True
+    for row in range(height):
+        if not rows[row]:
+            continue
+        for i in range(width):
+            f[i] = down[row, i]
+        _envelope(f, width, v, z, d)
+        for i in range(width):
+            cells = max(np.sqrt(min(d[i], _INFINITE)) - 0.5, 0.0)
+            field[row, i] = np.float32(cells) * np.float32(resolution)
+
+
+@njit(inline="always")
+def _envelope(f, count, v, z, out):  # type: ignore[no-untyped-def]  # numba
+    """The least of the parabolas f[i] + (q - i)^2 at each q."""
+    k = 0
+    v[0] = 0
+    z[0] = -np.inf
+    z[1] = np.inf
+    for q in range(1, count):
+        s = ((f[q] + q * q) - (f[v[k]] + v[k] * v[k])) / (2.0 * (q - v[k]))
+        while s <= z[k]:
+            k -= 1
+            s = ((f[q] + q * q) - (f[v[k]] + v[k] * v[k])) / (2.0 * (q - v[k]))
+        k += 1
+        v[k] = q
+        z[k] = s
+        z[k + 1] = np.inf
+    k = 0
+    for q in range(count):
+        while z[k + 1] < q:
+            k += 1
+        out[q] = (q - v[k]) * (q - v[k]) + f[v[k]]
 
 
 @njit(cache=True, error_model="numpy")
@@ -83,6 +105,7 @@ class Costmap:
         origin: (x, y) or (x, y, yaw) of the corner of cell (0, 0) [m, rad].
         threshold: a cell with at least this many per cent is an obstacle.
         track_unknown: unknown cells are obstacles.
+        before: a grid as it was; where this one has its shape, only what changed is computed.
 
     Raises:
         InvalidValueError: an empty or too large grid, or a number that is not finite.
@@ -95,6 +118,7 @@ class Costmap:
         origin: Sequence[float] | Array,
         threshold: int = OCCUPIED,
         track_unknown: bool = False,
+        before: Costmap | None = None,
     ) -> None:
         data = np.asarray(data)
         if data.ndim != 2 or not 1 <= data.size <= _MAX_CELLS or min(data.shape) < 2:
@@ -110,25 +134,47 @@ class Costmap:
         occupied = data >= threshold
         if track_unknown:
             occupied |= data < 0
-        field = np.empty(data.shape)
-        _squared_distances(occupied, field)
         self.resolution = float(resolution)
         self.origin = place
         self.empty = not occupied.any()
-        # To the edge of the obstacle's cell, not to its centre.
-        self._field = np.maximum(np.sqrt(np.minimum(field, _INFINITE)) - 0.5, 0.0).astype(np.float32)
-        self._field *= np.float32(resolution)
+        self._occupied = occupied
+        self._down: Float32  # squared distances within columns [cells^2]
+        self._field: Float32
+        self._derived: dict[Hashable, Float32] = {}
+        self._measure(before)
+
+    def _measure(self, before: Costmap | None) -> None:
+        shape = self._occupied.shape
+        if before is None or before._field.shape != shape or before.resolution != self.resolution:
+            self._down, self._field = np.full((2, *shape), -1.0, dtype=np.float32)
+            columns = np.ones(shape[1], dtype=np.bool_)
+        else:
+            columns = (self._occupied != before._occupied).any(axis=0)
+            if not columns.any():
+                self._down, self._field, self._derived = before._down, before._field, before._derived
+                return
+            self._down, self._field = before._down.copy(), before._field.copy()
+        _distances(self._occupied, columns, self._down, self.resolution, self._field)
 
     @property
     def field(self) -> Float32:
         """Distance of each cell to the nearest obstacle [m], shape (rows, columns), float32."""
         return self._field
 
+    def derived(self, key: Hashable, make: Callable[[Float32], Float32]) -> Float32:
+        """What ``make`` makes of :attr:`field`, once for each key; of the newest keys alone."""
+        found = self._derived.get(key)
+        if found is None:
+            if len(self._derived) >= _MOST_DERIVED:
+                self._derived.clear()
+            found = self._derived[key] = make(self._field)
+        return found
+
     def locate(self, pose: Array) -> tuple[float, float, float, float]:
         """(column, row) of a pose, as fractions of cells, and (cos, sin) of its heading on the grid."""
-        x, y, yaw = self.origin
-        dx, dy = pose[0] - x, pose[1] - y
-        c, s, turn = math.cos(yaw), math.sin(yaw), pose[2] - yaw
+        (x, y, yaw), (px, py, heading) = self.origin.tolist(), pose[:3].tolist()
+        dx, dy = px - x, py - y
+        c, s, turn = math.cos(yaw), math.sin(yaw), heading - yaw
         scale = 1.0 / self.resolution
         return (c * dx + s * dy) * scale, (c * dy - s * dx) * scale, math.cos(turn), math.sin(turn)
 

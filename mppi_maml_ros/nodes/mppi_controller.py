@@ -25,6 +25,7 @@ from ..core.errors import InvalidPathError, InvalidValueError
 from ..dynamics.features import MAX_DELAY_TAPS, feature_size, input_size
 from ..dynamics.residual import OUTPUTS, ResidualWeights
 from ..mppi import MPPIController
+from ..mppi.costmap import Costmap
 from ..mppi.rollouts.backends import rollout_on
 from ..msg import ControllerStatus
 from ..msg import ResidualWeights as ResidualWeightsMessage
@@ -111,6 +112,7 @@ class MppiControllerNode(BaseNode):
         self._allowance = Allowance(_ODOMETRY_RATE, _ODOMETRY_BURST)
         self._live = 0
         self.subscribe(Path, "plan", self._on_path, qos.STATE, raw=True)
+        self._grid: Costmap | None = None
         self.subscribe(OccupancyGrid, "costmap", self._on_costmap, qos.MAP)
         self._transforms = Transforms.of(self)
         self.serve(SwapWeights, "~/swap_weights", self._on_swap)
@@ -222,7 +224,7 @@ class MppiControllerNode(BaseNode):
 
     def _on_costmap(self, message: OccupancyGrid) -> None:
         try:
-            costmap = to.read_costmap(message)
+            costmap = self._grid = to.read_costmap(message, self._grid)
             origin = self._origin_of(message.header.frame_id)
             if origin is not None:
                 costmap = costmap.moved(origin)

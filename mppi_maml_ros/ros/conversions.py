@@ -212,8 +212,12 @@ def _aligned(offset: int, to: int) -> int:
     return (offset + to - 1) // to * to
 
 
-def read_costmap(message: OccupancyGrid) -> Costmap:
+def read_costmap(message: OccupancyGrid, before: Costmap | None = None) -> Costmap:
     """An occupancy grid as a costmap, in the grid's frame.
+
+    Args:
+        message: the grid.
+        before: the grid as it was; saves time where little changed.
 
     Raises:
         InvalidValueError: the size does not fit the data, or is not allowed.
@@ -223,7 +227,7 @@ def read_costmap(message: OccupancyGrid) -> Costmap:
     if data.size != info.width * info.height:
         raise InvalidValueError(f"data must have {info.width} x {info.height} cells, got {data.size}")
     place = (origin.position.x, origin.position.y, yaw_of(origin))
-    return Costmap(data.reshape(info.height, info.width), info.resolution, place)
+    return Costmap(data.reshape(info.height, info.width), info.resolution, place, before=before)
 
 
 def yaw_of(pose: Pose) -> float:

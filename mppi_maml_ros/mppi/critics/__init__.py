@@ -11,9 +11,12 @@ import attrs
 
 from ...core.registry import Registry
 from ...core.tunable import tunable
-from .base import Critic, Rollouts, Scene, power, weight
+from .base import CompiledCritic, Critic, Judge, Rollouts, Scene, Situation, power, weight
 
-__all__ = ["CRITICS", "Critic", "Rollouts", "Scene", "make_critics", "power", "tunable", "weight"]
+__all__ = [
+    "CRITICS", "CompiledCritic", "Critic", "Rollouts", "Scene", "Situation", "Judge", "make_critics", "power",
+    "tunable", "weight",
+]  # fmt: skip
 
 
 def _own() -> Iterator[tuple[str, type[Critic]]]:

@@ -7,14 +7,23 @@ Costs are added as ``(cost_weight * value) ** cost_power``, as in nav2.
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
-from typing import Any
+from typing import Any, ClassVar
 
 import attrs
 import numpy as np
 
+from ...core.kernels.simd import GROUP
 from ...core.tunable import tunable
+from ...core.types import Float32
 from ..costmap import Costmap
+from ..jury import COMMANDS, OMEGA, YAW, Judge, Jury, V, X, Y
+
+__all__ = [
+    "COMMANDS", "OMEGA", "YAW", "CompiledCritic", "Critic", "Judge", "Rollouts", "Scene", "Situation", "V",
+    "X", "Y", "power", "weight",
+]  # fmt: skip
 
 
 @attrs.frozen(eq=False)
@@ -32,18 +41,41 @@ class Scene:
     costmap: Costmap | None = None
 
 
-@attrs.frozen(eq=False)
-class Rollouts:
-    """The rollouts of one step, N steps of K samples each; relative to the robot's pose.
+@attrs.frozen(eq=False, kw_only=True)
+class Situation:
+    """What all rollouts of a step have in common.
 
     Attributes:
-        x, y, yaw, v, omega: after each step [m, m, rad, m/s, rad/s], shape (N, K), float32; yaw unwrapped.
-        commands: (v, omega), shape (N, 2, K), float32.
         state: of the robot (x, y, yaw, v, omega), in the frame of the scene, shape (5,).
         target: wanted pose after each step, relative to the robot, shape (N, 3).
         last_command: in force until now, shape (2,).
         scene: see there.
         model_dt: step [s].
+    """
+
+    state: np.ndarray
+    target: np.ndarray
+    last_command: np.ndarray
+    scene: Scene
+    model_dt: float
+
+    @property
+    def goal(self) -> np.ndarray | None:
+        """The goal relative to the robot, shape (3,); None where there is none."""
+        if self.scene.goal is None:
+            return None
+        x, y, yaw = (float(a) - float(b) for a, b in zip(self.scene.goal, self.state[:3], strict=True))
+        c, s = math.cos(self.state[2]), math.sin(self.state[2])
+        return np.array([c * x + s * y, c * y - s * x, yaw])
+
+
+@attrs.frozen(eq=False)
+class Rollouts(Situation):
+    """The rollouts of one step, N steps of K samples each; relative to the robot's pose.
+
+    Attributes:
+        x, y, yaw, v, omega: after each step [m, m, rad, m/s, rad/s], shape (N, K), float32; yaw unwrapped.
+        commands: (v, omega), shape (N, 2, K), float32.
         uncertainty: standard deviation of the model's prediction of v, shape (N, K) [m/s]; None where
             the model does not tell.
     """
@@ -54,21 +86,7 @@ class Rollouts:
     v: np.ndarray
     omega: np.ndarray
     commands: np.ndarray
-    state: np.ndarray
-    target: np.ndarray
-    last_command: np.ndarray
-    scene: Scene
-    model_dt: float
     uncertainty: np.ndarray | None = None
-
-    @property
-    def goal(self) -> np.ndarray | None:
-        """The goal relative to the robot, shape (3,); None where there is none."""
-        if self.scene.goal is None:
-            return None
-        dx, dy = self.scene.goal[:2] - self.state[:2]
-        c, s = np.cos(self.state[2]), np.sin(self.state[2])
-        return np.array([c * dx + s * dy, c * dy - s * dx, self.scene.goal[2] - self.state[2]])
 
 
 def weight(default: float) -> Any:
@@ -104,6 +122,44 @@ class Critic(ABC):
         costs += weighted if self.cost_power == 1 else weighted**self.cost_power
 
 
-def wrapped(angle: np.ndarray) -> np.ndarray:
-    """Angles in [-pi, pi], any float type."""
-    return angle - 2.0 * np.pi * np.rint(angle / (2.0 * np.pi))
+class CompiledCritic(Critic):
+    """A critic whose judge is asked while the rollouts are computed, see :mod:`..jury`.
+
+    Attributes:
+        judge: fills in how bad each rollout is.
+        reads: what the judge reads before the last step, of X, Y, YAW, V, OMEGA, and COMMANDS at any.
+        has_table: whether there is a :meth:`table`.
+    """
+
+    judge: ClassVar[Judge]
+    reads: ClassVar[tuple[int, ...]] = ()
+    has_table: ClassVar[bool] = False
+
+    def size(self, steps: int) -> int:
+        """How many numbers the judge takes for rollouts of so many steps."""
+        return 4
+
+    @abstractmethod
+    def prepare(self, situation: Situation, numbers: Float32) -> bool:
+        """Fill in the numbers for the judge; False when this critic has no opinion now."""
+
+    def table(self, situation: Situation) -> Float32:
+        """What else the judge takes, shape (R, C), C-contiguous, where this critic has an opinion."""
+        raise NotImplementedError
+
+    def value(self, r: Rollouts) -> np.ndarray | None:
+        steps, _, samples = r.commands.shape
+        width = -(-samples // GROUP) * GROUP
+        poses = np.zeros((5, steps, width), dtype=np.float32)
+        for row, values in zip(poses, (r.x, r.y, r.yaw, r.v, r.omega), strict=True):
+            row[:, :samples] = values
+        commands = np.zeros((steps, 2, width), dtype=np.float32)
+        commands[:, :, :samples] = r.commands
+        plain = attrs.evolve(self, cost_weight=1.0, cost_power=1)  # type: ignore[misc]  # each is an attrs class
+        jury = Jury((plain,), steps)
+        jury.target[:] = r.target
+        if not jury.prepare(attrs.evolve(r, target=jury.target)):
+            return None
+        costs = np.zeros(width, dtype=np.float32)
+        jury.judge(poses, commands, costs)
+        return costs[:samples]

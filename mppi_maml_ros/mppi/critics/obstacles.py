@@ -6,36 +6,50 @@ import attrs
 import numpy as np
 from numba import njit
 
+from ...core.kernels.lanes import nearest_cell, where_less
+from ...core.kernels.simd import GROUP, LANES, load, minimum, splat, store
 from ...core.tunable import tunable
-from .base import Critic, Rollouts, power, weight
+from ...core.types import Float32
+from .base import CompiledCritic, Judge, Situation, X, Y, power, weight
 
 
 @njit(cache=True, fastmath=True, error_model="numpy")
-def _judge(  # type: ignore[no-untyped-def]  # numba
-    x, y, field, column0, row0, cos, sin, scale, radius, inflation, decay, collision, out
-):  # fmt: skip
-    """Mean repulsion over the horizon; a rollout that touches an obstacle costs ``collision`` more."""
-    steps, samples = x.shape
+def _tabulate(field, radius, inflation, decay):  # type: ignore[no-untyped-def]  # numba
+    """What a pose in each cell costs, -1 for contact, and nothing in a last row and column off the grid."""
     rows, columns = field.shape
-    for j in range(samples):
-        total = np.float32(0.0)
-        for t in range(steps):
-            column = int(column0 + (cos * x[t, j] - sin * y[t, j]) * scale)
-            row = int(row0 + (sin * x[t, j] + cos * y[t, j]) * scale)
-            if not (0 <= column and column < columns and 0 <= row and row < rows):
-                continue
+    table = np.zeros((rows + 1, columns + 1), dtype=np.float32)
+    for row in range(rows):
+        for column in range(columns):
             clearance = field[row, column] - radius
             if clearance <= 0.0:
-                # sooner is worse, so that a robot in contact still prefers the way out
-                total += collision * np.float32(steps - t) / np.float32(steps) + collision
-                break
-            if clearance < inflation:
-                total += np.exp(-decay * clearance) / steps
-        out[j] = total
+                table[row, column] = -1.0
+            elif clearance < inflation:
+                table[row, column] = np.exp(-decay * clearance)
+    return table
+
+
+@Judge
+def _judge(poses, at, commands, first, target, table, numbers, out):  # type: ignore[no-untyped-def]  # numba
+    """Mean repulsion over the horizon; a rollout that touches an obstacle costs more."""
+    _, steps, width = poses.shape
+    column0, row0, cos, sin, collision = numbers[0], numbers[1], numbers[2], numbers[3], numbers[4]
+    share = np.float32(1.0 / steps)
+    for j in range(0, GROUP, LANES):
+        total, touched, least = splat(0.0), splat(0.0), splat(0.0)
+        for t in range(steps):
+            x = load(poses, (X * steps + t) * width + at + j)
+            y = load(poses, (Y * steps + t) * width + at + j)
+            cost = nearest_cell(table, column0 + (cos * x - sin * y), row0 + (sin * x + cos * y))
+            least = minimum(least, cost)
+            total += where_less(least, 0.0, 0.0, cost)
+            touched += where_less(least, 0.0, 1.0, 0.0)
+        # sooner is worse, so that a robot in contact still prefers the way out
+        contact = where_less(0.0, touched, collision + (collision * share) * touched, 0.0)
+        store(out, j, total * share + contact)
 
 
 @attrs.frozen
-class Obstacles(Critic):
+class Obstacles(CompiledCritic):
     """1 where the footprint touches, falling off with its clearance; a collision costs much more.
 
     The footprint is a disc. Off the grid nothing is in the way.
@@ -47,17 +61,22 @@ class Obstacles(Critic):
     inflation_radius: float = tunable(0.3, 0.0, 5.0, "Clearance beyond which obstacles do not matter", "m")
     cost_scaling_factor: float = tunable(20.0, 0.1, 1000.0, "How fast the cost falls with clearance", "1/m")
     collision_cost: float = tunable(1000.0, 0.0, 1e6, "Of a rollout that touches an obstacle")
+    judge, reads, has_table = _judge, (X, Y), True
 
-    def value(self, r: Rollouts) -> np.ndarray | None:
-        grid = r.scene.costmap
+    def size(self, steps: int) -> int:
+        return 5
+
+    def prepare(self, situation: Situation, numbers: Float32) -> bool:
+        grid = situation.scene.costmap
         if grid is None or grid.empty:
-            return None
-        column0, row0, cos, sin = grid.locate(r.state[:3])
-        out = np.empty(r.x.shape[1], dtype=np.float32)
-        _judge(
-            r.x, r.y, grid.field, np.float32(column0), np.float32(row0), np.float32(cos), np.float32(sin),
-            np.float32(1.0 / grid.resolution), np.float32(self.footprint_radius),
-            np.float32(self.inflation_radius), np.float32(self.cost_scaling_factor),
-            np.float32(self.collision_cost), out,
-        )  # fmt: skip
-        return out
+            return False
+        column, row, cos, sin = grid.locate(situation.state)
+        numbers[0], numbers[1], numbers[4] = column, row, self.collision_cost
+        numbers[2], numbers[3] = cos / grid.resolution, sin / grid.resolution
+        return True
+
+    def table(self, situation: Situation) -> Float32:
+        grid = situation.scene.costmap
+        assert grid is not None
+        shape = (self.footprint_radius, self.inflation_radius, self.cost_scaling_factor)
+        return grid.derived(shape, lambda field: _tabulate(field, *map(np.float32, shape)))

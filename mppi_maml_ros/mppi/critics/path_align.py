@@ -6,47 +6,75 @@ import attrs
 import numpy as np
 from numba import njit
 
+from ...core.kernels.simd import LANES, load, maximum, minimum, splat, square_root, store
 from ...core.tunable import tunable
-from .base import Critic, Rollouts, power, weight
+from ...core.types import Float32
+from .base import CompiledCritic, Judge, Situation, X, Y, power, weight
+
+# Numbers of a piece of the path: unit vector (x, y), minus its middle along and across it, half its length.
+PIECE = 5
 
 
-@njit(cache=True, fastmath=True, error_model="numpy")
-def _mean_distance(x, y, path_x, path_y, every, out):  # type: ignore[no-untyped-def]  # numba
+@njit(cache=True, error_model="numpy")
+def _pieces(target, numbers):  # type: ignore[no-untyped-def]  # numba
+    """The path through every second pose; it begins where the reference does."""
+    for i in range(len(target) // 2):
+        a, b = max(2 * i - 1, 0), 2 * i + 1
+        ax, ay = np.float64(target[a, 0]), np.float64(target[a, 1])
+        dx, dy = target[b, 0] - ax, target[b, 1] - ay
+        length = np.hypot(dx, dy)
+        ux, uy = (dx / length, dy / length) if length > 1e-9 else (1.0, 0.0)
+        x, y = ax + 0.5 * dx, ay + 0.5 * dy
+        at = PIECE * i
+        numbers[at], numbers[at + 1] = ux, uy
+        numbers[at + 2], numbers[at + 3] = -(ux * x + uy * y), uy * x - ux * y
+        numbers[at + 4] = 0.5 * length
+
+
+@njit(inline="always")
+def _squared_distance(x, y, numbers, i):  # type: ignore[no-untyped-def]  # numba
+    ux, uy = numbers[i], numbers[i + 1]
+    along = ux * x + (uy * y + numbers[i + 2])
+    across = ux * y - (uy * x - numbers[i + 3])
+    beyond = maximum(maximum(along, -along) - numbers[i + 4], splat(0.0))
+    return across * across + beyond * beyond
+
+
+@Judge
+def _judge(poses, at, commands, first, target, table, numbers, out):  # type: ignore[no-untyped-def]  # numba
     """Mean distance of every so-manieth pose of a rollout to the polyline of the path."""
-    steps, samples = x.shape
-    count = 0
-    out[:] = 0.0
-    nearest = np.empty(samples, dtype=np.float32)
+    _, steps, width = poses.shape
+    pieces = PIECE * (steps // 2)
+    every = int(numbers[pieces])
+    total_a, total_b = splat(0.0), splat(0.0)
     for t in range(every - 1, steps, every):
-        count += 1
-        nearest[:] = 1e12
-        for i in range(len(path_x) - 1):
-            ax, ay = path_x[i], path_y[i]
-            dx, dy = path_x[i + 1] - ax, path_y[i + 1] - ay
-            scale = np.float32(1.0) / max(dx * dx + dy * dy, np.float32(1e-9))
-            for j in range(samples):
-                ox, oy = x[t, j] - ax, y[t, j] - ay
-                share = min(max((ox * dx + oy * dy) * scale, np.float32(0.0)), np.float32(1.0))
-                ex, ey = ox - share * dx, oy - share * dy
-                nearest[j] = min(nearest[j], ex * ex + ey * ey)
-        for j in range(samples):
-            out[j] += np.sqrt(nearest[j])
-    for j in range(samples):
-        out[j] /= max(count, 1)
+        at_x, at_y = (X * steps + t) * width + at, (Y * steps + t) * width + at
+        x_a, x_b = load(poses, at_x), load(poses, at_x + LANES)
+        y_a, y_b = load(poses, at_y), load(poses, at_y + LANES)
+        nearest_a, nearest_b = splat(1e12), splat(1e12)
+        for i in range(0, pieces, PIECE):
+            nearest_a = minimum(nearest_a, _squared_distance(x_a, y_a, numbers, i))
+            nearest_b = minimum(nearest_b, _squared_distance(x_b, y_b, numbers, i))
+        total_a += square_root(nearest_a)
+        total_b += square_root(nearest_b)
+    share = 1.0 / max(steps // every, 1)
+    store(out, 0, total_a * share)
+    store(out, LANES, total_b * share)
 
 
 @attrs.frozen
-class PathAlign(Critic):
+class PathAlign(CompiledCritic):
     """Mean distance to the path [m]."""
 
     cost_weight: float = weight(10.0)
     cost_power: int = power()
     trajectory_point_step: int = tunable(4, 1, 100, "Every so-manieth pose of a rollout is looked at")
+    judge, reads = _judge, (X, Y)
 
-    def value(self, r: Rollouts) -> np.ndarray:
-        path = np.concatenate([np.zeros((1, 3)), r.target])[::2].astype(np.float32)
-        # The path begins where the reference does, which need not be where the robot is.
-        path[0] = r.target[0]
-        out = np.empty(r.x.shape[1], dtype=np.float32)
-        _mean_distance(r.x, r.y, path[:, 0].copy(), path[:, 1].copy(), self.trajectory_point_step, out)
-        return out
+    def size(self, steps: int) -> int:
+        return PIECE * (steps // 2) + 1
+
+    def prepare(self, situation: Situation, numbers: Float32) -> bool:
+        _pieces(situation.target, numbers)
+        numbers[-1] = self.trajectory_point_step
+        return True

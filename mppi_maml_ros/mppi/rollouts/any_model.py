@@ -16,6 +16,8 @@ def own_rollout(model: RolloutModel, request: RolloutRequest) -> None:
     model.rollout(request, out)
     if tracking is not None:
         kernels.tracking_cost(out.x, out.y, out.yaw, tracking.target, tracking.weight, request.costs)
+    if request.jury is not None:
+        request.jury.judge(out.poses, request.commands, request.costs)
 
 
 class ModelRollout:

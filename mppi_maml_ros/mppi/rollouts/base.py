@@ -11,16 +11,19 @@ from numpy.typing import ArrayLike
 from ...core.types import Array, Float32
 from ...dynamics.features import MAX_HISTORY
 from ...dynamics.residual import ResidualWeights
+from ..jury import Jury
 
 
 class Trajectories:
     """Preallocated rollout results, each (time_steps, batch_size) float32, in the robot's start frame.
 
-    ``x``, ``y`` [m], ``yaw`` [rad, unwrapped], ``v`` [m/s], ``omega`` [rad/s] after each step.
+    ``x``, ``y`` [m], ``yaw`` [rad, unwrapped], ``v`` [m/s], ``omega`` [rad/s] after each step, the rows of
+    ``poses``.
     """
 
     def __init__(self, time_steps: int, batch_size: int) -> None:
-        self.x, self.y, self.yaw, self.v, self.omega = np.zeros((5, time_steps, batch_size), dtype=np.float32)
+        self.poses: Float32 = np.zeros((5, time_steps, batch_size), dtype=np.float32)
+        self.x, self.y, self.yaw, self.v, self.omega = self.poses
 
 
 class Tracking:
@@ -56,6 +59,7 @@ class RolloutRequest:
         push: added to (v, omega) of a residual at the end of each step, shape (N, 2) float32 [m/s, rad/s].
         tracking: what to add to ``costs``; None for nothing.
         costs: shape (K,) float32, added to in place.
+        jury: critics that add to ``costs`` too; None for none.
         out: filled in place; None when only the costs are wanted.
     """
 
@@ -67,6 +71,7 @@ class RolloutRequest:
     push: Float32 = attrs.field()
     tracking: Tracking | None = None
     costs: Float32 = attrs.field()
+    jury: Jury | None = None
     out: Trajectories | None = None
 
     @push.default

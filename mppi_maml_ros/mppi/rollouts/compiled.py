@@ -31,6 +31,7 @@ from ...core.kernels.simd import (
 from ...core.types import Float32
 from ...dynamics.features import EXTRA_FEATURES, SOFT_SIGN_OMEGA, SOFT_SIGN_V, input_size
 from ...dynamics.residual import OUTPUTS, ResidualWeights
+from ..jury import OMEGA, YAW, Jury, V, X, Y, judge_group, judge_waiting
 from .any_model import own_rollout
 from .base import Model, RolloutRequest, Trajectories
 
@@ -56,43 +57,79 @@ def _tracking_cost(x, y, yaw, target, weight, t):  # type: ignore[no-untyped-def
     return weight[t, 0] * (dx * dx + dy * dy) + weight[t, 1] * (turn * turn)
 
 
+@njit(inline="always")
+def _write(poses, at, row, x, y, yaw, v, omega):  # type: ignore[no-untyped-def]  # numba
+    store(poses, at, x)
+    store(poses, at + row, y)
+    store(poses, at + 2 * row, yaw)
+    store(poses, at + 3 * row, v)
+    store(poses, at + 4 * row, omega)
+
+
 @njit(cache=True, error_model="numpy")
 def _rollout_kinematic(  # type: ignore[no-untyped-def]  # numba
-    commands, dt, tracked, target, weight, costs, kept, out_x, out_y, out_yaw, out_v, out_omega
-):
+    commands, dt, tracked, tracked_target, weight, costs, kept, poses, judged, target, calls, weights,
+    quick, reads, margin, few, few_commands, lanes, out, total,
+):  # fmt: skip
     steps, _, samples = commands.shape
+    width, last = poses.shape[2], steps - 1
+    row = steps * width
+    places, headings, twists = (
+        kept or reads[X] or reads[Y],
+        kept or reads[YAW],
+        kept or reads[V] or reads[OMEGA],
+    )
+    lowest, waiting = np.inf, 0
     half_dt = np.float32(0.5) * dt
-    for j in range(0, samples, LANES):
-        # Cosine and sine belong to the heading in the middle of the step before; `behind` is
-        # what the robot turned from there to the end of that step.
-        cos = splat(1.0)
-        sin = splat(0.0)
-        x = splat(0.0)
-        y = splat(0.0)
-        yaw = splat(0.0)
-        behind = splat(0.0)
-        cost = splat(0.0)
-        for t in range(steps):
-            v = load(commands, 2 * t * samples + j)
-            omega = load(commands, (2 * t + 1) * samples + j)
-            half = omega * half_dt
-            cos, sin = _turned(cos, sin, behind + half)
-            behind = half
-            distance = v * dt
-            x += cos * distance
-            y += sin * distance
-            yaw += half + half
+    for start in range(0, samples, GROUP):
+        begin = start if kept else 0
+        for half in range(0, GROUP, LANES):
+            # Cosine and sine belong to the heading in the middle of the step before; `behind` is
+            # what the robot turned from there to the end of that step.
+            cos = splat(1.0)
+            sin = splat(0.0)
+            x = splat(0.0)
+            y = splat(0.0)
+            yaw = splat(0.0)
+            behind = splat(0.0)
+            cost = splat(0.0)
+            v, omega = splat(0.0), splat(0.0)
+            for t in range(steps):
+                v = load(commands, 2 * t * samples + start + half)
+                omega = load(commands, (2 * t + 1) * samples + start + half)
+                turned = omega * half_dt
+                cos, sin = _turned(cos, sin, behind + turned)
+                behind = turned
+                distance = v * dt
+                x += cos * distance
+                y += sin * distance
+                yaw += turned + turned
+                if tracked:
+                    cost += _tracking_cost(x, y, yaw, tracked_target, weight, t)
+                if places:
+                    at = t * width + begin + half
+                    store(poses, at, x)
+                    store(poses, at + row, y)
+                if headings:
+                    store(poses, t * width + begin + half + 2 * row, yaw)
+                if twists:
+                    at = t * width + begin + half
+                    store(poses, at + 3 * row, v)
+                    store(poses, at + 4 * row, omega)
+            if judged:
+                _write(poses, last * width + begin + half, row, x, y, yaw, v, omega)
             if tracked:
-                cost += _tracking_cost(x, y, yaw, target, weight, t)
-            if kept:
-                at = t * samples + j
-                store(out_x, at, x)
-                store(out_y, at, y)
-                store(out_yaw, at, yaw)
-                store(out_v, at, v)
-                store(out_omega, at, omega)
-        if tracked:
-            store(costs, j, load(costs, j) + cost)
+                store(costs, start + half, load(costs, start + half) + cost)
+        if judged:
+            lowest, waiting = judge_group(
+                poses, begin, commands, start, costs, target, calls, weights, quick, reads, margin,
+                few, few_commands, lanes, out, total, lowest, waiting,
+            )  # fmt: skip
+    if judged:
+        judge_waiting(
+            costs, target, calls, weights, quick,
+            few, few_commands, lanes, out, total, lowest, waiting,
+        )  # fmt: skip
 
 
 @njit(inline="always")
@@ -107,12 +144,15 @@ def _layer(weights, at, inner, rows, source, target, activation):  # type: ignor
 
 @njit(cache=True, error_model="numpy")
 def _rollout_residual(  # type: ignore[no-untyped-def]  # numba
-    commands, v0, omega0, history, late_v, late_omega, push, momentum, change, weights, inputs, wide0,
-    wide1, activation,    blend, dt,
-    tracked, target, weight, costs, kept, out_x, out_y, out_yaw, out_v, out_omega,
+    commands, v0, omega0, history, late_v, late_omega, push, momentum, change, network, inputs, wide0,
+    wide1, activation, blend, dt,
+    tracked, tracked_target, weight, costs, kept, poses, judged, target, calls, weights,
+    quick, reads, margin, few, few_commands, lanes, out, total,
 ):  # fmt: skip
     # `last` holds what the output layer reads: the last hidden layer's rows, then the features.
     steps, _, samples = commands.shape
+    width, stored = poses.shape[2], kept or judged
+    lowest, waiting = np.inf, 0
     half_dt = np.float32(0.5) * dt
     taps = (inputs - 4) // 2
     hidden = wide1 if wide1 > 0 else wide0
@@ -124,6 +164,7 @@ def _rollout_residual(  # type: ignore[no-untyped-def]  # numba
     output = second + ((wide0 + 1) * wide1 if wide1 > 0 else 0)
     state = np.empty((9, GROUP), dtype=np.float32)
     for start in range(0, samples, GROUP):
+        begin = start if kept else 0
         for half in range(0, GROUP, LANES):
             for i in range(7):
                 store(state, i * GROUP + half, splat(1.0 if i == 0 else 0.0))
@@ -154,11 +195,11 @@ def _rollout_residual(  # type: ignore[no-untyped-def]  # numba
                 store(features, (inputs + 1) * GROUP + half, p / square_root(1.0 + p * p))
                 store(features, (inputs + 2) * GROUP + half, q / square_root(1.0 + q * q))
             if wide1 > 0:
-                _layer(weights, 0, inputs, wide0, features, first, activation)
-                _layer(weights, second, wide0, wide1, first, last, activation)
+                _layer(network, 0, inputs, wide0, features, first, activation)
+                _layer(network, second, wide0, wide1, first, last, activation)
             elif wide0 > 0:
-                _layer(weights, 0, inputs, wide0, features, last, activation)
-            dense_tile(weights, output, hidden + inputs + 3, last, delta, 0, GROUP, 0, OUTPUT_ROWS, NONE)
+                _layer(network, 0, inputs, wide0, features, last, activation)
+            dense_tile(network, output, hidden + inputs + 3, last, delta, 0, GROUP, 0, OUTPUT_ROWS, NONE)
             for half in range(0, GROUP, LANES):
                 v = load(features, half)
                 omega = load(features, GROUP + half)
@@ -189,17 +230,24 @@ def _rollout_residual(  # type: ignore[no-untyped-def]  # numba
                 store(state, 5 * GROUP + half, yaw)
                 if tracked:
                     cost = load(state, 6 * GROUP + half)
-                    store(state, 6 * GROUP + half, cost + _tracking_cost(x, y, yaw, target, weight, t))
-                if kept:
-                    at = t * samples + start + half
-                    store(out_x, at, x)
-                    store(out_y, at, y)
-                    store(out_yaw, at, yaw)
-                    store(out_v, at, end_v)
-                    store(out_omega, at, end_omega)
+                    store(
+                        state, 6 * GROUP + half, cost + _tracking_cost(x, y, yaw, tracked_target, weight, t)
+                    )
+                if stored:
+                    _write(poses, t * width + begin + half, steps * width, x, y, yaw, end_v, end_omega)
         if tracked:
             for half in range(0, GROUP, LANES):
                 store(costs, start + half, load(costs, start + half) + load(state, 6 * GROUP + half))
+        if judged:
+            lowest, waiting = judge_group(
+                poses, begin, commands, start, costs, target, calls, weights, quick, reads, margin,
+                few, few_commands, lanes, out, total, lowest, waiting,
+            )  # fmt: skip
+    if judged:
+        judge_waiting(
+            costs, target, calls, weights, quick,
+            few, few_commands, lanes, out, total, lowest, waiting,
+        )  # fmt: skip
 
 
 @attrs.frozen(eq=False)
@@ -258,7 +306,8 @@ def _tiles(matrix: Float32, bias: Float32, rows: int, columns: int, tile: int) -
 _packed: WeakKeyDictionary[ResidualWeights, _Packed] = WeakKeyDictionary()
 _NO_TARGET = np.zeros((1, 3), dtype=np.float32)
 _NO_WEIGHT = np.zeros((1, 2), dtype=np.float32)
-_NOT_KEPT = np.zeros((1, 1), dtype=np.float32)
+_NOT_KEPT = np.zeros((5, 1, GROUP), dtype=np.float32)
+_NOBODY = Jury((), 1)
 
 
 def rollout(weights: ResidualWeights | None, request: RolloutRequest) -> None:
@@ -267,15 +316,14 @@ def rollout(weights: ResidualWeights | None, request: RolloutRequest) -> None:
     if commands.shape[2] % GROUP:
         _rollout_padded(weights, request)
         return
-    dt, tracking, out = np.float32(request.model_dt), request.tracking, request.out
+    dt, tracking, out, jury = np.float32(request.model_dt), request.tracking, request.out, request.jury
     scored = (False, _NO_TARGET, _NO_WEIGHT, request.costs)
     if tracking is not None:
         scored = (True, tracking.target, tracking.weight, request.costs)
-    kept = (False, *[_NOT_KEPT] * 5)
-    if out is not None:
-        kept = (True, out.x, out.y, out.yaw, out.v, out.omega)
+    poses = out.poses if out is not None else _NOT_KEPT if jury is None else jury.poses
+    rest = (*scored, out is not None, poses, jury is not None, *(jury or _NOBODY).arguments())
     if weights is None or weights.is_prior:
-        _rollout_kinematic(commands, dt, *scored, *kept)
+        _rollout_kinematic(commands, dt, *rest)
         return
     packed = _packed.get(weights)
     if packed is None:
@@ -284,7 +332,7 @@ def rollout(weights: ResidualWeights | None, request: RolloutRequest) -> None:
         commands, np.float32(request.state[3]), np.float32(request.state[4]), request.history,
         *weights.transport_delay, request.push, weights.momentum, request.change,
         packed.weights, packed.inputs, packed.wide0, packed.wide1, packed.activation, packed.blend, dt,
-        *scored, *kept,
+        *rest,
     )  # fmt: skip
 
 
@@ -296,12 +344,12 @@ def _rollout_padded(weights: ResidualWeights | None, request: RolloutRequest) ->
     wide[:, :, :samples] = request.commands
     out = request.out
     inner = None if out is None else Trajectories(steps, size)
-    total = np.zeros(size, dtype=np.float32)
+    total = np.full(size, np.inf, dtype=np.float32)  # which nobody judges
+    total[:samples] = request.costs
     rollout(weights, attrs.evolve(request, commands=wide, costs=total, out=inner))
-    if out is not None:
-        for name in ("x", "y", "yaw", "v", "omega"):
-            getattr(out, name)[:] = getattr(inner, name)[:, :samples]
-    request.costs += total[:samples]
+    if out is not None and inner is not None:
+        out.poses[:] = inner.poses[:, :, :samples]
+    request.costs[:] = total[:samples]
 
 
 class CompiledRollout:

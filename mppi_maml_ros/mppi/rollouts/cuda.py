@@ -74,7 +74,11 @@ class TorchRollout:
             shape = _shape(model, steps, samples)
             program = self._programs.get(shape)
             if program is not None:
+                if request.jury is not None:
+                    request.kept()
                 program.run(model, request)
+                if request.jury is not None and request.out is not None:
+                    request.jury.judge(request.out.poses, request.commands, request.costs)
                 return
             if shape not in self._programs:
                 self._make_aside(shape)

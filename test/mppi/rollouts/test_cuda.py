@@ -13,6 +13,7 @@ from mppi_maml_ros.core.errors import InvalidValueError  # noqa: E402
 from mppi_maml_ros.core.types import VelocityLimits  # noqa: E402
 from mppi_maml_ros.dynamics.residual import ResidualWeights  # noqa: E402
 from mppi_maml_ros.mppi import MPPIConfig, MPPIController  # noqa: E402
+from mppi_maml_ros.mppi.critics import make_critics  # noqa: E402
 from mppi_maml_ros.mppi.rollouts import cuda as torch_rollout  # noqa: E402
 from mppi_maml_ros.mppi.rollouts.backends import rollout_on  # noqa: E402
 from mppi_maml_ros.mppi.rollouts.base import RolloutRequest, Tracking  # noqa: E402
@@ -95,17 +96,18 @@ def test_models_without_a_network_stay_with_the_compiled_code(in_torch, weights)
     assert np.array_equal(got.x, expected.x) and np.array_equal(costs, wanted)
 
 
-def test_a_controller_decides_the_same_on_either(in_torch):
+@pytest.mark.parametrize("names", [(), ("path_align", "twirling", "prefer_forward")])
+def test_a_controller_decides_the_same_on_either(in_torch, names):
     weights = random_weights(7, hidden=(16,))
     config = MPPIConfig(batch_size=256, time_steps=STEPS)
     reference = np.column_stack(
         [0.02 * np.arange(STEPS + 1), 0.01 * np.arange(STEPS + 1), np.zeros(STEPS + 1)]
     )
-    chosen = []
+    chosen, critics = [], make_critics(names, {})
     for backend in (CompiledRollout(), in_torch):
-        controller = MPPIController(config, VelocityLimits(), seed=3, rollout=backend)
+        controller = MPPIController(config, VelocityLimits(), seed=3, critics=critics, rollout=backend)
         controller.warm_up(weights)
-        controller = MPPIController(config, VelocityLimits(), seed=3, rollout=backend)
+        controller = MPPIController(config, VelocityLimits(), seed=3, critics=critics, rollout=backend)
         past = np.zeros((8, 2))
         for _ in range(5):
             result = controller.compute_control(np.zeros(5), reference, past, past[0], weights)
