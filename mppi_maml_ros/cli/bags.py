@@ -5,10 +5,17 @@ from __future__ import annotations
 import contextlib
 import math
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from types import ModuleType
+from typing import TYPE_CHECKING
 
 import click
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from ..meta.tasks.recordings import RunReport
 
 
 def _system(module: str) -> ModuleType:
@@ -21,6 +28,20 @@ def _system(module: str) -> ModuleType:
 
 
 _NAMESPACE = click.option("--namespace", default="", help="Of the robot, such as robot1.  [default: none]")
+
+
+def run_table(runs: Iterable[RunReport]) -> Table:
+    """What became of each recorded run that a training was given."""
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table("run", "length", "usable", "left out", "what to know, what to do", title="recorded runs")
+    for run in runs:
+        length = f"{run.duration:.1f} s" if math.isfinite(run.duration) else "-"
+        usable = "no" if run.refusal else str(run.usable)
+        notes = ". ".join(filter(None, (run.refusal, *run.remarks)))
+        table.add_row(*map(escape, (str(run.path), length, usable, run.left_out(), notes)))
+    return table
 
 
 @click.command(short_help="Record a running robot into an mcap bag.")

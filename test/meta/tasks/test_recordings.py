@@ -77,7 +77,7 @@ def record(path, storage="SQLITE3", seed=0, stamped=False, odom="/odom", cmd="/c
 @pytest.mark.parametrize("storage", ["SQLITE3", "MCAP"])
 @pytest.mark.parametrize("stamped", [False, True])
 def test_a_recorded_drive_gives_the_transitions_that_were_driven(tmp_path, storage, stamped):
-    data = read_run(record(tmp_path / "run", storage, stamped=stamped))
+    data = read_run(record(tmp_path / "run", storage, stamped=stamped)).transitions
     states, commands = drive()
     inputs, residuals = transitions_of(states, commands, 4, DT)
     found = np.rint(data.stamps / DT).astype(int)
@@ -89,7 +89,7 @@ def test_a_recorded_drive_gives_the_transitions_that_were_driven(tmp_path, stora
 
 def test_topics_can_be_named_and_what_is_missing_is_told_with_what_is_there(tmp_path):
     path = record(tmp_path / "run", odom="/base/odometry", cmd="/base/command")
-    assert len(read_run(path, "/base/odometry", "/base/command")) > 200
+    assert len(read_run(path, "/base/odometry", "/base/command").transitions) > 200
     with pytest.raises(
         InvalidValueError, match=r"Odometry on /odom; it holds /base/command .*/base/odometry"
     ):
