@@ -181,8 +181,9 @@ def _scanned(path: Path, wanted: Wanted, types: _Types, problem: str) -> Bag:
 
 
 def _what_was_read(file: Path, problem: str, damage: str, count: int) -> str:
-    why = damage or problem
-    return f"{file.name} is not complete ({why}): the {count} messages that are whole were read"
+    if not damage:
+        return f"{file.name} was read by itself ({problem})"
+    return f"{file.name} is not whole ({damage}): {count} messages could be read"
 
 
 def _unreadable(path: Path, problem: str, file: Path) -> MppiMamlError:

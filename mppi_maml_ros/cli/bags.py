@@ -76,11 +76,17 @@ def record(bag: Path | None, topics: tuple[str, ...], namespace: str, duration: 
 @click.command(short_help="Make an HTML page with figures of a recorded run.")
 @click.argument("bag", type=click.Path(exists=True, path_type=Path))
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="The page.  [default: BAG.html]")
-def report(bag: Path, out: Path | None) -> None:
+@click.option("--odom-topic", default="", help="Of several odometry topics, this one.  [default: odom]")
+@click.option(
+    "--cmd-topic", default="", help="Of several topics with commands, this one.  [default: cmd_vel]"
+)
+@_NAMESPACE
+def report(bag: Path, out: Path | None, odom_topic: str, cmd_topic: str, namespace: str) -> None:
     """Make one HTML page with figures of the run in BAG, recorded by `mppi-maml record` or rosbag2."""
-    from ..system.bag_report import write_report
+    from ..system.bag_report import Choice, write_report
 
-    click.echo(f"wrote {write_report(bag, out or bag.with_suffix('.html'))}")
+    choice = Choice(namespace, odom_topic, cmd_topic)
+    click.echo(f"wrote {write_report(bag, out or bag.with_suffix('.html'), choice, click.echo)}")
 
 
 @click.command(short_help="Show error, residual and adaptation events of a running robot.")
