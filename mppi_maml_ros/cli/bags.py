@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import math
+import os
+import signal
+import sys
+import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
@@ -51,26 +55,65 @@ def run_table(runs: Iterable[RunReport]) -> Table:
 @click.option("--duration", type=float, help="Stop after so many seconds.  [default: at Ctrl-C]")
 def record(bag: Path | None, topics: tuple[str, ...], namespace: str, duration: float | None) -> None:
     """Record odometry, commands, plan and what controller and adaptation say, into the folder BAG."""
-    from rich.console import Console
+    recorder = _system("recorder")
+    bag = bag or Path(time.strftime("bag_%Y%m%d_%H%M%S"))
+    with (
+        _asked_to_end() as asked,
+        recorder.Recorder(bag, topics or recorder.TOPICS, namespace) as recording,
+        _shown(f"recording into {bag}, Ctrl-C ends") as show,
+    ):
+        recording.run(math.inf if duration is None else duration, show, asked.is_set)
+    with _terminal_may_be_gone():
+        for topic, remark in sorted(recording.remarks.items()):
+            click.echo(f"{topic} was not recorded: {remark}")
+        if recording.unheard:
+            click.echo(f"nothing came on {', '.join(recording.unheard)}")
+        click.echo(f"{sum(recording.counts.values())} messages in {bag}; mppi-maml report {bag}")
+
+
+_ENDING = ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGPWR", "SIGALRM", "SIGUSR1", "SIGUSR2")
+
+
+@contextlib.contextmanager
+def _asked_to_end() -> Iterator[threading.Event]:
+    """An event that any signal sets that would end the process."""
+    event = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield event
+        return
+    numbers = [getattr(signal, name) for name in _ENDING if hasattr(signal, name)]
+    before = {number: signal.signal(number, lambda *_: event.set()) for number in numbers}
+    try:
+        yield event
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextlib.contextmanager
+def _shown(title: str) -> Iterator[Callable[[dict[str, int]], None]]:
+    """A table of counts that is kept up to date."""
     from rich.live import Live
+    from rich.markup import escape
     from rich.table import Table
 
-    recorder = _system("recorder")
-    console, bag = Console(), bag or Path(time.strftime("bag_%Y%m%d_%H%M%S"))
-
     def table(counts: dict[str, int]) -> Table:
-        found = Table("topic", "messages", title=f"recording into {bag}, Ctrl-C ends")
+        found = Table("topic", "messages", title=title)
         for topic, count in sorted(counts.items()):
-            found.add_row(topic, str(count))
+            found.add_row(escape(topic), str(count))
         return found
 
-    with (
-        recorder.Recorder(bag, topics or recorder.TOPICS, namespace) as recording,
-        Live(table({}), console=console, refresh_per_second=2) as live,
-        contextlib.suppress(KeyboardInterrupt),
-    ):
-        recording.run(math.inf if duration is None else duration, lambda c: live.update(table(c)))
-    console.print(f"{sum(recording.counts.values())} messages in {bag}; mppi-maml report {bag}")
+    with _terminal_may_be_gone(), Live(table({}), refresh_per_second=2) as live:
+        yield lambda counts: live.update(table(counts))
+
+
+@contextlib.contextmanager
+def _terminal_may_be_gone() -> Iterator[None]:
+    """What cannot be shown any more is no failure: a recording outlives the terminal."""
+    try:
+        yield
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 @click.command(short_help="Make an HTML page with figures of a recorded run.")
