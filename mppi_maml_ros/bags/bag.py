@@ -126,8 +126,8 @@ def _files(folder: Path) -> list[Path]:
 
 def _sound(path: Path, wanted: Wanted, types: _Types) -> tuple[Bag | None, str]:
     """The bag as rosbags reads it, or None and why not."""
-    if path.is_file() and journals(path):
-        return None, "the writer did not close it"
+    if any(journals(file) for file in (path.glob("*.db3") if path.is_dir() else [path])):
+        return None, "its writer did not close it"
     from rosbags.rosbag1 import Reader as Reader1
     from rosbags.rosbag2 import Reader as Reader2
 

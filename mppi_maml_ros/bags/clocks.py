@@ -14,7 +14,8 @@ from ..core.errors import InvalidValueError
 from ..core.types import Array
 
 PARTS = 5  # of a run, in each of which the clocks must agree for being one
-WINDOW = 1.0  # [s] of recording from which the message that was least delayed is taken
+WINDOW, SIMULATED = 5.0, 0.3  # [s] of recording from which the message that was least delayed is taken
+STEADY = 0.01  # share that the pace of a clock is wrong by at most; that of a simulation changes quickly
 PACES = (0.01, 100.0)  # of simulated time over recorded time
 
 
@@ -87,7 +88,7 @@ def match(
     where = f"{abs(offset):.2f} s {'ahead of' if offset > 0.0 else 'behind'} the recorder's clock"
     if abs(offset) > 1e8:
         where = "on a simulated clock"
-    speed = f", at {pace:.2f} of its pace" if abs(pace - 1.0) > 0.01 else ""
+    speed = f", at {pace:.2f} of its pace" if abs(pace - 1.0) > STEADY else ""
     how = "/clock" if told else "the times of recording of both"
     return Clock(apart, *pairs, f"odometry is stamped {where}{speed}: commands were matched to it by {how}")
 
@@ -105,7 +106,8 @@ def continued(recorded: Array, stamps: Array, back: float) -> tuple[Array, int]:
 
 def _least_delayed(recorded: Array, stamps: Array) -> tuple[Array, Array]:
     """One pair of each window: messages that waited on their way say less about the clocks."""
-    windows = np.floor((recorded - recorded[0]) / WINDOW).astype(np.int64)
+    steady = abs(_pace(recorded, stamps) - 1.0) <= STEADY
+    windows = np.floor((recorded - recorded[0]) / (WINDOW if steady else SIMULATED)).astype(np.int64)
     firsts = np.flatnonzero(np.diff(windows, prepend=-1))
     ages = recorded - stamps
     chosen = [a + int(np.argmin(ages[a:b])) for a, b in zip(firsts, [*firsts[1:], len(ages)], strict=True)]

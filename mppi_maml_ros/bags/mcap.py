@@ -1,7 +1,8 @@
 """What is whole of an mcap file that was cut off or damaged.
 
 A file whose writer was killed has no summary, and its last record is incomplete. Records are read from the
-start to the first that does not end within the file; of a chunk that does not, those that do.
+start to the first that does not end within the file; of a chunk that does not, those that do. What channels
+are is looked for outside of chunks first, as it may stand in a damaged one.
 
 Source: the MCAP format specification, https://mcap.dev/spec
 """
@@ -14,7 +15,7 @@ import struct
 from binascii import crc32
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import attrs
 
@@ -53,21 +54,26 @@ class McapScan:
         with self.path.open("rb") as file:
             if file.read(len(MAGIC)) != MAGIC:
                 raise MppiMamlError("it does not begin as an mcap file")
-            while len(head := file.read(_HEADER.size)) == _HEADER.size:
-                operation, length = _HEADER.unpack(head)
-                whole = file.tell() + length <= size
+            for operation, length, whole in self._records(file, size):
+                if whole and operation in (_SCHEMA, _CHANNEL):
+                    self._define(operation, file.read(length))
+            file.seek(len(MAGIC))
+            for operation, length, whole in self._records(file, size):
                 if not whole:
                     self.damage = f"cut off in the record at byte {file.tell() - _HEADER.size}"
                 if operation == _CHUNK:
-                    yield from self._chunk(file.read(length if whole else size - file.tell()), whole)
-                elif not whole:
-                    return
-                elif operation in (_SCHEMA, _CHANNEL, _MESSAGE):
-                    yield from self._record(operation, file.read(length))
-                else:
-                    file.seek(length, os.SEEK_CUR)
-            if head and head != MAGIC[: len(head)]:
-                self.damage = self.damage or "cut off in its last record"
+                    yield from self._chunk(file.read(length), whole)
+                elif operation == _MESSAGE and whole:
+                    yield from self._message(file.read(length))
+
+    @staticmethod
+    def _records(file: BinaryIO, size: int) -> Iterator[tuple[int, int, bool]]:
+        """Operation, length as far as it is there, and whether that is all; the file is at its content."""
+        while len(head := file.read(_HEADER.size)) == _HEADER.size and not head.startswith(MAGIC):
+            operation, length = _HEADER.unpack(head)
+            begin = file.tell()
+            yield operation, min(length, size - begin), begin + length <= size
+            file.seek(begin + length)
 
     def _chunk(self, data: bytes, whole: bool) -> Iterator[tuple[Channel, int, bytes]]:
         try:
@@ -86,20 +92,24 @@ class McapScan:
             at += _HEADER.size
             if at + length > len(records):
                 break
-            yield from self._record(operation, records[at : at + length])
+            if operation == _MESSAGE:
+                yield from self._message(records[at : at + length])
+            elif operation in (_SCHEMA, _CHANNEL):
+                self._define(operation, records[at : at + length])
             at += length
 
-    def _record(self, operation: int, data: bytes) -> Iterator[tuple[Channel, int, bytes]]:
-        if operation == _MESSAGE:
-            number, _, stamp, _ = _MESSAGE_HEAD.unpack_from(data)
-            if number in self.channels:
-                yield self.channels[number], stamp, data[_MESSAGE_HEAD.size :]
-        elif operation == _SCHEMA:
+    def _message(self, data: bytes) -> Iterator[tuple[Channel, int, bytes]]:
+        number, _, stamp, _ = _MESSAGE_HEAD.unpack_from(data)
+        if number in self.channels:
+            yield self.channels[number], stamp, data[_MESSAGE_HEAD.size :]
+
+    def _define(self, operation: int, data: bytes) -> None:
+        if operation == _SCHEMA:
             (number,) = struct.unpack_from("<H", data)
             name, at = _text(data, 2)
             encoding, at = _text(data, at)
             self._schemas[number] = name, encoding, _text(data, at)[0]
-        elif operation == _CHANNEL:
+        else:
             number, schema = struct.unpack_from("<HH", data)
             topic, at = _text(data, 4)
             encoding, _ = _text(data, at)

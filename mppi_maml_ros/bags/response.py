@@ -14,6 +14,7 @@ EARLIEST, LATEST = 10, 20  # steps that a command is looked for after and before
 MOST = 200  # windows
 TIME_CONSTANTS = np.geomspace(0.02, 20.0, 16)  # [s]
 EXCITED = (0.03, 0.06)  # [m/s, rad/s] deviation of a command that says something
+UNTOLD = 5.0  # times that deviation of a velocity which commands do not explain
 EARLY = 0.6  # share of the squared error that is left when the response may come before the command
 LEAST_EARLY = 0.075  # [s]
 
@@ -52,7 +53,7 @@ def responses(data: Transitions) -> tuple[Response | None, Response | None]:
 
 def _response(velocity: Array, command: Array, dt: float, excited: float) -> Response | None:
     """From windows with LATEST steps before and EARLIEST after them, shape (W, length)."""
-    if command.std() < excited:
+    if command.std() < excited and velocity.std() < UNTOLD * excited:
         return None
     x = velocity[:, LATEST : LATEST + WINDOW]
     # shifted[w, s, k] is the command LATEST - s steps before step k

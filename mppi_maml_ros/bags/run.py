@@ -100,8 +100,10 @@ def _implausible(evidence: _Evidence) -> Iterator[str]:
     for axis, response in enumerate(responses(evidence.transitions)):
         if response is None:
             continue
+        name = ("v", "omega")[axis]
+        known = {f"gain_{name}": response.gain, f"time_constant_{name}": response.time_constant}
         try:
-            FirstOrderConfig(gain_v=response.gain, time_constant_v=response.time_constant)
+            FirstOrderConfig(**known)
         except InvalidValueError as error:
             yield (
                 f"{AXES[axis]} of odometry does not follow the commands ({error}): is this the topic that "
