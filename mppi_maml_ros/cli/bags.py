@@ -103,8 +103,16 @@ def _shown(title: str) -> Iterator[Callable[[dict[str, int]], None]]:
             found.add_row(escape(topic), str(count))
         return found
 
-    with _terminal_may_be_gone(), Live(table({}), refresh_per_second=2) as live:
+    live, started = Live(table({}), refresh_per_second=2), False
+    with _terminal_may_be_gone():
+        live.start()
+        started = True
+    try:
         yield lambda counts: live.update(table(counts))
+    finally:
+        with _terminal_may_be_gone():
+            if started:
+                live.stop()
 
 
 @contextlib.contextmanager
@@ -112,7 +120,7 @@ def _terminal_may_be_gone() -> Iterator[None]:
     """What cannot be shown any more is no failure: a recording outlives the terminal."""
     try:
         yield
-    except OSError:
+    except (OSError, SystemExit):  # the latter is rich's answer to a closed pipe
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 

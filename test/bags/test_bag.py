@@ -75,15 +75,15 @@ def test_a_truncated_mcap_file_is_read_up_to_where_it_was_cut(tmp_path, record_d
 
 @pytest.mark.fault(84)
 def test_wherever_an_mcap_file_ends_what_is_whole_before_is_read_and_nothing_else(tmp_path, record_drive):
-    path = storage_of(record_drive(tmp_path / "run", "MCAP", steps=10))
+    path = storage_of(record_drive(tmp_path / "run", "MCAP", steps=4))
     data = path.read_bytes()
     last = 0
-    for end in range(8, len(data)):
+    for end in range(8, len(data), 5):
         path.write_bytes(data[:end])
         found = [stamp for _, stamp, _ in McapScan(path).messages()]
-        assert last <= len(found) <= 20
+        assert last <= len(found) <= 8
         last = len(found)
-    assert last == 20
+    assert last == 8
 
 
 @pytest.mark.fault(85)
