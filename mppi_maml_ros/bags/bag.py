@@ -31,7 +31,7 @@ SHOWN = 8  # topics that a message lists
 _POINTER = b"version https://git-lfs"
 _MENDING = {
     ".mcap": "`mcap recover` may mend the file",
-    ".db3": "`sqlite3 FILE .recover` may mend the file, and `ros2 bag reindex` the folder",
+    ".db3": "`sqlite3 FILE .recover | sqlite3 MENDED` may mend the file, and `ros2 bag reindex` the folder",
     ".bag": "`rosbag reindex` may mend the file",
 }
 
@@ -85,8 +85,15 @@ def read_bag(path: Path, wanted: Wanted) -> Bag:
         MppiMamlError: rosbags is not installed, it is no bag, or nothing of it is whole; one sentence with
             the next step.
     """
-    path = Path(path)
-    types = _Types()
+    path, types = Path(path), _Types()
+    try:
+        bag = _read(path, wanted, types)
+    except OSError as error:
+        raise MppiMamlError(f"{path} cannot be read: {error.strerror or error}") from error
+    return attrs.evolve(bag, remarks=(*bag.remarks, *types.remarks()))
+
+
+def _read(path: Path, wanted: Wanted, types: _Types) -> Bag:
     messages: list[Message] = []
     topics: Counter[tuple[str, str]] = Counter()
     remarks: list[str] = []
@@ -100,7 +107,6 @@ def read_bag(path: Path, wanted: Wanted) -> Bag:
         remarks += found.remarks
     if not complete:
         remarks.insert(0, f"there is no {_METADATA} (`ros2 bag reindex` writes one): its files were read")
-    remarks += types.remarks()
     messages.sort(key=lambda message: message.recorded)
     return Bag(path, topics, messages, tuple(remarks))
 

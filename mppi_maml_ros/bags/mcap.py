@@ -73,6 +73,8 @@ class McapScan:
             operation, length = _HEADER.unpack(head)
             begin = file.tell()
             yield operation, min(length, size - begin), begin + length <= size
+            if begin + length > size:
+                return
             file.seek(begin + length)
 
     def _chunk(self, data: bytes, whole: bool) -> Iterator[tuple[Channel, int, bytes]]:
@@ -124,7 +126,7 @@ def _text(data: bytes, at: int) -> tuple[str, int]:
     end = at + 4 + length
     if end > len(data):
         raise ValueError("a text does not end")
-    return data[at + 4 : end].decode(), end
+    return data[at + 4 : end].decode(errors="replace"), end
 
 
 def _decompressed(data: bytes, compression: str) -> bytes:

@@ -87,12 +87,14 @@ class _Evidence:
         commands: (stamp [s], (v, omega)).
         transitions: cut from both.
         excluded: what was left out.
+        warnings: what the checks let pass with a remark.
     """
 
     samples: list[Odometry]
     commands: list[tuple[float, Array]]
     transitions: Transitions
     excluded: Counter[str]
+    warnings: tuple[str, ...]
 
 
 def _implausible(evidence: _Evidence) -> Iterator[str]:
@@ -173,7 +175,7 @@ def read_run(
         duration=float(np.ptp(odometry.stamps)),
         rate=float(1.0 / np.median(steps[steps > 0.0])) if (steps > 0.0).any() else 0.0,
         excluded=evidence.excluded,
-        remarks=(*remarks, *filter(None, [clock.remark])),
+        remarks=(*remarks, *filter(None, [clock.remark]), *evidence.warnings),
         refusal="; ".join(sentence for check in CHECKS for sentence in check(evidence)),
     )
 
@@ -266,6 +268,7 @@ def _replay(
     arrivals = clock.at(odometry.recorded)
     checks, buffer = OdometryChecks(allowed), TransitionBuffer(config)
     samples: list[Odometry] = []
+    warnings: list[str] = []
     events = [(stamp, 0, k) for k, (stamp, _) in enumerate(told)]
     events += [(arrival, 1, k) for k, arrival in enumerate(arrivals)]
     for arrival, is_odometry, k in sorted(events):
@@ -273,14 +276,16 @@ def _replay(
             buffer.add_command(told[k][0] - BEGIN, told[k][1])
             continue
         message = _record(odometry.messages[k].value, float(odometry.stamps[k]), allowed)
-        sample = checks.check(message, float(arrival)).odometry
-        if sample is not None:
-            samples.append(attrs.evolve(sample, stamp=sample.stamp - BEGIN))
+        verdict = checks.check(message, float(arrival))
+        warnings += [verdict.warning] if verdict.warning else []
+        if verdict.odometry is not None:
+            samples.append(attrs.evolve(verdict.odometry, stamp=verdict.odometry.stamp - BEGIN))
             buffer.add_odometry(samples[-1])
     excluded = buffer.excluded + Counter(
         {reason.value: n for reason, n in checks.counts.items() if reason is not Reason.ACCEPTED}
     )
-    return _Evidence(samples, [(t - BEGIN, u) for t, u in told], buffer.latest(), excluded)
+    commanded = [(t - BEGIN, u) for t, u in told]
+    return _Evidence(samples, commanded, buffer.latest(), excluded, tuple(warnings))
 
 
 def _told(commands: list[Message], odometry: _Odometry, clock: clocks.Clock) -> list[tuple[float, Array]]:

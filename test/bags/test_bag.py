@@ -192,3 +192,11 @@ def test_what_is_no_bag_is_refused_in_one_sentence_with_the_next_step(tmp_path, 
     with pytest.raises(MppiMamlError, match=says) as error:
         read_bag(path, everything)
     assert "\n" not in str(error.value) and len(str(error.value)) < 400 + len(str(path))
+
+
+def test_what_is_not_there_or_may_not_be_read_is_refused(tmp_path):
+    with pytest.raises(MppiMamlError, match="nowhere cannot be read: No such file"):
+        read_bag(tmp_path / "nowhere", everything)
+    (tmp_path / "loop.mcap").symlink_to("loop.mcap")
+    with pytest.raises(MppiMamlError, match="loop.mcap cannot be read"):
+        read_bag(tmp_path / "loop.mcap", everything)
