@@ -13,12 +13,11 @@ import numpy as np
 from ..core.errors import InvalidValueError
 from ..core.types import Array, Odometry, OdometryMessage
 from ..dynamics.buffer import BufferConfig, TransitionBuffer
-from ..dynamics.first_order import FirstOrderConfig
 from ..dynamics.transitions import Transitions
 from ..safety.checks import OdometryChecks, OdometryTolerances, Reason
 from . import clocks
 from .bag import Bag, Message, read_bag
-from .response import responses
+from .response import lead, responses
 
 ODOMETRY = "nav_msgs/msg/Odometry"
 COMMANDS = ("geometry_msgs/msg/Twist", "geometry_msgs/msg/TwistStamped")
@@ -100,16 +99,10 @@ class _Evidence:
 def _implausible(evidence: _Evidence) -> Iterator[str]:
     """A base that answers like this would not be driven by these commands."""
     for axis, response in enumerate(responses(evidence.transitions)):
-        if response is None:
-            continue
-        name = ("v", "omega")[axis]
-        known = {f"gain_{name}": response.gain, f"time_constant_{name}": response.time_constant}
-        try:
-            FirstOrderConfig(**known)
-        except InvalidValueError as error:
+        if response is not None and response.contradiction:
             yield (
-                f"{AXES[axis]} of odometry does not follow the commands ({error}): is this the topic that "
-                "the base listens to, and did nobody else move it?"
+                f"{AXES[axis]} of odometry does not follow the commands: {response.contradiction}; is this "
+                "the topic that the base listens to, and did nobody else move it?"
             )
 
 
@@ -161,11 +154,11 @@ def read_run(
     config = BufferConfig(delay_taps=delay_taps, model_dt=model_dt, size=CAPACITY)
     clock = odometry.clock(bag, tolerances)
     evidence = _replay(odometry, commands, clock, tolerances, config)
-    early = [r.delay for r in responses(evidence.transitions) if r is not None and r.delay < 0.0]
-    if early and clock.is_one:
+    early = lead(responses(evidence.transitions)) if clock.is_one else 0.0
+    if early:
         clock = odometry.clock(bag, tolerances, force=True)
         remarks.append(
-            f"velocities follow {-min(early):.2f} s before they are commanded: the base's clock is behind"
+            f"velocities follow {early:.2f} s before they are commanded: the base's clock is behind"
         )
         evidence = _replay(odometry, commands, clock, tolerances, config)
     steps = np.diff(odometry.stamps)

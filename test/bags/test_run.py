@@ -105,7 +105,7 @@ def test_a_base_whose_clock_is_wrong_teaches_nothing_else_and_it_is_said(
 @pytest.mark.fault(81)
 def test_a_response_before_its_command_is_told_and_the_times_of_recording_are_taken(tmp_path, record_drive):
     run = read_run(record_drive(tmp_path / "run", stamp=lambda t: t - 0.2))
-    assert "velocities follow 0.20 s before they are commanded" in run.remarks[0]
+    assert re.search("velocities follow 0.2[05] s before they are commanded", run.remarks[0])
 
 
 @pytest.mark.fault(80)
@@ -146,11 +146,12 @@ def test_odometry_passes_the_checks_of_a_drive(tmp_path, record_drive, change, r
 @pytest.mark.parametrize(
     ("commands", "says"),
     [
-        (lambda u: -u, "linear.x .*gain_v must be in .0.05, 5."),
+        (lambda u: -u, "linear.x .*a gain of -[01.9]+, plausible is .0.05, 5."),
         (
             lambda u: u / 40.0 * np.sign(np.arange(len(u)) % 40 - 19.5)[:, None],
             "does not follow the commands",
         ),
+        (lambda u: 0.0 * u, "they explain less than 10% of what it does"),
         (lambda u: u * np.array([1.0, -1.0]), "angular.z of odometry does not follow"),
     ],
 )

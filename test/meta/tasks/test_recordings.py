@@ -52,7 +52,7 @@ def test_meta_training_on_recorded_runs_makes_an_artifact_that_names_them(
 def test_a_run_that_gives_nothing_is_named_with_why_and_what_to_do(tmp_path, record_drive, driven, capsys):
     good = record_drive(tmp_path / "good")
     slow = record_drive(tmp_path / "slow", seed=1, every=4)  # 5 Hz
-    other = record_drive(tmp_path / "other", seed=2, commands=driven(5)[1])
+    other = record_drive(tmp_path / "other", seed=2, commands=-driven(2)[1])
     (tmp_path / "empty").mkdir()
     tasks = RecordedTasks.read([good, slow, other, tmp_path / "empty"])
     used, *refused = tasks.runs
