@@ -273,7 +273,7 @@ def record_drive(driven):
     def write(
         path, storage="SQLITE3", seed=0, steps=300, stamped=False, odom="/odom", cmd="/cmd_vel", gap=None,
         every=1, stamp=lambda t: t, recorded=lambda t: t, clock=False, also=(), edit=lambda message: None,
-        commands=None, compressed=False, begin=START,
+        commands=None, compressed=False, begin=START, cmd_stamp=None,
     ):  # fmt: skip
         states, driven_by = driven(seed, steps)
         commands = driven_by if commands is None else commands
@@ -318,6 +318,8 @@ def record_drive(driven):
                     put("/clock", t, make("rosgraph_msgs/msg/Clock", clock=time(stamp(t))))
                 if k % every == 0:
                     put(odom, t, message)
+                if cmd_stamp is not None:
+                    header = make("std_msgs/msg/Header", stamp=time(cmd_stamp(t)), frame_id="base_link")
                 sent = twist(*commands[k].tolist())
                 put(cmd, t, make(name, header=header, twist=sent) if stamped else sent)
                 for topic, kind in also:

@@ -77,6 +77,15 @@ def test_odometry_in_simulated_time_and_commands_in_recorded_time_are_put_on_one
 
 
 @pytest.mark.fault(80)
+@pytest.mark.parametrize("cmd_stamp", [lambda t: t, lambda t: t - 3600.0, lambda t: 0.0])
+def test_commands_stamped_by_yet_another_clock_count_from_their_recording(
+    tmp_path, record_drive, driven, cmd_stamp
+):
+    path = record_drive(tmp_path / "run", stamped=True, stamp=lambda t: t - START + 12.0, cmd_stamp=cmd_stamp)
+    as_driven(read_run(path), driven)
+
+
+@pytest.mark.fault(80)
 def test_a_simulation_whose_pace_changes_is_followed(tmp_path, record_drive, driven):
     def recorded(t):
         return START + (t - START) + 2.0 * np.sin((t - START) / 3.0)
@@ -169,3 +178,24 @@ def test_commands_without_any_time_are_refused(tmp_path, record_drive):
     path = record_drive(tmp_path / "run", stamp=lambda t: t - START + 5.0, recorded=lambda t: START)
     with pytest.raises(InvalidValueError, match="cannot be told their time; record TwistStamped"):
         read_run(path)
+
+
+def test_a_bag_of_ros_1_is_read_too(tmp_path, record_drive, driven):
+    from rosbags.convert import convert
+    from rosbags.typesys import Stores, get_typestore
+
+    convert(
+        srcs=[record_drive(tmp_path / "run")],
+        dst=tmp_path / "run.bag",
+        dst_storage="sqlite3",
+        dst_version=9,
+        compress=None,
+        compress_mode="file",
+        default_typestore=None,
+        typestore=get_typestore(Stores.ROS1_NOETIC),
+        exclude_topics=[],
+        include_topics=[],
+        exclude_msgtypes=[],
+        include_msgtypes=[],
+    )
+    as_driven(read_run(tmp_path / "run.bag"), driven)
