@@ -94,21 +94,27 @@ def read_bag(path: Path, wanted: Wanted) -> Bag:
 
 
 def _read(path: Path, wanted: Wanted, types: _Types) -> Bag:
-    messages: list[Message] = []
+    whole = path.is_file() or (path / _METADATA).is_file()
+    found, problem = _sound(path, wanted, types) if whole else (None, f"there is no {_METADATA}")
+    if found is not None:
+        return found
+    if path.is_file():
+        return _scanned(path, wanted, types, problem)
+    parts, failures = [], []
+    for file in _files(path):
+        try:
+            found, why = _sound(file, wanted, types)
+            parts.append(found or _scanned(file, wanted, types, why))
+        except MppiMamlError as error:
+            failures.append(error)
+    if not parts:
+        raise failures[0]
     topics: Counter[tuple[str, str]] = Counter()
-    remarks: list[str] = []
-    complete = path.is_file() or (path / _METADATA).is_file()
-    for part in [path] if complete else _files(path):
-        found, problem = _sound(part, wanted, types)
-        if found is None:
-            found = _scanned(part, wanted, types, problem)
-        topics.update(found.topics)
-        messages += found.messages
-        remarks += found.remarks
-    if not complete:
-        remarks.insert(0, f"there is no {_METADATA} (`ros2 bag reindex` writes one): its files were read")
-    messages.sort(key=lambda message: message.recorded)
-    return Bag(path, topics, messages, tuple(remarks))
+    for part in parts:
+        topics.update(part.topics)
+    messages = sorted((m for part in parts for m in part.messages), key=lambda message: message.recorded)
+    remarks = [f"its files were read one by one, as {problem} (`ros2 bag reindex`)", *map(str, failures)]
+    return Bag(path, topics, messages, (*remarks, *(r for part in parts for r in part.remarks)))
 
 
 def _files(folder: Path) -> list[Path]:
@@ -158,43 +164,27 @@ def _channel(connection: Connection) -> Channel:
     return Channel(connection.topic, connection.msgtype, definition)
 
 
-def _scanned(path: Path, wanted: Wanted, types: _Types, problem: str) -> Bag:
-    """The whole records of each file."""
+def _scanned(file: Path, wanted: Wanted, types: _Types, problem: str) -> Bag:
+    """The whole records of a file."""
+    scan = McapScan(file) if file.suffix == ".mcap" else SqliteScan(file)
     topics: Counter[tuple[str, str]] = Counter()
     messages: list[Message] = []
-    remarks: list[str] = []
-    files = _files(path) if path.is_dir() else [path]
-    for file in files:
-        if file.suffix not in _STORAGES:
-            raise _unreadable(path, problem, file)
-        with file.open("rb") as stream:
-            if stream.read(len(_POINTER)) == _POINTER:
-                raise MppiMamlError(f"{file} is a pointer of git-lfs and no bag: `git lfs pull` gets the bag")
-        scan = McapScan(file) if file.suffix == ".mcap" else SqliteScan(file)
-        count = 0
-        try:
-            for channel, recorded, data in scan.messages():
-                topics[channel.topic, channel.kind] += 1
-                count += 1
-                if wanted(channel.topic, channel.kind):
-                    messages += types.read(channel, recorded, data)
-        except Exception as error:  # noqa: BLE001 - as above
-            scan.damage = scan.damage or _brief(error)
-        if not count and scan.damage:
-            raise _unreadable(path, scan.damage, file)
-        remarks.append(_what_was_read(file, problem, scan.damage, count))
-    return Bag(path, topics, messages, tuple(remarks))
-
-
-def _what_was_read(file: Path, problem: str, damage: str, count: int) -> str:
-    if not damage:
-        return f"{file.name} was read by itself ({problem})"
-    return f"{file.name} is not whole ({damage}): {count} messages could be read"
-
-
-def _unreadable(path: Path, problem: str, file: Path) -> MppiMamlError:
-    step = _MENDING.get(file.suffix, "name an .mcap or .db3 file, or the folder that `ros2 bag record` wrote")
-    return MppiMamlError(f"{path} cannot be read as a bag: {problem}; {step}")
+    with file.open("rb") as stream:
+        if stream.read(len(_POINTER)) == _POINTER:
+            raise MppiMamlError(f"{file} is a pointer of git-lfs and no bag: `git lfs pull` gets the bag")
+    try:
+        for channel, recorded, data in scan.messages() if file.suffix in _STORAGES else ():
+            topics[channel.topic, channel.kind] += 1
+            if wanted(channel.topic, channel.kind):
+                messages += types.read(channel, recorded, data)
+    except Exception as error:  # noqa: BLE001 - as above
+        scan.damage = scan.damage or _brief(error)
+    if not topics:
+        step = _MENDING.get(file.suffix, "name an .mcap or .db3 file, or a folder of `ros2 bag record`")
+        raise MppiMamlError(f"{file} cannot be read as a bag: {scan.damage or problem}; {step}")
+    said = f"{topics.total()} messages could be read"
+    messages.sort(key=lambda message: message.recorded)
+    return Bag(file, topics, messages, (f"{file.name} is not whole ({scan.damage or problem}): {said}",))
 
 
 def _brief(error: Exception) -> str:

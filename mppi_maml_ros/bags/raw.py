@@ -5,7 +5,8 @@ from __future__ import annotations
 import attrs
 
 
-def _full(topic: str) -> str:
+def full_name(topic: str) -> str:
+    """With the slash that people and some writers leave out."""
     return "/" + topic.lstrip("/")
 
 
@@ -14,11 +15,11 @@ class Channel:
     """A topic with one type, as a bag holds it.
 
     Attributes:
-        topic: full name, also where a writer left the slash out.
+        topic: full name.
         kind: type, such as nav_msgs/msg/Odometry.
         definition: of the type, with those that it is made of; empty when the bag has none that is read.
     """
 
-    topic: str = attrs.field(converter=_full)
+    topic: str = attrs.field(converter=full_name)
     kind: str
     definition: str = ""

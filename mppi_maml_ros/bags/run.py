@@ -17,6 +17,7 @@ from ..dynamics.transitions import Transitions
 from ..safety.checks import OdometryChecks, OdometryTolerances, Reason
 from . import clocks
 from .bag import Bag, Message, read_bag
+from .raw import full_name
 from .response import lead, responses
 
 ODOMETRY = "nav_msgs/msg/Odometry"
@@ -133,6 +134,7 @@ def read_run(
         InvalidValueError: a topic is not there, of another type or empty; the message lists what there is.
         MppiMamlError: the file cannot be read.
     """
+    odom_topic, cmd_topic = full_name(odom_topic), full_name(cmd_topic)
     kinds = (_full(cmd_type),) if cmd_type else COMMANDS
     wanted = {(odom_topic, ODOMETRY), CLOCK, *((cmd_topic, kind) for kind in kinds)}
     bag = read_bag(path, lambda topic, kind: (topic, kind) in wanted)
@@ -142,14 +144,14 @@ def read_run(
         if not any(bag.topics[topic, a] for a in allowed):
             there = bag.holding((ODOMETRY, *COMMANDS))
             raise InvalidValueError(f"{path} has no {' or '.join(allowed)} on {topic}; it holds {there}")
-    if all(bag.topics[cmd_topic, k] for k in kinds[:2]) and len(kinds) > 1:
+    if len(kinds) > 1 and all(bag.topics[cmd_topic, k] for k in kinds):
         remarks.append(f"{cmd_topic} has two types: {kind} was read, as it has more messages")
     odometry = _Odometry.of(_those(bag, odom_topic, ODOMETRY))
     commands = _those(bag, cmd_topic, kind)
     if odometry is None or not commands:
         raise InvalidValueError(f"{path} holds no message that can be read on {odom_topic} or on {cmd_topic}")
     if odometry.jumps:
-        remarks.append(f"the clock of odometry jumped back {odometry.jumps} times: it was taken to go on")
+        remarks.append(f"the clock of odometry jumped back ({odometry.jumps} times): it was taken to go on")
     tolerances = odometry.tolerances()
     config = BufferConfig(delay_taps=delay_taps, model_dt=model_dt, size=CAPACITY)
     clock = odometry.clock(bag, tolerances)

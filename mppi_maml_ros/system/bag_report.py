@@ -14,6 +14,7 @@ import attrs
 import numpy as np
 
 from ..bags.bag import read_bag
+from ..bags.raw import full_name
 from ..core.angles import yaw_from_quaternion
 from ..core.errors import InvalidValueError, MppiMamlError
 
@@ -86,7 +87,7 @@ def _chosen(part: _Part, counts: Counter[tuple[str, str]], choice: Choice) -> tu
     space = f"/{choice.namespace.strip('/')}/".replace("//", "/")
     usual = space + part.usual
     if wanted:
-        likely = [topic for topic in topics if topic == "/" + wanted.lstrip("/")]
+        likely = [topic for topic in topics if topic == full_name(wanted)]
         if not likely:
             there = ", ".join(topics) or "no such topic"
             raise InvalidValueError(f"there is no {part.meaning} on {wanted}; there is {there}")

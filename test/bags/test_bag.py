@@ -95,7 +95,7 @@ def test_a_damaged_chunk_is_left_out_and_told(tmp_path, record_drive):
     file.write_bytes(data)
     bag = read_bag(path, everything)
     assert 1000 < len(bag.messages) < 5000 and bag.messages[-1].recorded == whole[-1].recorded
-    assert "a chunk is damaged" in bag.remarks[0]
+    assert "a chunk is damaged" in bag.remarks[-1]
 
 
 def test_the_beginning_of_a_compressed_chunk_is_unpacked_for_each_compression():
@@ -118,7 +118,7 @@ def test_a_truncated_database_is_read_up_to_where_it_was_cut(tmp_path, record_dr
     cut(storage_of(path), 0.5)
     bag = read_bag(path, everything)
     assert 100 < len(bag.messages) < 600 and [m.recorded for m in bag.messages] == whole[: len(bag.messages)]
-    assert "is not whole (" in bag.remarks[0]
+    assert "is not whole (" in bag.remarks[-1]
 
 
 @pytest.mark.fault(84)
@@ -200,3 +200,12 @@ def test_what_is_not_there_or_may_not_be_read_is_refused(tmp_path):
     (tmp_path / "loop.mcap").symlink_to("loop.mcap")
     with pytest.raises(MppiMamlError, match="loop.mcap cannot be read"):
         read_bag(tmp_path / "loop.mcap", everything)
+
+
+@pytest.mark.fault(85)
+def test_a_file_of_which_nothing_is_left_keeps_nobody_from_the_others(tmp_path, record_drive):
+    path = record_drive(tmp_path / "run")
+    (path / "run_1.db3").write_bytes(b"")
+    (path / "metadata.yaml").unlink()
+    bag = read_bag(path, everything)
+    assert len(bag.messages) == 600 and "run_1.db3 cannot be read as a bag" in bag.remarks[1]

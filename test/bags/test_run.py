@@ -40,7 +40,7 @@ def test_a_recorded_drive_gives_the_transitions_that_were_driven(
 
 def test_topics_can_be_named_and_what_is_missing_is_told_with_what_is_there(tmp_path, record_drive):
     path = record_drive(tmp_path / "run", odom="/base/odometry", cmd="/base/command")
-    assert len(read_run(path, "/base/odometry", "/base/command").transitions) > 200
+    assert len(read_run(path, "/base/odometry", "base/command").transitions) > 200
     with pytest.raises(
         InvalidValueError, match=r"Odometry on /odom; it holds /base/command .*/base/odometry"
     ):
@@ -131,7 +131,7 @@ def test_a_clock_that_jumps_back_in_the_middle_leaves_a_gap_and_no_more(tmp_path
         return t - START + 100.0 - (95.0 if t > START + 7.0 else 0.0)
 
     run = read_run(record_drive(tmp_path / "run", stamp=stamp))
-    assert len(run.transitions) > 200 and "jumped back 1 time" in run.remarks[0]
+    assert len(run.transitions) > 200 and "jumped back (1 times)" in run.remarks[0]
     assert run.excluded["gap in odometry"] == 1
 
 
