@@ -139,7 +139,7 @@ def run_case(case: Case, duration: float, tick) -> dict:
         listener = Listener(domain)
         stack.callback(listener.close)
         group = stack.enter_context(ProcessGroup(environment, folder))
-        stamped = {"enable_stamped_cmd_vel": True}
+        stamped = {"cmd_vel_type": "twist_stamped"}
         world = {f"world.{k}": v for k, v in attrs.asdict(draw_world(0)).items()}
         nodes = {
             "mppi_controller": case.controller

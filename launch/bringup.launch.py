@@ -30,7 +30,7 @@ def nodes(context: LaunchContext) -> list[Node]:
         *([packaged("path_following")] if following else []),
         *([params_file] if params_file else []),
     ]
-    both = given(use_sim_time="use_sim_time", enable_stamped_cmd_vel="enable_stamped_cmd_vel")
+    both = given(use_sim_time="use_sim_time", cmd_vel_type="cmd_vel_type")
     values = {
         "mppi_controller": given(reference="reference", model="model") | both,
         "adaptation": given(enabled="adaptation") | both,
@@ -121,10 +121,10 @@ def generate_launch_description() -> LaunchDescription:
                 "empty: as configured.",
             ),
             DeclareLaunchArgument(
-                "enable_stamped_cmd_vel",
+                "cmd_vel_type",
                 default_value="",
-                choices=["", "true", "false"],
-                description="Whether commands are TwistStamped; empty: as configured.",
+                choices=["", "auto", "twist", "twist_stamped"],
+                description="Type of the commands; auto: what the robot takes. Empty: as configured.",
             ),
             DeclareLaunchArgument(
                 "log_level", default_value="info", description="One of debug, info, warn, error, fatal."

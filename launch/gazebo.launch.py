@@ -58,7 +58,7 @@ def nodes(context: LaunchContext) -> list:
                         "model": "",
                         "adaptation": "",
                         "use_sim_time": "true",
-                        "enable_stamped_cmd_vel": "",
+                        "cmd_vel_type": "",
                     }.items(),
                 )
             ]

@@ -59,7 +59,7 @@ def nodes(context: LaunchContext) -> list[Action]:
                         "model": "",
                         "adaptation": "",
                         "use_sim_time": "",
-                        "enable_stamped_cmd_vel": "true",
+                        "cmd_vel_type": "twist_stamped",
                     }.items(),
                 )
             ]

@@ -18,6 +18,7 @@ PACKAGE = "mppi_maml_ros"
 def world(context: LaunchContext) -> list[Node]:
     """The simulated robot, configured by file, then ``params_file``, then argument."""
     params_file = LaunchConfiguration("params_file").perform(context)
+    kind = LaunchConfiguration("cmd_vel_type").perform(context)
     return [
         Node(
             package=PACKAGE,
@@ -30,6 +31,7 @@ def world(context: LaunchContext) -> list[Node]:
                 {
                     "seed": ParameterValue(LaunchConfiguration("seed"), value_type=int),
                     "publish_clock": ParameterValue(LaunchConfiguration("use_sim_time"), value_type=bool),
+                    **({"cmd_vel_type": kind} if kind.startswith("twist") else {}),
                 },
             ],
             remappings=[

@@ -37,7 +37,7 @@ ROWS = {
     ),
     5: (
         "quaternion zero or not of unit length",
-        "dropped (tolerance 1e-4); stop if it persists",
+        "normalised within 1e-2, else dropped; stop if it persists",
         "ODOMETRY_INVALID",
     ),
     6: (
@@ -77,7 +77,7 @@ ROWS = {
     20: ("one pose, or all poses the same", "drives to that pose", "GOAL_REACHED"),
     21: ("path of a million poses", "bounded work; the period holds", "no fault"),
     22: ("path in another frame, or far away", "refused, or zero", "INVALID_PATH, FAR_FROM_PATH"),
-    23: ("no progress for 10 s", "stop until a new path or a reset", "FAILED_TO_MAKE_PROGRESS"),
+    23: ("no progress for 10 s", "stop until progress, a new goal or a reset", "FAILED_TO_MAKE_PROGRESS"),
     24: (
         "every rollout cost is NaN or infinite",
         "reset and so many retries within the period, then stop",
@@ -191,6 +191,48 @@ ROWS = {
         "anything on any topic, service or parameter",
         "no crash; no command that is not finite or beyond a limit",
         "`mppi-maml fuzz`",
+    ),
+    70: (
+        "odometry slower than `odom_timeout` asks for, as 5 Hz",
+        "stands; drives by prediction where `min_odometry_rate` allows",
+        "ODOMETRY_TIMEOUT with the rate and what is needed; WARN diagnostic of `odometry`",
+    ),
+    71: (
+        "quaternion a little off unit length, or no child_frame_id",
+        "normalised; taken for the base",
+        "one warning in the log",
+    ),
+    72: (
+        "robot held while the planner replans",
+        "stays stopped; a path to the same goal is no other try",
+        "FAILED_TO_MAKE_PROGRESS",
+    ),
+    73: (
+        "all-zero quaternions in a path",
+        "no heading is wanted: the goal is reached at any",
+        "GOAL_REACHED",
+    ),
+    74: ("noise of centimetres in a taught path", "smoothed out within `path_tolerance`", "no fault"),
+    75: (
+        "the robot does not move on a figure",
+        "stop after `movement_time_allowance` until it moves or a reset",
+        "FAILED_TO_MAKE_PROGRESS",
+    ),
+    76: (
+        "the base wants another type of cmd_vel",
+        "`cmd_vel_type: auto` takes that of the base; what nobody obeys is not learned from",
+        "WARN diagnostic of `commands`, ERROR of `topics`, within 2 s",
+    ),
+    77: ("nobody listens to cmd_vel", "told", "WARN diagnostic of `commands`"),
+    78: (
+        "a second publisher of cmd_vel",
+        "told with its name; interleaved commands are not learned from",
+        "WARN diagnostics of `commands` and `adaptation`",
+    ),
+    79: (
+        "nothing at all",
+        "the four nodes alone find each other's topics compatible",
+        "every status of `/diagnostics` is OK",
     ),
     80: (
         "a recording on two clocks, as of a simulation; a clock that jumps back in it",

@@ -14,11 +14,13 @@ from ..core.angles import wrap
 from ..core.tunable import tunable
 from ..core.types import VelocityLimits
 from ..dynamics.features import input_size
+from ..dynamics.observer import observe
 from ..dynamics.residual import ResidualWeights, correction, open_loop
 from ..dynamics.transitions import Transitions
 
 HORIZON = 10  # steps
 ROLLOUT = 30  # steps of the controller's rollouts
+LEAD = 20  # transitions before those judged, from which an observer knows the velocity's change
 RUNAWAY = 10.0  # times the fastest velocity; no robot that is told to hold one gets there
 SURE = 1.0  # standard errors
 PROBES = 5  # velocities on each axis at which extrapolation is looked at
@@ -57,18 +59,24 @@ class GuardConfig:
 
 
 def prediction_errors(
-    weights: ResidualWeights, data: Transitions, horizon: int = HORIZON
+    weights: ResidualWeights, data: Transitions, horizon: int = HORIZON, lead: int = 0
 ) -> tuple[np.ndarray, int]:
     """Open-loop error of a model on recorded transitions.
 
     Args:
-        weights: the model; delay_taps at most the data's.
+        weights: the model; reads no more past commands than the data hold.
         data: time-ordered transitions.
         horizon: steps to predict; at most half the data, and shorter when they hold no such run.
+        lead: transitions at the beginning that only tell an observer of what was before.
 
     Returns:
         Mean squared error of each start [m^2], and the steps predicted; empty when there is no start.
     """
+    states = data.states
+    if weights.has_momentum:
+        twists = observe(weights, data.delayed(weights))[1]
+        states = np.concatenate([states[:, :3], twists], axis=1)
+    states, data = states[lead:], data[lead:]
     count = len(data)
     for steps in range(min(horizon, (count + 1) // 2), 0, -1):
         starts = np.arange(count - steps + 1)
@@ -78,40 +86,42 @@ def prediction_errors(
     else:
         return np.zeros(0), 0
     index = starts[:, None] + np.arange(steps)
-    predicted = open_loop(weights, data.states[starts], data.commands[index], data.history[starts])
+    predicted = open_loop(weights, states[starts], data.commands[index], data.history[starts])
     error = predicted[..., :3] - data.next_states[index][..., :3]
     square = error[..., 0] ** 2 + error[..., 1] ** 2 + (ARM * wrap(error[..., 2])) ** 2
     return square.mean(axis=1), steps
 
 
 def prediction_error(
-    weights: ResidualWeights, data: Transitions, horizon: int = HORIZON
+    weights: ResidualWeights, data: Transitions, horizon: int = HORIZON, lead: int = 0
 ) -> tuple[float, int]:
     """Mean of :func:`prediction_errors` [m^2] and the number of starts; (nan, 0) when there is none."""
-    errors, _ = prediction_errors(weights, data, horizon)
+    errors, _ = prediction_errors(weights, data, horizon, lead)
     return (float(errors.mean()), len(errors)) if len(errors) else (float("nan"), 0)
 
 
-def surely_worse(model: ResidualWeights, other: ResidualWeights, data: Transitions) -> bool:
+def surely_worse(model: ResidualWeights, other: ResidualWeights, data: Transitions, lead: int = 0) -> bool:
     """Whether ``model`` errs more than ``other`` by more than SURE standard errors of the difference.
 
     Starts whose predictions overlap count as one: n starts of s steps are n / s observations, and fewer
     than two say nothing.
     """
-    errors, steps = prediction_errors(model, data)
-    difference = errors - prediction_errors(other, data)[0]
+    errors, steps = prediction_errors(model, data, lead=lead)
+    difference = errors - prediction_errors(other, data, lead=lead)[0]
     independent = len(errors) / max(steps, 1)
     if independent < 2.0:
         return False
     return bool(difference.mean() > SURE * difference.std() / np.sqrt(independent))
 
 
-def split(data: Transitions, config: GuardConfig) -> tuple[Transitions, Transitions]:
-    """Older part to train on and newest part to judge by."""
+def split(data: Transitions, config: GuardConfig) -> tuple[Transitions, Transitions, int]:
+    """Older part to train on, newest to judge by, and by how many transitions the latter begins before."""
     # A run of 2 n - 1 transitions holds n starts of n-step predictions.
     fewest = min(2 * config.min_held_out - 1, len(data) // 2)
     held = max(int(round(config.held_out_share * len(data))), fewest)
-    return data[: len(data) - held], data[len(data) - held :]
+    older = len(data) - held
+    lead = min(LEAD, older)
+    return data[:older], data[older - lead :], lead
 
 
 def extrapolation(weights: ResidualWeights, data: Transitions, limits: VelocityLimits | None = None) -> float:
@@ -157,7 +167,7 @@ def diverges(weights: ResidualWeights, data: Transitions) -> bool:
     corners = fastest * np.stack(np.meshgrid((-1.0, 0.0, 1.0), (-1.0, 0.0, 1.0)), axis=-1).reshape(-1, 2)
     start, held = (a.reshape(-1, 2) for a in np.broadcast_arrays(corners[:, None], corners[None]))
     states = np.concatenate([np.zeros((len(start), 3)), start], axis=1)
-    history = np.repeat(start[:, None], max(weights.delay_taps, 1), axis=1)
+    history = np.repeat(start[:, None], max(weights.history, 1), axis=1)
     with np.errstate(over="ignore", invalid="ignore"):
         ends = open_loop(weights, states, np.repeat(held[:, None], ROLLOUT, axis=1), history)[:, -1, 3:5]
         return not bool((np.abs(ends) <= RUNAWAY * fastest).all())
@@ -181,13 +191,17 @@ def judge(
     current: ResidualWeights | None,
     held_out: Transitions,
     config: GuardConfig,
+    lead: int = 0,
 ) -> Verdict:
-    """Compare a candidate with the kinematic prior, theta* and what serves now, on held-out data."""
+    """Compare a candidate with the kinematic prior, theta* and what serves now, on held-out data.
+
+    The first ``lead`` transitions of these only tell what was before.
+    """
     prior = ResidualWeights.prior(candidate.delay_taps, candidate.model_dt)
-    error, starts = prediction_error(candidate, held_out)
-    base, _ = prediction_error(prior, held_out)
-    at_meta, _ = prediction_error(meta, held_out)
-    serving = base if current is None else prediction_error(current, held_out)[0]
+    error, starts = prediction_error(candidate, held_out, lead=lead)
+    base, _ = prediction_error(prior, held_out, lead=lead)
+    at_meta, _ = prediction_error(meta, held_out, lead=lead)
+    serving = base if current is None else prediction_error(current, held_out, lead=lead)[0]
 
     def verdict(accepted: bool, reason: str) -> Verdict:
         return Verdict(accepted, reason, base, at_meta, serving, error)
@@ -201,7 +215,7 @@ def judge(
             False, f"held-out error {error:.3g} m^2 is not {config.margin:.0%} below the prior's {base:.3g}"
         )
     if error > (1.0 + config.tolerance) * serving and (
-        current is None or surely_worse(candidate, current, held_out)
+        current is None or surely_worse(candidate, current, held_out, lead)
     ):
         return verdict(
             False, f"held-out error {error:.3g} m^2 is above that of what serves now, {serving:.3g}"

@@ -23,6 +23,7 @@ from ..core.errors import InvalidValueError
 from ..core.types import Array, Float32
 from ..dynamics.features import features
 from ..dynamics.identification.error_models import pushes
+from ..dynamics.observer import innovations
 from ..dynamics.residual import ResidualWeights, correction
 from ..dynamics.transitions import Transitions
 from ..weights.meta_model import MetaModel
@@ -50,6 +51,14 @@ class Posterior(Protocol):
     @property
     def error_model(self) -> Array:
         """Of what it leaves, see dynamics.identification.error_models, shape (3, 2)."""
+
+    @property
+    def momentum(self) -> Array:
+        """Of (v, omega), shape (2,)."""
+
+    @property
+    def observer(self) -> Array:
+        """Gains of (velocity, change), see dynamics.observer, shape (2, 2)."""
 
 
 class Layer(Protocol):
@@ -131,6 +140,15 @@ class LearningProblem:
         if posterior is None:
             return residuals
         left: Array = residuals - features(inputs) @ posterior.mean.T
+        if first is not None and posterior.momentum.any():
+            left[:, :2] = innovations(
+                left[:, :2],
+                inputs[:, :2],
+                first,
+                np.diag(posterior.mean),
+                posterior.momentum,
+                posterior.observer,
+            )[0]
         if first is not None:
             left[:, :2] -= pushes(left[:, :2], first, posterior.error_model)[:-1]
         return left

@@ -15,8 +15,10 @@ from ..core.errors import InvalidValueError
 from ..core.tunable import tunable
 from ..core.types import Array, Odometry, VelocityLimits
 from ..dynamics.buffer import BufferConfig, TransitionBuffer
-from ..dynamics.features import input_size
+from ..dynamics.features import MAX_TRANSPORT_DELAY
 from ..dynamics.identification.error_models import TYPICAL, pushes
+from ..dynamics.identification.transport import transport_delay
+from ..dynamics.observer import errors_of
 from ..dynamics.residual import ResidualWeights, correction
 from ..dynamics.transitions import Transitions
 from ..weights.meta_model import MetaModel
@@ -141,6 +143,7 @@ class OnlineAdaptation:
         self.buffer = TransitionBuffer(
             BufferConfig(
                 delay_taps=meta.delay_taps,
+                older=MAX_TRANSPORT_DELAY,
                 model_dt=meta.model_dt,
                 size=config.buffer_size,
                 limits=config.limits,
@@ -148,6 +151,7 @@ class OnlineAdaptation:
         )
         self._meta_weights = self.adapter.start()
         self._prior = ResidualWeights.prior(meta.delay_taps, meta.model_dt)
+        self._late = self._prior  # with the transport delay that the data tell of
         self._serving: ResidualWeights | None = None
         self._previous: ResidualWeights | None = None
         self._offered: ResidualWeights | None = None
@@ -225,9 +229,8 @@ class OnlineAdaptation:
 
     def _innovations(self, serving: ResidualWeights, count: int) -> Array:
         """Of the newest transitions: one-step errors of what serves beyond the push, shape (count, 2)."""
-        known = self.buffer.latest(count + PUSH_MEMORY)
-        inputs = known.inputs[:, : input_size(serving.delay_taps)]
-        errors: Array = known.residuals[:, :2] - correction(serving, inputs)[:, :2]
+        known = self.buffer.latest(count + PUSH_MEMORY).delayed(serving)
+        errors = errors_of(serving, known)
         if serving.error_model[1:].any():
             errors -= pushes(errors, known.first, serving.error_model)[:-1]
         return errors[-count:]
@@ -235,7 +238,8 @@ class OnlineAdaptation:
     def _new_regime(self) -> bool:
         """Drop what an earlier robot or floor made, if the data tell of one."""
         errors = self._serving.error_model if self._serving is not None else None
-        kept = newest_regime(self._meta.physics, self.buffer.latest(), errors)
+        data = self.buffer.latest().delayed(self._late)
+        kept = newest_regime(self._meta.physics, data, errors)
         if kept == len(self.buffer):
             self._detector.new_model()
             return False
@@ -248,6 +252,7 @@ class OnlineAdaptation:
     def reset(self) -> None:
         """Forget the data, as after a jump of the clock; what serves goes on serving."""
         self.buffer.reset()
+        self._late = self._prior
         self._detector.restart()
 
     def forget_serving(self) -> None:
@@ -274,9 +279,12 @@ class OnlineAdaptation:
         self._last_total, self._last_count = self.buffer.total, count
         self._untouched = False
         data = self.buffer.latest()
-        train, held = split(data, c.guard)
-        trial = self.adapter.adapt(train)
-        verdict = judge(trial.weights, self._meta_weights, self._serving, held, c.guard)
+        train, held, lead = split(data, c.guard)
+        late = transport_delay(data, self._meta.delay_taps, self._late.transport_delay)
+        if late != self._late.transport_delay:
+            self._late = attrs.evolve(self._late, transport_delay=late)
+        trial = self._adapt(train)
+        verdict = judge(trial.weights, self._meta_weights, self._serving, held, c.guard, lead)
 
         def outcome(
             decision: Decision,
@@ -290,9 +298,9 @@ class OnlineAdaptation:
         if not np.isfinite([trial.loss_before, trial.loss_after]).all():
             return outcome(Decision.REJECTED_NOT_FINITE, "the training loss is not finite")
         if not verdict.accepted:
-            return self._fall_back(held, verdict, outcome)
-        final = self.adapter.adapt(data)
-        largest = float(np.abs(correction(final.weights, data.inputs)[:, :2]).max())
+            return self._fall_back(held, lead, verdict, outcome)
+        final = self._adapt(data)
+        largest = np.abs(correction(final.weights, data.delayed(final.weights).inputs)[:, :2]).max()
         if not largest <= c.guard.max_correction:
             reason = f"predicts a correction of {largest:.3g}, at most {c.guard.max_correction:g} is allowed"
             return outcome(Decision.REJECTED_NORM, reason, None, final)
@@ -307,6 +315,15 @@ class OnlineAdaptation:
         self._offered = final.weights
         return outcome(Decision.ACCEPTED, verdict.reason, final.weights, final)
 
+    def _adapt(self, data: Transitions) -> Adaptation:
+        """The adapter sees commands when they act; what it makes serves with that delay."""
+        found = self.adapter.adapt(data.delayed(self._late))
+        late = self._late.transport_delay
+        if not any(late):
+            return found
+        weights = attrs.evolve(found.weights, transport_delay=late)
+        return attrs.evolve(found, weights=weights, delay=found.delay + np.mean(late) * data.model_dt)
+
     def _meta_attempt(self, started: float) -> Attempt:
         """theta* as it is: it has seen none of the data, so that all of them judge it."""
         self._untouched = False
@@ -320,11 +337,13 @@ class OnlineAdaptation:
         reason = f"theta* until it can be adapted: {verdict.reason}"
         return Attempt(Decision.ACCEPTED, reason, self._meta_weights, None, verdict, ms)
 
-    def _fall_back(self, held: Transitions, verdict: Verdict, outcome: Callable[..., Attempt]) -> Attempt:
+    def _fall_back(
+        self, held: Transitions, lead: int, verdict: Verdict, outcome: Callable[..., Attempt]
+    ) -> Attempt:
         """A rejected candidate; when what serves is worse than what it replaced, take it back as well."""
         options = [(verdict.prior, self._prior, "the prior")]
         if self._previous is not None:
-            error, _ = prediction_error(self._previous, held)
+            error, _ = prediction_error(self._previous, held, lead=lead)
             options.append((error, self._previous, "the earlier weights"))
         error, best, name = min(
             (o for o in options if np.isfinite(o[0])), key=lambda o: o[0], default=options[0]
@@ -332,11 +351,15 @@ class OnlineAdaptation:
         # A serving model without a finite error is worse than anything.
         if self._serving is None or not np.isfinite(error) or verdict.current <= WORSE * error:
             return outcome(Decision.REJECTED_HELD_OUT, verdict.reason)
-        if np.isfinite(verdict.current) and not surely_worse(self._serving, best, held):
+        if np.isfinite(verdict.current) and not surely_worse(self._serving, best, held, lead):
             return outcome(Decision.REJECTED_HELD_OUT, verdict.reason)
         self._offered = best
         errors = f"{verdict.current:.3g} m^2 on fresh data, {name} by {error:.3g}"
         return outcome(Decision.ROLLED_BACK, f"what serves errs by {errors}: back to {name}", best)
+
+    def doubt_commands(self, stamp: float) -> None:
+        """See :meth:`.buffer.TransitionBuffer.doubt_commands`."""
+        self.buffer.doubt_commands(stamp)
 
     def installed(self) -> None:
         """The controller has installed the last offer."""

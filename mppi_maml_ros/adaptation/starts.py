@@ -46,11 +46,14 @@ class LinearFit:
         mean: L, shape (3, P).
         noise: variance of each output, shape (3,).
         error_model: of what the linear part leaves, see dynamics.identification.error_models, shape (3, 2).
+        momentum, observer: none, see dynamics.observer; shapes (2,) and (2, 2).
     """
 
     mean: Array
     noise: Array
     error_model: Array
+    momentum: Array = attrs.field(factory=lambda: np.zeros(2))
+    observer: Array = attrs.field(factory=lambda: np.ones((2, 2)))
 
 
 @attrs.frozen(eq=False)

@@ -8,7 +8,7 @@ from ..core.errors import InvalidValueError
 from ..core.tunable import declarations, tunable
 from ..core.types import VelocityLimits
 from ..core.validators import above_zero, at_least
-from ..dynamics.features import MAX_DELAY_TAPS
+from ..dynamics.features import MAX_HISTORY
 from ..mppi.config import MPPIConfig
 from ..references.path import PathProfile
 from ..safety.checks import OdometryTolerances
@@ -34,6 +34,7 @@ class ControlConfig:
         delay_taps: rows of the command history handed to the model.
         odom_frame, base_frame: accepted frames of odometry; paths must be in ``odom_frame``.
         odom_timeout: a stop begins within this time after the last good odometry.
+        min_odometry_rate: slowest odometry to drive by; ``odom_timeout`` grows to two of its periods.
         max_odometry_age: oldest stamp at arrival.
         resume_after: good messages in a row that end such a stop.
         future_tolerance: how far a stamp may lie ahead of the clock.
@@ -43,11 +44,12 @@ class ControlConfig:
         desired_speed: on a path [m/s].
         deceleration: towards the goal and cusps of a path [m/s^2]; 0: half of the limit.
         approach_time: towards them the speed is at most the distance left divided by this [s].
+        path_tolerance: noise is smoothed out of a path, moving no pose by more; 0: it is kept.
         open_loop: predict from the commanded velocity in place of the measured one.
         xy_goal_tolerance, yaw_goal_tolerance: the goal is reached within these.
         stateful: once the position was reached, turning to the goal's heading may leave it.
         far_from_path: a robot farther away is stopped.
-        movement_time_allowance: longest time of trying without progress on a path.
+        movement_time_allowance: longest time of trying without progress on a path, or motion on a figure.
         required_movement: what counts as progress along it.
         retry_attempt_limit: further tries within a period when no rollout is valid.
         exception_limit: failed steps in a row that stop the robot for good.
@@ -84,9 +86,9 @@ class ControlConfig:
     time_steps: int = attrs.field(default=_MPPI["time_steps"].default, converter=int, validator=at_least(1))
     model_dt: float = attrs.field(default=_MPPI["model_dt"].default, converter=float, validator=above_zero)
     delay_taps: int = tunable(
-        MAX_DELAY_TAPS,
+        MAX_HISTORY,
         1,
-        MAX_DELAY_TAPS,
+        MAX_HISTORY,
         "Past commands handed to the model, and most that weights may use",
         dynamic=False,
     )
@@ -97,6 +99,13 @@ class ControlConfig:
     base_frame: str = "base_link"
     odom_timeout: float = tunable(
         0.25, 0.05, 5.0, "A stop begins within this time after the last good odometry", "s"
+    )
+    min_odometry_rate: float = tunable(
+        0.0,
+        0.0,
+        200.0,
+        "Slowest odometry to drive by, for which odom_timeout grows to two periods; 0: it stays",
+        "Hz",
     )
     max_odometry_age: float = tunable(0.25, 0.01, 5.0, "Oldest stamp of odometry at its arrival", "s")
     resume_after: int = tunable(5, 1, 100, "Good odometry messages in a row that end such a stop")
@@ -124,6 +133,9 @@ class ControlConfig:
         "Towards them the speed is at most the distance left divided by this; 0: no bound",
         "s",
     )
+    path_tolerance: float = tunable(
+        0.1, 0.0, 1.0, "Noise is smoothed out of a path, moving no pose by more; 0: it is kept", "m"
+    )
     xy_goal_tolerance: float = tunable(0.25, 1e-3, 10.0, "The goal is reached within this distance", "m")
     yaw_goal_tolerance: float = tunable(0.25, 1e-3, 3.2, "And within this angle", "rad")
     stateful: bool = tunable(
@@ -131,7 +143,7 @@ class ControlConfig:
     )
     far_from_path: float = tunable(2.0, 1e-2, 1000.0, "A robot farther from its path is stopped", "m")
     movement_time_allowance: float = tunable(
-        10.0, 0.5, 3600.0, "Longest time without progress along a path", "s"
+        10.0, 0.5, 3600.0, "Longest time without progress along a path, or without motion on a figure", "s"
     )
     required_movement: float = tunable(0.1, 1e-3, 10.0, "What counts as progress", "m")
 
@@ -149,6 +161,11 @@ class ControlConfig:
         """Nominal time between two ticks [s]."""
         return 1.0 / self.controller_frequency
 
+    @property
+    def odometry_timeout(self) -> float:
+        """``odom_timeout``, or two periods of ``min_odometry_rate`` where they are longer [s]."""
+        return max(self.odom_timeout, 2.0 / self.min_odometry_rate if self.min_odometry_rate else 0.0)
+
     def tolerances(self) -> OdometryTolerances:
         """What the odometry checks let pass."""
         return OdometryTolerances(
@@ -160,7 +177,7 @@ class ControlConfig:
             teleport_yaw_margin=self.teleport_yaw_margin,
             future_tolerance=self.future_tolerance,
             max_age=self.max_odometry_age,
-            max_gap=self.odom_timeout,
+            max_gap=self.odometry_timeout,
         )
 
     def path_profile(self) -> PathProfile:
@@ -172,4 +189,5 @@ class ControlConfig:
             wz_max=limits.wz_max,
             deceleration=-0.5 * limits.ax_min if self.deceleration == 0.0 else self.deceleration,
             approach_time=self.approach_time,
+            tolerance=self.path_tolerance,
         )

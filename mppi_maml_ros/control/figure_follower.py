@@ -8,9 +8,11 @@ from typing import Protocol
 import numpy as np
 
 from ..core.types import Array
+from ..safety.codes import Code, State
 from .config import ControlConfig
 from .follower import Target
 from .output import Halt
+from .progress import MotionChecker
 
 
 class Timed(Protocol):
@@ -36,10 +38,15 @@ class TimedFollower:
     Args:
         reference: in the frame of odometry.
         time_steps, model_dt: length and step [s] of the window.
+        motion: stops a robot that does not move; None stops none.
     """
 
-    def __init__(self, reference: Timed, time_steps: int, model_dt: float) -> None:
+    def __init__(
+        self, reference: Timed, time_steps: int, model_dt: float, motion: MotionChecker | None = None
+    ) -> None:
         self._reference: Timed | None = reference
+        self._motion = motion
+        self._seen: Array | None = None
         self._time_steps, self._model_dt = time_steps, model_dt
         self._time = self._began = 0.0
         self._held = True
@@ -53,13 +60,22 @@ class TimedFollower:
         """See :class:`.follower.Follower`; never."""
         return None
 
+    def see(self, pose: Array) -> None:
+        """See :class:`.follower.Follower`."""
+        self._seen = pose
+
     def target(self, now: float, state: Array, dt: float) -> Target:
         """See :class:`.follower.Follower`."""
         reference = self._place(state)
         if self._held:
             self._began, self._held = now - self._time, False
         self._time = max(self._time, now - self._began)
-        return Target(np.asarray(reference.window(self._time, self._time_steps, self._model_dt)))
+        window = np.asarray(reference.window(self._time, self._time_steps, self._model_dt))
+        seen = state[:3] if self._seen is None else self._seen
+        if self._motion is not None and self._motion.update(seen, window[0], dt):
+            reason = "the robot does not move, although what it follows does"
+            return Target(window, halt=Halt(State.STOPPED, Code.FAILED_TO_MAKE_PROGRESS, reason))
+        return Target(window)
 
     def hold(self) -> None:
         """See :class:`.follower.Follower`."""
@@ -71,9 +87,13 @@ class TimedFollower:
     def restart(self) -> None:
         """See :class:`.follower.Follower`."""
         self._time, self._held = 0.0, True
+        if self._motion is not None:
+            self._motion.reset()
 
     def configure(self, config: ControlConfig) -> None:
         """See :class:`.follower.Follower`; horizon and origin are those of the beginning."""
+        if self._motion is not None:
+            self._motion.configure(config.movement_time_allowance, config.required_movement)
 
 
 class FigureFollower(TimedFollower):
@@ -83,12 +103,18 @@ class FigureFollower(TimedFollower):
         figure: in a frame of its own.
         time_steps, model_dt: length and step [s] of the window.
         origin: pose (x, y, yaw) where the figure begins [m, m, rad]; empty: the robot's.
+        motion: see :class:`TimedFollower`.
     """
 
     def __init__(
-        self, figure: Figure, time_steps: int, model_dt: float, origin: Sequence[float] = ()
+        self,
+        figure: Figure,
+        time_steps: int,
+        model_dt: float,
+        origin: Sequence[float] = (),
+        motion: MotionChecker | None = None,
     ) -> None:
-        super().__init__(figure, time_steps, model_dt)
+        super().__init__(figure, time_steps, model_dt, motion)
         self._figure, self._origin = figure, origin
         self._reference = None
 

@@ -36,6 +36,9 @@ class Follower(Protocol):
     def waiting(self) -> Halt | None:
         """Why there is nothing to drive towards, as far as that can be told without the state."""
 
+    def see(self, pose: Array) -> None:
+        """Where the robot was at the newest odometry (x, y, yaw), shape (3,)."""
+
     def target(self, now: float, state: Array, dt: float) -> Target:
         """For a step at ``now`` [s], ``dt`` [s] after the last, from (x, y, yaw, v, omega), shape (5,)."""
 

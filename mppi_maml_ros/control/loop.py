@@ -28,6 +28,7 @@ from .follower import Follower
 from .output import ControlOutput, Halt
 from .pace import Pace
 from .path_follower import PathFollower
+from .progress import MotionChecker
 from .step import ControlStep, Mppi, Stepped
 
 _KEPT = (
@@ -89,8 +90,8 @@ class ControlLoop:
         self._checks = OdometryChecks(config.tolerances())
         self._clock = ClockCheck(jump_forward=config.clock_jump, pause=config.clock_pause)
         self._watchdog = OdometryWatchdog(
-            timeout=config.odom_timeout,
-            stamp_timeout=config.odom_timeout + config.max_odometry_age,
+            timeout=config.odometry_timeout,
+            stamp_timeout=config.odometry_timeout + config.max_odometry_age,
             resume_count=config.resume_after,
         )
         self._pace = Pace(config)
@@ -115,9 +116,8 @@ class ControlLoop:
         self._config = config
         self._checks.configure(config.tolerances())
         self._clock.configure(config.clock_jump, config.clock_pause)
-        self._watchdog.configure(
-            config.odom_timeout, config.odom_timeout + config.max_odometry_age, config.resume_after
-        )
+        timeout = config.odometry_timeout
+        self._watchdog.configure(timeout, timeout + config.max_odometry_age, config.resume_after)
         self._pace.configure(config)
 
     # What comes in
@@ -140,6 +140,7 @@ class ControlLoop:
         verdict = self._checks.check(message, receive_time)
         if verdict.odometry is not None:
             self._step.predictor.add_odometry(verdict.odometry)
+            self._step.follower.see(verdict.odometry.pose)
             self._watchdog.accept(verdict.odometry.stamp, steady_time)
             if verdict.relocated:
                 self._step.cool()
@@ -173,11 +174,11 @@ class ControlLoop:
         if self._paths is not None:
             self._paths.set_origin(frame_id, origin)
 
-    def handle_path(self, frame_id: str, poses: ArrayLike) -> str:
+    def handle_path(self, frame_id: str, poses: ArrayLike, headed: bool = True) -> str:
         """See :meth:`.path_follower.PathFollower.handle_path`; rejected while a figure is followed."""
         if self._paths is None:
             return f"paths are not followed, the reference is {self._config.reference}"
-        return self._paths.handle_path(frame_id, poses)
+        return self._paths.handle_path(frame_id, poses, headed)
 
     def set_publisher_count(self, count: int) -> None:
         """How many publishers of odometry there are now; more than one stops the robot."""
@@ -341,4 +342,5 @@ class ControlLoop:
 def _figure_follower(config: ControlConfig, figure: Figure | None) -> Follower:
     if figure is None:
         raise InvalidValueError(f"reference {config.reference} needs a figure")
-    return FigureFollower(figure, config.time_steps, config.model_dt, config.reference_origin)
+    motion = MotionChecker(config.movement_time_allowance, config.required_movement)
+    return FigureFollower(figure, config.time_steps, config.model_dt, config.reference_origin, motion)

@@ -32,8 +32,9 @@ class PathFollower:
         self._fault: str | None = None
         self._frame = config.odom_frame
         self._origins: dict[str, Array] = {config.odom_frame: np.zeros(3)}  # of frames, in that of odometry
-        self._replaced_remaining: float | None = None
-        self._far = self._stuck = False
+        self._replaced: PathReference | None = None  # as far as the progress on it has been counted
+        self._tried: tuple[str, Array] | None = None  # frame and goal for which progress is counted
+        self._far = False
 
     def configure(self, config: ControlConfig) -> None:
         """See :class:`.follower.Follower`; path and progress stay."""
@@ -42,7 +43,7 @@ class PathFollower:
         self._goal.configure(config.xy_goal_tolerance, config.yaw_goal_tolerance, config.stateful)
         self._progress.configure(config.movement_time_allowance, config.required_movement)
         if profile != self._profile and self._path is not None:
-            path = PathReference(self._path.poses, profile)
+            path = PathReference(self._path.poses, profile, self._path.headed)
             if self._path.started:
                 path.resume(self._path.progress)
             self._path = path
@@ -63,12 +64,13 @@ class PathFollower:
             raise InvalidValueError(f"the origin of frame {frame_id!r} must be three finite numbers")
         self._origins[frame_id] = pose
 
-    def handle_path(self, frame_id: str, poses: ArrayLike) -> str:
+    def handle_path(self, frame_id: str, poses: ArrayLike, headed: bool = True) -> str:
         """Take a path in place of the one before; the robot stops if it cannot be followed.
 
         Args:
             frame_id: frame of the poses: that of odometry, or one that :meth:`set_origin` told of.
             poses: (x [m], y [m], yaw [rad]), shape (M, 3).
+            headed: the yaws mean something; else any heading will do at the goal.
 
         Returns:
             Why it was rejected; empty when it was not.
@@ -76,29 +78,28 @@ class PathFollower:
         try:
             if frame_id not in self._origins:
                 raise InvalidPathError(f"path is in frame {frame_id!r}, expected {self._config.odom_frame!r}")
-            path = PathReference(poses, self._profile)
+            path = PathReference(poses, self._profile, headed)
         except InvalidPathError as error:
+            self._replaced = self._replaced or self._path
             self._path, self._fault = None, str(error)
             return self._fault
-        self._frame = frame_id
-        self._replace(path)
-        return ""
-
-    def _replace(self, path: PathReference) -> None:
-        old, self._path, self._fault = self._path, path, None
-        if (
-            old is not None
-            and math.hypot(*(old.goal - path.goal)[:2]) <= self._config.xy_goal_tolerance
-            and not self._stuck
-        ):
-            # A planner that replans every second must not keep a stuck robot from being noticed.
-            if self._replaced_remaining is None:
-                self._replaced_remaining = old.remaining
-        else:
-            self._replaced_remaining = None
+        self._replaced = self._replaced or self._path
+        self._frame, self._path, self._fault = frame_id, path, None
+        goal = path.goal * [1.0, 1.0, float(headed)]
+        if not self._is_tried(frame_id, goal):
+            # To the same goal, a planner that replans must not hide a stuck robot, nor set it off again.
+            self._tried, self._replaced = (frame_id, goal), None
             self._progress.reset()
         self._goal.reset()
-        self._stuck = self._far = False
+        self._far = False
+        return ""
+
+    def _is_tried(self, frame_id: str, goal: Array) -> bool:
+        if self._tried is None or self._tried[0] != frame_id:
+            return False
+        x, y, yaw = goal - self._tried[1]
+        config = self._config
+        return math.hypot(x, y) <= config.xy_goal_tolerance and abs(wrap(yaw)) <= config.yaw_goal_tolerance
 
     def hold(self) -> None:
         """See :class:`.follower.Follower`; a path has no clock."""
@@ -111,10 +112,10 @@ class PathFollower:
     def restart(self) -> None:
         """See :class:`.follower.Follower`."""
         self.relocate()
-        self._replaced_remaining = None
+        self._replaced = None
         self._goal.reset()
         self._progress.reset()
-        self._stuck = self._far = False
+        self._far = False
 
     def waiting(self) -> Halt | None:
         """See :class:`.follower.Follower`."""
@@ -122,7 +123,10 @@ class PathFollower:
             return Halt(State.STOPPED, Code.INVALID_PATH, self._fault)
         if self._path is None:
             return Halt(State.WAITING_FOR_PLAN)
-        return self._no_progress() if self._stuck else None
+        return None
+
+    def see(self, pose: Array) -> None:
+        """See :class:`.follower.Follower`; progress is told by the predicted pose."""
 
     def target(self, now: float, state: Array, dt: float) -> Target:
         """See :class:`.follower.Follower`."""
@@ -149,19 +153,19 @@ class PathFollower:
             reason = f"the robot is {distance:.2f} m from the path, allowed are {config.far_from_path:g} m"
             return None, Halt(State.STOPPED, Code.FAR_FROM_PATH, reason)
         window = path.window(state, config.time_steps, config.model_dt)
-        if self._replaced_remaining is not None:
-            self._progress.shift(path.remaining - self._replaced_remaining)
-            self._replaced_remaining = None
-        if self._goal.update(state[:3], path.goal, path.remaining):
+        if self._replaced is not None:
+            self._replaced.window(state, 1, config.model_dt)
+            self._progress.shift(path.remaining - self._replaced.remaining)
+            self._replaced = None
+        goal = path.goal
+        if not path.headed:
+            goal[2] = state[2]
+            if not path.length:
+                window[:, 2] = state[2]
+        if self._goal.update(state[:3], goal, path.remaining):
             return path.goal[None], Halt(State.GOAL_REACHED)
-        at_goal = abs(wrap(state[2] - path.goal[2])) if self._goal.position_reached else None
+        at_goal = abs(wrap(state[2] - goal[2])) if self._goal.position_reached else None
         if self._progress.update(path.remaining, at_goal, dt):
-            self._stuck = True
-            return window, self._no_progress()
+            reason = f"no progress along the path for {config.movement_time_allowance:g} s"
+            return window, Halt(State.STOPPED, Code.FAILED_TO_MAKE_PROGRESS, reason)
         return window, None
-
-    def _no_progress(self) -> Halt:
-        allowance = self._config.movement_time_allowance
-        return Halt(
-            State.STOPPED, Code.FAILED_TO_MAKE_PROGRESS, f"no progress along the path for {allowance:g} s"
-        )

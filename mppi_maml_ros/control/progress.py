@@ -107,7 +107,7 @@ class ProgressChecker:
         return self._idle
 
     def update(self, remaining: float, heading_error: float | None, dt: float) -> bool:
-        """One period of trying.
+        """One period of trying; once the time is over, only progress or a reset begin it anew.
 
         Args:
             remaining: way left to the goal [m].
@@ -125,3 +125,59 @@ class ProgressChecker:
             self._least_error = abs(heading_error)
             self._idle = 0.0
         return self._idle > self._allowance
+
+
+class MotionChecker:
+    """Says when the robot has stayed where it is for too long while it was wanted elsewhere.
+
+    For what is followed by time and has no goal to come nearer to. Only time spent trying counts.
+
+    Args:
+        movement_time_allowance: longest time of it [s].
+        required_movement: away from the place [m], or
+        required_rotation: from the heading [rad], is a movement.
+    """
+
+    def __init__(
+        self,
+        movement_time_allowance: float = 10.0,
+        required_movement: float = 0.1,
+        required_rotation: float = 0.1,
+    ) -> None:
+        self._allowance = movement_time_allowance
+        self._least = np.array([required_movement, required_rotation])
+        self.reset()
+
+    def configure(self, movement_time_allowance: float, required_movement: float) -> None:
+        """Other thresholds; the time spent so far counts on."""
+        self._allowance, self._least[0] = movement_time_allowance, required_movement
+
+    def reset(self) -> None:
+        """Another try."""
+        self._place: Array | None = None
+        self._wanted: Array | None = None
+        self._way, self._idle = np.zeros(2), 0.0
+
+    def update(self, pose: Array, wanted: Array, dt: float) -> bool:
+        """One period of trying.
+
+        Args:
+            pose: of the robot as measured, shape (3,); one that is predicted moves even if it is held.
+            wanted: pose where it is wanted now, shape (3,).
+            dt: length of the period [s].
+
+        Returns:
+            For longer than allowed the robot has not moved, although what it follows has.
+        """
+        if self._place is None or (_motion(self._place, pose) >= self._least).any():
+            self._place, self._way, self._idle = pose.copy(), np.zeros(2), 0.0
+        if self._wanted is not None:
+            self._way += _motion(self._wanted, wanted)
+        self._wanted = wanted.copy()
+        self._idle += max(0.0, dt)
+        return self._idle > self._allowance and bool((self._way > 2.0 * self._least).any())
+
+
+def _motion(a: Array, b: Array) -> Array:
+    """From pose to pose: distance [m] and angle [rad]."""
+    return np.array([math.hypot(b[0] - a[0], b[1] - a[1]), abs(wrap(b[2] - a[2]))])

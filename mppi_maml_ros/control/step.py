@@ -50,6 +50,7 @@ class Mppi(Protocol):
         elapsed: float,
         scene: Scene,
         push: Array | None,
+        change: Array | None,
     ) -> Chosen:
         """The command for now; NoValidControlError where there is none."""
 
@@ -158,7 +159,9 @@ class ControlStep:
     def _seen(self, now: float, weights: Any, state: Array | None) -> Prediction:
         if state is None:
             return self.predictor.now(now, weights)
-        return Prediction(np.array(state, dtype=float), self.predictor.history(now), np.zeros(2), 0.0)
+        return Prediction(
+            np.array(state, dtype=float), self.predictor.history(now), np.zeros(2), np.zeros(2), 0.0
+        )
 
     def _choose(self, seen: Prediction, target: Target, weights: Any, dt: float) -> Array:
         scene = Scene(goal=target.goal, remaining=target.remaining, costmap=self.costmap)
@@ -166,7 +169,15 @@ class ControlStep:
         for _ in range(self._config.retry_attempt_limit + 1):
             try:
                 result = self.mppi.compute_control(
-                    seen.state, target.window, seen.history, self.limiter.last, weights, dt, scene, seen.push
+                    seen.state,
+                    target.window,
+                    seen.history,
+                    self.limiter.last,
+                    weights,
+                    dt,
+                    scene,
+                    seen.push,
+                    seen.change,
                 )
                 command = _finite_command(result.command)
                 self._validate(seen, weights)

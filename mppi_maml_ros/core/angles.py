@@ -18,8 +18,8 @@ def difference(a: Any, b: Any) -> Any:
 
 
 def yaw_from_quaternion(x: float, y: float, z: float, w: float) -> float:
-    """Yaw of a unit quaternion (REP-103: x forward, z up) [rad]."""
-    return float(np.arctan2(2.0 * (w * z + x * y), 1.0 - 2.0 * (y * y + z * z)))
+    """Yaw of a quaternion of any length (REP-103: x forward, z up) [rad]; 0 of one that is all zero."""
+    return float(np.arctan2(2.0 * (w * z + x * y), w * w + x * x - y * y - z * z))
 
 
 def quaternion_from_yaw(yaw: float) -> tuple[float, float, float, float]:

@@ -32,6 +32,8 @@ class BufferConfig:
 
     Attributes:
         delay_taps, model_dt: as in the residual.
+        older: past commands kept beyond ``delay_taps``, for transport delays; unlike those they need not be
+            known, what was told before the first command counts as zero.
         size: transitions kept; older ones fall out.
         limits: commands at a velocity limit are excluded; None excludes none. The limits also
             bound how far the robot can really move in a step.
@@ -40,6 +42,7 @@ class BufferConfig:
     """
 
     delay_taps: int = 4
+    older: int = 0
     model_dt: float = 0.05
     size: int = 200
     limits: VelocityLimits | None = None
@@ -123,8 +126,8 @@ class TransitionBuffer:
         self.total = 0
         self._commands = CommandHistory()
         self._first_command_time = np.inf
-        self._last_command_time = -np.inf
-        self._rows = _Rows(config.size, config.delay_taps, config.model_dt)
+        self._last_command_time = self._doubtful_until = -np.inf
+        self._rows = _Rows(config.size, config.delay_taps + config.older, config.model_dt)
         self._anchor: Odometry | None = None
         self._newest: Odometry | None = None
         self._segment = 0
@@ -143,7 +146,7 @@ class TransitionBuffer:
         self._newest = None
         self._commands.reset()
         self._first_command_time = np.inf
-        self._last_command_time = -np.inf
+        self._last_command_time = self._doubtful_until = -np.inf
 
     def keep_newest(self, count: int) -> None:
         """Drop all but the newest ``count`` transitions."""
@@ -163,6 +166,10 @@ class TransitionBuffer:
             self._first_command_time = -np.inf
         self._first_command_time = min(self._first_command_time, stamp)
         self._last_command_time = stamp
+
+    def doubt_commands(self, stamp: float) -> None:
+        """The robot may have been told something else up to ``stamp`` [s], as by another publisher."""
+        self._doubtful_until = max(self._doubtful_until, stamp)
 
     def add_odometry(self, sample: Odometry) -> int:
         """A checked odometry sample; returns how many transitions it completed."""
@@ -215,11 +222,13 @@ class TransitionBuffer:
         taps, dt, t = c.delay_taps, c.model_dt, start.stamp
         if t - taps * dt < self._first_command_time:
             return self._exclude("no command known")
+        if t - taps * dt < self._doubtful_until:
+            return self._exclude("command in doubt")
         if end.stamp - self._last_command_time > c.command_timeout:
             return self._exclude("command too old")
         span = end.stamp - start.stamp
         command = self._commands.mean_over(t, end.stamp)
-        history = self._commands.history(t, taps, dt)
+        history = self._commands.history(t, taps + c.older, dt)
         if c.limits is not None and self._saturated(command, c.limits):
             return self._exclude("saturated")
         if _is_still(command, start.twist, end.twist):

@@ -4,7 +4,8 @@ Input vector z, length ``input_size(D) = 4 + 2 D`` for D delay taps::
 
     z = [v, omega, u0_v, u0_omega, u1_v, u1_omega, ..., uD_v, uD_omega]
 
-u0 is the command of the step that is predicted, u_j the mean command j steps earlier.
+u0 is the command of the step that is predicted, u_j the mean command j steps earlier. On an axis with a
+transport delay of d whole steps all of them are d steps older.
 
 Feature vector phi(z), length ``feature_size(D) = input_size(D) + 4``::
 
@@ -19,6 +20,8 @@ SOFT_SIGN_V = 0.05  # [m/s] speed at which the Coulomb feature has 71 % of its f
 SOFT_SIGN_OMEGA = 0.1  # [rad/s]
 EXTRA_FEATURES = 4
 MAX_DELAY_TAPS = 8
+MAX_TRANSPORT_DELAY = 12  # whole steps
+MAX_HISTORY = MAX_DELAY_TAPS + MAX_TRANSPORT_DELAY  # past commands that any weights may use
 
 
 def input_size(delay_taps: int) -> int:

@@ -1,14 +1,16 @@
 """The residual on the kinematic prior, as one immutable snapshot.
 
-One step of ``model_dt`` under the command u0 (v in m/s, omega in rad/s, body frame)::
+One step of ``model_dt`` under the command u0 (v in m/s, omega in rad/s, body frame), on each axis that of
+``transport_delay`` steps before::
 
-    (dv, domega, s) = L phi(z) + net(z * input_scale)
+    (dv, domega, s) = L phi(z) + net(z * input_scale) + (m_v c_v, m_omega c_omega, 0)
     v+     = u0_v + dv                        omega+ = u0_omega + domega
     v_bar  = u0_v + b ((v + v+)/2 - u0_v)     likewise omega_bar;  b = displacement_blend
     pose+  = pose moved by the body twist (v_bar, s, omega_bar) for model_dt
 
-What the model got wrong a moment ago tells of the next steps: their (dv, domega) may be corrected by
-a push that ``error_model`` predicts from the errors so far (see dynamics.innovations).
+m is the momentum of an axis and c the change of its velocity over the step before, which dynamics.observer
+estimates. What the model got wrong a moment ago tells of the next steps: their (dv, domega) may be corrected
+by a push that ``error_model`` predicts from the errors so far (see dynamics.innovations).
 
 With L = 0, a zero output layer and b = 0 this IS the kinematic prior; b = 1 moves the robot
 by the mean of the velocities at both ends of the step, which is what a servo does.
@@ -26,7 +28,8 @@ from numpy.typing import ArrayLike
 from ..core import se2
 from ..core.arrays import read_only_float32
 from ..core.errors import InvalidValueError
-from .features import MAX_DELAY_TAPS, feature_size, features, input_size
+from ..core.types import Array
+from .features import MAX_DELAY_TAPS, MAX_TRANSPORT_DELAY, feature_size, features, input_size
 
 ACTIVATIONS = ("tanh", "relu")
 OUTPUTS = 3  # dv [m/s], domega [rad/s], lateral velocity to the left [m/s]
@@ -39,6 +42,13 @@ def _read_only_pairs(
     layers: Iterable[tuple[ArrayLike, ArrayLike]],
 ) -> tuple[tuple[np.ndarray, np.ndarray], ...]:
     return tuple((read_only_float32(w), read_only_float32(b)) for w, b in layers)
+
+
+def _whole_steps(value: Iterable[float]) -> tuple[int, int]:
+    v, omega = (float(steps) for steps in value)
+    if not (v.is_integer() and omega.is_integer()):
+        raise InvalidValueError(f"transport_delay must be whole numbers of steps, got {(v, omega)}")
+    return int(v), int(omega)
 
 
 @attrs.frozen(eq=False)
@@ -58,6 +68,9 @@ class ResidualWeights:
         covariance: of the coefficients that dv is linear in, shape (P, P) for P features, positive
             semi-definite [m^2/s^2]; (0, 0) where the adapter does not tell.
         error_model: (pole, push_gain, noise_gain) of the errors of (v, omega), shape (3, 2); zeros for white.
+        transport_delay: whole steps, 0 to 12, by which all commands of (v, omega) act later.
+        momentum: m of (v, omega), shape (2,), in [-1, 1].
+        observer: gains of (velocity, change) by axis, shape (2, 2); ones take what was measured.
 
     Raises:
         InvalidValueError: a shape, a name or a value is not allowed; the message names the tensor.
@@ -73,11 +86,18 @@ class ResidualWeights:
     adapter: str = "prior"
     covariance: np.ndarray = attrs.field(converter=read_only_float32, factory=lambda: np.zeros((0, 0)))
     error_model: np.ndarray = attrs.field(converter=read_only_float32, factory=lambda: np.zeros((3, 2)))
+    transport_delay: tuple[int, int] = attrs.field(default=(0, 0), converter=_whole_steps)
+    momentum: np.ndarray = attrs.field(converter=read_only_float32, factory=lambda: np.zeros(2))
+    observer: np.ndarray = attrs.field(converter=read_only_float32, factory=lambda: np.ones((2, 2)))
 
     def __attrs_post_init__(self) -> None:
         if not (isinstance(self.delay_taps, int) and 0 <= self.delay_taps <= MAX_DELAY_TAPS):
             raise InvalidValueError(
                 f"delay_taps must be an integer in [0, {MAX_DELAY_TAPS}], got {self.delay_taps}"
+            )
+        if not all(0 <= d <= MAX_TRANSPORT_DELAY for d in self.transport_delay):
+            raise InvalidValueError(
+                f"transport_delay must be in [0, {MAX_TRANSPORT_DELAY}] steps, got {self.transport_delay}"
             )
         if not 0.001 <= self.model_dt <= 1.0:
             raise InvalidValueError(f"model_dt must be in [0.001, 1] s, got {self.model_dt}")
@@ -94,6 +114,8 @@ class ResidualWeights:
                 raise InvalidValueError(f"{name} must be finite")
             if largest > MAX_WEIGHT:
                 raise InvalidValueError(f"{name} must stay within +-{MAX_WEIGHT:g}, largest is {largest:g}")
+        if np.abs(self.momentum).max() > 1.0:
+            raise InvalidValueError(f"momentum must be in [-1, 1], got {self.momentum}")
         for row, low, high in zip(self.error_model, *ERROR_MODEL_RANGE, strict=True):
             if not ((row >= low) & (row <= high)).all():
                 raise InvalidValueError(f"a row of error_model must be in [{low:g}, {high:g}], got {row}")
@@ -103,6 +125,8 @@ class ResidualWeights:
             "linear": (OUTPUTS, feature_size(self.delay_taps)),
             "input_scale": (input_size(self.delay_taps),),
             "error_model": (3, 2),
+            "momentum": (2,),
+            "observer": (2, 2),
         }
         for name, shape in expected.items():
             if getattr(self, name).shape != shape:
@@ -164,6 +188,8 @@ class ResidualWeights:
             model_dt: step [s].
         """
         steps = delay / model_dt
+        late = max(int(np.ceil(steps - 1e-9)) - MAX_DELAY_TAPS, 0)
+        steps -= late
         taps = int(np.ceil(steps - 1e-9))
         linear = np.zeros((OUTPUTS, feature_size(taps)))
         for axis in (0, 1):
@@ -171,11 +197,11 @@ class ResidualWeights:
             keep = np.exp(-model_dt / tau)
             linear[axis, axis] = keep
             linear[axis, 2 + axis] -= 1.0
-            # A command that starts to act `late` into the step moves the state by less than
+            # A command that starts to act `behind` into the step moves the state by less than
             # its share of the step: the rest of the exponential is still ahead of it.
-            late = (steps - np.floor(steps + 1e-9)) * model_dt
+            behind = (steps - np.floor(steps + 1e-9)) * model_dt
             newest = int(np.floor(steps + 1e-9))
-            new_share = 1.0 - np.exp(-(model_dt - late) / tau)
+            new_share = 1.0 - np.exp(-(model_dt - behind) / tau)
             linear[axis, 2 + 2 * newest + axis] += gain[axis] * new_share
             if newest < taps:
                 linear[axis, 2 + 2 * taps + axis] += gain[axis] * (1.0 - keep - new_share)
@@ -188,13 +214,25 @@ class ResidualWeights:
             delay_taps=taps,
             model_dt=model_dt,
             adapter="dynamic",
+            transport_delay=(late, late),
         )
+
+    @property
+    def has_momentum(self) -> bool:
+        """Whether an axis goes on as it did."""
+        return bool(self.momentum.any())
+
+    @property
+    def history(self) -> int:
+        """Past commands that a step reads."""
+        return self.delay_taps + max(self.transport_delay)
 
     @property
     def is_prior(self) -> bool:
         """Whether the weights correct nothing at all."""
         silent = not self.layers or not (self.layers[-1][0].any() or self.layers[-1][1].any())
-        return silent and not self.linear.any() and self.displacement_blend == 0.0
+        more = any(self.transport_delay) or self.has_momentum
+        return silent and not self.linear.any() and self.displacement_blend == 0.0 and not more
 
     def check_step(self, model_dt: float) -> None:
         """Raise :class:`InvalidValueError` unless ``model_dt`` [s] is the step that is predicted."""
@@ -211,6 +249,10 @@ class ResidualWeights:
         named["error_model"] = self.error_model
         if self.covariance.size:
             named["covariance"] = self.covariance
+        if any(self.transport_delay):
+            named["transport_delay"] = np.array(self.transport_delay, dtype=np.float32)
+        if self.has_momentum:
+            named["momentum"], named["observer"] = self.momentum, self.observer
         return named
 
     @classmethod
@@ -223,12 +265,18 @@ class ResidualWeights:
         model_dt: float,
         adapter: str,
     ) -> ResidualWeights:
-        """Inverse of :meth:`tensors`; ``error_model`` and ``covariance`` may be left out.
+        """Inverse of :meth:`tensors`; what follows ``displacement_blend`` may be left out.
 
         Raises:
             InvalidValueError: a tensor is missing, unknown, or of the wrong shape or type.
         """
-        optional = {"error_model": np.zeros((3, 2)), "covariance": np.zeros((0, 0))}
+        optional = {
+            "error_model": np.zeros((3, 2)),
+            "covariance": np.zeros((0, 0)),
+            "transport_delay": np.zeros(2),
+            "momentum": np.zeros(2),
+            "observer": np.ones((2, 2)),
+        }
         tensors = {name: value.astype(np.float32) for name, value in optional.items()} | tensors
         for name, tensor in tensors.items():
             if tensor.dtype != np.float32:
@@ -241,6 +289,8 @@ class ResidualWeights:
             raise InvalidValueError(f"tensors missing: {sorted(missing)}, unknown: {sorted(unknown)}")
         if tensors["displacement_blend"].size != 1:
             raise InvalidValueError("displacement_blend must have 1 value")
+        if tensors["transport_delay"].size != 2:
+            raise InvalidValueError("transport_delay must have 2 values")
         return cls(
             linear=tensors["linear"],
             layers=tuple((tensors[f"layer{i}.weight"], tensors[f"layer{i}.bias"]) for i in range(depth)),
@@ -248,6 +298,9 @@ class ResidualWeights:
             displacement_blend=float(tensors["displacement_blend"].reshape(())),
             error_model=tensors["error_model"],
             covariance=tensors["covariance"],
+            transport_delay=tensors["transport_delay"],
+            momentum=tensors["momentum"],
+            observer=tensors["observer"],
             activation=activation,
             delay_taps=delay_taps,
             model_dt=model_dt,
@@ -296,6 +349,24 @@ def deviation(weights: ResidualWeights, inputs: np.ndarray) -> np.ndarray:
     return np.sqrt(np.maximum(((phi @ weights.covariance) * phi).sum(axis=-1), 0.0))
 
 
+def delayed(command: Array, history: Array, weights: ResidualWeights) -> tuple[Array, Array]:
+    """The command, and ``weights.delay_taps`` before it, that act on each axis.
+
+    Args:
+        command: issued for a step, shape (..., 2).
+        history: of the steps before, newest first, shape (..., D, 2), D >= weights.history.
+
+    Returns:
+        Shapes (..., 2) and (..., delay_taps, 2).
+    """
+    taps, late = weights.delay_taps, weights.transport_delay
+    if not any(late):
+        return command, history[..., :taps, :]
+    course = np.concatenate([command[..., None, :], history[..., : weights.history, :]], axis=-2)
+    acting = np.stack([course[..., d : d + taps + 1, axis] for axis, d in enumerate(late)], axis=-1)
+    return acting[..., 0, :], acting[..., 1:, :]
+
+
 def step(
     weights: ResidualWeights,
     state: ArrayLike,
@@ -308,31 +379,38 @@ def step(
 
     Args:
         weights: the model.
-        state: (x, y, yaw, v, omega), shape (..., 5) [m, m, rad, m/s, rad/s].
+        state: (x, y, yaw, v, omega), shape (..., 5) [m, m, rad, m/s, rad/s]; or (..., 7) with the change of
+            (v, omega) over the step before, else zero.
         command: mean command (v, omega) over the step, shape (..., 2).
-        history: mean commands of the earlier steps, newest first, shape (..., D, 2), D >= delay_taps.
+        history: mean commands of the earlier steps, newest first, shape (..., D, 2), D >= weights.history.
         dt: time to predict [s], at most model_dt; None for model_dt. The twist is interpolated.
         push: added to (v, omega) at the end of a whole step, shape (2,); None for nothing.
 
     Returns:
-        States of shape (..., 5).
+        States of the shape of ``state``.
     """
     state, command = np.asarray(state, dtype=float), np.asarray(command, dtype=float)
-    history = np.asarray(history, dtype=float)
+    command, history = delayed(command, np.asarray(history, dtype=float), weights)
     fraction = 1.0 if dt is None else dt / weights.model_dt
-    past = history[..., : weights.delay_taps, :].reshape(*command.shape[:-1], 2 * weights.delay_taps)
+    past = history.reshape(*command.shape[:-1], 2 * weights.delay_taps)
     inputs = np.concatenate([state[..., 3:5], command, past], axis=-1)
     delta = correction(weights, inputs)
     if push is not None:
         delta[..., :2] += push
+    whole = state.shape[-1] == 7
+    if whole:
+        delta[..., :2] += weights.momentum * state[..., 5:]
     end = command + delta[..., :2]
     blend = weights.displacement_blend
     if fraction != 1.0 and blend > 0.0:
         end = state[..., 3:5] + fraction * (end - state[..., 3:5])
     mean = command + blend * (0.5 * (state[..., 3:5] + end) - command)
+    change = end - state[..., 3:5]
+    if whole and fraction != 1.0:
+        change += (1.0 - fraction) * state[..., 5:]
     twist = np.stack([mean[..., 0], delta[..., 2], mean[..., 1]], axis=-1)
     pose = se2.integrate(state[..., :3], twist, fraction * weights.model_dt)
-    return np.concatenate([pose, end], axis=-1)
+    return np.concatenate([pose, end, change] if whole else [pose, end], axis=-1)
 
 
 def open_loop(
@@ -345,20 +423,23 @@ def open_loop(
     """Predict a whole command sequence.
 
     Args:
-        state: start, shape (..., 5).
+        state: start, shape (..., 5), or (..., 7) as for :func:`step`.
         commands: shape (..., T, 2).
-        history: commands before the first, newest first, shape (..., D, 2), D >= delay_taps.
+        history: commands before the first, newest first, shape (..., D, 2), D >= weights.history.
         push: added to (v, omega) at the end of each step, shape (T, 2); None for nothing.
 
     Returns:
         States after each command, shape (..., T, 5).
     """
     commands = np.asarray(commands, dtype=float)
-    history = np.asarray(history, dtype=float)[..., : max(weights.delay_taps, 1), :]
+    history = np.asarray(history, dtype=float)[..., : max(weights.history, 1), :]
+    state = np.asarray(state, dtype=float)
+    if weights.has_momentum and state.shape[-1] == 5:
+        state = np.concatenate([state, np.zeros_like(state[..., :2])], axis=-1)
     out = []
     for t in range(commands.shape[-2]):
         command = commands[..., t, :]
         state = step(weights, state, command, history, push=None if push is None else push[t])
         history = np.concatenate([command[..., None, :], history[..., :-1, :]], axis=-2)
-        out.append(state)
+        out.append(state[..., :5])
     return np.stack(out, axis=-2)

@@ -11,7 +11,9 @@ from numpy.typing import NDArray
 
 from ..core import se2
 from ..core.arrays import locked
+from ..core.errors import InvalidValueError
 from ..core.types import Array
+from .residual import ResidualWeights, delayed
 
 
 @attrs.frozen(eq=False)
@@ -50,6 +52,23 @@ class Transitions:
             next_states=self.next_states[which],
             segments=self.segments[which],
         )
+
+    def delayed(self, weights: ResidualWeights) -> Transitions:
+        """With the commands that act on each axis, as far back as ``weights`` read them, as commands.
+
+        Their ``inputs`` and ``residuals`` are those of the weights.
+
+        Raises:
+            InvalidValueError: the history is too short.
+        """
+        if self.history.shape[1] < weights.history:
+            raise InvalidValueError(
+                f"{weights.history} past commands are needed, the transitions hold {self.history.shape[1]}"
+            )
+        if not any(weights.transport_delay) and self.history.shape[1] == weights.delay_taps:
+            return self
+        commands, history = delayed(self.commands, self.history, weights)
+        return attrs.evolve(self, commands=commands, history=history)
 
     @property
     def first(self) -> NDArray[np.bool_]:

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 
 from ..core import se2
 from ..core.types import Array
-from ..dynamics.features import MAX_DELAY_TAPS
+from ..dynamics.features import MAX_HISTORY
 from ..dynamics.residual import ResidualWeights, open_loop
 from ..mppi.rollouts.base import RolloutModel, RolloutRequest, Trajectories
 
@@ -133,7 +133,7 @@ def prediction_error(
     count = len(commands) - steps + 1
     if count < 1:
         return math.nan
-    past = np.concatenate([np.zeros((MAX_DELAY_TAPS, 2)), commands])
+    past = np.concatenate([np.zeros((MAX_HISTORY, 2)), commands])
     every = np.arange(0, count, stride)
     squares = []
     ends = [start for start, _ in serving[1:]] + [count]
@@ -142,7 +142,7 @@ def prediction_error(
         if not len(starts):
             continue
         ahead = commands[starts[:, None] + np.arange(steps)]
-        before = past[starts[:, None] + MAX_DELAY_TAPS - 1 - np.arange(MAX_DELAY_TAPS)]
+        before = past[starts[:, None] + MAX_HISTORY - 1 - np.arange(MAX_HISTORY)]
         if isinstance(model, ResidualWeights):
             predicted = open_loop(model, states[starts], ahead, before)[:, -1, :2]
         else:

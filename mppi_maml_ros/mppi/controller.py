@@ -122,6 +122,7 @@ class MPPIController:
         elapsed: float | None = None,
         scene: Scene | None = None,
         push: Array | None = None,
+        change: Array | None = None,
     ) -> MPPIResult:
         """Choose the command to hold from now on.
 
@@ -137,6 +138,7 @@ class MPPIController:
             scene: goal and obstacles, for the critics.
             push: on (v, omega) over the step that begins now, shape (2,), see dynamics.innovations; None
                 for nothing. Only a residual has it.
+            change: of (v, omega) over the step before, shape (2,), see dynamics.observer; None for nothing.
 
         Raises:
             InvalidValueError: an argument is not finite or has the wrong shape.
@@ -150,6 +152,7 @@ class MPPIController:
         request.state = state
         _remember(history, request.history)
         request.push[:] = 0.0
+        request.change[:] = 0.0 if change is None else change
         if isinstance(weights, ResidualWeights):
             weights.check_step(c.model_dt)
             if push is not None:
@@ -238,6 +241,8 @@ class MPPIController:
         past = np.empty_like(self._request.history)
         _remember(history, past)
         state, sequence = np.asarray(state, dtype=float), self._sequence.astype(float)
+        if model.has_momentum:
+            state = np.concatenate([state, self._request.change])
         return open_loop(model, state, sequence, past.astype(float), self._request.push)[:, :3]
 
     def candidates(self, state: ArrayLike, count: int) -> tuple[Array, Array]:

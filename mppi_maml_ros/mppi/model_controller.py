@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike
 
 from ..core.errors import InvalidValueError
 from ..core.types import VelocityLimits
-from ..dynamics.features import MAX_DELAY_TAPS
+from ..dynamics.features import MAX_HISTORY
 from ..dynamics.robot_model import RobotModel
 from .config import MPPIConfig
 from .controller import MPPIController, MPPIResult
@@ -55,7 +55,7 @@ class ModelController:
     def reset(self) -> None:
         """Forget the warm start and the commands given."""
         self._controller.reset()
-        self._past = np.zeros((MAX_DELAY_TAPS, 2))
+        self._past = np.zeros((MAX_HISTORY, 2))
 
     def compute_control(self, state: ArrayLike, reference: ArrayLike) -> tuple[np.ndarray, MPPIResult]:
         """The command (v, omega) to hold for one step, and how it came about.

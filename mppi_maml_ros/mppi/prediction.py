@@ -14,11 +14,12 @@ from ..core.command_history import CommandHistory
 from ..core.errors import InvalidValueError
 from ..core.types import Array, Odometry
 from ..dynamics.buffer import SNAP, BufferConfig, TransitionBuffer
-from ..dynamics.features import MAX_DELAY_TAPS, input_size
+from ..dynamics.features import MAX_DELAY_TAPS, MAX_HISTORY
 from ..dynamics.identification.error_models import TYPICAL, pushes
-from ..dynamics.residual import ResidualWeights, correction, step
+from ..dynamics.observer import errors_of, observe
+from ..dynamics.residual import ResidualWeights, step
 
-FARTHEST = 4  # steps; older odometry is moved ahead by no more
+FARTHEST = 8  # steps; older odometry is moved ahead by no more
 MEMORY = 60  # transitions that tell of the push
 MAX_ERROR = np.array([0.5, 1.0])  # [m/s, rad/s] nothing pushes a robot harder within a step
 
@@ -34,15 +35,15 @@ def advance(
     """Move a state of ``duration`` ago to now, under the commands given meanwhile.
 
     Args:
-        state: (x, y, yaw, v, omega) at its stamp, shape (5,).
+        state: (x, y, yaw, v, omega) at its stamp, shape (5,); or (7,), see :func:`dynamics.residual.step`.
         history: mean commands of the steps before now, newest first, shape (D, 2).
-        duration: age of the state [s], 0 to 4 model_dt; clipped to that.
+        duration: age of the state [s], 0 to 8 model_dt; clipped to that.
         weights: residual snapshot; None for the kinematic prior.
         model_dt: step [s].
         push: on (v, omega) over the step that begins at the state's stamp, shape (2,); None for nothing.
 
     Returns:
-        The predicted state, shape (5,).
+        The predicted state, of the shape of ``state``.
 
     Raises:
         InvalidValueError: the history is not finite.
@@ -52,7 +53,7 @@ def advance(
     past = np.asarray(history, dtype=float).reshape(-1, 2)
     if not np.isfinite(past).all():
         raise InvalidValueError("history must be finite")
-    missing = FARTHEST + 1 + model.delay_taps - len(past)
+    missing = FARTHEST + 1 + model.history - len(past)
     if missing > 0:
         oldest = past[-1:] if len(past) else np.zeros((1, 2))
         past = np.concatenate([past, np.repeat(oldest, missing, axis=0)])
@@ -77,12 +78,13 @@ class ErrorTracker:
     Follows commands and odometry at any rate; not thread-safe.
 
     Args:
-        delay_taps: as many as any weights have.
+        history: past commands, as many as any weights read.
         model_dt: step [s].
     """
 
-    def __init__(self, delay_taps: int, model_dt: float) -> None:
-        config = BufferConfig(delay_taps=delay_taps, model_dt=model_dt, size=MEMORY)
+    def __init__(self, history: int, model_dt: float) -> None:
+        known = min(history, MAX_DELAY_TAPS)
+        config = BufferConfig(delay_taps=known, older=history - known, model_dt=model_dt, size=MEMORY)
         self._buffer = TransitionBuffer(config)
         self.reset()
 
@@ -98,6 +100,7 @@ class ErrorTracker:
 
     def _follow(self, weights: ResidualWeights | None) -> None:
         self._weights, self._state = weights, np.zeros((2, 2))
+        self._observed = np.zeros((2, 2))
         self._segment: int | None = None
         self._used = self._buffer.total - len(self._buffer)
 
@@ -115,27 +118,42 @@ class ErrorTracker:
 
         Zero for weights without a model of their errors, and while no transition ends now.
         """
-        if weights is None or not weights.error_model[1].any():
+        if weights is None or not (weights.error_model[1].any() and self._caught_up(weights)):
             return np.zeros(2)
+        dt = self._buffer.config.model_dt
+        fading: Array = weights.error_model[0] ** max((self._newest + after - self._end) / dt, 0.0)
+        pushed: Array = self._state[0] * fading
+        return pushed
+
+    def twist(self, weights: ResidualWeights) -> tuple[Array, float] | None:
+        """Velocity and its change at the end of the last transition, as the observer of weights tells them.
+
+        Returns:
+            (v, omega, change of v, change of omega), shape (4,), and how old they are [s], less than two
+            steps; None for weights without momentum, and while no transition ends now.
+        """
+        if not (weights.has_momentum and self._caught_up(weights)):
+            return None
+        return self._observed.ravel().copy(), max(self._newest - self._end, 0.0)
+
+    def _caught_up(self, weights: ResidualWeights) -> bool:
+        """Follow what came since; whether a transition ends about now."""
         if weights is not self._weights:
             self._follow(weights)
         fresh = min(self._buffer.total - self._used, len(self._buffer))
         if fresh:
-            data = self._buffer.latest(fresh)
-            inputs = data.inputs[:, : input_size(weights.delay_taps)]
-            errors = data.residuals[:, :2] - correction(weights, inputs)[:, :2]
-            errors = np.clip(errors, -MAX_ERROR, MAX_ERROR)
+            data = self._buffer.latest(fresh).delayed(weights)
             first = data.first
             first[0] = data.segments[0] != self._segment
+            if weights.has_momentum:
+                errors, _ = observe(weights, data, first, self._observed)
+            else:
+                errors = errors_of(weights, data)
+            errors = np.clip(errors, -MAX_ERROR, MAX_ERROR)
             pushes(errors, first, weights.error_model, self._state)
             self._segment, self._used = data.segments[-1], self._buffer.total
             self._end = data.stamps[-1] + data.model_dt
-        dt = self._buffer.config.model_dt
-        if not self._newest - self._end <= (1.0 + SNAP) * dt:
-            return np.zeros(2)
-        fading: Array = weights.error_model[0] ** max((self._newest + after - self._end) / dt, 0.0)
-        pushed: Array = self._state[0] * fading
-        return pushed
+        return bool(self._newest - self._end <= (1.0 + SNAP) * self._buffer.config.model_dt)
 
 
 @attrs.frozen(eq=False)
@@ -146,12 +164,14 @@ class Prediction:
         state: (x, y, yaw, v, omega) now, shape (5,); the caller's to change.
         history: mean commands of the steps before now, newest first, shape (D, 2).
         push: on (v, omega) over the step that begins now, shape (2,) [m/s, rad/s].
+        change: of (v, omega) over the step before, shape (2,) [m/s, rad/s]; zero without momentum.
         age: by how much the odometry was moved ahead [s].
     """
 
     state: Array
     history: Array
     push: Array
+    change: Array
     age: float
 
 
@@ -160,13 +180,13 @@ class Predictor:
 
     Args:
         model_dt: step of the weights [s].
-        delay_taps: as many as any weights have.
+        history: past commands, as many as any weights read.
     """
 
-    def __init__(self, model_dt: float, delay_taps: int = MAX_DELAY_TAPS) -> None:
-        self._model_dt, self._rows = model_dt, delay_taps + FARTHEST
+    def __init__(self, model_dt: float, history: int = MAX_HISTORY) -> None:
+        self._model_dt, self._rows = model_dt, history + FARTHEST
         self._commands = CommandHistory()
-        self._errors = ErrorTracker(delay_taps, model_dt)
+        self._errors = ErrorTracker(history, model_dt)
         self._odometry: Odometry | None = None
 
     @property
@@ -192,7 +212,7 @@ class Predictor:
         self._odometry = None
 
     def history(self, now: float) -> Array:
-        """Mean commands of the steps before ``now`` [s], newest first, shape (delay_taps + 4, 2)."""
+        """Mean commands of the steps before ``now`` [s], newest first, shape (D + 8, 2)."""
         return self._commands.history(now, self._rows, self._model_dt)
 
     def now(self, now: float, weights: object) -> Prediction:
@@ -210,10 +230,27 @@ class Predictor:
         history = self.history(now)
         age = min(max(now - self._odometry.stamp, 0.0), FARTHEST * self._model_dt)
         push = self._errors.push(residual)
-        state = advance(self._odometry.state, history, age, residual, self._model_dt, push)
+        start = self._odometry.state
+        if residual is not None and residual.has_momentum:
+            start = self._observed(residual)
+        state = advance(start, history, age, residual, self._model_dt, push)
         if not np.isfinite(state).all():
             raise InvalidValueError(f"the predicted state must be five finite numbers, got {state}")
-        return Prediction(state, history, self._errors.push(residual, age), age)
+        change = state[5:] if len(state) > 5 else np.zeros(2)
+        return Prediction(state[:5], history, self._errors.push(residual, age), change, age)
+
+    def _observed(self, weights: ResidualWeights) -> Array:
+        """The newest odometry, with velocity and change as the observer tells them, shape (7,)."""
+        assert self._odometry is not None
+        pose, known = self._odometry.state, self._errors.twist(weights)
+        if known is None:
+            return np.concatenate([pose, np.zeros(2)])
+        twist, age = known
+        stamp = self._odometry.stamp
+        then = np.concatenate([pose[:3], twist])
+        if age > 0.0:
+            then = advance(then, self.history(stamp), age, weights, self._model_dt)
+        return np.concatenate([pose[:3], then[3:]])
 
     def warm_up(self) -> None:
         """Compile what :meth:`now` needs, before the first control step waits for it."""

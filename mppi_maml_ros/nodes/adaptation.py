@@ -29,8 +29,10 @@ from ..ros.diagnostics import OK, WARN, Report
 from ..ros.executor import Deferred, deferrable, leave, run
 from ..ros.parameters import ParameterError, Parameters
 from ..ros.swap_client import SwapAnswer, SwapClient
+from ..ros.velocity import CommandSubscription
 from ..safety.checks import ClockCheck, ClockEvent, OdometryChecks, OdometryTolerances
 from ..safety.frames import FrameLatch
+from ..safety.publishers import OneSpeaker
 from ..weights.meta_model import PACKAGED, MetaModel
 from .adaptation_parameters import TABLE, online_config
 
@@ -87,13 +89,14 @@ class AdaptationNode(BaseNode):
             self, values["controller_name"], values["swap_timeout"], self._online.forget_serving
         )
         self.subscribe(Odometry, "odom", self._on_odometry, qos.RECORD)
-        kind = to.command_kind(values["enable_stamped_cmd_vel"])
-        self.subscribe(kind, "cmd_vel", self._on_command, qos.RECORD)
+        self._commands = CommandSubscription(self, values["cmd_vel_type"], self._on_command)
+        self._speaker = OneSpeaker()
         deferrable(self.serve(Trigger, "~/adapt", self._on_adapt))
         self.serve(SetBool, "~/enable", self._on_enable)
         self.diagnose(adaptation=self._report_adaptation, swaps=self._report_swaps)
         self.every(values["adapt_interval"], self._tick)
         self.every(0.5, self._publish_status)
+        self.every(0.5, self._commands.look)
         self.get_logger().info(
             f"{config.adapter} every {values['adapt_interval']:g} s, {self._meta.delay_taps} delay taps, "
             f"{'enabled' if values['enabled'] else 'disabled'}"
@@ -140,6 +143,8 @@ class AdaptationNode(BaseNode):
             self.get_logger().warning(verdict.message, throttle_duration_sec=5.0)
             return
         self._odometry_seen = True
+        if verdict.warning:
+            self.get_logger().warning(verdict.warning)
         if self._online.add_odometry(verdict.odometry) and self._adapting:
             self.get_logger().info("the robot has changed: adapting at once")
             self._try("change")
@@ -154,6 +159,9 @@ class AdaptationNode(BaseNode):
             at = stamp if 0.0 < stamp <= at <= stamp + 1.0 else at
         self._command_seen = True
         self._online.add_command(at, to.command_of(message))
+        alone = self._speaker.heard(info.get("publication_sequence_number"), len(self._commands.publishers))
+        if not (alone and self._commands.obeyed):
+            self._online.doubt_commands(at)
 
     def _look_at_clock(self, now: float) -> None:
         event = self._clock_check.look(now, self.steady_now())
@@ -303,7 +311,8 @@ class AdaptationNode(BaseNode):
         }
         waiting = self._state() == AdaptationStatus.WAITING_FOR_DATA
         missing = "odometry" if not self._odometry_seen else "cmd_vel"
-        return Report(WARN if waiting else OK, f"no {missing} so far" if waiting else status.reason, values)
+        trouble = f"no {missing} so far" if waiting else self._commands.trouble
+        return Report(WARN if trouble else OK, trouble or status.reason, values)
 
     def _report_swaps(self) -> Report:
         decision = Decision(self._status.decision)

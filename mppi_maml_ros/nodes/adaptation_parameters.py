@@ -17,6 +17,7 @@ from ..core.tunable import declarations
 from ..core.types import VelocityLimits
 from ..ros.base import AUTOSTART
 from ..ros.parameters import Declared, declared_from
+from ..ros.velocity import CMD_VEL_TYPE
 
 
 def _limit(name: str, otherwise: str = "") -> Declared:
@@ -52,7 +53,7 @@ GROUPS = {
     "interface": (
         Declared("odom_frame", "", "Frame of odometry; empty: that of the first odometry"),
         Declared("base_frame", "", "Child frame of odometry; empty: that of the first odometry"),
-        Declared("enable_stamped_cmd_vel", False, "Subscribe to TwistStamped in place of Twist"),
+        CMD_VEL_TYPE,
         Declared("controller_name", "mppi_controller", "Node whose weights are swapped"),
         Declared("swap_timeout", 1.0, "How long to wait for the controller's answer", "s", 0.05, 60.0),
     ),

@@ -19,6 +19,7 @@ from ..mppi.critics import CRITICS, Critic, make_critics
 from ..references.figures import FIGURES, Figure
 from ..ros.base import AUTOSTART, seed_parameter
 from ..ros.parameters import Declared, Value, declared_from
+from ..ros.velocity import CMD_VEL_TYPE
 
 # Of the node, on the floor of a laboratory; the defaults of the classes are the literature's benchmarks.
 _FIGURE_DEFAULTS: dict[str, dict[str, Value]] = {
@@ -31,6 +32,7 @@ _PATH = (
     "desired_speed",
     "deceleration",
     "approach_time",
+    "path_tolerance",
     "xy_goal_tolerance",
     "yaw_goal_tolerance",
     "stateful",
@@ -75,7 +77,7 @@ DYNAMIC_TABLE = declared_from(FirstOrderConfig, "dynamic.")
 INTERFACE_TABLE = (
     Declared("odom_frame", "", "Frame of odometry and paths; empty: that of the first odometry"),
     Declared("base_frame", "", "Child frame of odometry; empty: that of the first odometry"),
-    Declared("enable_stamped_cmd_vel", False, "Publish TwistStamped in place of Twist"),
+    CMD_VEL_TYPE,
     Declared(
         "weights_ttl",
         0.0,

@@ -11,7 +11,7 @@ import numpy as np
 from ..control.config import ControlConfig
 from ..control.output import ControlOutput
 from ..ros.diagnostics import ERROR, OK, WARN, Report
-from ..safety.codes import State
+from ..safety.codes import Code, State
 from ..safety.frames import FrameLatch
 
 _WAITING = (State.WAITING_FOR_ODOMETRY, State.WAITING_FOR_PLAN)
@@ -81,7 +81,7 @@ def control_report(output: ControlOutput | None, reference: str) -> Report:
 def odometry_report(
     counts: Counter[str],
     seconds: float,
-    age: float,
+    output: ControlOutput | None,
     publishers: int,
     frames: FrameLatch,
     counters: Mapping[str, int],
@@ -92,7 +92,7 @@ def odometry_report(
     Args:
         counts: messages by outcome.
         seconds: in which they came.
-        age: of the state that is controlled by [s].
+        output: of the last period; None before the first.
         publishers: that are alive.
         frames: that are expected.
         counters: of the control loop, handed on.
@@ -102,7 +102,7 @@ def odometry_report(
     unread = counts.pop(BEYOND_RATE, 0)
     values = {
         "rate": rate,
-        "age": age,
+        "age": math.nan if output is None else output.odometry_age,
         "publishers": publishers,
         "odom_frame": frames.odom_frame,
         "base_frame": frames.base_frame,
@@ -114,6 +114,8 @@ def odometry_report(
         return Report(ERROR, f"{publishers} publishers, expected one", values)
     if not counts["accepted"]:
         return Report(ERROR, "nothing usable in the last second", values)
+    if output is not None and output.code is Code.ODOMETRY_TIMEOUT:
+        return Report(WARN, output.reason, values)
     if unread:
         return Report(WARN, f"{unread} messages in the last second were beyond {allowed_rate:g} Hz", values)
     if rejected:

@@ -26,6 +26,7 @@ from ..ros.base import BaseNode
 from ..ros.diagnostics import OK, WARN, Report
 from ..ros.executor import leave, run
 from ..ros.parameters import ParameterError, Parameters
+from ..ros.velocity import KINDS
 from ..simulation import faults
 from ..simulation.parameters import (
     DEFAULT_RANGES,
@@ -84,8 +85,7 @@ class DynamicWorldNode(BaseNode):
         self._clock_publisher = None
         if values["publish_clock"]:
             self._clock_publisher = self.advertise(Clock, "/clock", qos.STATE)
-        kind = to.command_kind(values["enable_stamped_cmd_vel"])
-        self.subscribe(kind, "cmd_vel", self._on_command, qos.COMMAND)
+        self.subscribe(KINDS[values["cmd_vel_type"]], "cmd_vel", self._on_command, qos.COMMAND)
         self.serve(RandomizeWorld, "~/randomize", self._on_randomize)
         self.diagnose(world=self._report_world)
         self._begin = self.steady_now()

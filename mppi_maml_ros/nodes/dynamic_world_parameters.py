@@ -11,6 +11,7 @@ import attrs
 from ..core.errors import InvalidValueError
 from ..ros.base import AUTOSTART, seed_parameter
 from ..ros.parameters import Declared, declared_from
+from ..ros.velocity import KINDS
 from ..simulation import faults
 from ..simulation.mujoco_world import MuJoCoWorld
 from ..simulation.parameters import (
@@ -64,7 +65,7 @@ GROUPS = {
         Declared(
             "cmd_vel_timeout", 0.5, "The motors are held at zero when cmd_vel is older", "s", 0.05, 10.0
         ),
-        Declared("enable_stamped_cmd_vel", False, "Subscribe to TwistStamped in place of Twist"),
+        Declared("cmd_vel_type", "twist", "Type of cmd_vel that it obeys", choices=tuple(KINDS)),
         Declared("publish_clock", False, "Publish the world's time on /clock, for nodes with use_sim_time"),
         Declared(
             "faults",

@@ -22,7 +22,7 @@ from visualization_msgs.msg import MarkerArray
 from ..control.loop import ControlLoop
 from ..control.output import ControlOutput
 from ..core.errors import InvalidPathError, InvalidValueError
-from ..dynamics.features import feature_size, input_size
+from ..dynamics.features import MAX_DELAY_TAPS, feature_size, input_size
 from ..dynamics.residual import OUTPUTS, ResidualWeights
 from ..mppi import MPPIController
 from ..mppi.rollouts.backends import rollout_on
@@ -35,6 +35,7 @@ from ..ros.diagnostics import Report
 from ..ros.executor import leave, run
 from ..ros.parameters import ParameterError, Parameters
 from ..ros.transforms import Transforms
+from ..ros.velocity import CommandPublisher
 from ..ros.weights import code_of, read_weights
 from ..safety.codes import Code, State
 from ..safety.frames import FrameLatch
@@ -50,8 +51,9 @@ NAME = "mppi_controller"
 _ODOMETRY_RATE, _ODOMETRY_BURST = 250.0, 10  # messages a second, and at once, that are looked at
 
 
-def _typical_weights(delay_taps: int, model_dt: float) -> ResidualWeights:
+def _typical_weights(history: int, model_dt: float) -> ResidualWeights:
     """A small network that touches every branch of a rollout."""
+    delay_taps = min(history, MAX_DELAY_TAPS)
     size = input_size(delay_taps)
     return ResidualWeights(
         linear=np.full((OUTPUTS, feature_size(delay_taps)), 1e-3),
@@ -92,22 +94,20 @@ class MppiControllerNode(BaseNode):
         # Before anything is advertised: from the first period on each step is as fast as the rest.
         self._mppi.warm_up(_typical_weights(control.delay_taps, control.model_dt))
         self._frames = FrameLatch(self._values["odom_frame"], self._values["base_frame"])
-        self._early_path: tuple[str, np.ndarray] | None = None
+        self._early_path: tuple[str, np.ndarray, bool] | None = None
         self._plan_frame = ""
         self._loop = self._make_loop()
         self._output: ControlOutput | None = None
         self._window = reports.Window(self.steady_now())
         self._warn_of_speed()
 
-        kind = to.command_kind(self._values["enable_stamped_cmd_vel"])
-        self._command_publisher = self.advertise(kind, "cmd_vel", qos.COMMAND)
         self._status_publisher = self.advertise(ControllerStatus, "~/status", qos.STATE)
         self._path_publisher = self.advertise(Path, "~/optimal_path", qos.STATE)
         self._candidates_publisher = self.advertise(MarkerArray, "~/candidate_trajectories", qos.STATE)
         self._odometry_subscription = self.subscribe(
             Odometry, "odom", self._on_odometry, qos.SENSOR, raw=True
         )
-        self._sources = LivePublishers(silence=control.odom_timeout)
+        self._sources = LivePublishers(silence=control.odometry_timeout)
         self._allowance = Allowance(_ODOMETRY_RATE, _ODOMETRY_BURST)
         self._live = 0
         self.subscribe(Path, "plan", self._on_path, qos.STATE, raw=True)
@@ -115,10 +115,12 @@ class MppiControllerNode(BaseNode):
         self._transforms = Transforms.of(self)
         self.serve(SwapWeights, "~/swap_weights", self._on_swap)
         self._swap_service = self.resolve_service_name("~/swap_weights")
+        self._commands = CommandPublisher(self, self._values["cmd_vel_type"], "~/status")
         self._offering = 0  # clients of the service in the graph
         self.serve(Trigger, "~/reset", self._on_reset)
         self.diagnose(
             control=self._report_control,
+            commands=self._commands.report,
             odometry=self._report_odometry,
             timing=self._report_timing,
             weights=self._report_weights,
@@ -202,19 +204,19 @@ class MppiControllerNode(BaseNode):
 
     def _on_path(self, data: bytes) -> None:
         try:
-            frame, poses = to.read_path(data)
+            frame, poses, headed = to.read_path(data)
         except InvalidPathError as error:
             self.get_logger().error(str(error), throttle_duration_sec=1.0)
-            frame, poses = self._frames.odom_frame, np.zeros((0, 3))
+            frame, poses, headed = self._frames.odom_frame, np.zeros((0, 3)), False
         if self._frames.latched:
-            self._follow(frame, poses)
+            self._follow(frame, poses, headed)
         else:
-            self._early_path = (frame, poses)
+            self._early_path = (frame, poses, headed)
 
-    def _follow(self, frame: str, poses: np.ndarray) -> None:
+    def _follow(self, frame: str, poses: np.ndarray, headed: bool) -> None:
         self._early_path, self._plan_frame = None, frame
         self._follow_transform()
-        rejected = self._loop.handle_path(frame, poses)
+        rejected = self._loop.handle_path(frame, poses, headed)
         if rejected:
             self.get_logger().error(f"plan refused: {rejected}", throttle_duration_sec=1.0)
 
@@ -281,6 +283,7 @@ class MppiControllerNode(BaseNode):
         self._live = self._sources.count(identities, self.steady_now())
         self._loop.set_publisher_count(self._live)
         self._offering = self.count_clients(self._swap_service)
+        self._commands.look()
 
     # What goes out
 
@@ -307,8 +310,7 @@ class MppiControllerNode(BaseNode):
 
     def _publish_command(self, command: tuple[float, float] | np.ndarray, stamp: Time) -> None:
         frame = self._frames.base_frame if self._frames.latched else ""
-        stamped = self._values["enable_stamped_cmd_vel"]
-        self._command_publisher.publish(to.command_message(command, stamp, frame, stamped))
+        self._commands.publish(command, stamp, frame)
 
     def _status(self, output: ControlOutput, stamp: Time) -> ControllerStatus:
         model = self._settings.control.model
@@ -380,7 +382,7 @@ class MppiControllerNode(BaseNode):
             return
         self._tick()
         self._publish_command((0.0, 0.0), to.to_stamp(self.now()))
-        self._command_publisher.wait_for_all_acked(Duration(seconds=0.2))
+        self._commands.flush(0.2)
         self._status_publisher.wait_for_all_acked(Duration(seconds=0.2))
 
     # Diagnostics
@@ -390,9 +392,9 @@ class MppiControllerNode(BaseNode):
 
     def _report_odometry(self) -> Report:
         counts, seconds = self._window.take_odometry(self.steady_now())
-        age = self._output.odometry_age if self._output is not None else math.nan
+        output = self._output
         return reports.odometry_report(
-            counts, seconds, age, self._live, self._frames, self._loop.counters, _ODOMETRY_RATE
+            counts, seconds, output, self._live, self._frames, self._loop.counters, _ODOMETRY_RATE
         )
 
     def _report_timing(self) -> Report:

@@ -17,14 +17,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..core.angles import wrap
-from ..core.errors import InvalidPathError
 from ..core.types import Array
 from ..core.validators import above_zero, not_negative, within
+from .polyline import thinned, validated
+from .smoothing import smoothed
 
-_MAX_COORDINATE = 1e7  # m; beyond it arithmetic on differences loses centimetres
-_MIN_STEP = 1e-6  # m; shortest step between poses, so that arc lengths always increase
-_THINNINGS = 3
-_MIN_LENGTH = 1e-3  # m; anything shorter is a point
 _MIN_SPEED = 0.02  # m/s; keeps the time to a place with a wanted speed of zero finite
 _GRID = 0.05  # m; spacing on which heading, curvature and speed are computed
 _SMOOTHING = 0.1  # m; tangents are chords over twice this length
@@ -54,6 +51,7 @@ class PathProfile:
         deceleration: towards the goal and the cuts [m/s^2].
         approach_time: the speed is at most the distance to goal or cut divided by this [s]; four times
             the robot's lag or more lets it come to rest there without going too far. 0: no such bound.
+        tolerance: noise is smoothed out of the path, moving no pose by more [m]; 0: it is kept.
         resolution: poses nearer to each other along the path are thinned out [m].
         search_distance: how far ahead of the last progress the robot is looked for [m].
         turn_tolerance: a cut is reached within this distance of it [m].
@@ -64,6 +62,7 @@ class PathProfile:
     wz_max: float = attrs.field(default=1.9, converter=float, validator=above_zero)
     deceleration: float = attrs.field(default=1.0, converter=float, validator=above_zero)
     approach_time: float = attrs.field(default=0.0, converter=float, validator=not_negative)
+    tolerance: float = attrs.field(default=0.1, converter=float, validator=not_negative)
     resolution: float = attrs.field(default=0.02, converter=float, validator=within(0.01, 1.0))
     search_distance: float = attrs.field(default=1.0, converter=float, validator=above_zero)
     turn_tolerance: float = attrs.field(default=0.1, converter=float, validator=above_zero)
@@ -79,21 +78,25 @@ class PathReference:
         poses: shape (M, 3), (x [m], y [m], yaw [rad]) in the odometry frame. Where the yaws
             contradict the direction of travel they are ignored, but for the last one, the goal's.
         profile: how to drive it.
+        headed: the yaws mean something; else none is wanted, neither on the way nor at the goal.
 
     Attributes:
-        poses: as given.
+        poses, headed: as given.
 
     Raises:
         InvalidPathError: no pose, a pose that is not finite or absurdly far, or another shape.
     """
 
-    def __init__(self, poses: ArrayLike, profile: PathProfile = PathProfile()) -> None:
-        self._profile = profile
-        poses = self.poses = _validated(poses)
+    def __init__(self, poses: ArrayLike, profile: PathProfile = PathProfile(), headed: bool = True) -> None:
+        self._profile, self.headed = profile, headed
+        poses = self.poses = validated(poses)
         self._goal = np.array([poses[-1, 0], poses[-1, 1], wrap(poses[-1, 2])])
-        self._vertices, self._arc = _thinned(poses, profile.resolution)
+        self._vertices, self._arc = thinned(smoothed(poses, profile.tolerance), profile.resolution)
         self._length = float(self._arc[-1])
-        self._use_yaw: bool | None = None
+        self._use_yaw = None if headed else False
+        if not headed:
+            before = self._vertices[-min(2, len(self._vertices)), :2]
+            self._goal[2] = wrap(math.atan2(*(self._goal[:2] - before)[::-1]))
         self.restart()
 
     def restart(self) -> None:
@@ -118,7 +121,7 @@ class PathReference:
 
     @property
     def goal(self) -> np.ndarray:
-        """Last pose of the path, shape (3,)."""
+        """Last pose of the path, shape (3,); where no heading is wanted, with that of arrival."""
         return self._goal.copy()
 
     @property
@@ -162,7 +165,7 @@ class PathReference:
         time = np.interp(start, section.s, section.time) + dt * np.arange(steps + 1)
         s = np.minimum(np.interp(time, section.time, section.s), end)
         poses = section.at(s, start, end)
-        if section.is_last:
+        if section.is_last and self.headed:
             poses[s >= self._length - 1e-6, 2] = self._goal[2]
         return poses
 
@@ -404,67 +407,6 @@ def _agreeing(yaw: Array, direction: Array) -> Array:
     both = np.stack([yaw[:-1], yaw[1:]], axis=1)
     both = np.where(np.cos(both - direction[:, None]) > _ALONG_COSINE, both, direction[:, None])
     return np.unwrap(both.ravel()).reshape(-1, 2)
-
-
-def _validated(poses: ArrayLike) -> np.ndarray:
-    try:
-        poses = np.array(poses, dtype=float)
-    except (TypeError, ValueError, OverflowError) as error:
-        raise InvalidPathError(f"path holds something that is not a number: {error}") from None
-    if poses.size == 0:
-        raise InvalidPathError("path is empty")
-    if poses.ndim != 2 or poses.shape[1] != 3:
-        raise InvalidPathError(f"path must have the shape (M, 3), got {poses.shape}")
-    finite = np.isfinite(poses)
-    if not finite.all():
-        bad = int(np.flatnonzero(~finite.all(axis=1))[0])
-        raise InvalidPathError(f"path holds a NaN or an infinity at pose {bad} of {len(poses)}")
-    if not max(np.abs(poses[:, 0]).max(), np.abs(poses[:, 1]).max()) <= _MAX_COORDINATE:
-        raise InvalidPathError(f"path leaves the range of {_MAX_COORDINATE:g} m")
-    return poses
-
-
-def _thinned(poses: np.ndarray, resolution: float) -> tuple[np.ndarray, np.ndarray]:
-    """Poses about ``resolution`` apart, the first and the last kept, and their arc lengths [m].
-
-    One pose and the length 0 when there is only one place.
-    """
-    if max(np.ptp(poses[:, 0]), np.ptp(poses[:, 1])) < _MIN_LENGTH:
-        return poses[-1:], np.zeros(1)
-    # Thinning shortens a path that trembles, so what is left may be thinned again.
-    for _ in range(_THINNINGS):
-        arc = _arc_lengths(_steps(poses))
-        # The small share keeps poses at just this spacing from falling into one bin.
-        bins = (arc * (1.0 / resolution) + 1e-3).astype(np.int64)
-        keep = np.empty(len(poses), dtype=bool)
-        keep[0] = True
-        np.not_equal(bins[1:], bins[:-1], out=keep[1:])
-        if not keep[-1]:
-            newest = len(keep) - 1 - int(np.argmax(keep[::-1]))
-            keep[newest] = newest == 0
-            keep[-1] = True
-        if keep.all():
-            break
-        poses = poses[keep]
-    steps = _steps(poses)
-    arc = _arc_lengths(np.maximum(steps, _MIN_STEP, out=steps))
-    if not arc[-1] <= _MAX_COORDINATE:
-        raise InvalidPathError(f"path is longer than {_MAX_COORDINATE:g} m")
-    return poses, arc
-
-
-def _steps(poses: np.ndarray) -> np.ndarray:
-    dx, dy = np.diff(poses[:, 0]), np.diff(poses[:, 1])
-    dx *= dx
-    dy *= dy
-    dx += dy
-    return np.sqrt(dx, out=dx)
-
-
-def _arc_lengths(steps: np.ndarray) -> np.ndarray:
-    arc = np.zeros(len(steps) + 1)
-    np.cumsum(steps, out=arc[1:])
-    return arc
 
 
 def _without_short_runs(gear: np.ndarray, ds: np.ndarray) -> np.ndarray:

@@ -150,6 +150,14 @@ class BaseNode(LifecycleNode):
         self._owned.append(lambda: self.destroy_publisher(publisher))
         return publisher
 
+    def withdraw(self, endpoint: Publisher | Subscription) -> None:
+        """End a publisher or subscription before the node is cleaned up."""
+        self._endpoints.remove(endpoint)
+        if isinstance(endpoint, Publisher):
+            self.destroy_publisher(endpoint)
+        else:
+            self.destroy_subscription(endpoint)
+
     def serve(self, kind: type, name: str, callback: Callable) -> Service:
         """A service whose callback is guarded."""
         service = self.create_service(kind, name, self.guard(callback))

@@ -119,11 +119,6 @@ def twist_message(command: _Numbers) -> Twist:
     return Twist(linear=Vector3(x=float(command[0])), angular=Vector3(z=float(command[1])))
 
 
-def command_kind(stamped: bool) -> type[Twist] | type[TwistStamped]:
-    """Type of the messages on ``cmd_vel``."""
-    return TwistStamped if stamped else Twist
-
-
 def command_message(command: _Numbers, stamp: Time, frame: str, stamped: bool) -> Twist | TwistStamped:
     """(v, omega) as what goes out on cmd_vel."""
     twist = twist_message(command)
@@ -142,8 +137,8 @@ def path_message(stamp: Time, frame: str, poses: np.ndarray) -> Path:
     return Path(header=header, poses=[PoseStamped(header=header, pose=pose_message(pose)) for pose in poses])
 
 
-def read_path(data: bytes) -> tuple[str, np.ndarray]:
-    """Frame and poses of a serialised nav_msgs/Path.
+def read_path(data: bytes) -> tuple[str, np.ndarray, bool]:
+    """Frame and poses of a serialised nav_msgs/Path, and whether it ends in a heading.
 
     A path of a million poses would take seconds as Python objects; as the same frame id all along
     puts the poses at a fixed distance, they are read at one go.
@@ -152,7 +147,8 @@ def read_path(data: bytes) -> tuple[str, np.ndarray]:
         data: CDR, as a raw subscription yields it.
 
     Returns:
-        Frame id and poses (x, y, yaw) of shape (M, 3).
+        Frame id; poses (x, y, yaw) of shape (M, 3); whether the last of them has an orientation, which
+        one left all zero is not.
 
     Raises:
         InvalidPathError: not a path, or one with many poses and frame ids of different lengths.
@@ -165,9 +161,8 @@ def read_path(data: bytes) -> tuple[str, np.ndarray]:
         x, y, qx, qy, qz, qw = (values[:, i] for i in (0, 1, 3, 4, 5, 6))
         norm = np.sqrt(qx * qx + qy * qy + qz * qz + qw * qw)
         yaw = np.arctan2(2.0 * (qw * qz + qx * qy), qw * qw + qx * qx - qy * qy - qz * qz)
-    # A pose whose orientation was left all zero is a position without a heading.
     yaw = np.where(norm > 1e-6, yaw, np.where(np.isfinite(norm), 0.0, np.nan))
-    return frame, np.column_stack([x, y, yaw])
+    return frame, np.column_stack([x, y, yaw]), not (len(norm) and norm[-1] <= 1e-6)
 
 
 def _read_regular(data: bytes) -> tuple[str, np.ndarray]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 from rclpy.node import Node
 from rclpy.publisher import Publisher
@@ -15,6 +16,7 @@ from rclpy.qos import (
     qos_check_compatible,
 )
 from rclpy.subscription import Subscription
+from rclpy.topic_endpoint_info import TopicEndpointInfo
 
 
 def _profile(
@@ -54,8 +56,15 @@ MAP = _profile(1, ReliabilityPolicy.RELIABLE, DurabilityPolicy.TRANSIENT_LOCAL)
 """Maps and costmaps, of which the newest waits for who comes late."""
 
 
+def type_name(kind: Any) -> str:
+    """Of messages, as the graph names it."""
+    return f"{kind.__module__.split('.')[0]}/msg/{kind.__name__}"
+
+
 def mismatches(node: Node, endpoints: Iterable[Publisher | Subscription]) -> list[str]:
     """Endpoints on our topics that can never talk to ours, one sentence each.
+
+    Type and QoS are compared as they were discovered, on both sides: what was asked for leaves things open.
 
     Args:
         node: ours.
@@ -63,15 +72,23 @@ def mismatches(node: Node, endpoints: Iterable[Publisher | Subscription]) -> lis
     """
     found = []
     for endpoint in endpoints:
-        if isinstance(endpoint, Publisher):
-            topic, others = endpoint.topic_name, node.get_subscriptions_info_by_topic(endpoint.topic_name)
-        else:
-            topic, others = endpoint.topic_name, node.get_publishers_info_by_topic(endpoint.topic_name)
+        topic, own_type = endpoint.topic_name, type_name(endpoint.msg_type)
+        sides = node.get_publishers_info_by_topic(topic), node.get_subscriptions_info_by_topic(topic)
+        publishes = isinstance(endpoint, Publisher)
+        ours, others = sides if publishes else sides[::-1]
+        own = next((info for info in ours if _is_of(node, info) and info.topic_type == own_type), None)
         for other in others:
-            if isinstance(endpoint, Publisher):
-                verdict, reason = qos_check_compatible(endpoint.qos_profile, other.qos_profile)
-            else:
-                verdict, reason = qos_check_compatible(other.qos_profile, endpoint.qos_profile)
-            if verdict == QoSCompatibility.ERROR:
-                found.append(f"{topic}: {other.node_name} has another QoS ({reason.strip().rstrip(';')})")
+            if other.topic_type != own_type:
+                does = "takes" if publishes else "sends"
+                found.append(f"{topic}: {other.node_name} {does} {other.topic_type}, we have {own_type}")
+            elif own is not None:
+                pair = (own, other) if publishes else (other, own)
+                verdict, reason = qos_check_compatible(*(info.qos_profile for info in pair))
+                if verdict == QoSCompatibility.ERROR:
+                    text = reason.strip().rstrip(";")
+                    found.append(f"{topic}: {other.node_name} has another QoS ({text})")
     return found
+
+
+def _is_of(node: Node, info: TopicEndpointInfo) -> bool:
+    return (info.node_name, info.node_namespace) == (node.get_name(), node.get_namespace())

@@ -19,6 +19,8 @@ from ..core.types import Odometry, OdometryMessage
 from ..core.validators import above_zero, at_least, not_negative
 from .codes import Code
 
+_EXACT_NORM = 1e-4  # an orientation farther from unit length is remarked on
+
 
 class Reason(str, enum.Enum):
     """Outcome of the checks on one odometry message."""
@@ -94,14 +96,15 @@ class OdometryTolerances:
     """What the checks let pass.
 
     Attributes:
-        odom_frame, base_frame: the only ``frame_id`` and ``child_frame_id`` that are accepted.
+        odom_frame, base_frame: the only ``frame_id`` and ``child_frame_id`` that are accepted; the
+            latter may be empty.
         max_speed: fastest the base can move [m/s]; max_yaw_rate: and turn [rad/s].
         teleport_margin, teleport_yaw_margin: on top of what these speeds allow [m, rad].
         teleport_window, teleport_limit: this many teleports within this time are ``repeated`` [s].
         future_tolerance: how far a stamp may lie ahead of the clock [s].
         max_age: how far it may lie behind at arrival [s].
         max_gap: a longer time between two accepted stamps breaks continuity [s].
-        quaternion_tolerance: on the norm of the orientation.
+        quaternion_tolerance: on the norm of the orientation, which is normalised.
         max_coordinate: larger positions are implausible [m].
         max_twist: larger twist components are implausible [m/s, rad/s].
 
@@ -120,7 +123,7 @@ class OdometryTolerances:
     future_tolerance: float = attrs.field(default=0.1, validator=not_negative)
     max_age: float = attrs.field(default=0.25, validator=above_zero)
     max_gap: float = attrs.field(default=0.25, validator=above_zero)
-    quaternion_tolerance: float = attrs.field(default=1e-4, validator=above_zero)
+    quaternion_tolerance: float = attrs.field(default=1e-2, validator=above_zero)
     max_coordinate: float = attrs.field(default=1e7, validator=above_zero)
     max_twist: float = attrs.field(default=100.0, validator=above_zero)
 
@@ -137,7 +140,7 @@ class OdometryChecks:
     def __init__(self, tolerances: OdometryTolerances) -> None:
         self._tolerances = tolerances
         self._counts = dict.fromkeys(Reason, 0)
-        self._warned_zero_stamp = False
+        self._remarked: set[str] = set()
         self.reset()
 
     def configure(self, tolerances: OdometryTolerances) -> None:
@@ -201,19 +204,21 @@ class OdometryChecks:
             return Verdict(
                 Reason.IMPLAUSIBLE, message=f"odometry twist is beyond {allowed.max_twist:g} m/s or rad/s"
             )
-        if message.frame_id != allowed.odom_frame or message.child_frame_id != allowed.base_frame:
+        if message.frame_id != allowed.odom_frame or message.child_frame_id not in ("", allowed.base_frame):
             return Verdict(
                 Reason.FRAME,
                 message=f"odometry is in frame {message.frame_id!r} with child frame "
                 f"{message.child_frame_id!r}, expected {allowed.odom_frame!r} and {allowed.base_frame!r}",
             )
 
-        warning = ""
+        remarks = {}
+        if abs(norm - 1.0) > _EXACT_NORM:
+            remarks["norm"] = f"odometry orientation has norm {norm:.6g} instead of 1; it is normalised"
+        if not message.child_frame_id:
+            remarks["child"] = f"odometry has no child_frame_id; it is taken for {allowed.base_frame!r}"
         if stamp == 0.0:
             stamp = float(now)
-            if not self._warned_zero_stamp:
-                self._warned_zero_stamp = True
-                warning = "odometry carries no stamp; the time of arrival is used"
+            remarks["stamp"] = "odometry carries no stamp; the time of arrival is used"
         age = now - stamp
         if age < -allowed.future_tolerance:
             return Verdict(Reason.FUTURE, message=f"odometry stamp is {-age:.3f} s ahead of the clock")
@@ -246,6 +251,8 @@ class OdometryChecks:
         )
         self._candidate = None
         self._last = odometry
+        warning = "; ".join(text for name, text in remarks.items() if name not in self._remarked)
+        self._remarked |= remarks.keys()
         return Verdict(Reason.ACCEPTED, odometry, warning=warning, continuous=continuous, relocated=relocated)
 
     def _reachable(self, start: Odometry, end: Odometry) -> bool:

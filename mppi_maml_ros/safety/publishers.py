@@ -75,3 +75,28 @@ class Allowance:
             return False
         self._left -= 1.0
         return True
+
+
+class OneSpeaker:
+    """Whether the messages on a topic come from one publisher, told by their sequence numbers.
+
+    Each publisher counts its own messages, so that those of several do not follow each other. A publisher
+    that is there but silent changes nothing.
+    """
+
+    _LOST = 20  # messages in a row that may get lost
+
+    def __init__(self) -> None:
+        self._last: int | None = None
+
+    def heard(self, sequence: int | None, publishers: int) -> bool:
+        """Whether a message comes from the publisher of the one before, or is the first.
+
+        Args:
+            sequence: number of the message at its publisher; None where the middleware does not tell.
+            publishers: that are known of; where there are no numbers, one is asked for.
+        """
+        if sequence is None:
+            return publishers <= 1
+        last, self._last = self._last, sequence
+        return last is None or 0 < sequence - last <= self._LOST + 1

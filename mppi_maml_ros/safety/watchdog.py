@@ -21,7 +21,7 @@ class Health:
 
     Attributes:
         alive: odometry may be used for control.
-        code: why not; NONE when alive, and when nothing has arrived at all so far.
+        code: why not; NONE when alive, and while too little has arrived to tell.
         reason: one sentence; empty when ``code`` is NONE.
     """
 
@@ -31,6 +31,7 @@ class Health:
 
 
 ALIVE = Health(True)
+_SLOWEST = 2.0  # [s] between messages; with more they have no rate
 
 
 class OdometryWatchdog:
@@ -39,7 +40,8 @@ class OdometryWatchdog:
     A gap between messages that is shorter than ``timeout`` but longer than ``resume_gap`` neither
     trips nor lets it recover, so a source that stutters at the edge does not make it chatter.
     Over any time T there are at most T / ``min_cycle`` + 1 recoveries. While it is tripped, the
-    newest rejection of a message, if there is one, tells why better than the silence does.
+    newest rejection of a message, if there is one, tells why better than the silence does; so does
+    the rate of messages that keep coming too slowly.
 
     Args:
         timeout: longest time without a good message [s, steady].
@@ -90,7 +92,8 @@ class OdometryWatchdog:
         self._explains_for = max(self._min_cycle, timeout)
 
     def _forget(self, code: Code, reason: str) -> None:
-        self._good = 0
+        self._good = self._slow = 0
+        self._gap = math.inf
         self._received_at = -math.inf
         self._stamp = -math.inf
         self._code, self._reason = code, reason
@@ -104,8 +107,9 @@ class OdometryWatchdog:
 
     def accept(self, stamp: float, steady_now: float) -> None:
         """A good message with ``stamp`` [s, node clock] arrived at ``steady_now`` [s, steady]."""
-        gap = steady_now - self._received_at
+        gap = self._gap = steady_now - self._received_at
         self._good = self._good + 1 if gap <= self._resume_gap else 1
+        self._slow = self._slow + 1 if self._resume_gap < gap <= _SLOWEST else 0
         self._received_at = steady_now
         self._stamp = stamp
         self._rejection = None
@@ -167,4 +171,7 @@ class OdometryWatchdog:
             return ALIVE
         if self._rejection is not None and steady_now - self._rejected_at <= self._explains_for:
             return Health(False, *self._rejection)
+        if self._slow >= 2 and silence <= _SLOWEST:
+            rates = f"{1.0 / self._gap:.1f} Hz, at least {1.0 / self._resume_gap:.1f} Hz"
+            return Health(False, Code.ODOMETRY_TIMEOUT, f"odometry comes at {rates} are needed")
         return Health(False, self._code, self._reason)

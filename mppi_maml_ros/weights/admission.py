@@ -79,16 +79,17 @@ def check_fit(weights: ResidualWeights, model_dt: float, delay_taps: int, limits
 
     Args:
         model_dt: its step [s].
-        delay_taps: past commands that it keeps.
+        delay_taps: past commands that it keeps, those of the transport delay among them.
         limits: its velocities.
 
     Raises:
         SwapError: the first check that they fail.
     """
     check_step(weights, model_dt)
-    if weights.delay_taps > delay_taps:
+    if weights.history > delay_taps:
+        late = f" and {max(weights.transport_delay)} steps of transport delay" * any(weights.transport_delay)
         raise SwapError(
-            Refusal.WRONG_MODEL, f"delay_taps must be at most {delay_taps}, got {weights.delay_taps}"
+            Refusal.WRONG_MODEL, f"delay_taps must be at most {delay_taps}, got {weights.delay_taps}{late}"
         )
     check_corrections(weights, limits)
 

@@ -83,6 +83,8 @@ class MetaModel:
         blend: float = 1.0,
         error_model: ArrayLike | None = None,
         covariance: ArrayLike | None = None,
+        momentum: ArrayLike | None = None,
+        observer: ArrayLike | None = None,
     ) -> ResidualWeights:
         """Serving weights from normalised layers (None: no network) and a linear map (None: zero)."""
         scaled: Layers = ()
@@ -102,6 +104,8 @@ class MetaModel:
             adapter=adapter,
             error_model=np.zeros((3, 2)) if error_model is None else error_model,
             covariance=np.zeros((0, 0)) if covariance is None else covariance,
+            momentum=np.zeros(2) if momentum is None else momentum,
+            observer=np.ones((2, 2)) if observer is None else observer,
         )
 
     def save(self, path: str | os.PathLike[str]) -> Path:

@@ -62,11 +62,14 @@ def test_the_state_is_moved_ahead_from_its_stamp_to_the_tick(running):
     assert moved == pytest.approx(0.08 * history[0, 0], rel=1e-3)
 
 
-def test_the_state_is_moved_ahead_by_no_more_than_four_steps(running):
+def test_the_state_is_moved_ahead_by_no_more_than_eight_steps(running):
     running.advance(0.249)
     running.message(stamp=running.t - 0.24)
     running.tick()
-    assert running.mppi.calls[-2][2] == pytest.approx(0.2)
+    assert running.mppi.calls[-2][2] == pytest.approx(0.24)
+    running.advance(0.19)
+    running.tick()
+    assert running.mppi.calls[-2][2] == pytest.approx(0.4)
 
 
 def test_a_stamp_slightly_ahead_is_not_predicted_backwards(running):

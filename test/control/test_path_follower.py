@@ -5,6 +5,7 @@ import pytest
 
 from mppi_maml_ros.control.config import ControlConfig
 from mppi_maml_ros.control.path_follower import PathFollower
+from mppi_maml_ros.core.angles import wrap
 from mppi_maml_ros.core.errors import InvalidValueError
 from mppi_maml_ros.safety.codes import Code, State
 
@@ -78,13 +79,59 @@ def test_the_goal_is_reached_and_stays_reached(follower):
     assert follower.target(0.0, at(4.0), DT).halt.state is State.GOAL_REACHED
 
 
+@pytest.mark.fault(73)
+@pytest.mark.parametrize("poses", [AHEAD[:, [1, 0, 2]], AHEAD[::-1], AHEAD[-1:]], ids=["up", "back", "place"])
+def test_where_no_heading_is_wanted_the_goal_is_reached_at_any(follower, poses):
+    assert follower.handle_path("odom", poses, headed=False) == ""
+    x, y, _ = poses[-1]
+    target = follower.target(0.0, at(poses[0, 0] - 0.5, poses[0, 1], 2.0), DT)
+    if len(poses) > 1:
+        along = wrap(np.arctan2(*(poses[-1] - poses[0])[1::-1]))
+        np.testing.assert_allclose(target.window[:, 2], along, atol=1e-9)
+        np.testing.assert_allclose(target.goal[2], along, atol=1e-9)
+    else:
+        np.testing.assert_allclose(target.window[:, 2], 2.0)
+    for share in np.linspace(0.0, 0.99, 20):
+        place = poses[0] + share * (poses[-1] - poses[0])
+        out = follower.target(0.0, at(*place[:2], 2.0), DT)
+    assert out.halt.state is State.GOAL_REACHED
+
+
+@pytest.mark.fault(73)
+def test_a_way_back_without_headings_is_not_driven_in_reverse_after_a_new_profile(follower):
+    follower.handle_path("odom", np.vstack([AHEAD, AHEAD[::-1]]), headed=False)
+    follower.configure(ControlConfig(desired_speed=0.4, far_from_path=1.0))
+    for x in (*np.arange(0.0, 5.0, 0.2), 5.0, 4.9):
+        target = follower.target(0.0, at(x), DT)
+    assert abs(target.window[-1, 2]) == pytest.approx(np.pi, abs=1e-6)
+
+
+@pytest.mark.fault(72)
+def test_another_way_to_a_goal_without_a_heading_is_no_other_try(follower):
+    from_the_side = np.column_stack([5.0 + 0 * X, 5.0 - X, 0 * X])[::-1] * [1.0, -1.0, 1.0] + [0.0, 5.0, 0.0]
+    for step in range(50):
+        path = AHEAD if step % 2 else np.vstack([AHEAD[:10], from_the_side[-10:]])
+        follower.handle_path("odom", path, headed=False)
+        halt = follower.target(0.0, START, DT).halt
+    assert halt is not None and halt.code is Code.FAILED_TO_MAKE_PROGRESS
+
+
+@pytest.mark.fault(72)
+def test_the_same_place_with_another_heading_is_another_goal(follower):
+    turned = AHEAD.copy()
+    for step in range(50):
+        turned[-1, 2] = 0.3 * (step // 20)
+        follower.handle_path("odom", turned)
+        assert follower.target(0.0, START, DT).halt is None
+
+
 def test_no_progress_holds_until_a_restart(follower):
     follower.handle_path("odom", AHEAD)
     halts = [follower.target(0.0, at(1.0), DT).halt for _ in range(60)]
     assert halts[0] is None and halts[-1].code is Code.FAILED_TO_MAKE_PROGRESS
-    assert follower.waiting().code is Code.FAILED_TO_MAKE_PROGRESS
+    assert follower.target(0.0, at(1.0), DT).halt.code is Code.FAILED_TO_MAKE_PROGRESS
     follower.restart()
-    assert follower.waiting() is None
+    assert follower.target(0.0, at(1.0), DT).halt is None
 
 
 def test_a_faster_profile_keeps_the_progress_on_the_path(follower):

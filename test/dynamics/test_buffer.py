@@ -164,6 +164,23 @@ def test_transitions_without_a_known_or_fresh_command_are_left_out():
     assert buffer.excluded["command too old"] > 5
 
 
+@pytest.mark.fault(78)
+def test_what_happened_under_commands_in_doubt_is_left_out_and_nothing_else():
+    buffer = TransitionBuffer(BufferConfig(delay_taps=2))
+    moving(buffer, 20)
+    before = len(buffer)
+    newest = buffer.latest().stamps[-1]
+    buffer.doubt_commands(newest + 0.3)
+    moving(buffer, 30, start=newest + 0.1)
+    fresh = buffer.latest().stamps[before:]
+    assert buffer.excluded["command in doubt"] >= 5 and len(fresh) > 10
+    assert fresh.min() >= newest + 0.3 + 2 * 0.05 - 1e-9
+    buffer.reset()
+    buffer.excluded.clear()
+    moving(buffer, 20)
+    assert len(buffer) > 10 and not buffer.excluded["command in doubt"], "a clock that jumped back"
+
+
 @pytest.mark.fault(13)
 def test_a_reset_forgets_commands_and_transitions():
     buffer = TransitionBuffer(BufferConfig(delay_taps=1))

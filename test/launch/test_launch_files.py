@@ -37,7 +37,7 @@ BRINGUP = {
     "model": ("residual", ["", "kinematic", "dynamic", "residual"]),
     "adaptation": ("true", ["", *SWITCH]),
     "use_sim_time": ("false", ["", *SWITCH]),
-    "enable_stamped_cmd_vel": ("", ["", *SWITCH]),
+    "cmd_vel_type": ("", ["", "auto", "twist", "twist_stamped"]),
     "log_level": ("info", None),
 }
 ARGUMENTS = {
@@ -245,11 +245,11 @@ def test_arguments_reach_controller_and_adaptation(name):
         model="dynamic",
         adaptation="false",
         use_sim_time="true",
-        enable_stamped_cmd_vel="true",
+        cmd_vel_type="twist_stamped",
         path_following="true",
         log_level="debug",
     )
-    both = {"use_sim_time": True, "enable_stamped_cmd_vel": True}
+    both = {"use_sim_time": True, "cmd_vel_type": "twist_stamped"}
     values = {
         "mppi_controller": {"reference": "sine", "model": "dynamic", **both},
         "adaptation": {"enabled": False, **both},
@@ -299,7 +299,7 @@ AROUND = {
     "model": "kinematic",
     "adaptation": "false",
     "use_sim_time": "false",
-    "enable_stamped_cmd_vel": "false",
+    "cmd_vel_type": "twist",
 }
 
 
@@ -321,7 +321,7 @@ def test_nav2_gets_stamped_commands_and_gives_its_costmap(around):
     for executable in OURS:
         node = nodes[executable]
         assert node.name == f"/{executable}"
-        assert node.parameters == [executable, "path_following", {"enable_stamped_cmd_vel": True}]
+        assert node.parameters == [executable, "path_following", {"cmd_vel_type": "twist_stamped"}]
         assert node.remappings == {
             "odom": "/wheels",
             "cmd_vel": "cmd_vel_nav",

@@ -6,6 +6,7 @@ import pytest
 
 from mppi_maml_ros.core.errors import InvalidValueError
 from mppi_maml_ros.core.types import Odometry
+from mppi_maml_ros.dynamics.features import MAX_HISTORY
 from mppi_maml_ros.dynamics.identification.error_models import TYPICAL
 from mppi_maml_ros.dynamics.residual import ResidualWeights, step
 from mppi_maml_ros.mppi import prediction
@@ -147,7 +148,11 @@ def test_before_any_command_the_state_is_that_of_the_odometry():
     predictor.add_odometry(Odometry(5.0, state[:3], state[3:]))
     found = predictor.now(5.0, MODEL)
     assert np.array_equal(found.state, state) and found.age == 0.0
-    assert found.history.shape == (TAPS + FARTHEST, 2) and not found.history.any() and not found.push.any()
+    assert (
+        found.history.shape == (MAX_HISTORY + FARTHEST, 2)
+        and not found.history.any()
+        and not found.push.any()
+    )
 
 
 def test_odometry_is_moved_ahead_by_its_age_under_the_commands_since():

@@ -222,7 +222,7 @@ def test_odometry_that_is_not_finite_is_never_learned_from(bench, controller):
 
 
 def test_stamped_commands_count_from_their_stamp_on(bench, monkeypatch):
-    node = bench.start(AdaptationNode, enable_stamped_cmd_vel=True)
+    node = bench.start(AdaptationNode, cmd_vel_type="twist_stamped")
     seen = []
     monkeypatch.setattr(node._online, "add_command", lambda at, command: seen.append((at, command)))
     now = node.now()

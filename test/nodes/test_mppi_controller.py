@@ -11,7 +11,7 @@ import attrs
 import numpy as np
 import pytest
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
-from geometry_msgs.msg import PoseStamped, Twist, TwistStamped
+from geometry_msgs.msg import PoseStamped, PoseWithCovariance, Twist, TwistStamped
 from mppi_maml_ros.msg import ControllerStatus
 from mppi_maml_ros.srv import SwapWeights
 from nav_msgs.msg import Odometry, Path
@@ -51,6 +51,12 @@ class Watch:
 
     def running(self) -> bool:
         return self.state() == ControllerStatus.RUNNING
+
+
+def level_of(reports: list[DiagnosticArray], concern: str, level: bytes) -> str:
+    """What the newest report of a concern says at this level; empty at another."""
+    told = [s for report in reports for s in report.status if s.name == f"mppi_controller: {concern}"]
+    return told[-1].message if told and told[-1].level == level else ""
 
 
 def within_limits(robot: FakeRobot) -> bool:
@@ -137,6 +143,36 @@ def test_odometry_without_frame_ids_is_rejected_and_named(bench, capfd):
     bench.until(lambda: watch.code() == ControllerStatus.ODOMETRY_FRAME)
     assert "''" in watch.all[-1].reason and watch.all[-1].odometry_rejected == 1
     assert robot.fastest == 0.0
+
+
+@pytest.mark.fault(71)
+def test_a_base_without_a_name_and_a_quaternion_a_little_off_is_driven_with_one_warning(bench, capfd):
+    class Odd(FakeRobot):
+        def publish(self, state, **fields):
+            pose = PoseWithCovariance(pose=to.pose_message(state))
+            pose.pose.orientation.z *= 1.0005
+            pose.pose.orientation.w *= 1.0005
+            super().publish(state, pose=pose, child_frame_id="", **fields)
+
+    robot, watch = Odd(bench), Watch(bench)
+    bench.start(MppiControllerNode, **CIRCLE)
+    bench.until(lambda: watch.running() and robot.fastest > 0.3)
+    told = capfd.readouterr().err
+    assert told.count("it is normalised") == 1 and told.count("no child_frame_id") == 1
+
+
+@pytest.mark.fault(70)
+def test_a_robot_with_odometry_at_5_hz_stands_with_a_reason_until_the_lowest_rate_allows_it(bench):
+    robot, watch = FakeRobot(bench, rate=5.0), Watch(bench)
+    reports: list[DiagnosticArray] = []
+    bench.probe("listener").create_subscription(DiagnosticArray, "/diagnostics", reports.append, 10)
+    node = bench.start(MppiControllerNode, **CIRCLE)
+    bench.until(lambda: watch.code() == ControllerStatus.ODOMETRY_TIMEOUT)
+    assert "Hz are needed" in watch.all[-1].reason and robot.fastest == 0.0
+    bench.until(lambda: "Hz are needed" in level_of(reports, "odometry", DiagnosticStatus.WARN))
+    node.set_parameters([Parameter("min_odometry_rate", value=5.0)])
+    bench.until(lambda: watch.running() and robot.fastest > 0.3)
+    bench.until(lambda: level_of(reports, "odometry", DiagnosticStatus.OK))
 
 
 @pytest.mark.fault(16)
@@ -270,7 +306,7 @@ def test_stamped_commands_carry_stamp_and_frame(bench):
     FakeRobot(bench, listen=False)
     commands: list[TwistStamped] = []
     bench.probe("listener").create_subscription(TwistStamped, "cmd_vel", commands.append, 10)
-    bench.start(MppiControllerNode, enable_stamped_cmd_vel=True, **CIRCLE)
+    bench.start(MppiControllerNode, cmd_vel_type="twist_stamped", **CIRCLE)
     bench.until(lambda: commands and commands[-1].header.frame_id == "fleet/base")
     assert commands[-1].header.stamp.sec > 0
 

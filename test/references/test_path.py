@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from mppi_maml_ros.core.angles import wrap
 from mppi_maml_ros.core.errors import InvalidPathError, InvalidValueError
 from mppi_maml_ros.references.path import PathProfile, PathReference
+from mppi_maml_ros.references.smoothing import smoothed
 
 PROFILE = PathProfile(desired_speed=0.5, reverse_speed=0.3, wz_max=1.5, deceleration=1.0)
 DT = 0.05
@@ -439,6 +440,117 @@ def test_a_path_that_trembles_is_thinned_out():
     window = path.window((1.0, 0.0), 20, DT)
     assert abs(window[:, 2]).max() < 0.1
     assert spacings(window).sum() == pytest.approx(0.5, rel=0.3), "not slowed down by the noise"
+
+
+# Noise
+
+
+def slalom(spacing):
+    x = np.arange(0.0, 4.0 + 1e-9, spacing)
+    return poses(x, 0.3 * np.sin(1.5 * x), np.arctan(0.45 * np.cos(1.5 * x)))
+
+
+def taught(path, noise, seed=0):
+    """As recorded while a robot was led along a path."""
+    rng = np.random.default_rng(seed)
+    return path + rng.normal(size=path.shape) * [noise, noise, noise]
+
+
+def duration(path):
+    """Time to the goal by the speed profile [s]."""
+    reference = PathReference(path, PROFILE)
+    return drive_time(reference, path[0])
+
+
+def drive_time(reference, start):
+    state, time_ = np.array(start), 0.0
+    while reference.remaining > 0.1:
+        state = reference.window(state, 1, DT)[1]
+        time_ += DT
+        assert time_ < 120.0
+    return time_
+
+
+@pytest.mark.fault(74)
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("noise", [0.005, 0.01, 0.02, 0.03])
+@pytest.mark.parametrize("spacing", [0.02, 0.03, 0.05])
+def test_noise_of_centimetres_does_not_slow_a_path_down(spacing, noise, seed):
+    clean = slalom(spacing)
+    assert duration(taught(clean, noise, seed)) <= 1.1 * duration(clean)
+
+
+def paused():
+    path = slalom(0.03)
+    return np.vstack([path[:60], np.repeat(path[60:61], 100, axis=0), path[60:]])
+
+
+def on_a_grid():
+    along = np.arange(0.0, 4.0, 0.05)
+    return poses(along, np.round(along * np.tan(0.35) / 0.05) * 0.05)
+
+
+@pytest.mark.fault(74)
+@pytest.mark.parametrize(
+    "rough, clean",
+    [
+        (taught(slalom(0.003), 0.01), slalom(0.05)),
+        (taught(paused(), 0.01), slalom(0.05)),
+        (on_a_grid(), poses(on_a_grid()[:, 0], on_a_grid()[:, 0] * np.tan(0.35))),
+    ],
+    ids=["dense", "with a pause", "of a planner on a grid"],
+)
+def test_other_rough_paths_are_driven_about_as_fast_as_clean_ones(rough, clean):
+    assert duration(rough) <= 1.15 * duration(clean)
+
+
+@pytest.mark.fault(74)
+@pytest.mark.parametrize("noise", [0.01, 0.03])
+@pytest.mark.parametrize("spacing", [0.02, 0.05])
+def test_corners_are_kept_within_the_tolerance(spacing, noise):
+    along = np.arange(0.0, 2.0 + 1e-9, spacing)
+    corner = np.vstack([poses(along), poses(2.0 + 0 * along[1:], along[1:], np.pi / 2)])
+    kept = smoothed(taught(corner, noise), PROFILE.tolerance)
+    true = corner[:, :2]
+    off = np.hypot(*(kept[:, None, :2] - true).transpose(2, 0, 1)).min(axis=1)
+    assert off.max() <= PROFILE.tolerance
+    assert np.hypot(*(kept[:, None, :2] - true).transpose(2, 0, 1)).min(axis=0).max() <= PROFILE.tolerance
+    assert off[10:-10].mean() < 0.6 * noise + 0.1 * spacing, "and the noise is gone"
+
+
+@pytest.mark.fault(74)
+def test_no_pose_is_moved_by_more_than_the_tolerance_nor_an_end_at_all():
+    rough = taught(slalom(0.02), 0.03)
+    for tolerance, most in ((0.04, 0.04), (0.05, 0.05), (1.0, 0.13)):
+        moved = np.hypot(*(smoothed(rough, tolerance) - rough)[:, :2].T)
+        assert 0.7 * most < moved.max() <= most + 1e-12
+        assert moved[[0, -1]] == pytest.approx(0.0, abs=1e-12)
+    assert smoothed(rough, 0.0) is rough
+
+
+@pytest.mark.fault(74)
+@pytest.mark.parametrize(
+    "clean",
+    [slalom(0.02), slalom(0.1), arc(0.3, 6.0), poses([0.0, 1.0, 5.0]), poses(np.linspace(0, 3, 40)),
+     np.vstack([poses(np.linspace(0, 2, 81)), poses(np.full(80, 2.0), np.linspace(0.025, 2, 80), 1.57)]),
+     np.cumsum(np.random.default_rng(1).uniform(-1, 1, size=(60, 3)), axis=0)],
+    ids=["fine", "coarse", "circle", "sparse", "straight", "corner", "shape"],
+)  # fmt: skip
+def test_a_path_without_noise_is_left_alone(clean):
+    assert smoothed(clean, PROFILE.tolerance) is clean
+
+
+@pytest.mark.fault(74)
+def test_a_noisy_cusp_is_still_one():
+    forth, back = np.linspace(0.0, 2.0, 81), np.linspace(2.0, 0.5, 61)[1:]
+    curve = 0.3 * (2.0 - back) ** 2
+    path = np.vstack([poses(forth), poses(back, curve, np.arctan(-0.6 * (2.0 - back)))])
+    noisy = path + np.random.default_rng(3).normal(size=path.shape) * [0.01, 0.01, 0.02]
+    reference = PathReference(noisy, PROFILE)
+    windows = drive_along(reference)
+    assert max(window[:, 0].max() for window in windows) == pytest.approx(2.0, abs=0.05)
+    assert all(np.cos(window[:, 2]).min() > 0.5 for window in windows), "backwards, and not turned round"
+    assert len(windows) < 1.5 * len(drive_along(PathReference(path, PROFILE)))
 
 
 coordinates = st.one_of(st.floats(-5, 5), st.sampled_from([0.0, 1.0, 1.0 + 1e-9]), st.floats(-1e7, 1e7))

@@ -9,10 +9,10 @@ import math
 
 import numpy as np
 import pytest
-from geometry_msgs.msg import PoseStamped, Twist
+from geometry_msgs.msg import PoseStamped, Quaternion, Twist
 from mppi_maml_ros.srv import SwapWeights
 from nav_msgs.msg import Path
-from rclpy.serialization import serialize_message
+from rclpy.serialization import deserialize_message, serialize_message
 from std_msgs.msg import Header
 
 from mppi_maml_ros.core.errors import InvalidPathError
@@ -114,8 +114,8 @@ def path(poses, frame="odom", frames=None) -> bytes:
 @pytest.mark.parametrize("count", [0, 1, 2, 7])
 def test_a_path_is_read_whatever_the_length_of_its_frame_id(frame, count):
     poses = np.random.default_rng(1).uniform(-3.0, 3.0, size=(count, 3))
-    read_frame, read = to.read_path(path(poses, frame))
-    assert read_frame == frame
+    read_frame, read, headed = to.read_path(path(poses, frame))
+    assert read_frame == frame and headed
     np.testing.assert_allclose(read, poses.reshape(-1, 3), atol=1e-12)
 
 
@@ -130,6 +130,19 @@ def test_a_path_with_nan_keeps_it_for_the_judge():
     assert np.isnan(to.read_path(path([[0.0, 0.0, 0.0], [math.nan, 0.0, 0.0]]))[1][1, 0])
 
 
+@pytest.mark.fault(73)
+@pytest.mark.parametrize("frames", [None, ["odom", "", "base"]])
+def test_a_path_whose_last_orientation_is_all_zero_wants_no_heading(frames):
+    data = path([[0.0, 0.0, 0.5], [1.0, 0.0, 0.5], [2.0, 0.0, 0.5]], frames=frames)
+    message = deserialize_message(data, Path)
+    assert to.read_path(data)[2]
+    message.poses[-1].pose.orientation = Quaternion(x=0.0, y=0.0, z=0.0, w=0.0)
+    _, poses, headed = to.read_path(serialize_message(message))
+    assert not headed and np.isfinite(poses).all()
+    message.poses[-1].pose.orientation.z = math.nan
+    assert np.isnan(to.read_path(serialize_message(message))[1][-1, 2])
+
+
 @pytest.mark.fault(21)
 def test_a_path_of_a_million_poses_is_read_at_one_go():
     import time
@@ -141,7 +154,7 @@ def test_a_path_of_a_million_poses_is_read_at_one_go():
     start = one.index(b"\x01\x00\x00\x00\x00\x00\x00\x00", 16)
     data = one[:start] + count.to_bytes(4, "little") + one[start + 4 :] + pose * (count - 1)
     begun = time.perf_counter()
-    _, poses = to.read_path(data)
+    _, poses, _ = to.read_path(data)
     assert time.perf_counter() - begun < 1.0
     assert poses.shape == (count, 3) and poses[-1, 0] == 1.0
 
@@ -288,10 +301,14 @@ def test_weights_of_the_wrong_shape_are_refused_by_name(weights, spoil, named):
 @pytest.mark.fault(16)
 def test_frames_are_those_configured_or_those_of_the_first_message():
     latch = FrameLatch()
-    assert not latch.offer("", "base") and not latch.offer("odom", "") and not latch.latched
+    assert not latch.offer("", "base") and not latch.offer("", "") and not latch.latched
     assert latch.offer("robot/odom", "robot/base")
     assert (latch.odom_frame, latch.base_frame) == ("robot/odom", "robot/base")
     assert not latch.offer("other", "frames") and latch.odom_frame == "robot/odom"
+    unnamed = FrameLatch()
+    assert unnamed.offer("odom", "") and unnamed.base_frame == "base_link"
+    known = FrameLatch(base_frame="base")
+    assert known.offer("odom", "") and known.base_frame == "base"
     half = FrameLatch(odom_frame="odom")
     assert not half.offer("map", "base") and half.offer("odom", "base")
 

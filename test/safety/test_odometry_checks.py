@@ -80,19 +80,42 @@ def test_a_dropped_message_leaves_no_trace_in_later_verdicts(checks):
 
 
 @pytest.mark.fault(5)
-@pytest.mark.parametrize("norm", [0.0, 0.5, 1 - 1.1e-4, 1 + 1.1e-4, 2.0, 1e200])
+@pytest.mark.parametrize("norm", [0.0, 0.5, 1 - 1.1e-2, 1 + 1.1e-2, 2.0, 1e200])
 def test_a_quaternion_that_is_not_of_unit_length_drops_the_message(checks, norm):
     verdict = judged(checks, **message(orientation=(0.0, 0.0, 0.6 * norm, 0.8 * norm)))
     assert verdict.reason is Reason.QUATERNION and verdict.code is Code.ODOMETRY_INVALID
 
 
 @pytest.mark.fault(5)
-@pytest.mark.parametrize("norm", [1 - 0.9e-4, 1.0, 1 + 0.9e-4])
+@pytest.mark.parametrize("norm", [1 - 0.9e-2, 1.0, 1 + 0.9e-2])
 @pytest.mark.parametrize("axis", range(4))
 def test_a_quaternion_within_the_tolerance_passes(checks, norm, axis):
     orientation = [0.0, 0.0, 0.0, 0.0]
     orientation[axis] = norm
     assert judged(checks, **message(orientation=orientation)).accepted
+
+
+@pytest.mark.fault(71)
+@pytest.mark.parametrize("norm", [1 - 0.9e-2, 1.0005, 1 + 0.9e-2])
+@pytest.mark.parametrize("yaw", [-3.0, 0.4, 2.0])
+def test_a_quaternion_a_little_off_is_normalised_with_one_remark(checks, norm, yaw):
+    orientation = norm * np.array([0.0, 0.0, np.sin(0.5 * yaw), np.cos(0.5 * yaw)])
+    first, second = (judged(checks, **message(t, orientation=orientation)) for t in (100.0, 100.05))
+    assert first.odometry.pose[2] == pytest.approx(yaw, abs=1e-12)
+    assert f"{norm:.6g}" in first.warning and not second.warning and second.accepted
+
+
+@pytest.mark.fault(71)
+def test_an_empty_child_frame_is_taken_for_the_base_with_one_warning(checks):
+    first, second = (judged(checks, **message(t, child_frame_id="")) for t in (100.0, 100.05))
+    assert first.accepted and "'base_link'" in first.warning and not second.warning and second.continuous
+
+
+@pytest.mark.fault(71)
+def test_a_message_has_all_its_remarks_and_a_dropped_one_uses_up_none(checks):
+    odd = {"child_frame_id": "", "orientation": (0.0, 0.0, 0.0, 1.001)}
+    assert not judged(checks, **message(90.0, now=100.0, **odd)).accepted
+    assert judged(checks, **message(0.0, now=100.0, **odd)).warning.count(";") >= 4
 
 
 @pytest.mark.fault(4)
@@ -110,7 +133,7 @@ def test_an_absurd_value_drops_the_message(checks, field, size, index, sign):
 
 @pytest.mark.fault(16)
 @pytest.mark.parametrize(
-    "frame, child", [("map", "base_link"), ("odom", "base"), ("", "base_link"), ("odom", "")]
+    "frame, child", [("map", "base_link"), ("odom", "base"), ("", "base_link"), ("", ""), ("map", "")]
 )
 def test_wrong_frame_ids_are_rejected_and_both_frames_named(checks, frame, child):
     verdict = judged(checks, **message(frame_id=frame, child_frame_id=child))

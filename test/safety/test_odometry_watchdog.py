@@ -53,6 +53,32 @@ def test_before_any_odometry_it_is_not_alive_and_nothing_is_wrong(feed):
     assert not health.alive and health.code is Code.NONE and health.reason == ""
 
 
+@pytest.mark.fault(70)
+def test_odometry_too_slow_is_told_with_its_rate_and_what_is_needed(feed):
+    assert feed.good(2, gap=0.2).check().code is Code.NONE, "one gap is no rate"
+    health = feed.good(1, gap=0.2).check()
+    assert not health.alive and health.code is Code.ODOMETRY_TIMEOUT
+    assert "5.0 Hz" in health.reason and "6.7 Hz" in health.reason
+    assert "Hz" in feed.wait(1.9).check().reason and "Hz" not in feed.wait(0.2).check().reason
+    assert feed.good(5).check().alive
+
+
+@pytest.mark.fault(70)
+def test_odometry_that_becomes_too_slow_is_told_so(alive):
+    assert "no usable odometry" in alive.wait(0.3).check().reason
+    alive.dog.accept(alive.now, alive.steady)
+    assert "4.0 Hz" in alive.good(2, gap=0.25).check().reason
+    alive.dog.reject(Code.ODOMETRY_INVALID, "bad", alive.steady)
+    assert alive.check().reason == "bad"
+    alive.dog.reset(Code.CLOCK_JUMP, "jumped")
+    assert alive.check().reason == "jumped"
+
+
+@pytest.mark.fault(70)
+def test_gaps_without_a_rate_are_not_called_one(feed):
+    assert feed.good(5, gap=2.1).check().code is Code.NONE
+
+
 @pytest.mark.fault(2)
 @pytest.mark.parametrize("count, alive", [(4, False), (5, True)])
 def test_five_good_messages_bring_it_to_life(feed, count, alive):

@@ -1,19 +1,15 @@
-"""``maml`` and ``physics+maml``: restore theta*, then gradient descent on the kinematic residuals.
+"""``maml``: restore theta*, then gradient descent on the kinematic residuals.
 
-``maml`` adapts its linear part first, from the likeliest of its meta-learned starts (``adaptation.starts``),
-then the layers of its network on what that leaves. ``physics+maml`` fits the physics layer in closed form in
-place of the linear part; the network learns what the layer leaves by the same restore-then-adapt step.
+The linear part is adapted first, from the likeliest of its meta-learned starts (``adaptation.starts``), then
+the layers of the network on what that leaves.
 """
 
 from __future__ import annotations
-
-import math
 
 import numpy as np
 
 from ...core.types import Array, Float32
 from ...dynamics.identification.error_models import TYPICAL
-from ...dynamics.identification.physics import PhysicsPosterior
 from ...dynamics.residual import ResidualWeights, network
 from ...dynamics.transitions import Transitions
 from ...weights.meta_model import MetaModel
@@ -52,12 +48,12 @@ class MAMLAdapter:
     Args:
         meta: meta-model; must hold a network of this adapter's name.
         sgd: inner loop settings.
-        physics: fit the physics layer first.
     """
 
-    def __init__(self, meta: MetaModel, sgd: SGDConfig, physics: bool) -> None:
-        self.name = "physics+maml" if physics else "maml"
-        self._layer = meta.physics if physics else starts_of(meta)
+    name = "maml"
+
+    def __init__(self, meta: MetaModel, sgd: SGDConfig) -> None:
+        self._layer = starts_of(meta)
         self._problem = LearningProblem.of(meta, self.name, self._layer)
         self._meta, self._sgd = meta, sgd
         self._theta = meta.networks[self.name]
@@ -96,18 +92,15 @@ class MAMLAdapter:
             # A network that is not trusted at all need not be evaluated in every rollout.
             layers = (*layers[:-1], (last * share[:, None], bias * share)) if share.any() else ()
         gain, time_constant = response(posterior.mean, meta.model_dt)
-        known = posterior if isinstance(posterior, PhysicsPosterior) else None
         return Adaptation(
             weights=meta.weights(
                 self.name,
                 linear=posterior.mean,
                 layers=layers,
                 error_model=posterior.error_model,
-                covariance=None if known is None else known.covariance,
             ),
             loss_before=result.loss_before,
             loss_after=result.loss_after,
-            delay=math.nan if known is None else known.delay,
             gain=gain,
             time_constant=time_constant,
             steps=result.steps,

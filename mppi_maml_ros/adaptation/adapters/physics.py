@@ -1,4 +1,10 @@
-"""``physics``: the closed-form physics layer alone."""
+"""``physics``: the closed-form physics layer alone; ``physics+maml``: with what was meta-learned beside it.
+
+The physics layer weighs families of equations by the evidence of the data. ``physics+maml`` puts the
+meta-learned starts of ``maml`` (see :mod:`..starts`) among them: where the data are likelier from one of
+these, it is restored and adapted, in closed form, since the proximal inner problem of a linear map
+is quadratic.
+"""
 
 from __future__ import annotations
 
@@ -7,19 +13,26 @@ import numpy as np
 from ...dynamics.features import features
 from ...dynamics.identification import physics
 from ...dynamics.identification.error_models import TYPICAL
+from ...dynamics.identification.free_maps import LearnedMaps
 from ...dynamics.residual import ResidualWeights
 from ...dynamics.transitions import Transitions
 from ...weights.meta_model import MetaModel
+from ..starts import Starts
 from .base import Adaptation
 
 
 class PhysicsAdapter:
-    """Bayesian regression of gain, lag, delay and friction with the meta-learned prior."""
+    """Bayesian regression of gain, lag, delay and friction with the meta-learned prior.
 
-    name = "physics"
+    Args:
+        meta: gives that prior.
+        starts: of ``maml``, to stand beside the families; None for none.
+    """
 
-    def __init__(self, meta: MetaModel) -> None:
+    def __init__(self, meta: MetaModel, starts: Starts | None = None) -> None:
+        self.name = "physics" if starts is None else "physics+maml"
         self._meta, self._typical = meta, meta.physics.typical
+        self._learned = None if starts is None else LearnedMaps.of(starts.output, starts.mean, starts.factor)
 
     def start(self) -> ResidualWeights:
         """The typical robot: a short lag, full gain and no delay."""
@@ -27,7 +40,9 @@ class PhysicsAdapter:
 
     def fit(self, data: Transitions) -> physics.PhysicsPosterior:
         """Posterior of the coefficients given the transitions."""
-        return physics.fit(self._meta.physics, data.inputs, data.residuals, first=data.first)
+        return physics.fit(
+            self._meta.physics, data.inputs, data.residuals, first=data.first, learned=self._learned
+        )
 
     def adapt(self, data: Transitions) -> Adaptation:
         posterior = self.fit(data)
@@ -42,6 +57,8 @@ class PhysicsAdapter:
                 linear=posterior.mean,
                 error_model=posterior.error_model,
                 covariance=posterior.covariance,
+                momentum=posterior.momentum,
+                observer=posterior.observer,
             ),
             loss_before=float(np.mean(np.sum(before**2, axis=1))),
             loss_after=float(np.mean(np.sum(scaled**2, axis=1))),

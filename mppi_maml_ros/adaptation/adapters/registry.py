@@ -8,12 +8,13 @@ from ...core.registry import Registry
 from ...weights.meta_model import MetaModel
 from ..sgd import SGDConfig
 from .alpaca import ALPaCAAdapter
+from .arx import ARXAdapter
 from .base import Adapter
 from .ekf import EKFAdapter
 from .inner_loop import InnerLoopAdapter
 from .l1 import L1Adapter
 from .last_layer import LastLayerAdapter
-from .maml import MAMLAdapter
+from .maml import MAMLAdapter, starts_of
 from .online_learner import OnlineLearner
 from .physics import PhysicsAdapter
 from .rebal import ReBALAdapter
@@ -23,13 +24,14 @@ ADAPTERS: Registry[Callable[[MetaModel, SGDConfig], Adapter]] = Registry("adapte
 """What makes an adapter of a meta-model and settings of gradient descent, by name; the default first."""
 
 _OWN: dict[str, Callable[[MetaModel, SGDConfig], Adapter]] = {
-    "physics+maml": lambda meta, sgd: MAMLAdapter(meta, sgd, physics=True),
-    "maml": lambda meta, sgd: MAMLAdapter(meta, sgd, physics=False),
+    "physics+maml": lambda meta, sgd: PhysicsAdapter(meta, starts_of(meta)),
+    "maml": MAMLAdapter,
     "physics": lambda meta, sgd: PhysicsAdapter(meta),
     "last_layer": lambda meta, sgd: LastLayerAdapter(meta),
     "rls": lambda meta, sgd: RLSAdapter(meta),
     "ekf": lambda meta, sgd: EKFAdapter(meta),
     "l1": lambda meta, sgd: L1Adapter(meta),
+    "arx": lambda meta, sgd: ARXAdapter(meta),
     "online_learner": OnlineLearner,
     "anil": lambda meta, sgd: InnerLoopAdapter("anil", meta, head_only=True),
     "meta_sgd": lambda meta, sgd: InnerLoopAdapter("meta_sgd", meta),

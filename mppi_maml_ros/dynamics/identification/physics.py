@@ -4,8 +4,10 @@ Each output o of (dv, domega, lateral) is a_o . phi(z) + noise. What a_o may be 
 structures, weighed by the evidence of the data: for the axes v and omega the servo family (see
 dynamics.servo) or a free linear map with a Gaussian prior for each range of command delay, estimated from
 many simulated or recorded worlds (an empirical prior); for the lateral velocity nothing, slip, or a
-free map. The delay is one for both axes. The posterior is again a mixture; its mean is one linear
-map, because the prediction is linear in a_o. The noise level is averaged over a small grid likewise.
+free map. Both axes have one delay, or each its own. An axis that a speed loop of second order explains
+surely better is taken for one (see identification.second_order). The posterior is again a mixture; its mean
+is one linear map, because the prediction is linear in a_o. The noise level is averaged over a small grid
+likewise.
 
 Source: Bishop, Pattern Recognition and Machine Learning, 3.3 (linear Gaussian regression) and
 3.4 (evidence); Harrison et al., ALPaCA (WAFR 2018) for the empirical prior.
@@ -24,13 +26,16 @@ from ...core.arrays import read_only
 from ...core.types import Array
 from ..features import feature_size, features
 from ..residual import OUTPUTS
-from . import cholesky, servo
 from . import error_models as innovations
+from . import free_maps, second_order, servo
 from .error_models import MODELS, THETAS
+from .free_maps import LearnedMaps
 
 LATERAL = 2
 SERVO_SHARE = 0.95  # prior probability that an axis is of the servo family
 SLIP_DEVIATION = (0.1, 0.3)  # of the lateral velocity's share of omega [m] and of v omega [s]
+ONE_DELAY = 0.8  # prior probability that both axes have the same
+LOOP_ODDS = 6.0  # log of how much likelier a loop of second order must make the data
 LATERAL_SHARES = (0.5, 0.3, 0.2)  # prior probabilities: no lateral velocity, slip, anything
 
 
@@ -96,6 +101,8 @@ class PhysicsPosterior:
             the errors of an axis are not white.
         covariance: of the coefficients of v if they were free, in the likeliest component, shape (P, P).
         error_model: likeliest (pole, push_gain, noise_gain) of the errors of (v, omega), shape (3, 2).
+        momentum: of (v, omega), shape (2,); observer: gains of (velocity, change), shape (2, 2). See
+            dynamics.observer; zeros and ones where an axis is of no second order.
     """
 
     mean: np.ndarray
@@ -104,6 +111,8 @@ class PhysicsPosterior:
     noise: np.ndarray
     error_model: np.ndarray
     covariance: np.ndarray
+    momentum: np.ndarray
+    observer: np.ndarray
 
 
 def fit(
@@ -112,6 +121,7 @@ def fit(
     residuals: np.ndarray,
     weights: ArrayLike | None = None,
     first: NDArray[np.bool_] | None = None,
+    learned: LearnedMaps | None = None,
 ) -> PhysicsPosterior:
     """Regress residuals on features.
 
@@ -121,6 +131,7 @@ def fit(
         residuals: shape (M, 3).
         weights: of each transition in [0, 1], shape (M,); None for ones.
         first: which transitions do not follow the one before, shape (M,) bool; None: the errors are white.
+        learned: free maps in place of the prior's own.
 
     Returns:
         The posterior; with M = 0 it is the prior.
@@ -129,7 +140,7 @@ def fit(
     weights = np.ones(len(phi)) if weights is None else np.asarray(weights, dtype=float)
     family = prior.servo
     base = family.base(inputs, residuals)
-    models, levels, simple = _servo_fit(prior, base, first, weights)
+    models, levels, log_det, simple = _servo_fit(prior, base, first, weights)
     designs = np.empty((OUTPUTS, len(phi), phi.shape[1] + 1))
     designs[..., :-1], designs[..., -1] = phi, residuals.T
     for axis in (0, 1):
@@ -138,22 +149,45 @@ def fit(
     joint = np.empty((OUTPUTS, *2 * designs.shape[2:]))
     for design, gram in zip(designs, joint, strict=True):
         _gram(design, weights, gram)
-    free = _free_fit(prior, joint, weights.sum(), levels)
+    count = float(weights.sum())
+    if learned is None:
+        free, nearest = (
+            free_maps.fit(joint, count, levels, prior.mean, prior.precision, prior.log_det),
+            prior.nearest,
+        )
+    else:
+        free, nearest = learned.fit(joint, count, levels), np.zeros_like(prior.nearest)
     delay, component, rows, noise = _mix(
-        simple.evidence, simple.linear, simple.noise, free.evidence, free.mean, free.noise, prior.nearest,
+        simple.evidence, simple.linear, simple.noise, free.evidence, free.mean, free.noise, nearest,
         SERVO_SHARE,
     )  # fmt: skip
     variance = _lateral(
         joint[LATERAL], weights.sum(), prior.noise[:, LATERAL], component, free.evidence, free.mean,
         free.noise, LATERAL_SHARES, rows[LATERAL],
     )  # fmt: skip
-    likeliest = component.argmax()
+    likeliest = prior.nearest[delay.argmax()]
+    expected = float(delay @ family.delay)
+    level = np.append(noise * MODELS.scale[models, -1] ** 2, variance)
+    error_model, momentum, observer = MODELS.settled(models), np.zeros(2), np.ones((2, 2))
+    if first is not None:
+        for axis in (0, 1):
+            simplest = (
+                np.logaddexp.reduce(simple.evidence[axis]) - math.log(len(family.delay)) + log_det[axis]
+            )
+            loop = second_order.fit(
+                axis, base[axis], first, prior.noise[:, axis], family.delay_taps, family.model_dt, simplest
+            )
+            if loop.evidence > simplest + LOOP_ODDS:
+                rows[axis], momentum[axis], observer[:, axis] = loop.row, loop.momentum, loop.observer
+                level[axis], error_model[:, axis] = loop.noise, 0.0
     return PhysicsPosterior(
         mean=rows,
         component=delay,
-        delay=float(delay @ family.delay),
-        noise=np.append(noise * MODELS.scale[models, -1] ** 2, variance),
-        error_model=MODELS.settled(models),
+        delay=expected,
+        noise=level,
+        error_model=error_model,
+        momentum=momentum,
+        observer=observer,
         covariance=np.linalg.inv(prior.precision[likeliest, 0] + joint[0, :-1, :-1] / noise[0]),
     )
 
@@ -171,34 +205,48 @@ def _mix(
 ) -> tuple[Array, Array, Array, Array]:
     """Average over structures and delays; an axis is of the servo family or a free linear map.
 
-    The delay j is one for both axes; ``nearest`` is the component of the free maps that stands for it.
+    The delay j is one for both axes, or each has its own; ``nearest`` is the component of the free maps that
+    stands for it.
 
     Returns:
-        Probability of each j and of each component; rows of the linear map, shape (3, P), the last one
-        zero; noise of both axes, shape (2,).
+        Probability of each j, the mean of both axes, and of each component; rows of the linear map, shape
+        (3, P), the last one zero; noise of both axes, shape (2,).
     """
     delays, size = len(nearest), linear.shape[2]
-    share, is_servo = np.zeros(delays), np.empty((2, delays))
+    both, is_servo = np.empty((2, delays)), np.empty((2, delays))
     for j in range(delays):
         for axis in range(2):
             servo_part = evidence[axis, j] + math.log(servo_share)
             free_part = free_evidence[nearest[j], axis] + math.log(1.0 - servo_share)
             high = max(servo_part, free_part)
-            both = high + math.log(math.exp(servo_part - high) + math.exp(free_part - high))
-            is_servo[axis, j] = math.exp(servo_part - both)
-            share[j] += both
-    share = np.exp(share - share.max())
-    share /= share.sum()
+            both[axis, j] = high + math.log(math.exp(servo_part - high) + math.exp(free_part - high))
+            is_servo[axis, j] = math.exp(servo_part - both[axis, j])
+    shares = _delay_shares(both)
     component, rows, level = np.zeros(len(free_evidence)), np.zeros((3, size)), np.zeros(2)
     for j in range(delays):
         c = nearest[j]
-        component[c] += share[j]
         for axis in range(2):
-            a, b = share[j] * is_servo[axis, j], share[j] * (1.0 - is_servo[axis, j])
+            component[c] += 0.5 * shares[axis, j]
+            a, b = shares[axis, j] * is_servo[axis, j], shares[axis, j] * (1.0 - is_servo[axis, j])
             level[axis] += a * noise[axis, j] + b * free_noise[c, axis]
             for p in range(size):
                 rows[axis, p] += a * linear[axis, j, p] + b * free_mean[c, axis, p]
-    return share, component, rows, level
+    return 0.5 * (shares[0] + shares[1]), component, rows, level
+
+
+@njit(cache=True)
+def _delay_shares(evidence: Array) -> Array:
+    """Probability of each delay of each axis, shape (2, J), for log evidences of shape (2, J)."""
+    delays, best = evidence.shape[1], np.array([evidence[0].max(), evidence[1].max()])
+    own = np.exp(evidence - best.reshape(2, 1))
+    one = own[0] * own[1]
+    same, apart = ONE_DELAY * one.sum(), (1.0 - ONE_DELAY) * own[0].sum() * own[1].sum() / delays
+    shares = np.empty((2, delays))
+    for axis in range(2):
+        shares[axis] = (same * one / max(one.sum(), 1e-300) + apart * own[axis] / own[axis].sum()) / (
+            same + apart
+        )
+    return shares
 
 
 def _whiten(model: int, columns: Array, first: NDArray[np.bool_], out: Array) -> float:
@@ -210,14 +258,15 @@ def _whiten(model: int, columns: Array, first: NDArray[np.bool_], out: Array) ->
 
 def _servo_fit(
     prior: PhysicsPrior, base: Array, first: NDArray[np.bool_] | None, weights: Array
-) -> tuple[np.ndarray, np.ndarray, servo.ServoFit]:
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, servo.ServoFit]:
     """The servo family's fit under the likeliest model of the errors of each axis.
 
     Returns:
-        Those models, shape (2,); the noise levels of all outputs under them, shape (G, 3); and the fit.
+        Those models, shape (2,); the noise levels of all outputs under them, shape (G, 3); the log of what
+        whitening does to the density, shape (2,); and the fit.
     """
     family, models, gram = prior.servo, np.zeros(2, dtype=int), np.empty((2, *2 * base.shape[2:]))
-    levels = prior.noise.copy()
+    levels, log_det = prior.noise.copy(), np.zeros(2)
     for axis in (0, 1):
         white = base[axis]
         if first is not None:
@@ -227,10 +276,10 @@ def _servo_fit(
                 servo.MEAN, servo.PRECISION[axis], *family.grid,
             )  # fmt: skip
             white = np.empty_like(base[axis])
-            _whiten(models[axis], base[axis], first, white)
+            log_det[axis] = -_whiten(models[axis], base[axis], first, white)
             levels[:, axis] = _levels(prior.noise[:, axis], MODELS.scale[models[axis]])
         _gram(white, weights, gram[axis])
-    return models, levels, servo.fit(family, gram, weights.sum(), levels[:, :2])
+    return models, levels, log_det, servo.fit(family, gram, weights.sum(), levels[:, :2])
 
 
 @njit(cache=True)
@@ -314,83 +363,6 @@ def _likeliest(
             if attempt < pushes:
                 pushed = model
     return best
-
-
-@attrs.frozen(eq=False)
-class _Free:
-    mean: np.ndarray  # (C, 3, P)
-    noise: np.ndarray  # (C, 3)
-    evidence: np.ndarray  # (C, 3)
-
-
-def _free_fit(prior: PhysicsPrior, joint: Array, count: float, levels: Array) -> _Free:
-    # joint: inner products of the features and the target of each output, (3, P + 1, P + 1)
-    free = _Free(np.empty(prior.mean.shape), *np.empty((2, *prior.mean.shape[:2])))
-    _free_regressions(
-        joint, count, levels, prior.mean, prior.precision, prior.log_det,
-        free.mean, free.noise, free.evidence,
-    )  # fmt: skip
-    return free
-
-
-@njit(cache=True)
-def _free_regressions(
-    joint: Array,
-    count: float,
-    noise: Array,
-    mean: Array,
-    precision: Array,
-    log_det: Array,
-    out_mean: Array,
-    out_noise: Array,
-    out_evidence: Array,
-) -> None:
-    """Gaussian regression of every component c and output o, with the noise levels averaged."""
-    components, outputs, size = mean.shape
-    levels = len(noise)
-    matrix, missed, moment = np.empty((size, size)), np.empty(size), np.empty(size)
-    found, values = np.empty((levels, size)), np.empty(levels)
-    for c in range(components):
-        for o in range(outputs):
-            # In e = coefficients - mean, what the mean of the prior leaves is the target.
-            left = joint[o, size, size]
-            for p in range(size):
-                missed[p] = joint[o, p, size]
-                for q in range(size):
-                    missed[p] -= joint[o, p, q] * mean[c, o, q]
-                left -= mean[c, o, p] * (joint[o, p, size] + missed[p])
-            best, sharpest, least = -np.inf, 0, 0.0
-            for g in range(levels):
-                if noise[g, o] < noise[sharpest, o]:
-                    sharpest = g
-            for visit in range(levels):
-                g = sharpest if visit == 0 else visit - 1 if visit <= sharpest else visit
-                variance = noise[g, o]
-                constant = -0.5 * count * math.log(2.0 * math.pi * variance)
-                values[g] = -np.inf
-                # The square sum only grows with the noise level.
-                if visit > 0 and constant - 0.5 * least / variance < best - servo.MARGIN:
-                    continue
-                for p in range(size):
-                    moment[p] = missed[p] / variance
-                    for q in range(p + 1):
-                        matrix[p, q] = precision[c, o, p, q] + joint[o, p, q] / variance
-                volume, explained = cholesky.solve(matrix, moment, found[g])
-                square = left / variance - explained
-                if visit == 0:
-                    least = square * variance
-                values[g] = constant - 0.5 * (log_det[c, o] + volume + square)
-                best = max(best, values[g])
-            total = 0.0
-            for g in range(levels):
-                total += math.exp(values[g] - best)
-            out_evidence[c, o] = best + math.log(total / levels)
-            out_mean[c, o], out_noise[c, o] = mean[c, o], 0.0
-            for g in range(levels):
-                share = math.exp(values[g] - best) / total
-                if share > 0.0:
-                    out_noise[c, o] += share * noise[g, o]
-                    out_mean[c, o] += share * found[g]
 
 
 @njit(cache=True)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ...core.types import Array, Float32
-from ...dynamics.features import MAX_DELAY_TAPS
+from ...dynamics.features import MAX_HISTORY
 from ...dynamics.residual import ResidualWeights
 
 
@@ -51,7 +51,8 @@ class RolloutRequest:
         commands: (v [m/s], omega [rad/s]) held over each step, shape (N, 2, K) float32.
         model_dt: step [s].
         state: (x, y, yaw, v, omega) now, shape (5,) [m, m, rad, m/s, rad/s]; residuals read the twist.
-        history: past commands, newest first, shape (D, 2) float32, D at least the model's delay taps.
+        history: past commands, newest first, shape (D, 2) float32, D at least what the model reads.
+        change: of (v, omega) over the step before, shape (2,) float32 [m/s, rad/s]; for momentum.
         push: added to (v, omega) of a residual at the end of each step, shape (N, 2) float32 [m/s, rad/s].
         tracking: what to add to ``costs``; None for nothing.
         costs: shape (K,) float32, added to in place.
@@ -61,7 +62,8 @@ class RolloutRequest:
     commands: Float32
     model_dt: float
     state: Array = attrs.field(factory=lambda: np.zeros(5))
-    history: Float32 = attrs.field(factory=lambda: np.zeros((MAX_DELAY_TAPS, 2), dtype=np.float32))
+    history: Float32 = attrs.field(factory=lambda: np.zeros((MAX_HISTORY, 2), dtype=np.float32))
+    change: Float32 = attrs.field(factory=lambda: np.zeros(2, dtype=np.float32))
     push: Float32 = attrs.field()
     tracking: Tracking | None = None
     costs: Float32 = attrs.field()

@@ -107,7 +107,8 @@ def _layer(weights, at, inner, rows, source, target, activation):  # type: ignor
 
 @njit(cache=True, error_model="numpy")
 def _rollout_residual(  # type: ignore[no-untyped-def]  # numba
-    commands, v0, omega0, history, push, weights, inputs, wide0, wide1, activation, blend, dt,
+    commands, v0, omega0, history, late_v, late_omega, push, momentum, change, weights, inputs, wide0,
+    wide1, activation,    blend, dt,
     tracked, target, weight, costs, kept, out_x, out_y, out_yaw, out_v, out_omega,
 ):  # fmt: skip
     # `last` holds what the output layer reads: the last hidden layer's rows, then the features.
@@ -121,24 +122,30 @@ def _rollout_residual(  # type: ignore[no-untyped-def]  # numba
     features = last[hidden:]
     second = (inputs + 1) * wide0
     output = second + ((wide0 + 1) * wide1 if wide1 > 0 else 0)
-    state = np.empty((7, GROUP), dtype=np.float32)
+    state = np.empty((9, GROUP), dtype=np.float32)
     for start in range(0, samples, GROUP):
         for half in range(0, GROUP, LANES):
             for i in range(7):
                 store(state, i * GROUP + half, splat(1.0 if i == 0 else 0.0))
+            store(state, 7 * GROUP + half, splat(change[0]))
+            store(state, 8 * GROUP + half, splat(change[1]))
             store(features, half, splat(v0))
             store(features, GROUP + half, splat(omega0))
         for t in range(steps):
             for half in range(0, GROUP, LANES):
                 for k in range(taps + 1):
                     row = (2 + 2 * k) * GROUP + half
-                    if t >= k:
-                        at = 2 * (t - k) * samples + start + half
-                        store(features, row, load(commands, at))
-                        store(features, row + GROUP, load(commands, at + samples))
+                    back = t - k - late_v
+                    if back >= 0:
+                        store(features, row, load(commands, 2 * back * samples + start + half))
                     else:
-                        store(features, row, splat(history[k - t - 1, 0]))
-                        store(features, row + GROUP, splat(history[k - t - 1, 1]))
+                        store(features, row, splat(history[-1 - back, 0]))
+                    back = t - k - late_omega
+                    if back >= 0:
+                        at = (2 * back + 1) * samples + start + half
+                        store(features, row + GROUP, load(commands, at))
+                    else:
+                        store(features, row + GROUP, splat(history[-1 - back, 1]))
                 v = load(features, half)
                 omega = load(features, GROUP + half)
                 p = v * (1.0 / SOFT_SIGN_V)
@@ -159,6 +166,10 @@ def _rollout_residual(  # type: ignore[no-untyped-def]  # numba
                 command_omega = load(features, 3 * GROUP + half)
                 end_v = command_v + load(delta, half) + push[t, 0]
                 end_omega = command_omega + load(delta, GROUP + half) + push[t, 1]
+                end_v += momentum[0] * load(state, 7 * GROUP + half)
+                end_omega += momentum[1] * load(state, 8 * GROUP + half)
+                store(state, 7 * GROUP + half, end_v - v)
+                store(state, 8 * GROUP + half, end_omega - omega)
                 lateral = load(delta, 2 * GROUP + half) * dt
                 forward = (command_v + blend * (0.5 * (v + end_v) - command_v)) * dt
                 turn = (command_omega + blend * (0.5 * (omega + end_omega) - command_omega)) * half_dt
@@ -270,7 +281,8 @@ def rollout(weights: ResidualWeights | None, request: RolloutRequest) -> None:
     if packed is None:
         packed = _packed[weights] = _Packed.of(weights)
     _rollout_residual(
-        commands, np.float32(request.state[3]), np.float32(request.state[4]), request.history, request.push,
+        commands, np.float32(request.state[3]), np.float32(request.state[4]), request.history,
+        *weights.transport_delay, request.push, weights.momentum, request.change,
         packed.weights, packed.inputs, packed.wide0, packed.wide1, packed.activation, packed.blend, dt,
         *scored, *kept,
     )  # fmt: skip

@@ -32,8 +32,13 @@ class _Shape:
     steps: int
     samples: int
     taps: int
+    late: tuple[int, int]
     hidden: tuple[int, ...]
     activation: str
+
+    @property
+    def history(self) -> int:
+        return self.taps + max(self.late)
 
 
 class TorchRollout:
@@ -104,7 +109,7 @@ class TorchRollout:
 
 def _shape(weights: ResidualWeights, steps: int, samples: int) -> _Shape:
     hidden = tuple(len(bias) for _, bias in weights.layers[:-1])
-    return _Shape(steps, samples, weights.delay_taps, hidden, weights.activation)
+    return _Shape(steps, samples, weights.delay_taps, weights.transport_delay, hidden, weights.activation)
 
 
 class _Program:
@@ -113,12 +118,12 @@ class _Program:
     def __init__(self, shape: _Shape, device: torch.device) -> None:
         self._shape, self._device = shape, device
         self._weights: ResidualWeights | None = None
-        steps, samples, past = shape.steps, shape.samples, max(shape.taps, 1)
+        steps, samples, past = shape.steps, shape.samples, max(shape.history, 1)
         n, z = steps, input_size(shape.taps)
         self._commands = self._pair(n, 2, samples)
         # All that is small travels in one piece: its parts are views.
         parts = {
-            "twist": (2, 1), "past": (past, 2, 1), "scalars": (2,),
+            "twist": (2, 1), "change": (2, 1), "momentum": (2, 1), "past": (past, 2, 1), "scalars": (2,),
             "push": (n, 2, 1), "target": (n, 3, 1), "weight": (n, 2, 1),
         }  # fmt: skip
         self._situation = self._pair(sum(int(np.prod(part)) for part in parts.values()))
@@ -157,8 +162,10 @@ class _Program:
             self._install(weights)
         host, tracking, out = self._host, request.tracking, request.out
         host["twist"][:] = torch.as_tensor(np.asarray(request.state[3:5], dtype=np.float32))[:, None]
-        if self._shape.taps:
-            host["past"][:] = torch.as_tensor(request.history[: self._shape.taps])[..., None]
+        host["change"][:] = torch.as_tensor(request.change)[:, None]
+        host["momentum"][:] = torch.tensor(weights.momentum)[:, None]
+        if self._shape.history:
+            host["past"][:] = torch.as_tensor(request.history[: self._shape.history])[..., None]
         host["push"][:] = torch.as_tensor(request.push)[..., None]
         if tracking is not None:
             host["target"][:] = torch.as_tensor(tracking.target)[..., None]
@@ -198,8 +205,14 @@ class _Program:
         n, z, commands = shape.steps, input_size(shape.taps), self._commands[1]
         dt, blend = s["scalars"][0], s["scalars"][1]
         activate = torch.tanh_ if shape.activation == "tanh" else torch.relu_
-        past = s["past"][: shape.taps].flip(0).expand(-1, -1, shape.samples)
-        course = torch.cat([past, commands])
+        past = s["past"][: shape.history].flip(0).expand(-1, -1, shape.samples)
+        issued = torch.cat([past, commands])
+        from_v, from_omega = (max(shape.late) - late for late in shape.late)
+        length = n + shape.taps
+        course = torch.stack(
+            [issued[from_v : from_v + length, 0], issued[from_omega : from_omega + length, 1]], dim=1
+        )
+        commands = course[shape.taps :]
         # Rows: u0, u1, ... of each step, newest first.
         inputs = torch.cat(
             [course[shape.taps - k : shape.taps - k + n] for k in range(shape.taps + 1)], dim=1
@@ -210,7 +223,7 @@ class _Program:
         direct = torch.baddbmm(constant, m["linear"][:, 2:z].expand(n, -1, -1), inputs)
         direct[:, :2] += commands + s["push"]
         by_twist, features = m["w0"][:, :2], torch.cat([m["linear"][:, :2], m["linear"][:, z + 1 :]], dim=1)
-        twist = s["twist"].expand(-1, shape.samples)
+        twist, change = s["twist"].expand(-1, shape.samples), s["change"].expand(-1, shape.samples)
         steps = []
         for t in range(n):
             state = activate(torch.addmm(hidden[t], by_twist, twist))
@@ -219,8 +232,9 @@ class _Program:
             steep = twist * self._sharpness
             phi = torch.cat([twist, twist[:1] * twist[1:], steep * torch.rsqrt(1.0 + steep * steep)])
             end = torch.addmm(torch.addmm(direct[t], features, phi), m[f"w{last}"], state)
+            end[:2] += s["momentum"] * change
             steps.append(end)
-            twist = end[:2]
+            twist, change = end[:2], end[:2] - twist
         ends = torch.stack(steps)
         before = torch.cat([s["twist"].expand(1, -1, shape.samples), ends[:-1, :2]])
         mean = commands + blend * (0.5 * (before + ends[:, :2]) - commands)

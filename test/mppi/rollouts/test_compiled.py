@@ -1,5 +1,6 @@
 """Compiled rollouts are the plain prediction, for any number of samples."""
 
+import attrs
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -20,6 +21,7 @@ def random_request(seed, samples, steps=12, pushed=False, twist=(0.4, -0.2)):
     request = RolloutRequest(rng.normal(size=(steps, 2, samples)).astype(np.float32), DT)
     request.state = np.array([3.0, -2.0, 1.0, *twist])
     request.history[:] = rng.normal(size=request.history.shape)
+    request.change[:] = 0.1, -0.2
     if pushed:
         request.push[:] = 0.1 * rng.normal(size=(steps, 2))
     request.kept()
@@ -29,7 +31,7 @@ def random_request(seed, samples, steps=12, pushed=False, twist=(0.4, -0.2)):
 def expected_of(weights, request):
     """States after each step in double precision, shape (K, N, 5)."""
     samples = request.commands.shape[2]
-    start = np.tile([0, 0, 0, *request.state[3:]], (samples, 1))
+    start = np.tile([0, 0, 0, *request.state[3:], *request.change], (samples, 1))
     histories = np.tile(request.history, (samples, 1, 1))
     return open_loop(weights, start, np.moveaxis(request.commands, 2, 0), histories, request.push)
 
@@ -39,8 +41,14 @@ def expected_of(weights, request):
 @pytest.mark.parametrize("taps", [0, 3])
 @pytest.mark.parametrize("samples", [1, 128, 300])
 @pytest.mark.parametrize("pushed", [False, True])
-def test_a_residual_is_rolled_out_as_it_is_predicted(hidden, activation, taps, samples, pushed):
+@pytest.mark.parametrize(
+    "late, momentum", [((0, 0), (0.0, 0.0)), ((5, 0), (0.7, 0.0)), ((1, 12), (0.4, 0.8))]
+)
+def test_a_residual_is_rolled_out_as_it_is_predicted(
+    hidden, activation, taps, samples, pushed, late, momentum
+):
     weights = random_weights(3, taps, hidden, activation)
+    weights = attrs.evolve(weights, transport_delay=late, momentum=momentum)
     request = random_request(1, samples, pushed=pushed)
     rollout(weights, request)
     expected = expected_of(weights, request)

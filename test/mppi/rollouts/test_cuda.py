@@ -3,6 +3,7 @@
 import subprocess
 import sys
 
+import attrs
 import numpy as np
 import pytest
 
@@ -45,7 +46,8 @@ def both(in_torch, weights, samples=128, kept=True, pushed=True, seed=1):
         rng = np.random.default_rng(seed)
         request = RolloutRequest(rng.normal(size=(STEPS, 2, samples)).astype(np.float32), DT)
         request.state[3:] = 0.4, -0.2
-        request.history[:] = rng.normal(size=(8, 2))
+        request.history[:] = rng.normal(size=request.history.shape)
+        request.change[:] = 0.05, -0.1
         if pushed:
             request.push[:] = 0.1 * rng.normal(size=(STEPS, 2))
         request.tracking = Tracking(rng.uniform(0, 10, STEPS), rng.uniform(0, 1, STEPS))
@@ -62,10 +64,13 @@ def both(in_torch, weights, samples=128, kept=True, pushed=True, seed=1):
 @pytest.mark.parametrize("activation", ["tanh", "relu"])
 @pytest.mark.parametrize("taps", [0, 3])
 @pytest.mark.parametrize("pushed", [False, True])
-def test_torch_gives_the_numbers_of_the_compiled_code(in_torch, hidden, activation, taps, pushed):
-    (expected, wanted), (got, costs) = both(
-        in_torch, random_weights(3, taps, hidden, activation), pushed=pushed
-    )
+@pytest.mark.parametrize("late, momentum", [((0, 0), (0.0, 0.0)), ((2, 5), (0.6, 0.3))])
+def test_torch_gives_the_numbers_of_the_compiled_code(
+    in_torch, hidden, activation, taps, pushed, late, momentum
+):
+    weights = random_weights(3, taps, hidden, activation)
+    weights = attrs.evolve(weights, transport_delay=late, momentum=momentum)
+    (expected, wanted), (got, costs) = both(in_torch, weights, pushed=pushed)
     for name in ("x", "y", "yaw", "v", "omega"):
         np.testing.assert_allclose(getattr(got, name), getattr(expected, name), atol=3e-5, err_msg=name)
     np.testing.assert_allclose(costs, wanted, rtol=2e-4)

@@ -28,7 +28,7 @@ def request_of(samples, state=(0.0, 0.0, 0.0, 0.0, 0.0), tracked=False):
     rng = np.random.default_rng(1)
     commands = rng.uniform(-1.0, 1.0, (STEPS, 2, samples)).astype(np.float32)
     request = RolloutRequest(commands, DT, np.array(state))
-    request.history[:] = rng.uniform(-1.0, 1.0, (8, 2))
+    request.history[:] = rng.uniform(-1.0, 1.0, request.history.shape)
     request.kept()
     if tracked:
         request.tracking = Tracking(rng.uniform(0, 10, STEPS), rng.uniform(0, 1, STEPS))
