@@ -22,7 +22,7 @@ LEVELS = (
     ("core",),
     ("references", "safety", "dynamics", "simulation"),
     ("mppi", "weights"),
-    ("ros", "control", "adaptation"),
+    ("ros", "control", "adaptation", "bags"),
     ("meta",),
     ("nodes", "experiments"),
     ("system",),

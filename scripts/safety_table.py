@@ -234,6 +234,46 @@ ROWS = {
         "the four nodes alone find each other's topics compatible",
         "every status of `/diagnostics` is OK",
     ),
+    80: (
+        "a recording on two clocks, as of a simulation; a clock that jumps back in it",
+        "commands are put on the clock of odometry, by `/clock` or by the times of recording",
+        "the table of `mppi-maml meta-train --bags`",
+    ),
+    81: (
+        "the base's clock is ahead or behind in a recording",
+        "odometry and commands are taken at the time of recording; commands without any are refused",
+        "the table of runs, with the offset",
+    ),
+    82: (
+        "a recording of odometry that a drive would drop, or of a base that does not obey",
+        "the checks of a drive; nothing is learned from an implausible response",
+        "the table of runs, by reason",
+    ),
+    83: (
+        "a useless recording among good ones",
+        "it is left out, and training goes on with the others",
+        "the table of runs: why, and what to do",
+    ),
+    84: (
+        "a recorder is ended by a signal, killed, loses its terminal, its disk or power",
+        "the bag is closed, or read but for the last second",
+        "exit code, `mppi-maml report`",
+    ),
+    85: (
+        "a bag without metadata.yaml, cut off, damaged or none at all",
+        "what is whole is read, else one sentence with the next step",
+        "the table of runs, `mppi-maml report`",
+    ),
+    86: (
+        "a bag with several odometry or command topics",
+        "the usual name or the option chooses; nothing is guessed",
+        "`mppi-maml report`, which names them",
+    ),
+    87: (
+        "a topic with two types, a type that is not installed, a name that is none",
+        "both are recorded, the others are, or one sentence",
+        "`mppi-maml record`",
+    ),
 }
 
 NOTES = {
@@ -241,6 +281,7 @@ NOTES = {
     51: "Simulated time: hours pass in minutes, on one clock for everything.",
     55: "Simulated by the errors that such a loss raises. The control step runs on the CPU, and neither the "
     "controller nor the adaptation node imports an accelerator library, which their process tests assert.",
+    84: "A full disk is simulated by RLIMIT_FSIZE; a loss of power by what was synchronised with the disk.",
     56: "The policy's lists are held against the graph of the running nodes; enforcing them is SROS2's part.",
 }
 

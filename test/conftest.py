@@ -32,6 +32,7 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 NAME = "mppi_maml_ros"
 ROOT = Path(__file__).resolve().parent.parent
 TAPS, DT = 2, 0.05  # of the fixtures meta and drive
+START = 1_700_000_000.0  # [s] stamps of a real robot are large
 DOMAINS = range(1, 102)  # above 101, DDS ports meet those that Linux hands out to anyone
 
 HAS_ROS = importlib.util.find_spec("rclpy") is not None
@@ -221,3 +222,111 @@ def drive():
         return results
 
     return run
+
+
+@pytest.fixture(scope="session")
+def driven():
+    """States (301, 5) and commands (300, 2) of a drive with a lag of 0.3 and 0.2 s, in steps of DT."""
+    import numpy as np
+
+    from mppi_maml_ros.core.types import VelocityLimits
+    from mppi_maml_ros.simulation.commands import tracking_commands
+    from mppi_maml_ros.simulation.world import WorldParameters, simulate_batch
+
+    def drive(seed=0, steps=300):
+        limits = VelocityLimits(vx_max=1.0, vx_min=-0.3, wz_max=1.5)
+        commands = tracking_commands(np.random.default_rng(seed), 1, steps, DT, limits)
+        parameters = WorldParameters(lag_v=0.3, lag_omega=0.2).as_vector()[None]
+        states, _ = simulate_batch(parameters, commands, DT, np.array([seed]))
+        return states[0], commands[0]
+
+    return drive
+
+
+@pytest.fixture
+def record_drive(driven):
+    """Writes a bag of such a drive: odometry at each step and the command just after.
+
+    ``stamp`` and ``recorded`` make stamps and times of recording [s] of the true time, which begins at
+    START; ``clock`` adds /clock; ``also`` are further topics (name, type); ``edit`` may change odometry.
+    """
+    import numpy as np
+
+    rosbag2 = pytest.importorskip("rosbags.rosbag2")
+    from rosbags.typesys import Stores, get_typestore
+
+    store = get_typestore(Stores.LATEST)
+
+    def make(kind, **fields):
+        return store.types[kind](**fields)
+
+    def time(seconds):
+        nanoseconds = round(seconds * 1e9)
+        return make("builtin_interfaces/msg/Time", sec=nanoseconds // 10**9, nanosec=nanoseconds % 10**9)
+
+    def twist(v, omega):
+        first, second = (
+            make("geometry_msgs/msg/Vector3", x=x, y=0.0, z=z) for x, z in ((v, 0.0), (0.0, omega))
+        )
+        return make("geometry_msgs/msg/Twist", linear=first, angular=second)
+
+    def write(
+        path, storage="SQLITE3", seed=0, steps=300, stamped=False, odom="/odom", cmd="/cmd_vel", gap=None,
+        every=1, stamp=lambda t: t, recorded=lambda t: t, clock=False, also=(), edit=lambda message: None,
+        commands=None, compressed=False, begin=START, cmd_stamp=None,
+    ):  # fmt: skip
+        states, driven_by = driven(seed, steps)
+        commands = driven_by if commands is None else commands
+        name = "geometry_msgs/msg/TwistStamped" if stamped else "geometry_msgs/msg/Twist"
+        writer = rosbag2.Writer(path, version=9, storage_plugin=rosbag2.StoragePlugin[storage])
+        if compressed:
+            writer.set_compression(rosbag2.CompressionMode.STORAGE, rosbag2.CompressionFormat.ZSTD)
+        with writer:
+            kinds = {odom: "nav_msgs/msg/Odometry", cmd: name, **dict(also)}
+            if clock:
+                kinds["/clock"] = "rosgraph_msgs/msg/Clock"
+            connections = {t: writer.add_connection(t, kind, typestore=store) for t, kind in kinds.items()}
+
+            def put(topic, t, message):
+                data = store.serialize_cdr(message, kinds[topic])
+                writer.write(connections[topic], round(recorded(t) * 1e9), data)
+
+            for k in range(steps):
+                if gap is not None and gap[0] <= k < gap[1]:
+                    continue
+                t, (x, y, yaw, v, omega) = begin + k * DT, states[k].tolist()
+                header = make("std_msgs/msg/Header", stamp=time(stamp(t)), frame_id="odom")
+                q = make("geometry_msgs/msg/Quaternion", x=0.0, y=0.0, z=np.sin(yaw / 2), w=np.cos(yaw / 2))
+                pose = make(
+                    "geometry_msgs/msg/Pose",
+                    position=make("geometry_msgs/msg/Point", x=x, y=y, z=0.0),
+                    orientation=q,
+                )
+                message = make(
+                    "nav_msgs/msg/Odometry",
+                    header=header,
+                    child_frame_id="base_link",
+                    pose=make("geometry_msgs/msg/PoseWithCovariance", pose=pose, covariance=np.zeros(36)),
+                    twist=make(
+                        "geometry_msgs/msg/TwistWithCovariance",
+                        twist=twist(v, omega),
+                        covariance=np.zeros(36),
+                    ),
+                )
+                edit(message)
+                if clock:
+                    put("/clock", t, make("rosgraph_msgs/msg/Clock", clock=time(stamp(t))))
+                if k % every == 0:
+                    put(odom, t, message)
+                if cmd_stamp is not None:
+                    header = make("std_msgs/msg/Header", stamp=time(cmd_stamp(t)), frame_id="base_link")
+                sent = twist(*commands[k].tolist())
+                put(cmd, t, make(name, header=header, twist=sent) if stamped else sent)
+                for topic, kind in also:
+                    if kind == "nav_msgs/msg/Odometry":
+                        put(topic, t, message)
+                    elif kind == "geometry_msgs/msg/Twist":
+                        put(topic, t, twist(0.123, 0.0))
+        return path
+
+    return write

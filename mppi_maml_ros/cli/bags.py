@@ -4,11 +4,22 @@ from __future__ import annotations
 
 import contextlib
 import math
+import os
+import signal
+import sys
+import threading
 import time
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from types import ModuleType
+from typing import TYPE_CHECKING
 
 import click
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from ..meta.tasks.recordings import RunReport
 
 
 def _system(module: str) -> ModuleType:
@@ -23,6 +34,20 @@ def _system(module: str) -> ModuleType:
 _NAMESPACE = click.option("--namespace", default="", help="Of the robot, such as robot1.  [default: none]")
 
 
+def run_table(runs: Iterable[RunReport]) -> Table:
+    """What became of each recorded run that a training was given."""
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table("run", "length", "usable", "left out", "what to know, what to do", title="recorded runs")
+    for run in runs:
+        length = f"{run.duration:.1f} s" if math.isfinite(run.duration) else "-"
+        usable = "no" if run.refusal else str(run.usable)
+        notes = ". ".join(filter(None, (run.refusal, *run.remarks)))
+        table.add_row(*map(escape, (str(run.path), length, usable, run.left_out(), notes)))
+    return table
+
+
 @click.command(short_help="Record a running robot into an mcap bag.")
 @click.argument("bag", type=click.Path(path_type=Path), required=False)
 @click.option("--topic", "topics", multiple=True, help="Record this topic, and not the usual ones.")
@@ -30,36 +55,89 @@ _NAMESPACE = click.option("--namespace", default="", help="Of the robot, such as
 @click.option("--duration", type=float, help="Stop after so many seconds.  [default: at Ctrl-C]")
 def record(bag: Path | None, topics: tuple[str, ...], namespace: str, duration: float | None) -> None:
     """Record odometry, commands, plan and what controller and adaptation say, into the folder BAG."""
-    from rich.console import Console
+    recorder = _system("recorder")
+    bag = bag or Path(time.strftime("bag_%Y%m%d_%H%M%S"))
+    with (
+        _asked_to_end() as asked,
+        recorder.Recorder(bag, topics or recorder.TOPICS, namespace) as recording,
+        _shown(f"recording into {bag}, Ctrl-C ends") as show,
+    ):
+        recording.run(math.inf if duration is None else duration, show, asked.is_set)
+    with _terminal_may_be_gone():
+        for topic, remark in sorted(recording.remarks.items()):
+            click.echo(f"{topic} was not recorded: {remark}")
+        if recording.unheard:
+            click.echo(f"nothing came on {', '.join(recording.unheard)}")
+        click.echo(f"{sum(recording.counts.values())} messages in {bag}; mppi-maml report {bag}")
+
+
+_ENDING = ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGPWR", "SIGALRM", "SIGUSR1", "SIGUSR2")
+
+
+@contextlib.contextmanager
+def _asked_to_end() -> Iterator[threading.Event]:
+    """An event that any signal sets that would end the process."""
+    event = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield event
+        return
+    numbers = [getattr(signal, name) for name in _ENDING if hasattr(signal, name)]
+    before = {number: signal.signal(number, lambda *_: event.set()) for number in numbers}
+    try:
+        yield event
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextlib.contextmanager
+def _shown(title: str) -> Iterator[Callable[[dict[str, int]], None]]:
+    """A table of counts that is kept up to date."""
     from rich.live import Live
+    from rich.markup import escape
     from rich.table import Table
 
-    recorder = _system("recorder")
-    console, bag = Console(), bag or Path(time.strftime("bag_%Y%m%d_%H%M%S"))
-
     def table(counts: dict[str, int]) -> Table:
-        found = Table("topic", "messages", title=f"recording into {bag}, Ctrl-C ends")
+        found = Table("topic", "messages", title=title)
         for topic, count in sorted(counts.items()):
-            found.add_row(topic, str(count))
+            found.add_row(escape(topic), str(count))
         return found
 
-    with (
-        recorder.Recorder(bag, topics or recorder.TOPICS, namespace) as recording,
-        Live(table({}), console=console, refresh_per_second=2) as live,
-        contextlib.suppress(KeyboardInterrupt),
-    ):
-        recording.run(math.inf if duration is None else duration, lambda c: live.update(table(c)))
-    console.print(f"{sum(recording.counts.values())} messages in {bag}; mppi-maml report {bag}")
+    live, started = Live(table({}), refresh_per_second=2), False
+    with _terminal_may_be_gone():
+        live.start()
+        started = True
+    try:
+        yield lambda counts: live.update(table(counts))
+    finally:
+        with _terminal_may_be_gone():
+            if started:
+                live.stop()
+
+
+@contextlib.contextmanager
+def _terminal_may_be_gone() -> Iterator[None]:
+    """What cannot be shown any more is no failure: a recording outlives the terminal."""
+    try:
+        yield
+    except (OSError, SystemExit):  # the latter is rich's answer to a closed pipe
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 @click.command(short_help="Make an HTML page with figures of a recorded run.")
 @click.argument("bag", type=click.Path(exists=True, path_type=Path))
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="The page.  [default: BAG.html]")
-def report(bag: Path, out: Path | None) -> None:
+@click.option("--odom-topic", default="", help="Of several odometry topics, this one.  [default: odom]")
+@click.option(
+    "--cmd-topic", default="", help="Of several topics with commands, this one.  [default: cmd_vel]"
+)
+@_NAMESPACE
+def report(bag: Path, out: Path | None, odom_topic: str, cmd_topic: str, namespace: str) -> None:
     """Make one HTML page with figures of the run in BAG, recorded by `mppi-maml record` or rosbag2."""
-    from ..system.bag_report import write_report
+    from ..system.bag_report import Choice, write_report
 
-    click.echo(f"wrote {write_report(bag, out or bag.with_suffix('.html'))}")
+    choice = Choice(namespace, odom_topic, cmd_topic)
+    click.echo(f"wrote {write_report(bag, out or bag.with_suffix('.html'), choice, click.echo)}")
 
 
 @click.command(short_help="Show error, residual and adaptation events of a running robot.")

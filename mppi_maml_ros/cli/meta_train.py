@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -162,12 +163,15 @@ def meta_train(
 
     config = TrainingConfig(**settings)
     names = tuple(RECIPE) if networks == ("all",) else networks
-    distribution = None
+    distribution, console = None, Console()
     if bags:
         from ..meta.tasks.recordings import RecordedTasks
+        from .bags import run_table
 
         distribution = RecordedTasks.read(bags, odom_topic, cmd_topic, cmd_type)
+        if os.environ.get("RANK", "0") == "0":  # the first of several processes
+            console.print(run_table(distribution.runs))
     if out is None and (bags or set(names) != set(RECIPE)):
         out = Path("meta_model.safetensors")  # not the packaged one, which holds all and knows no robot
     places = Places(*default_paths(out, plot), checkpoint, tensorboard)
-    run_meta_train(config, places, Console(), distribution, names, device, resume)
+    run_meta_train(config, places, console, distribution, names, device, resume)

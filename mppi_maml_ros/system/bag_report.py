@@ -5,20 +5,24 @@ from __future__ import annotations
 import base64
 import html
 import io
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import attrs
 import numpy as np
 
+from ..bags.bag import read_bag
+from ..bags.raw import full_name
 from ..core.angles import yaw_from_quaternion
-from ..core.errors import MppiMamlError
+from ..core.errors import InvalidValueError, MppiMamlError
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_Data = dict[str, dict[str, np.ndarray]]  # see read_bag
+_Data = dict[str, dict[str, np.ndarray]]  # see read_data
 
 _STATES = ("waiting for odometry", "waiting for plan", "running", "stopping", "stopped", "goal reached")
 _DECISIONS = (
@@ -32,39 +36,72 @@ img{max-width:100%}table{border-collapse:collapse}td,th{padding:.2rem .8rem;bord
 text-align:left}h1{font-size:1.6rem}h2{font-size:1.2rem;margin-top:2rem}"""
 
 
-def read_bag(path: Path) -> dict[str, dict[str, np.ndarray]]:
-    """What the report needs of a bag, by the last part of the topics.
+@attrs.frozen
+class Choice:
+    """Which robot, and which of its topics, where a bag holds several; empty for the usual names."""
+
+    namespace: str = ""
+    odom_topic: str = ""
+    cmd_topic: str = ""
+
+
+def read_data(path: Path, choice: Choice = Choice()) -> tuple[_Data, dict[str, str]]:
+    """What the report needs of a bag.
 
     Returns:
         ``odom``, ``cmd_vel``, ``controller``, ``adaptation`` and ``truth``, each a record of arrays with
-        ``t`` [s since the first message]; missing ones are absent.
+        ``t`` [s since the first message], missing ones absent; and what to know of it, by subject.
 
     Raises:
-        MppiMamlError: rosbags is not installed, or it is not a bag, or one without any of these.
+        InvalidValueError: several topics could be meant; the message names them and the option.
+        MppiMamlError: it is not a bag, or one without any of these; see :func:`..bags.bag.read_bag`.
     """
-    try:
-        from rosbags.highlevel import AnyReader, AnyReaderError
-        from rosbags.typesys import Stores, get_typestore
-    except ImportError as error:
-        raise MppiMamlError("reading bags needs rosbags: pip install rosbags") from error
-    rows: dict[str, list[dict]] = {}
-    try:
-        with AnyReader([Path(path)], default_typestore=get_typestore(Stores.ROS2_JAZZY)) as reader:
-            for connection, stamp, data in reader.messages():
-                read = _READERS.get(connection.msgtype)
-                if read is not None:
-                    name, row = read(reader.deserialize(data, connection.msgtype))
-                    rows.setdefault(name, []).append(row | {"t": 1e-9 * stamp})
-    except (AnyReaderError, OSError, KeyError) as error:
-        raise MppiMamlError(f"{path} cannot be read as a bag: {error}") from error
-    if not rows:
-        raise MppiMamlError(f"{path} holds no odometry, commands or status")
-    begin = min(row[0]["t"] for row in rows.values())
-    found = {}
-    for name, records in rows.items():
-        found[name] = {key: np.array([record[key] for record in records]) for key in records[0]}
-        found[name]["t"] = found[name]["t"] - begin
-    return found
+    kinds = {kind for part in _PARTS for kind in part.readers}
+    bag = read_bag(path, lambda topic, kind: kind in kinds)
+    found: _Data = {}
+    said = {"remark" if len(bag.remarks) == 1 else f"remark {k + 1}": r for k, r in enumerate(bag.remarks)}
+    begin = min((m.recorded for m in bag.messages), default=0)
+    counts = Counter((m.topic, m.kind) for m in bag.messages)
+    for part in _PARTS:
+        topic, others = _chosen(part, counts, choice)
+        if not topic:
+            continue
+        kind = max(part.readers, key=lambda kind: counts[topic, kind])
+        others += [f"{topic} as {k}" for k in part.readers if k != kind and counts[topic, k]]
+        said[part.meaning] = topic + (f"; not {', '.join(others)}" if others else "")
+        rows = [
+            part.readers[kind](m.value) | {"t": 1e-9 * (m.recorded - begin)}
+            for m in bag.messages
+            if (m.topic, m.kind) == (topic, kind)
+        ]
+        found[part.name] = {key: np.array([row[key] for row in rows]) for key in rows[0]}
+    if not found:
+        raise MppiMamlError(f"{path} holds no odometry, commands or status; it holds {bag.holding(())}")
+    return found, said
+
+
+def _chosen(part: _Part, counts: Counter[tuple[str, str]], choice: Choice) -> tuple[str, list[str]]:
+    """The topic that is meant, and the others of its type; empty when there is none."""
+    topics = sorted({topic for topic, kind in counts if kind in part.readers})
+    wanted = getattr(choice, part.option, "")
+    space = f"/{choice.namespace.strip('/')}/".replace("//", "/")
+    usual = space + part.usual
+    if wanted:
+        likely = [topic for topic in topics if topic == full_name(wanted)]
+        if not likely:
+            there = ", ".join(topics) or "no such topic"
+            raise InvalidValueError(f"there is no {part.meaning} on {wanted}; there is {there}")
+    else:
+        within = [topic for topic in topics if topic.startswith(space)]
+        named = [topic for topic in within if topic.endswith(f"/{part.usual}")]
+        likely = [usual] if usual in within else named or within
+    if len(likely) > 1:
+        how = f"one with --{part.option.replace('_', '-')}, or " if part.option else ""
+        raise InvalidValueError(
+            f"several topics are {part.meaning}, {', '.join(likely)}: name {how}a robot with --namespace"
+        )
+    chosen = "".join(likely)
+    return chosen, [topic for topic in topics if topic != chosen]
 
 
 def _pose(pose: Any) -> dict[str, Any]:
@@ -76,40 +113,84 @@ def _twist(twist: Any) -> dict[str, Any]:
     return {"v": twist.linear.x, "omega": twist.angular.z}
 
 
-def _controller(m: Any) -> tuple[str, dict[str, Any]]:
+def _controller(m: Any) -> dict[str, Any]:
     fields = ("state", "tracking_error", "heading_error", "step_ms", "period_ms", "weights_version")
     reference = _pose(m.reference) if m.state == 2 else {"x": np.nan, "y": np.nan, "yaw": np.nan}
-    return "controller", {field: getattr(m, field) for field in fields} | reference
+    return {field: getattr(m, field) for field in fields} | reference
 
 
-def _adaptation(m: Any) -> tuple[str, dict[str, Any]]:
+def _adaptation(m: Any) -> dict[str, Any]:
     fields = (
         *("decision", "samples", "held_out_prior", "held_out_current", "held_out_candidate", "adapt_ms"),
         *("weights_version", "swaps_accepted", "swaps_rejected", "changes_detected", "delay"),
     )
     axes = {f"gain_{a}": m.gain[i] for i, a in enumerate("vw")}
     axes |= {f"time_constant_{a}": m.time_constant[i] for i, a in enumerate("vw")}
-    return "adaptation", {field: getattr(m, field) for field in fields} | axes
+    return {field: getattr(m, field) for field in fields} | axes
 
 
-_READERS = {
-    "nav_msgs/msg/Odometry": lambda m: ("odom", _pose(m.pose.pose) | _twist(m.twist.twist)),
-    "geometry_msgs/msg/Twist": lambda m: ("cmd_vel", _twist(m)),
-    "geometry_msgs/msg/TwistStamped": lambda m: ("cmd_vel", _twist(m.twist)),
-    "mppi_maml_ros/msg/WorldState": lambda m: ("truth", _pose(m.pose) | _twist(m.twist)),
-    "mppi_maml_ros/msg/ControllerStatus": _controller,
-    "mppi_maml_ros/msg/AdaptationStatus": _adaptation,
-}
+@attrs.frozen
+class _Part:
+    """Of the report's data: its name, its topic's usual name, what that is, the option that names it."""
+
+    name: str
+    usual: str
+    meaning: str
+    readers: dict[str, Callable[[Any], dict[str, Any]]]
+    option: str = ""
 
 
-def write_report(bag: Path, out: Path) -> Path:
+_PARTS = (
+    _Part(
+        "odom",
+        "odom",
+        "odometry",
+        {"nav_msgs/msg/Odometry": lambda m: _pose(m.pose.pose) | _twist(m.twist.twist)},
+        "odom_topic",
+    ),
+    _Part(
+        "cmd_vel",
+        "cmd_vel",
+        "commands",
+        {"geometry_msgs/msg/Twist": _twist, "geometry_msgs/msg/TwistStamped": lambda m: _twist(m.twist)},
+        "cmd_topic",
+    ),
+    _Part(
+        "truth",
+        "dynamic_world/world_state",
+        "true state",
+        {"mppi_maml_ros/msg/WorldState": lambda m: _pose(m.pose) | _twist(m.twist)},
+    ),
+    _Part(
+        "controller",
+        "mppi_controller/status",
+        "controller's status",
+        {"mppi_maml_ros/msg/ControllerStatus": _controller},
+    ),
+    _Part(
+        "adaptation",
+        "adaptation/status",
+        "adaptation's status",
+        {"mppi_maml_ros/msg/AdaptationStatus": _adaptation},
+    ),
+)
+
+
+def write_report(
+    bag: Path, out: Path, choice: Choice = Choice(), say: Callable[[str], None] = lambda _: None
+) -> Path:
     """Read ``bag`` and write the page ``out``; returns it.
 
+    Args:
+        say: is told which topics were read, and what was not as it should be; the page says it too.
+
     Raises:
-        MppiMamlError: see :func:`read_bag`.
+        MppiMamlError: see :func:`read_data`.
     """
-    data = read_bag(bag)
-    parts = [f"<h1>{html.escape(Path(bag).name)}</h1>", _facts(data)]
+    data, said = read_data(bag, choice)
+    for subject, sentence in said.items():
+        say(f"{subject}: {sentence}")
+    parts = [f"<h1>{html.escape(Path(bag).name)}</h1>", _facts(data, said)]
     for title, draw, needed in (
         ("Where it drove", _draw_path, "odom"),
         ("Tracking error", _draw_error, "controller"),
@@ -140,8 +221,8 @@ def _picture(draw: Callable[[Figure, _Data], None], data: _Data) -> str:
     return f"<img alt='' src='data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}'>"
 
 
-def _facts(data: _Data) -> str:
-    rows = [("duration", f"{max(part['t'][-1] for part in data.values()):.1f} s")]
+def _facts(data: _Data, said: dict[str, str]) -> str:
+    rows = [*said.items(), ("duration", f"{max(part['t'][-1] for part in data.values()):.1f} s")]
     if "controller" in data:
         c = data["controller"]
         error = c["tracking_error"][(c["state"] == 2) & np.isfinite(c["tracking_error"])]
@@ -154,15 +235,19 @@ def _facts(data: _Data) -> str:
             ("control step, median and p99", f"{np.median(step):.2f}, {np.percentile(step, 99):.2f} ms")
         )
         rows.append(("late periods", f"{np.mean(late):.2%}"))
-        rows.append(("states", ", ".join(_STATES[s] for s in dict.fromkeys(c["state"].tolist()))))
+        rows.append(("states", ", ".join(_words(_STATES, c["state"]))))
     if "adaptation" in data:
         a = data["adaptation"]
         rows.append(("swaps accepted, rejected", f"{a['swaps_accepted'][-1]}, {a['swaps_rejected'][-1]}"))
         rows.append(("changes detected", str(a["changes_detected"][-1])))
-        decisions = [_DECISIONS[d] for d in dict.fromkeys(a["decision"].tolist())]
-        rows.append(("decisions", "; ".join(decisions)))
+        rows.append(("decisions", "; ".join(_words(_DECISIONS, a["decision"]))))
     cells = "".join(f"<tr><th>{html.escape(k)}<td>{html.escape(v)}" for k, v in rows)
     return f"<table>{cells}</table>"
+
+
+def _words(names: tuple[str, ...], codes: np.ndarray) -> list[str]:
+    """Each code once; one of a later version by its number."""
+    return [names[c] if c < len(names) else f"code {c}" for c in dict.fromkeys(codes.tolist())]
 
 
 def _draw_path(figure: Figure, data: _Data) -> None:

@@ -16,6 +16,7 @@ from rich.text import Text
 
 from ..msg import AdaptationStatus, ControllerStatus
 from ..ros.qos import SENSOR
+from .names import checked_namespace
 
 _BARS = " ▁▂▃▄▅▆▇█"
 _EVENTS = 8  # lines
@@ -106,10 +107,15 @@ class LiveView:
 
 
 def run_live(namespace: str, console: Console, duration: float) -> None:
-    """Show a robot until ``duration`` [s] is over, or Ctrl-C."""
+    """Show a robot until ``duration`` [s] is over, or Ctrl-C.
+
+    Raises:
+        InvalidValueError: the namespace is no name.
+    """
+    namespace = checked_namespace(namespace)
     context = rclpy.Context()
     rclpy.init(context=context, args=[])
-    node = rclpy.create_node("live", context=context, namespace=namespace or "/")
+    node = rclpy.create_node("live", context=context, namespace=namespace)
     view, executor = LiveView(), SingleThreadedExecutor(context=context)
     node.create_subscription(ControllerStatus, "mppi_controller/status", view.on_controller, SENSOR)
     node.create_subscription(AdaptationStatus, "adaptation/status", view.on_adaptation, SENSOR)

@@ -1,133 +1,75 @@
-"""Tasks from recorded runs: rosbag2 folders or files, sqlite3 or mcap, read without ROS.
+"""Tasks from recorded runs, see :mod:`...bags`.
 
-A run is cut into transitions exactly as the adaptation node does it online. A task is a window of
-consecutive transitions; the end of every run is held out. The truth behind a recording is unknown:
-queries are judged against what was measured.
+A task is a window of consecutive transitions; the end of every run is held out. The truth behind a
+recording is unknown: queries are judged against what was measured.
 """
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import attrs
 import numpy as np
 
-from ...core.angles import wrap
+from ...bags.run import RecordedRun, read_run
 from ...core.errors import InvalidValueError, MppiMamlError
-from ...core.types import Odometry
-from ...dynamics.buffer import BufferConfig, TransitionBuffer
 from ...dynamics.transitions import Transitions
 from .worlds import TaskPool, WorldTasks
 
-if TYPE_CHECKING:
-    from rosbags.highlevel import AnyReader
-
-ODOMETRY = "nav_msgs/msg/Odometry"
-COMMANDS = ("geometry_msgs/msg/Twist", "geometry_msgs/msg/TwistStamped")
 HELD_OUT_SHARE = 0.2  # of each run, at its end
 SHORTEST = 40  # transitions of a task at least
-CAPACITY = 100_000  # transitions of a run
+
+_Stretches = list[tuple[np.ndarray, np.ndarray]]
 
 
-def _reader(paths: list[Path]) -> AnyReader:
-    try:
-        from rosbags.highlevel import AnyReader
-        from rosbags.typesys import Stores, get_typestore
-    except ImportError as error:
-        raise MppiMamlError(
-            "recorded runs are read by the package rosbags: pip install 'mppi_maml_ros[bags]'"
-        ) from error
-    return AnyReader(paths, default_typestore=get_typestore(Stores.LATEST))
+@attrs.frozen
+class RunReport:
+    """What became of one recorded run.
 
-
-def _yaw(q: Any) -> float:
-    return math.atan2(2.0 * (q.w * q.z + q.x * q.y), 1.0 - 2.0 * (q.y * q.y + q.z * q.z))
-
-
-def _seconds(stamp: Any) -> float:
-    return stamp.sec + 1e-9 * stamp.nanosec
-
-
-def read_run(
-    path: Path,
-    odom_topic: str = "/odom",
-    cmd_topic: str = "/cmd_vel",
-    cmd_type: str = "",
-    delay_taps: int = 4,
-    model_dt: float = 0.05,
-) -> Transitions:
-    """The transitions of one recorded run.
-
-    Stamps are those of the messages; a message without one counts from when it was recorded.
-
-    Args:
-        path: rosbag2 folder, or an .mcap or .db3 file.
-        odom_topic: nav_msgs/Odometry with pose and twist.
-        cmd_topic: geometry_msgs/Twist or TwistStamped.
-        cmd_type: which of the two to take where the topic has both; empty for what there is.
-        delay_taps, model_dt: as in the residual.
-
-    Raises:
-        InvalidValueError: a topic is not there or has another type; the message lists what there is.
-        MppiMamlError: the file cannot be read.
+    Attributes:
+        path: of the run.
+        duration: of its odometry [s]; NaN when it was not read.
+        usable: transitions that are trained on or held out.
+        excluded: messages and transitions that were left out, by reason.
+        refusal: why nothing of the run is used; empty when something is.
+        remarks: what was not as it should be, what was done about it, and what would help.
     """
-    wanted = {cmd_topic: COMMANDS, odom_topic: (ODOMETRY,)}
-    if cmd_type:
-        full = (
-            cmd_type.replace("geometry_msgs/", "geometry_msgs/msg/") if "/msg/" not in cmd_type else cmd_type
-        )
-        if full not in COMMANDS:
-            raise InvalidValueError(f"the type of commands must be {' or '.join(COMMANDS)}, got {cmd_type!r}")
-        wanted[cmd_topic] = (full,)
-    events: list[tuple[float, int, tuple[float, ...]]] = []
-    reader = _reader([Path(path)])
-    try:
-        reader.open()
-    except Exception as error:
-        raise MppiMamlError(f"the recorded run {path} cannot be read: {error}") from error
-    with contextlib.closing(reader):
-        connections = [c for c in reader.connections if c.msgtype in wanted.get(c.topic, ())]
-        for topic, types in wanted.items():
-            if not any(c.topic == topic for c in connections):
-                there = ", ".join(sorted(f"{c.topic} ({c.msgtype})" for c in reader.connections)) or "nothing"
-                raise InvalidValueError(f"{path} has no {' or '.join(types)} on {topic}; it holds {there}")
-        for connection, recorded, data in reader.messages(connections):
-            message: Any = reader.deserialize(data, connection.msgtype)
-            stamp = 1e-9 * recorded
-            if connection.msgtype != COMMANDS[0] and _seconds(message.header.stamp) > 0.0:
-                stamp = _seconds(message.header.stamp)
-            if connection.msgtype == ODOMETRY:
-                pose, twist = message.pose.pose, message.twist.twist
-                events.append((stamp, 1, (pose.position.x, pose.position.y, _yaw(pose.orientation),
-                                          twist.linear.x, twist.angular.z)))  # fmt: skip
-            else:
-                twist = message.twist if connection.msgtype == COMMANDS[1] else message
-                events.append((stamp, 0, (twist.linear.x, twist.angular.z)))
-    if not events:
-        raise InvalidValueError(f"{path} holds no message on {odom_topic} and {cmd_topic}")
-    events.sort(key=lambda event: event[:2])
-    start = events[0][0]  # of the run, so that stamps keep their digits
-    buffer = TransitionBuffer(BufferConfig(delay_taps=delay_taps, model_dt=model_dt, size=CAPACITY))
-    for stamp, kind, values in events:
-        if kind == 0:
-            buffer.add_command(stamp - start, values)
-        else:
-            row = np.array(values)
-            row[2] = wrap(row[2])
-            buffer.add_odometry(Odometry(stamp - start, row[:3], row[3:]))
-    return buffer.latest()
+
+    path: Path
+    duration: float = float("nan")
+    usable: int = 0
+    excluded: dict[str, int] = attrs.field(factory=dict)
+    refusal: str = ""
+    remarks: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, run: RecordedRun) -> RunReport:
+        """Of a run that could be read."""
+        remarks = (*run.remarks, run.advice) if run.advice else run.remarks
+        usable = 0 if run.refusal else len(run.transitions)
+        return cls(run.path, run.duration, usable, dict(run.excluded.most_common()), run.refusal, remarks)
+
+    def left_out(self) -> str:
+        """What was left out, in words."""
+        return ", ".join(f"{count} {reason.replace('_', ' ')}" for reason, count in self.excluded.items())
+
+    def __str__(self) -> str:
+        parts = (self.refusal, f"left out: {self.left_out()}" if self.excluded else "", *self.remarks)
+        return f"{self.path}: {self.usable} transitions; " + "; ".join(filter(None, parts))
 
 
-def _segments(data: Transitions) -> list[tuple[np.ndarray, np.ndarray]]:
+def _segments(data: Transitions) -> _Stretches:
     """(inputs, residuals) of each stretch without a gap."""
     inputs, residuals = data.inputs, data.residuals
     ends = np.flatnonzero(np.diff(data.segments)) + 1
     return list(zip(np.split(inputs, ends), np.split(residuals, ends), strict=True))
+
+
+def _longest(stretches: Iterable[_Stretches]) -> int:
+    return max((len(inputs) for stretch in stretches for inputs, _ in stretch), default=0)
 
 
 def _windows(
@@ -153,16 +95,18 @@ class RecordedTasks:
     Attributes:
         training, held: (inputs, residuals) of stretches without gaps.
         steps: length of a task [steps].
-        sources: name and checksum of each run.
+        sources: name and checksum of each run that is used.
         delay_taps, model_dt: as in the residual.
+        runs: what became of each run that was named.
     """
 
-    training: list
-    held: list
+    training: _Stretches
+    held: _Stretches
     steps: int
-    sources: list
+    sources: list[dict[str, Any]]
     delay_taps: int = 4
     model_dt: float = 0.05
+    runs: tuple[RunReport, ...] = ()
 
     @classmethod
     def read(
@@ -171,27 +115,48 @@ class RecordedTasks:
     ) -> RecordedTasks:  # fmt: skip
         """From rosbag2 recordings; see :func:`read_run`.
 
-        Tasks are shorter than ``steps`` when no run has that many transitions without a gap.
+        Runs that cannot be used are left out, and ``runs`` says why. Tasks are shorter than ``steps`` when
+        no run has that many transitions without a gap.
 
         Raises:
-            InvalidValueError: too little data, or see :func:`read_run`.
+            InvalidValueError: none of the runs can be used; the message says of each why.
         """
-        training, held = [], []
-        sources: list[dict[str, Any]] = []
+        reports: list[RunReport] = []
+        parts: list[tuple[_Stretches, _Stretches]] = []
         for path in map(Path, paths):
-            data = read_run(path, odom_topic, cmd_topic, cmd_type, delay_taps, model_dt)
+            try:
+                run = read_run(path, odom_topic, cmd_topic, cmd_type, delay_taps, model_dt)
+            except MppiMamlError as error:
+                reports.append(RunReport(path, refusal=str(error)))
+                parts.append(([], []))
+                continue
+            reports.append(RunReport.of(run))
+            data = run.transitions[:0] if run.refusal else run.transitions
             cut = int(round((1.0 - HELD_OUT_SHARE) * len(data)))
-            training += _segments(data[:cut])
-            held += _segments(data[cut:])
-            sources.append({"name": path.name, "sha256": _digest(path), "transitions": len(data)})
-        longest = min(max((len(x) for x, _ in part), default=0) for part in (training, held))
+            parts.append((_segments(data[:cut]), _segments(data[cut:])))
+        longest = min((_longest(part) for part in zip(*parts, strict=True)), default=0)
         if longest < SHORTEST:
+            lines = "".join(f"\n  {report}" for report in reports)
             raise InvalidValueError(
                 f"the recorded runs must hold {SHORTEST} transitions without a gap in their first "
                 f"{1 - HELD_OUT_SHARE:.0%} and in the rest, {SHORTEST * model_dt:g} s of driving each; "
-                f"the longest have {longest}: {', '.join(s['name'] for s in sources)}"
+                f"the longest have {longest}:{lines}"
             )
-        return cls(training, held, min(steps, longest), sources, delay_taps, model_dt)
+        steps = min(steps, longest)
+        training, held = [], []
+        for k, part in enumerate(parts):
+            if _longest(part) < steps and not reports[k].refusal:
+                short = f"no {steps} transitions without a gap, which a task has here"
+                reports[k] = attrs.evolve(reports[k], usable=0, refusal=short)
+            if not reports[k].refusal:
+                training += part[0]
+                held += part[1]
+        sources = [
+            {"name": r.path.name, "sha256": _digest(r.path), "transitions": r.usable}
+            for r in reports
+            if not r.refusal
+        ]
+        return cls(training, held, steps, sources, delay_taps, model_dt, tuple(reports))
 
     def pool(self, seed: int, tasks: int, held_out: bool = False) -> TaskPool:
         """Windows of the runs; the end of each run belongs to the held-out tasks alone."""

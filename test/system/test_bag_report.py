@@ -1,0 +1,99 @@
+"""The report of a bag is of one robot and one topic of each kind, and says which."""
+
+import re
+import sqlite3
+
+import pytest
+
+pytest.importorskip("rosbags.rosbag2")
+
+from mppi_maml_ros import cli
+from mppi_maml_ros.core.errors import InvalidValueError, MppiMamlError
+from mppi_maml_ros.system.bag_report import Choice, read_data
+
+ODOMETRY, TWIST = "nav_msgs/msg/Odometry", "geometry_msgs/msg/Twist"
+
+
+def test_a_report_says_what_it_read(tmp_path, record_drive, capsys):
+    path = record_drive(tmp_path / "run", "MCAP")
+    assert cli.main(["report", str(path), "--out", str(tmp_path / "page.html")]) == 0
+    assert "odometry: /odom\ncommands: /cmd_vel\nwrote " in capsys.readouterr().out
+    page = (tmp_path / "page.html").read_text()
+    assert "<th>odometry<td>/odom<" in page and page.count("<img") == 2
+
+
+@pytest.mark.fault(86)
+def test_of_several_topics_the_one_with_the_usual_name_is_read_and_others_named(tmp_path, record_drive):
+    path = record_drive(tmp_path / "run", also=[("/odom_noisy", ODOMETRY), ("/cmd_vel_nav", TWIST)])
+    data, said = read_data(path)
+    assert len(data["odom"]["t"]) == len(data["cmd_vel"]["t"]) == 300
+    assert not (data["cmd_vel"]["v"] == 0.123).any()
+    assert said["odometry"] == "/odom; not /odom_noisy" and said["commands"] == "/cmd_vel; not /cmd_vel_nav"
+    data, said = read_data(path, Choice(odom_topic="odom_noisy", cmd_topic="/cmd_vel_nav"))
+    assert (data["cmd_vel"]["v"] == 0.123).all() and said["odometry"] == "/odom_noisy; not /odom"
+
+
+@pytest.mark.fault(86)
+def test_of_several_topics_without_the_usual_name_none_is_guessed(tmp_path, record_drive, capsys):
+    path = record_drive(tmp_path / "run", odom="/wheels", also=[("/fused", ODOMETRY)])
+    says = "several topics are odometry, /fused, /wheels: name one with --odom-topic, or a robot"
+    with pytest.raises(InvalidValueError, match=says):
+        read_data(path)
+    assert cli.main(["report", str(path), "--out", str(tmp_path / "page.html")]) == 1
+    assert says in capsys.readouterr().err and not (tmp_path / "page.html").exists()
+    assert len(read_data(path, Choice(odom_topic="/wheels"))[0]["odom"]["t"]) == 300
+    with pytest.raises(InvalidValueError, match="there is no odometry on /odom; there is /fused, /wheels"):
+        read_data(path, Choice(odom_topic="/odom"))
+
+
+@pytest.mark.fault(86)
+def test_of_two_robots_one_is_chosen_by_namespace(tmp_path, record_drive):
+    also = [("/b/odom", ODOMETRY), ("/b/cmd_vel", TWIST)]
+    path = record_drive(tmp_path / "run", odom="/a/odom", cmd="/a/cmd_vel", also=also)
+    with pytest.raises(InvalidValueError, match=re.escape("/a/odom, /b/odom: name one")):
+        read_data(path)
+    data, said = read_data(path, Choice(namespace="b"))
+    assert said["commands"] == "/b/cmd_vel; not /a/cmd_vel" and (data["cmd_vel"]["v"] == 0.123).all()
+
+
+@pytest.mark.fault(86)
+def test_of_two_types_on_one_topic_one_is_read_and_the_other_is_named(tmp_path, record_drive):
+    path = record_drive(tmp_path / "run", stamped=True)
+    other = record_drive(tmp_path / "other", steps=100)
+    with sqlite3.connect(path / "run.db3") as database:
+        database.execute("ATTACH ? AS other", (str(other / "other.db3"),))
+        columns = "name, type, serialization_format, offered_qos_profiles, type_description_hash"
+        database.execute(f"INSERT INTO topics SELECT 9, {columns} FROM other.topics WHERE name = '/cmd_vel'")
+        database.execute(
+            "INSERT INTO messages (topic_id, timestamp, data) SELECT 9, m.timestamp, m.data "
+            "FROM other.messages m JOIN other.topics t ON m.topic_id = t.id WHERE t.name = '/cmd_vel'"
+        )
+    data, said = read_data(path / "run.db3")
+    assert len(data["cmd_vel"]["t"]) == 300 and "not /cmd_vel as geometry_msgs/msg/Twist" in said["commands"]
+
+
+@pytest.mark.fault(85)
+@pytest.mark.parametrize("command", [["report"], ["meta-train", "--bags"]])
+def test_what_is_no_bag_is_one_sentence_on_the_command_line(tmp_path, capsys, monkeypatch, command):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "run").mkdir()
+    assert cli.main([*command, "run"]) == 1
+    said = capsys.readouterr().err
+    assert "run is no bag: it holds no .mcap or .db3 file" in said and "Traceback" not in said
+
+
+@pytest.mark.fault(85)
+def test_a_report_of_a_bag_that_was_cut_off_is_made_of_what_is_whole(tmp_path, record_drive, capsys):
+    path = record_drive(tmp_path / "run", "MCAP") / "run.mcap"
+    path.write_bytes(path.read_bytes()[:100_000])
+    assert cli.main(["report", str(path), "--out", str(tmp_path / "page.html")]) == 0
+    assert "remark: run.mcap is not whole" in capsys.readouterr().out
+    assert "is not whole" in (tmp_path / "page.html").read_text()
+
+
+def test_a_bag_of_something_else_is_refused_with_what_it_holds(tmp_path, record_drive):
+    path = record_drive(tmp_path / "run")
+    with sqlite3.connect(path / "run.db3") as database:
+        database.execute("UPDATE topics SET type = 'std_msgs/msg/String'")
+    with pytest.raises(MppiMamlError, match="no odometry, commands or status; it holds /cmd_vel, /odom"):
+        read_data(path / "run.db3")
