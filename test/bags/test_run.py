@@ -199,3 +199,15 @@ def test_a_bag_of_ros_1_is_read_too(tmp_path, record_drive, driven):
         include_msgtypes=[],
     )
     as_driven(read_run(tmp_path / "run.bag"), driven)
+
+
+@pytest.mark.fault(82)
+def test_what_the_checks_let_pass_with_a_remark_is_told(tmp_path, record_drive, driven):
+    def stretch(message):
+        message.pose.pose.orientation.w *= 1.0005
+        message.pose.pose.orientation.z *= 1.0005
+
+    run = read_run(record_drive(tmp_path / "run", edit=stretch))
+    as_driven(run, driven)
+    (remark,) = run.remarks
+    assert "norm 1.0005 instead of 1; it is normalised" in remark
