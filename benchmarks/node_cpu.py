@@ -122,7 +122,9 @@ def main(json_file: Path | None, duration: float, repeat: int, names: tuple[str,
     with Progress() as progress:
         for name in chosen:
             task = progress.add_task(name, total=repeat * int(duration))
-            runs = [run_case(CASES[name], duration, lambda t=task: progress.advance(t)) for _ in range(repeat)]
+            runs = [
+                run_case(CASES[name], duration, lambda t=task: progress.advance(t)) for _ in range(repeat)
+            ]
             results[name] = runs
     table = Table(title="CPU [% of a core] (in the kernel), memory [MB]")
     for column in ("case", *NODES):
@@ -130,7 +132,9 @@ def main(json_file: Path | None, duration: float, repeat: int, names: tuple[str,
     for name, runs in results.items():
         for run in runs:
             cells = (
-                f"{run[n]['percent']:.1f} ({run[n]['kernel']:.1f}), {run[n]['memory_mb']:.0f}" if n in run else ""
+                f"{run[n]['percent']:.1f} ({run[n]['kernel']:.1f}), {run[n]['memory_mb']:.0f}"
+                if n in run
+                else ""
                 for n in NODES
             )
             table.add_row(name, *cells)

@@ -13,7 +13,6 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from geometry_msgs.msg import Twist, TwistStamped
 from nav_msgs.msg import Odometry
 from rclpy.parameter import Parameter
 from std_srvs.srv import SetBool, Trigger
@@ -22,11 +21,11 @@ from ..adaptation.adapters import make_adapter
 from ..adaptation.online import Attempt, Decision, OnlineAdaptation
 from ..core.errors import ArtifactError, InvalidValueError
 from ..msg import AdaptationStatus
+from ..ros import cdr, qos
 from ..ros import conversions as to
-from ..ros import qos
 from ..ros.base import BaseNode
 from ..ros.diagnostics import OK, WARN, Report
-from ..ros.executor import Deferred, deferrable, leave, run
+from ..ros.executor import Deferred, deferrable, leave, run, with_info
 from ..ros.parameters import ParameterError, Parameters
 from ..ros.swap_client import SwapAnswer, SwapClient
 from ..safety.checks import ClockCheck, ClockEvent, OdometryChecks, OdometryTolerances
@@ -86,9 +85,10 @@ class AdaptationNode(BaseNode):
         self._swaps = SwapClient(
             self, values["controller_name"], values["swap_timeout"], self._online.forget_serving
         )
-        self.subscribe(Odometry, "odom", self._on_odometry, qos.RECORD)
-        kind = to.command_kind(values["enable_stamped_cmd_vel"])
-        self.subscribe(kind, "cmd_vel", self._on_command, qos.RECORD)
+        self.subscribe(Odometry, "odom", with_info(self._on_odometry), qos.RECORD, raw=True)
+        stamped = values["enable_stamped_cmd_vel"]
+        on_command = self._on_stamped_command if stamped else self._on_command
+        self.subscribe(to.command_kind(stamped), "cmd_vel", with_info(on_command), qos.RECORD, raw=True)
         deferrable(self.serve(Trigger, "~/adapt", self._on_adapt))
         self.serve(SetBool, "~/enable", self._on_enable)
         self.diagnose(adaptation=self._report_adaptation, swaps=self._report_swaps)
@@ -129,10 +129,11 @@ class AdaptationNode(BaseNode):
 
     # What comes in
 
-    def _on_odometry(self, message: Odometry, info: dict) -> None:
-        at = to.arrival(self.now(), info)
-        self._look_at_clock(self.now())
-        sent = to.read_odometry(message)
+    def _on_odometry(self, data: bytes, info: dict) -> None:
+        now = self.now()
+        at = to.arrival(now, info)
+        self._look_at_clock(now)
+        sent = cdr.odometry(data)
         if self._frames.offer(sent.frame_id, sent.child_frame_id):
             self._checks = self._make_checks()
         verdict = self._checks.check(sent, at)
@@ -146,14 +147,20 @@ class AdaptationNode(BaseNode):
         elif self._adapting and self._online.due:
             self._try("warm-up")
 
-    def _on_command(self, message: Twist | TwistStamped, info: dict) -> None:
-        at = to.arrival(self.now(), info)
-        self._look_at_clock(self.now())
-        if isinstance(message, TwistStamped):
-            stamp = to.seconds(message.header.stamp)
-            at = stamp if 0.0 < stamp <= at <= stamp + 1.0 else at
+    def _on_command(self, data: bytes, info: dict) -> None:
+        now = self.now()
+        self._add_command(now, to.arrival(now, info), cdr.twist(data))
+
+    def _on_stamped_command(self, data: bytes, info: dict) -> None:
+        now = self.now()
+        at = to.arrival(now, info)
+        stamp, command = cdr.stamped_twist(data)
+        self._add_command(now, stamp if 0.0 < stamp <= at <= stamp + 1.0 else at, command)
+
+    def _add_command(self, now: float, at: float, command: tuple[float, float]) -> None:
+        self._look_at_clock(now)
         self._command_seen = True
-        self._online.add_command(at, to.command_of(message))
+        self._online.add_command(at, command)
 
     def _look_at_clock(self, now: float) -> None:
         event = self._clock_check.look(now, self.steady_now())
@@ -315,8 +322,7 @@ class AdaptationNode(BaseNode):
 def main(args: list[str] | None = None) -> int:
     """Run the node until a signal; returns the exit code."""
     os.nice(5)  # the controller beside it has a deadline
-    # Only the single-threaded executor tells when a message arrived.
-    return run(NAME, AdaptationNode, args, events=False)
+    return run(NAME, AdaptationNode, args)
 
 
 if __name__ == "__main__":

@@ -28,8 +28,8 @@ from ..mppi import MPPIController
 from ..mppi.rollouts.backends import rollout_on
 from ..msg import ControllerStatus
 from ..msg import ResidualWeights as ResidualWeightsMessage
+from ..ros import cdr, qos
 from ..ros import conversions as to
-from ..ros import qos
 from ..ros.base import BaseNode
 from ..ros.diagnostics import Report
 from ..ros.executor import leave, run
@@ -182,7 +182,7 @@ class MppiControllerNode(BaseNode):
         if not self._allowance.take(steady):
             self._window.odometry(reports.BEYOND_RATE)
             return
-        message = to.read_odometry(to.read(data, Odometry))
+        message = cdr.odometry(data)
         self._sources.heard(steady)
         if self._frames.offer(message.frame_id, message.child_frame_id):
             self.get_logger().info(
