@@ -15,9 +15,10 @@ from ..core.errors import InvalidValueError
 from ..core.tunable import tunable
 from ..core.types import Array, Odometry, VelocityLimits
 from ..dynamics.buffer import BufferConfig, TransitionBuffer
+from ..dynamics.compiled import correction
 from ..dynamics.features import input_size
 from ..dynamics.identification.error_models import TYPICAL, pushes
-from ..dynamics.residual import ResidualWeights, correction
+from ..dynamics.residual import ResidualWeights
 from ..dynamics.transitions import Transitions
 from ..weights.meta_model import MetaModel
 from .adapters import ADAPTERS, Adaptation, make_adapter

@@ -14,9 +14,10 @@ from ..core.command_history import CommandHistory
 from ..core.errors import InvalidValueError
 from ..core.types import Array, Odometry
 from ..dynamics.buffer import SNAP, BufferConfig, TransitionBuffer
+from ..dynamics.compiled import correction, open_loop
 from ..dynamics.features import MAX_DELAY_TAPS, input_size
 from ..dynamics.identification.error_models import TYPICAL, pushes
-from ..dynamics.residual import ResidualWeights, correction, step
+from ..dynamics.residual import ResidualWeights
 
 FARTHEST = 4  # steps; older odometry is moved ahead by no more
 MEMORY = 60  # transitions that tell of the push
@@ -63,7 +64,9 @@ def advance(
         back = int(np.ceil(left / model_dt - 1e-9)) - 1
         piece = left - back * model_dt
         twist = now[3:5]
-        now = step(model, now, past[back], past[back + 1 :], piece, pushed)
+        now = open_loop(
+            model, now[None], past[None, back : back + 1], past[None, back + 1 :], pushed[None], piece
+        )[0, 0]
         pushed = pushed * model.error_model[0] ** (piece / model_dt)
         if model.is_prior:
             now[3:5] = twist  # the prior says nothing of the measured twist

@@ -27,6 +27,7 @@ from ..residual import OUTPUTS
 from . import cholesky, servo
 from . import error_models as innovations
 from .error_models import MODELS, THETAS
+from .evidence import log_evidence
 
 LATERAL = 2
 SERVO_SHARE = 0.95  # prior probability that an axis is of the servo family
@@ -305,7 +306,7 @@ def _likeliest(
         )
         _gram(white, weights, gram)
         levels = _levels(noise, scale[model])
-        evidence, delay = servo.log_evidence(
+        evidence, delay = log_evidence(
             gram, weights.sum(), levels, mean, precision, age, keep, newer, older, delay, highest - value
         )
         value += evidence
