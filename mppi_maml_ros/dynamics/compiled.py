@@ -17,8 +17,9 @@ from numpy.polynomial.polynomial import polyadd, polymulx
 from numpy.typing import ArrayLike, NDArray
 
 from ..core.angles import TWO_PI
+from ..core.errors import InvalidValueError
 from ..core.types import Array
-from .features import EXTRA_FEATURES, SOFT_SIGN_OMEGA, SOFT_SIGN_V
+from .features import EXTRA_FEATURES, SOFT_SIGN_OMEGA, SOFT_SIGN_V, input_size
 from .residual import OUTPUTS, ResidualWeights
 
 WIDE = 8  # rows are filled up to whole vectors of these
@@ -158,6 +159,8 @@ def _open_loop(
     wide: int,
     blend: float,
     dt: float,
+    momentum: Array,
+    late: NDArray[np.int64],
     fraction: float,
     states: Array,
     commands: Array,
@@ -171,20 +174,24 @@ def _open_loop(
     phi, spare = np.zeros((size + EXTRA_FEATURES, filled)), np.empty((2, wide, filled))
     delta = np.empty((3, filled))
     moved = fraction * dt
+    change = np.zeros((2, rows))
     for j in range(rows):
         phi[0, j], phi[1, j] = states[j, 3], states[j, 4]
+        if states.shape[1] == 7:
+            change[0, j], change[1, j] = states[j, 5], states[j, 6]
     for t in range(steps):
         for back in range(taps + 1):
             for axis in range(2):
-                row = phi[2 + 2 * back + axis]
+                row, ago = phi[2 + 2 * back + axis], back + late[axis]
                 for j in range(rows):
-                    row[j] = commands[j, t - back, axis] if t >= back else history[j, back - t - 1, axis]
+                    row[j] = commands[j, t - ago, axis] if t >= ago else history[j, ago - t - 1, axis]
         _complete(phi, size)
         _corrections(linear, parameters, widths, tanh, phi, spare, delta)
         before = states if t == 0 else out[:, t - 1]
         for j in range(rows):
             v, omega, u, w = phi[0, j], phi[1, j], phi[2, j], phi[3, j]
-            end_v, end_omega = u + (delta[0, j] + push[t, 0]), w + (delta[1, j] + push[t, 1])
+            end_v = u + (delta[0, j] + push[t, 0] + momentum[0] * change[0, j])
+            end_omega = w + (delta[1, j] + push[t, 1] + momentum[1] * change[1, j])
             if fraction != 1.0 and blend > 0.0:
                 end_v, end_omega = v + fraction * (end_v - v), omega + fraction * (end_omega - omega)
             forward = u + blend * (0.5 * (v + end_v) - u)
@@ -196,6 +203,11 @@ def _open_loop(
             out[j, t, 1] = y + (s * forward + c * delta[2, j]) * moved
             out[j, t, 2] = yaw - TWO_PI * math.floor((yaw + math.pi) * _PER_TURN)
             out[j, t, 3], out[j, t, 4] = end_v, end_omega
+            # A change over a fraction of a step is filled up with the one before.
+            change[0, j] = end_v - v + (1.0 - fraction) * change[0, j]
+            change[1, j] = end_omega - omega + (1.0 - fraction) * change[1, j]
+            if out.shape[2] == 7:
+                out[j, t, 5], out[j, t, 6] = change[0, j], change[1, j]
             phi[0, j], phi[1, j] = end_v, end_omega
 
 
@@ -208,6 +220,8 @@ class _Packed:
     widths: NDArray[np.int64]
     tanh: bool
     wide: int
+    momentum: Array  # of (v, omega): share of the change over the step before that goes on
+    late: NDArray[np.int64]  # whole steps by which the commands of (v, omega) act later
 
     @classmethod
     def of(cls, weights: ResidualWeights) -> _Packed:
@@ -227,6 +241,8 @@ class _Packed:
                 np.array(widths or [0], dtype=np.int64),
                 weights.activation == "tanh",
                 max(widths, default=0),
+                momentum=np.zeros(2),
+                late=np.zeros(2, dtype=np.int64),
             )
         return packed
 
@@ -241,6 +257,10 @@ _packed: WeakKeyDictionary[ResidualWeights, _Packed] = WeakKeyDictionary()
 
 def correction(weights: ResidualWeights, inputs: Array) -> Array:
     """(dv [m/s], domega [rad/s], lateral [m/s]) for inputs z of shape (M, Z); returns (M, 3)."""
+    if inputs.shape[1:] != (input_size(weights.delay_taps),):
+        raise InvalidValueError(
+            f"inputs must have {input_size(weights.delay_taps)} columns, got the shape {inputs.shape}"
+        )
     out = np.empty((len(inputs), OUTPUTS))
     _correction(*_Packed.of(weights).network, np.ascontiguousarray(inputs, dtype=float), out)
     return out
@@ -257,21 +277,35 @@ def open_loop(
     """Predict command sequences.
 
     Args:
-        states: starts (x, y, yaw, v, omega), shape (S, 5).
+        states: starts (x, y, yaw, v, omega), shape (S, 5); or (S, 7) with the change of (v, omega) over the
+            step before, else zero.
         commands: shape (S, T, 2).
         history: commands before the first, newest first, shape (S, D, 2), D >= delay_taps.
         push: added to (v, omega) at the end of each step, shape (T, 2); None for nothing.
         dt: of each step [s], at most model_dt; None for model_dt.
 
     Returns:
-        States after each command, shape (S, T, 5).
+        States after each command, shape (S, T, 5) or (S, T, 7).
     """
+    packed = _Packed.of(weights)
     states, commands, history = (np.ascontiguousarray(a, dtype=float) for a in (states, commands, history))
     push = np.zeros((commands.shape[1], 2)) if push is None else np.ascontiguousarray(push, dtype=float)
-    out = np.empty((*commands.shape[:2], 5))
+    rows, steps = commands.shape[:2]
+    known, needed = history.shape[1], weights.delay_taps + int(packed.late.max())
+    width = 7 if states.shape[1:] == (7,) else 5
+    shapes = {
+        "states": (states, (rows, width)),
+        "commands": (commands, (rows, steps, 2)),
+        "history": (history, (rows, max(known, needed), 2)),
+        "push": (push, (steps, 2)),
+    }
+    for name, (array, shape) in shapes.items():
+        if array.shape != shape:
+            raise InvalidValueError(f"{name} must have the shape {shape}, got {array.shape}")
+    out = np.empty((rows, steps, width))
     fraction = 1.0 if dt is None else dt / weights.model_dt
     _open_loop(
-        *_Packed.of(weights).network, weights.displacement_blend, weights.model_dt, fraction,
+        *packed.network, weights.displacement_blend, weights.model_dt, packed.momentum, packed.late, fraction,
         states, commands, history, push, out,
     )  # fmt: skip
     return out

@@ -282,6 +282,8 @@ class AdaptationNode(BaseNode):
         return AdaptationStatus.ACTIVE if self._attempted else AdaptationStatus.WARMING_UP
 
     def _publish_status(self) -> None:
+        if not self._status_publisher.get_subscription_count():
+            return
         status = self._status
         status.header.stamp = to.to_stamp(self.now())
         status.state = self._state()

@@ -118,6 +118,7 @@ class MppiControllerNode(BaseNode):
         self._offering = 0  # clients of the service in the graph
         self.serve(Trigger, "~/reset", self._on_reset)
         self.diagnose(
+            unheard=lambda: self._window.forget(self.steady_now()),
             control=self._report_control,
             odometry=self._report_odometry,
             timing=self._report_timing,
@@ -298,7 +299,8 @@ class MppiControllerNode(BaseNode):
             self._publish_command((0.0, 0.0), stamp)
             return
         self._publish_command(output.command, stamp)
-        self._status_publisher.publish(self._status(output, stamp))
+        if self._status_publisher.get_subscription_count():
+            self._status_publisher.publish(self._status(output, stamp))
         self._window.tick(output)
         self._log_change(output)
         self._output = output

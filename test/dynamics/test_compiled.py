@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from mppi_maml_ros.core.errors import InvalidValueError
 from mppi_maml_ros.dynamics import compiled, residual
 from mppi_maml_ros.dynamics.features import feature_size, input_size
 from mppi_maml_ros.dynamics.residual import ResidualWeights
@@ -92,3 +93,13 @@ def test_tanh_is_tanh_from_end_to_end():
     np.testing.assert_allclose(
         compiled.correction(weights, inputs)[:, 0], np.tanh(inputs[:, 0]), rtol=2e-12, atol=0.0
     )
+
+
+@pytest.mark.parametrize("name, shape", [("states", (3, 4)), ("commands", (3, 4, 3)), ("history", (3, 1, 2))])
+def test_what_does_not_fit_is_refused_by_name(name, shape):
+    weights = weights_of(np.random.default_rng(0), (), "tanh", 2, 1.0)
+    given = {"states": np.zeros((3, 5)), "commands": np.zeros((3, 4, 2)), "history": np.zeros((3, 2, 2))}
+    with pytest.raises(InvalidValueError, match=f"{name} must have the shape"):
+        compiled.open_loop(weights, **given | {name: np.zeros(shape)})
+    with pytest.raises(InvalidValueError, match="inputs must have 8 columns"):
+        compiled.correction(weights, np.zeros((3, 7)))
