@@ -7,10 +7,11 @@ from typing import Any
 
 import attrs
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
 
-from ..core import se2
 from ..core.arrays import locked
+from ..core.kernels.se2 import displacement
 from ..core.types import Array
 
 
@@ -54,7 +55,8 @@ class Transitions:
     @property
     def first(self) -> NDArray[np.bool_]:
         """Which transitions do not follow the one before, shape (M,) bool."""
-        first: NDArray[np.bool_] = np.diff(self.segments, prepend=np.nan) != 0
+        first = np.ones(len(self), dtype=np.bool_)
+        first[1:] = self.segments[1:] != self.segments[:-1]
         return first
 
     @cached_property
@@ -82,6 +84,13 @@ def kinematic_residuals(states: Array, commands: Array, next_states: Array, dt: 
     Returns:
         (dv [m/s], domega [rad/s], lateral [m/s, left positive]), shape (M, 3).
     """
-    twist = next_states[:, 3:5] - commands
-    lateral = se2.displacement_twist(states[:, :3], next_states[:, :3], dt)[:, 1]
-    return np.column_stack([twist, lateral])
+    out = np.empty((len(states), 3))
+    _residuals(states, commands, next_states, dt, out)
+    return out
+
+
+@njit(cache=True)
+def _residuals(states: Array, commands: Array, next_states: Array, dt: float, out: Array) -> None:
+    for m in range(len(out)):
+        out[m, 0], out[m, 1] = next_states[m, 3] - commands[m, 0], next_states[m, 4] - commands[m, 1]
+        out[m, 2] = displacement(states[m], next_states[m])[1] / dt

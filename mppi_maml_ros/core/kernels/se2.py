@@ -1,0 +1,37 @@
+"""Planar rigid motions of one pose, compiled; see :mod:`..se2`."""
+
+from __future__ import annotations
+
+import math
+
+from numba import njit
+
+from ..types import Array
+
+
+@njit(cache=True)
+def wrapped(angle: float) -> float:
+    """An angle in [-pi, pi) [rad]."""
+    return (angle + math.pi) % (2.0 * math.pi) - math.pi
+
+
+@njit(cache=True)
+def displacement(start: Array, end: Array) -> tuple[float, float, float]:
+    """``displacement_twist`` times its dt: (forward [m], lateral to the left [m], turn [rad])."""
+    turn = wrapped(end[2] - start[2])
+    middle = start[2] + 0.5 * turn
+    dx, dy = end[0] - start[0], end[1] - start[1]
+    c, s = math.cos(middle), math.sin(middle)
+    return c * dx + s * dy, c * dy - s * dx, turn
+
+
+@njit(cache=True)
+def moved(pose: Array, forward: float, lateral: float, turn: float) -> tuple[float, float, float]:
+    """``integrate`` of a displacement: (x [m], y [m], yaw [rad])."""
+    middle = pose[2] + 0.5 * turn
+    c, s = math.cos(middle), math.sin(middle)
+    return (
+        pose[0] + (c * forward - s * lateral),
+        pose[1] + (s * forward + c * lateral),
+        wrapped(pose[2] + turn),
+    )
