@@ -61,8 +61,10 @@ bench: setup $(STAMPS)/bench  ## run every benchmark, write tables and JSON into
 	@mkdir -p $(BENCH)
 	$(BIN)/python benchmarks/mppi.py --json $(BENCH)/mppi.json
 	$(BIN)/python benchmarks/adaptation.py --json $(BENCH)/adaptation.json
+	$(BIN)/python benchmarks/attempt.py --json $(BENCH)/attempt.json
 	$(BIN)/python benchmarks/sampling.py --json $(BENCH)/sampling.json --plot $(BENCH)/sampling.png
 	$(BIN)/python benchmarks/latency.py --json $(BENCH)/latency.json
+	$(BIN)/python benchmarks/node_cpu.py --json $(BENCH)/node_cpu.json
 	$(if $(wildcard benchmarks/meta.py),$(BIN)/python benchmarks/meta.py --json $(BENCH)/meta.json)
 	@cp -n docs/results/width.json $(BENCH)/
 	$(BIN)/python benchmarks/report.py $(BENCH) --out $(BENCH)/performance.md

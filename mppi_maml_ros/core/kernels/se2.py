@@ -1,4 +1,4 @@
-"""Planar rigid motions of one pose, compiled; see :mod:`..se2`."""
+"""Planar rigid motions of one pose, and angles in a row, compiled; see :mod:`..se2`."""
 
 from __future__ import annotations
 
@@ -35,3 +35,12 @@ def moved(pose: Array, forward: float, lateral: float, turn: float) -> tuple[flo
         pose[1] + (s * forward + c * lateral),
         wrapped(pose[2] + turn),
     )
+
+
+@njit(cache=True)
+def unwrap(angles: Array) -> None:
+    """Let angles follow one another without a jump, in place, as ``numpy.unwrap`` does; shape (N,)."""
+    for i in range(1, len(angles)):
+        turn = angles[i] - angles[i - 1]
+        step = wrapped(turn)
+        angles[i] = angles[i - 1] + (math.pi if step == -math.pi and turn > 0.0 else step)
