@@ -109,7 +109,7 @@ def main(json_file: Path | None, attempts: int, names: tuple[str, ...]) -> None:
         )  # fmt: skip
     Console().print(table)
     if json_file is not None:
-        json_file.write_text(json.dumps({"machine": about, "rows": rows}, indent=2) + "\n")
+        json_file.write_text(json.dumps({"machine": about, "attempts": rows}, indent=2) + "\n")
 
 
 if __name__ == "__main__":

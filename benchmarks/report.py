@@ -164,13 +164,13 @@ def attempt(results: dict) -> str:
     rows = [
         [r["adapter"], *(f"{r[k]:.2f}" for k in ("attempt_ms", "attempt_p95_ms", "control_step_ms"))]
         + [f"**{r['ratio']:.1f}**", f"{1e3 * r['odometry_ms']:.0f}"]
-        for r in results["rows"]
+        for r in results["attempts"]
     ]
     head = ["adapter", "attempt", "p95", "control step", "ratio", "a sample of odometry [µs]"]
     return f"""## An attempt to adapt
 
 From the detection of change to the last test of the guard, with a full buffer, beside a control step of the
-default residual (1000 x 30), in turns; CPU time [ms], median of {results["rows"][0]["attempts"]} attempts
+default residual (1000 x 30), in turns; CPU time [ms], median of {results["attempts"][0]["attempts"]} attempts
 (`python benchmarks/attempt.py`). {measured_on(results)}
 {table(head, rows)}"""
 
@@ -196,6 +196,21 @@ but for the rates: the controller's, and the odometry's. Nobody listens, so that
 diagnostics are made but the status that `adaptation` hears (`python benchmarks/node_cpu.py`).
 {measured_on(results)}
 {table(["case", *nodes], rows)}"""
+
+
+def tick(results: dict) -> str:
+    """A control period taken apart."""
+    parts = {name: row for name, row in results["parts"].items() if row is not None}
+    rows = [
+        [name.replace("- ", "· "), *(f"{row[k]:.0f}" for k in ("p50_us", "p95_us"))]
+        for name, row in parts.items()
+    ]
+    return f"""## Where a control period goes
+
+Thread CPU time [µs] of each part of the controller's node with defaults on a figure of eight, the default
+residual serving, in real time, so that caches are as cold as on a robot (`python benchmarks/tick.py`); parts
+stand below what calls them. {measured_on(results)}
+{table(["part", "median", "p95"], rows)}"""
 
 
 def gpu(results: dict) -> str:
@@ -232,7 +247,7 @@ An iteration of meta-training at the guide's size [ms], simulation of its robots
 SECTIONS = {
     "mppi": mppi, "width": width, "gpu": gpu,
     "adaptation": adaptation, "attempt": attempt, "sampling": sampling, "latency": latency,
-    "node_cpu": node_cpu,
+    "node_cpu": node_cpu, "tick": tick,
 }  # fmt: skip
 
 
