@@ -45,11 +45,12 @@ from mppi_maml_ros.system.processes import private_domain
 
 RATE = 20.0  # [Hz] of ticks and odometry
 PARTS = {
-    "a sample of odometry": (MppiControllerNode, "_on_odometry"),
-    "- read": (cdr, "odometry"),
-    "- checks, transitions": (ControlLoop, "handle_odometry"),
-    "- - checks": (OdometryChecks, "check"),
+    "a message of odometry comes": (MppiControllerNode, "_on_odometry"),
     "a tick": (MppiControllerNode, "_tick"),
+    "- odometry read": (cdr, "odometry"),
+    "- odometry taken": (MppiControllerNode, "_take_odometry"),
+    "- - checks and transitions": (ControlLoop, "handle_odometry"),
+    "- - - checks": (OdometryChecks, "check"),
     "- loop": (ControlLoop, "tick"),
     "- - step": (ControlStep, "run"),
     "- - - prediction of the state now": (Predictor, "now"),

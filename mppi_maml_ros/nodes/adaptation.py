@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -35,6 +36,7 @@ from .adaptation_parameters import TABLE, online_config
 
 NAME = "adaptation"
 
+_TOGETHER = 0.05  # [s] messages wait for one another for no longer
 _FASTEST, _FASTEST_TURN = 10.0, 20.0  # [m/s, rad/s] of a robot whose limits are not known
 _SKIPPED = (Decision.SKIPPED_NO_EXCITATION, Decision.SKIPPED_TOO_FEW_SAMPLES, Decision.SKIPPED_BUSY)
 _TROUBLE = (Decision.SWAP_UNAVAILABLE, Decision.REJECTED_BY_CONTROLLER, Decision.ROLLED_BACK)
@@ -71,6 +73,8 @@ class AdaptationNode(BaseNode):
         self._attempted = False
         self._ticked_at = self.steady_now()
 
+        self._unread: list[tuple[Callable[[bytes, float, float], None], bytes, float, float]] = []
+        self._unread_since = self.steady_now()
         self._waiting: list[Deferred] = []
         self._counts: Counter[str] = Counter()
         self._status = AdaptationStatus(adapter=config.adapter, reason="nothing was attempted so far")
@@ -130,8 +134,34 @@ class AdaptationNode(BaseNode):
     # What comes in
 
     def _on_odometry(self, data: bytes, info: dict) -> None:
+        self._receive(self._take_odometry, data, info)
+        if self.steady_now() - self._unread_since >= _TOGETHER:
+            self._read()
+
+    def _on_command(self, data: bytes, info: dict) -> None:
+        self._receive(self._take_command, data, info)
+        self._read()
+
+    def _on_stamped_command(self, data: bytes, info: dict) -> None:
+        self._receive(self._take_stamped_command, data, info)
+        self._read()
+
+    def _receive(self, take: Callable[[bytes, float, float], None], data: bytes, info: dict) -> None:
+        """Keep a message: those that are looked at together cost a fraction of what they cost one by one."""
+        if not self._unread:
+            self._unread_since = self.steady_now()
         now = self.now()
-        at = to.arrival(now, info)
+        self._unread.append((take, data, now, to.arrival(now, info)))
+
+    def _read(self) -> None:
+        unread, self._unread = self._unread, []
+        for take, data, now, at in unread:
+            try:
+                take(data, now, at)
+            except Exception as error:  # noqa: BLE001 - a message must not keep the others from being read
+                self.guard.note(take.__name__, error)
+
+    def _take_odometry(self, data: bytes, now: float, at: float) -> None:
         self._look_at_clock(now)
         sent = cdr.odometry(data)
         if self._frames.offer(sent.frame_id, sent.child_frame_id):
@@ -147,13 +177,10 @@ class AdaptationNode(BaseNode):
         elif self._adapting and self._online.due:
             self._try("warm-up")
 
-    def _on_command(self, data: bytes, info: dict) -> None:
-        now = self.now()
-        self._add_command(now, to.arrival(now, info), cdr.twist(data))
+    def _take_command(self, data: bytes, now: float, at: float) -> None:
+        self._add_command(now, at, cdr.twist(data))
 
-    def _on_stamped_command(self, data: bytes, info: dict) -> None:
-        now = self.now()
-        at = to.arrival(now, info)
+    def _take_stamped_command(self, data: bytes, now: float, at: float) -> None:
         stamp, command = cdr.stamped_twist(data)
         self._add_command(now, stamp if 0.0 < stamp <= at <= stamp + 1.0 else at, command)
 
@@ -174,6 +201,7 @@ class AdaptationNode(BaseNode):
     # Attempts
 
     def _tick(self) -> None:
+        self._read()
         steady = self.steady_now()
         last, self._ticked_at = self._ticked_at, steady
         if not self._adapting:
@@ -257,6 +285,7 @@ class AdaptationNode(BaseNode):
             response.success = False
             response.message = "SKIPPED_BUSY: the answer to the last offer has not come yet"
             return response
+        self._read()
         deferred = Deferred()
         self._waiting.append(deferred)
         self._try("service")
