@@ -179,6 +179,12 @@ class OnlineAdaptation:
         diverges(weights, data)
         extrapolation(weights, data, self.config.limits)
         newest_regime(meta.physics, data, TYPICAL)
+        other = OnlineAdaptation(meta, self.config)
+        other._serving = weights
+        for k in range(4):
+            stamp = k * meta.model_dt
+            other.add_odometry(Odometry(stamp, np.full(3, 0.1 * stamp), np.full(2, 0.1 * (k > 0))))
+            other.add_command(stamp, (0.1, 0.1))
 
     @property
     def samples(self) -> int:

@@ -262,7 +262,8 @@ def correction(weights: ResidualWeights, inputs: Array) -> Array:
             f"inputs must have {input_size(weights.delay_taps)} columns, got the shape {inputs.shape}"
         )
     out = np.empty((len(inputs), OUTPUTS))
-    _correction(*_Packed.of(weights).network, np.ascontiguousarray(inputs, dtype=float), out)
+    # A copy, as whatever is read-only or lies otherwise would be compiled for anew.
+    _correction(*_Packed.of(weights).network, np.array(inputs, dtype=float, order="C"), out)
     return out
 
 
@@ -288,8 +289,9 @@ def open_loop(
         States after each command, shape (S, T, 5) or (S, T, 7).
     """
     packed = _Packed.of(weights)
-    states, commands, history = (np.ascontiguousarray(a, dtype=float) for a in (states, commands, history))
-    push = np.zeros((commands.shape[1], 2)) if push is None else np.ascontiguousarray(push, dtype=float)
+    given = states, commands, history
+    states, commands, history = (np.array(a, dtype=float, order="C") for a in given)  # as above
+    push = np.zeros((commands.shape[1], 2)) if push is None else np.array(push, dtype=float, order="C")
     rows, steps = commands.shape[:2]
     known, needed = history.shape[1], weights.delay_taps + int(packed.late.max())
     width = 7 if states.shape[1:] == (7,) else 5

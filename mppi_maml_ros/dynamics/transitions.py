@@ -85,7 +85,9 @@ def kinematic_residuals(states: Array, commands: Array, next_states: Array, dt: 
         (dv [m/s], domega [rad/s], lateral [m/s, left positive]), shape (M, 3).
     """
     out = np.empty((len(states), 3))
-    _residuals(states, commands, next_states, dt, out)
+    # Copies, as whatever is read-only or lies otherwise would be compiled for anew.
+    start, command, end = (np.array(a, dtype=float, order="C") for a in (states, commands, next_states))
+    _residuals(start, command, end, float(dt), out)
     return out
 
 

@@ -95,10 +95,6 @@ class ErrorTracker:
         self._newest = self._end = -np.inf
         self._follow(None)
 
-    def warm_up(self) -> None:
-        """Compile what :meth:`push` needs, before the first control step waits for it."""
-        pushes(np.zeros((1, 2)), np.ones(1, dtype=bool), TYPICAL, np.zeros((2, 2)))
-
     def _follow(self, weights: ResidualWeights | None) -> None:
         self._weights, self._state = weights, np.zeros((2, 2))
         self._segment: int | None = None
@@ -219,5 +215,11 @@ class Predictor:
         return Prediction(state, history, self._errors.push(residual, age), age)
 
     def warm_up(self) -> None:
-        """Compile what :meth:`now` needs, before the first control step waits for it."""
-        self._errors.warm_up()
+        """Compile what a drive needs, before the first control step waits for it."""
+        other, dt = Predictor(self._model_dt, self._rows - FARTHEST), self._model_dt
+        weights = attrs.evolve(ResidualWeights.prior(0, dt), error_model=TYPICAL)
+        for k in range(4):
+            other.add_odometry(Odometry(k * dt, np.full(3, 0.1 * dt * k), np.full(2, 0.1 * (k > 0))))
+            other.record(k * dt, (0.1, 0.1))
+            for model in (None, weights):
+                other.now(k * dt + 0.5 * dt, model)
