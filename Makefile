@@ -62,12 +62,16 @@ bench: setup $(STAMPS)/bench  ## run every benchmark, write tables and JSON into
 	$(BIN)/python benchmarks/mppi.py --json $(BENCH)/mppi.json
 	$(BIN)/python benchmarks/critics.py --json $(BENCH)/critics.json
 	$(BIN)/python benchmarks/adaptation.py --json $(BENCH)/adaptation.json
+	$(BIN)/python benchmarks/attempt.py --json $(BENCH)/attempt.json
 	$(BIN)/python benchmarks/sampling.py --json $(BENCH)/sampling.json --plot $(BENCH)/sampling.png
 	$(BIN)/python benchmarks/latency.py --json $(BENCH)/latency.json
+	$(BIN)/python benchmarks/node_cpu.py --json $(BENCH)/node_cpu.json
+	$(BIN)/python benchmarks/tick.py --json $(BENCH)/tick.json
 	$(if $(wildcard benchmarks/meta.py),$(BIN)/python benchmarks/meta.py --json $(BENCH)/meta.json)
 	@cp -n docs/results/width.json $(BENCH)/
 	$(BIN)/python benchmarks/report.py $(BENCH) --out $(BENCH)/performance.md
-	$(BIN)/python benchmarks/check.py $(BENCH)/mppi.json $(BENCH)/critics.json $(BENCH)/adaptation.json
+	$(BIN)/python benchmarks/check.py $(BENCH)/mppi.json $(BENCH)/critics.json $(BENCH)/adaptation.json \
+		$(BENCH)/attempt.json
 
 bench-mppi: setup $(STAMPS)/bench  ## time the control step (JSON=FILE: write the numbers there)
 	$(BIN)/python benchmarks/mppi.py $(if $(JSON),--json "$(JSON)") $(ARGS)

@@ -16,7 +16,7 @@ REFERENCE = Path(__file__).with_name("reference.json")
 
 
 def ratios(results: dict) -> dict[str, float]:
-    """The ratios in the output of ``mppi.py``, ``critics.py`` or ``adaptation.py``, by name."""
+    """The ratios in the output of ``mppi``, ``critics``, ``adaptation`` or ``attempt.py``, by name."""
     found = {}
     for row in results.get("rows", ()):
         if "ratio" in row:
@@ -29,6 +29,8 @@ def ratios(results: dict) -> dict[str, float]:
         name = f"{'-'.join(map(str, row['hidden']))} {row['activation']}, {row['rows']} rows"
         for other in ("numpy", "torch"):
             found[f"100 SGD steps against {other}, {name}"] = row[f"ratio_{other}"]
+    for row in results.get("attempts", ()):
+        found[f"control step against an attempt of {row['adapter']}"] = 1.0 / row["ratio"]
     return found
 
 
@@ -45,7 +47,7 @@ def main(files: tuple[Path, ...], tolerance: float, update: bool) -> None:
         now |= ratios(json.loads(file.read_text()))
     reference = json.loads(REFERENCE.read_text()) if REFERENCE.exists() else {}
     if update:
-        reference |= {name: round(value, 2) for name, value in now.items()}
+        reference |= {name: round(value, 3) for name, value in now.items()}
         REFERENCE.write_text(json.dumps(dict(sorted(reference.items())), indent=1) + "\n")
         click.echo(f"wrote {len(now)} ratios to {REFERENCE}")
         return

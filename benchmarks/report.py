@@ -184,6 +184,60 @@ process. Late: longer than 1.2 periods. Memory: resident, of the controller, fir
 {table(head, rows)}"""
 
 
+def attempt(results: dict) -> str:
+    """Attempts to adapt beside the control step."""
+    rows = [
+        [r["adapter"], *(f"{r[k]:.2f}" for k in ("attempt_ms", "attempt_p95_ms", "control_step_ms"))]
+        + [f"**{r['ratio']:.1f}**", f"{1e3 * r['odometry_ms']:.0f}"]
+        for r in results["attempts"]
+    ]
+    head = ["adapter", "attempt", "p95", "control step", "ratio", "a sample of odometry [µs]"]
+    return f"""## An attempt to adapt
+
+From the detection of change to the last test of the guard, with a full buffer, beside a control step of the
+default residual (1000 x 30), in turns; CPU time [ms], median of {results["attempts"][0]["attempts"]} attempts
+(`python benchmarks/attempt.py`). {measured_on(results)}
+{table(head, rows)}"""
+
+
+def node_cpu(results: dict) -> str:
+    """What the nodes cost while nobody listens."""
+
+    def cell(runs: list[dict], node: str) -> str:
+        if node not in runs[0]:
+            return ""
+        percent = sorted(run[node]["percent"] for run in runs)
+        spread = f"{percent[0]:.1f} to {percent[-1]:.1f}" if len(percent) > 1 else f"{percent[0]:.1f}"
+        return f"{spread} % ({max(run[node]['memory_mb'] for run in runs):.0f} MB)"
+
+    nodes = ("mppi_controller", "adaptation", "dynamic_world")
+    rows = [[name, *(cell(runs, node) for node in nodes)] for name, runs in results["cases"].items()]
+    runs = len(next(iter(results["cases"].values())))
+    return f"""## What the nodes cost
+
+CPU time of each process with all its threads, the kernel's share included, in percent of a core, and resident
+memory, over {results["duration"]:g} s of driving a figure of eight; least and most of {runs} runs. Defaults
+but for the rates: the controller's, and the odometry's. Nobody listens, so that no status, path or
+diagnostics are made but the status that `adaptation` hears (`python benchmarks/node_cpu.py`).
+{measured_on(results)}
+{table(["case", *nodes], rows)}"""
+
+
+def tick(results: dict) -> str:
+    """A control period taken apart."""
+    parts = {name: row for name, row in results["parts"].items() if row is not None}
+    rows = [
+        [name.replace("- ", "· "), *(f"{row[k]:.0f}" for k in ("p50_us", "p95_us"))]
+        for name, row in parts.items()
+    ]
+    return f"""## Where a control period goes
+
+Thread CPU time [µs] of each part of the controller's node with defaults on a figure of eight, the default
+residual serving, in real time, so that caches are as cold as on a robot (`python benchmarks/tick.py`); parts
+stand below what calls them. {measured_on(results)}
+{table(["part", "median", "p95"], rows)}"""
+
+
 def gpu(results: dict) -> str:
     """Control steps and meta-training on a CUDA device."""
     steps = [
@@ -217,7 +271,8 @@ An iteration of meta-training at the guide's size [ms], simulation of its robots
 
 SECTIONS = {
     "mppi": mppi, "critics": critics, "width": width, "gpu": gpu,
-    "adaptation": adaptation, "sampling": sampling, "latency": latency,
+    "adaptation": adaptation, "attempt": attempt, "sampling": sampling, "latency": latency,
+    "node_cpu": node_cpu, "tick": tick,
 }  # fmt: skip
 
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections import deque
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numba import njit
+from numpy.typing import ArrayLike, NDArray
 
 from ..core.errors import InvalidValueError
 from ..core.types import Array, Float32
-from ..dynamics.identification import servo
 from ..dynamics.identification.error_models import whiten
+from ..dynamics.identification.evidence import evidences
 from ..dynamics.identification.physics import PhysicsPrior
 from ..dynamics.transitions import Transitions
 
@@ -113,26 +114,42 @@ def newest_regime(prior: PhysicsPrior, data: Transitions, error_model: Float32 |
         for rows, (pole, push_gain, noise_gain) in zip(base, error_model.T.astype(float), strict=False):
             settled = np.full(1, push_gain), np.full(1, noise_gain), np.ones(1)
             whiten(rows.copy(), data.first, pole, *settled, rows)
-    sums = np.cumsum((base[:, ::-1, :, None] * base[:, ::-1, None, :]), axis=1)
-
-    def evidence(gram: Array, size: int) -> Array:
-        total: Array = servo.fit(family, gram, size, prior.noise[:, :2]).evidence.sum(axis=0)
-        return total
+    newer = _newest_grams(base, np.array([*lengths, count]))
+    newer, whole = newer[:, :-1], newer[:, -1]
+    noise = prior.noise[:, :2]
 
     # Floors and loads change, computers hardly: delays that all the data speak against are left out.
     family = prior.servo
-    by_delay = evidence(sums[:, -1], count)
+    by_delay = evidences(family, whole[:, None], np.array([float(count)]), noise).sum(axis=0)[0]
     family = family.only(by_delay > by_delay.max() - RULED_OUT)
     mass = np.log(len(by_delay))
 
-    def likelihood(gram: Array, size: int) -> float:
-        return float(np.logaddexp.reduce(evidence(gram, size)) - mass)
+    def likelihood(grams: Array, sizes: Array) -> Array:
+        averaged: Array = np.logaddexp.reduce(evidences(family, grams, sizes, noise).sum(0), axis=-1)
+        return averaged - mass
 
-    whole = np.logaddexp.reduce(by_delay) - mass
-    best, kept = ODDS, count
-    for length in lengths:
-        newer = sums[:, length - 1]
-        gain = likelihood(newer, length) + likelihood(sums[:, -1] - newer, count - length) - whole
-        if gain > best:
-            best, kept = gain, length
-    return kept
+    sizes = np.array(lengths, dtype=float)
+    apart = likelihood(newer, sizes) + likelihood(whole[:, None] - newer, count - sizes)
+    gain = apart - (np.logaddexp.reduce(by_delay) - mass)
+    best = int(gain.argmax())
+    return lengths[best] if gain[best] > ODDS else count
+
+
+@njit(cache=True)
+def _newest_grams(base: Array, lengths: NDArray[np.int64]) -> Array:
+    """Sum of row row^T over the newest rows, of base (2, M, B) for each of N rising lengths; (2, N, B, B)."""
+    axes, rows, size = base.shape
+    out = np.zeros((axes, len(lengths), size, size))
+    for axis in range(axes):
+        done = 0
+        for n in range(len(lengths)):
+            gram = out[axis, n]
+            if n:
+                gram[:] = out[axis, n - 1]
+            for k in range(done, lengths[n]):
+                row = base[axis, rows - 1 - k]
+                for i in range(size):
+                    for j in range(size):
+                        gram[i, j] += row[i] * row[j]
+            done = lengths[n]
+    return out

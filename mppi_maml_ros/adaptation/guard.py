@@ -13,9 +13,10 @@ import numpy as np
 from ..core.angles import wrap
 from ..core.tunable import tunable
 from ..core.types import VelocityLimits
+from ..dynamics.compiled import correction, open_loop
 from ..dynamics.features import input_size
 from ..dynamics.observer import observe
-from ..dynamics.residual import ResidualWeights, correction, open_loop
+from ..dynamics.residual import ResidualWeights
 from ..dynamics.transitions import Transitions
 
 HORIZON = 10  # steps

@@ -15,11 +15,12 @@ from ..core.errors import InvalidValueError
 from ..core.tunable import tunable
 from ..core.types import Array, Odometry, VelocityLimits
 from ..dynamics.buffer import BufferConfig, TransitionBuffer
+from ..dynamics.compiled import correction
 from ..dynamics.features import MAX_TRANSPORT_DELAY
 from ..dynamics.identification.error_models import TYPICAL, pushes
 from ..dynamics.identification.transport import transport_delay
 from ..dynamics.observer import errors_of
-from ..dynamics.residual import ResidualWeights, correction
+from ..dynamics.residual import ResidualWeights
 from ..dynamics.transitions import Transitions
 from ..weights.meta_model import MetaModel
 from .adapters import ADAPTERS, Adaptation, make_adapter
@@ -181,6 +182,12 @@ class OnlineAdaptation:
         implausible(weights, data)
         extrapolation(weights, data, self.config.limits)
         newest_regime(meta.physics, data, TYPICAL)
+        other = OnlineAdaptation(meta, self.config)
+        other._serving = weights
+        for k in range(4):
+            stamp = k * meta.model_dt
+            other.add_odometry(Odometry(stamp, np.full(3, 0.1 * stamp), np.full(2, 0.1 * (k > 0))))
+            other.add_command(stamp, (0.1, 0.1))
 
     @property
     def samples(self) -> int:

@@ -116,6 +116,7 @@ class FigureFollower(TimedFollower):
     ) -> None:
         super().__init__(figure, time_steps, model_dt, motion)
         self._figure, self._origin = figure, origin
+        figure.window(0.0, time_steps, model_dt)  # compiled before the first control step waits for it
         self._reference = None
 
     def _place(self, state: Array) -> Timed:

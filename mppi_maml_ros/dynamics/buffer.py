@@ -8,16 +8,18 @@ model_dt), else the linear interpolation between the two samples around it.
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 
 import attrs
 import numpy as np
+from numba import njit
 from numpy.typing import ArrayLike
 
-from ..core import se2
 from ..core.angles import wrap
 from ..core.command_history import CommandHistory
 from ..core.errors import InvalidValueError
+from ..core.kernels.se2 import displacement, moved
 from ..core.types import Array, Odometry, VelocityLimits
 from .transitions import Transitions
 
@@ -154,13 +156,13 @@ class TransitionBuffer:
 
     def add_command(self, stamp: float, command: ArrayLike) -> None:
         """A command (v, omega) that acts from ``stamp`` [s] on; one that is not finite is ignored."""
-        command = np.asarray(command, dtype=float)
-        if not (np.isfinite(stamp) and np.isfinite(command).all()):
+        v, omega = np.asarray(command, dtype=float).tolist()
+        if not (math.isfinite(stamp) and math.isfinite(v) and math.isfinite(omega)):
             self.excluded["command not finite"] += 1
             return
         if stamp < self._last_command_time:
             return
-        self._commands.record(stamp, command)
+        self._commands.record(stamp, (v, omega))
         if self._newest is not None and self._first_command_time == np.inf and _is_still(self._newest.twist):
             # A robot that stands still when the first command comes was told nothing before it.
             self._first_command_time = -np.inf
@@ -173,9 +175,7 @@ class TransitionBuffer:
 
     def add_odometry(self, sample: Odometry) -> int:
         """A checked odometry sample; returns how many transitions it completed."""
-        if not (
-            np.isfinite(sample.pose).all() and np.isfinite(sample.twist).all() and np.isfinite(sample.stamp)
-        ):
+        if not all(map(math.isfinite, (sample.stamp, *sample.pose.tolist(), *sample.twist.tolist()))):
             self.excluded["odometry not finite"] += 1
             return 0
         before = self._newest
@@ -213,9 +213,9 @@ class TransitionBuffer:
         limits = self.config.limits
         fastest = 2.0 * max(limits.vx_max, -limits.vx_min) if limits else 10.0
         spin = 2.0 * limits.wz_max if limits else 20.0
-        span = b.stamp - a.stamp
-        far = np.hypot(*(b.pose[:2] - a.pose[:2])) > fastest * span + 0.1
-        return bool(far or abs(wrap(b.pose[2] - a.pose[2])) > spin * span + 0.2)
+        span, (ax, ay, ayaw), (bx, by, byaw) = b.stamp - a.stamp, a.pose.tolist(), b.pose.tolist()
+        far = math.hypot(bx - ax, by - ay) > fastest * span + 0.1
+        return bool(far or abs(wrap(byaw - ayaw)) > spin * span + 0.2)
 
     def _append(self, start: Odometry, end: Odometry) -> int:
         c = self.config
@@ -233,10 +233,9 @@ class TransitionBuffer:
             return self._exclude("saturated")
         if _is_still(command, start.twist, end.twist):
             return self._exclude("still")
-        pose = se2.integrate(start.pose, se2.displacement_twist(start.pose, end.pose, span), dt)
-        twist = start.twist + (end.twist - start.twist) * (dt / span)
-        after = np.concatenate([pose, twist])
-        self._rows.add(t, start.state, command, history, after, self._segment)
+        before = start.state
+        after = _scaled(before, end.state, dt / span)
+        self._rows.add(t, before, command, history, after, self._segment)
         self.total += 1
         return 1
 
@@ -259,8 +258,18 @@ class TransitionBuffer:
 
 
 def _is_still(*twists: Array) -> bool:
-    v, omega = np.abs(twists).max(axis=0)
-    return bool(v < STILL_V and omega < STILL_OMEGA)
+    return all(abs(v) < STILL_V and abs(omega) < STILL_OMEGA for v, omega in map(np.ndarray.tolist, twists))
+
+
+@njit(cache=True)
+def _scaled(start: Array, end: Array, share: float) -> Array:
+    """The state where a motion from one state to another is a share of itself, shape (5,)."""
+    forward, lateral, turn = displacement(start, end)
+    out = np.empty(5)
+    out[0], out[1], out[2] = moved(start, share * forward, share * lateral, share * turn)
+    for i in range(3, 5):
+        out[i] = start[i] + (end[i] - start[i]) * share
+    return out
 
 
 def _interpolate(a: Odometry, b: Odometry, stamp: float) -> Odometry:

@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Sequence
+from functools import cache
 
 import attrs
 import numpy as np
@@ -161,15 +162,7 @@ class ResidualWeights:
     @classmethod
     def prior(cls, delay_taps: int = 0, model_dt: float = 0.05) -> ResidualWeights:
         """The kinematic prior: nothing is corrected."""
-        return cls(
-            linear=np.zeros((OUTPUTS, feature_size(delay_taps))),
-            layers=(),
-            input_scale=np.ones(input_size(delay_taps)),
-            displacement_blend=0.0,
-            activation="tanh",
-            delay_taps=delay_taps,
-            model_dt=model_dt,
-        )
+        return _prior(delay_taps, model_dt)
 
     @classmethod
     def first_order(
@@ -313,6 +306,19 @@ class ResidualWeights:
         for tensor in self.tensors().values():
             h.update(np.ascontiguousarray(tensor, dtype="<f4").tobytes())
         return h.hexdigest()
+
+
+@cache
+def _prior(delay_taps: int, model_dt: float) -> ResidualWeights:
+    return ResidualWeights(
+        linear=np.zeros((OUTPUTS, feature_size(delay_taps))),
+        layers=(),
+        input_scale=np.ones(input_size(delay_taps)),
+        displacement_blend=0.0,
+        activation="tanh",
+        delay_taps=delay_taps,
+        model_dt=model_dt,
+    )
 
 
 def hidden_output(

@@ -7,11 +7,12 @@ from typing import Any
 
 import attrs
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
 
-from ..core import se2
 from ..core.arrays import locked
 from ..core.errors import InvalidValueError
+from ..core.kernels.se2 import displacement
 from ..core.types import Array
 from .residual import ResidualWeights, delayed
 
@@ -73,7 +74,8 @@ class Transitions:
     @property
     def first(self) -> NDArray[np.bool_]:
         """Which transitions do not follow the one before, shape (M,) bool."""
-        first: NDArray[np.bool_] = np.diff(self.segments, prepend=np.nan) != 0
+        first = np.ones(len(self), dtype=np.bool_)
+        first[1:] = self.segments[1:] != self.segments[:-1]
         return first
 
     @cached_property
@@ -101,6 +103,15 @@ def kinematic_residuals(states: Array, commands: Array, next_states: Array, dt: 
     Returns:
         (dv [m/s], domega [rad/s], lateral [m/s, left positive]), shape (M, 3).
     """
-    twist = next_states[:, 3:5] - commands
-    lateral = se2.displacement_twist(states[:, :3], next_states[:, :3], dt)[:, 1]
-    return np.column_stack([twist, lateral])
+    out = np.empty((len(states), 3))
+    # Copies, as whatever is read-only or lies otherwise would be compiled for anew.
+    start, command, end = (np.array(a, dtype=float, order="C") for a in (states, commands, next_states))
+    _residuals(start, command, end, float(dt), out)
+    return out
+
+
+@njit(cache=True)
+def _residuals(states: Array, commands: Array, next_states: Array, dt: float, out: Array) -> None:
+    for m in range(len(out)):
+        out[m, 0], out[m, 1] = next_states[m, 3] - commands[m, 0], next_states[m, 4] - commands[m, 1]
+        out[m, 2] = displacement(states[m], next_states[m])[1] / dt

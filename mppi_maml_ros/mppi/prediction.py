@@ -14,10 +14,11 @@ from ..core.command_history import CommandHistory
 from ..core.errors import InvalidValueError
 from ..core.types import Array, Odometry
 from ..dynamics.buffer import SNAP, BufferConfig, TransitionBuffer
+from ..dynamics.compiled import open_loop
 from ..dynamics.features import MAX_DELAY_TAPS, MAX_HISTORY
 from ..dynamics.identification.error_models import TYPICAL, pushes
 from ..dynamics.observer import errors_of, observe
-from ..dynamics.residual import ResidualWeights, step
+from ..dynamics.residual import ResidualWeights
 
 FARTHEST = 8  # steps; older odometry is moved ahead by no more
 MEMORY = 60  # transitions that tell of the push
@@ -64,7 +65,9 @@ def advance(
         back = int(np.ceil(left / model_dt - 1e-9)) - 1
         piece = left - back * model_dt
         twist = now[3:5]
-        now = step(model, now, past[back], past[back + 1 :], piece, pushed)
+        now = open_loop(
+            model, now[None], past[None, back : back + 1], past[None, back + 1 :], pushed[None], piece
+        )[0, 0]
         pushed = pushed * model.error_model[0] ** (piece / model_dt)
         if model.is_prior:
             now[3:5] = twist  # the prior says nothing of the measured twist
@@ -93,10 +96,6 @@ class ErrorTracker:
         self._buffer.reset()
         self._newest = self._end = -np.inf
         self._follow(None)
-
-    def warm_up(self) -> None:
-        """Compile what :meth:`push` needs, before the first control step waits for it."""
-        pushes(np.zeros((1, 2)), np.ones(1, dtype=bool), TYPICAL, np.zeros((2, 2)))
 
     def _follow(self, weights: ResidualWeights | None) -> None:
         self._weights, self._state = weights, np.zeros((2, 2))
@@ -253,5 +252,11 @@ class Predictor:
         return np.concatenate([pose[:3], then[3:]])
 
     def warm_up(self) -> None:
-        """Compile what :meth:`now` needs, before the first control step waits for it."""
-        self._errors.warm_up()
+        """Compile what a drive needs, before the first control step waits for it."""
+        other, dt = Predictor(self._model_dt, self._rows - FARTHEST), self._model_dt
+        weights = attrs.evolve(ResidualWeights.prior(0, dt), error_model=TYPICAL)
+        for k in range(4):
+            other.add_odometry(Odometry(k * dt, np.full(3, 0.1 * dt * k), np.full(2, 0.1 * (k > 0))))
+            other.record(k * dt, (0.1, 0.1))
+            for model in (None, weights):
+                other.now(k * dt + 0.5 * dt, model)

@@ -55,7 +55,7 @@ def main(args: list[str] | None = None) -> int:
     """Run the nodes that are named before ``--ros-args``; returns the exit code."""
     args = sys.argv if args is None else args
     own = args[1 : args.index("--ros-args")] if "--ros-args" in args else args[1:]
-    return run("composed", lambda: compose(tuple(own) or USUAL), args, events=False)
+    return run("composed", lambda: compose(tuple(own) or USUAL), args)
 
 
 if __name__ == "__main__":

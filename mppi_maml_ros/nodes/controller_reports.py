@@ -31,6 +31,11 @@ class Window:
         self._looked = steady
         self._steps: list[tuple[float, float]] = []
 
+    def forget(self, steady: float) -> None:
+        """Look, and say nothing; ``steady`` is the time of the steady clock [s]."""
+        self.take_odometry(steady)
+        self._steps = []
+
     def odometry(self, outcome: str) -> None:
         """A message of odometry came, and what became of it."""
         self._odometry[outcome] += 1

@@ -19,6 +19,7 @@ from numpy.typing import ArrayLike
 
 from ..core.angles import wrap
 from ..core.errors import InvalidValueError
+from ..core.kernels.se2 import unwrap
 from ..core.se2 import compose
 from ..core.tunable import tunable
 from ..core.types import Array
@@ -78,7 +79,7 @@ class Figure(ABC):
         figure turns by less than pi within ``dt``.
         """
         poses = self.pose_at(t + dt * np.arange(steps + 1))
-        poses[:, 2] = np.unwrap(poses[:, 2])
+        unwrap(poses[:, 2])
         return poses
 
     def anchored(self, origin: ArrayLike) -> Figure:

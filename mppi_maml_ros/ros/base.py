@@ -170,10 +170,10 @@ class BaseNode(LifecycleNode):
         self._owned.append(lambda: self.destroy_client(client))
         return client
 
-    def diagnose(self, **concerns: Callable[[], Report]) -> None:
+    def diagnose(self, unheard: Callable[[], None] = lambda: None, **concerns: Callable[[], Report]) -> None:
         """Report on these concerns, on our topics and on callbacks; see :class:`Diagnostics`."""
         common = {"topics": self.report_topics, "callbacks": self.report_callbacks}
-        self._owned.append(Diagnostics(self, concerns | common).destroy)
+        self._owned.append(Diagnostics(self, concerns | common, unheard).destroy)
 
     def every(self, period: float, callback: Callable) -> Timer:
         """A guarded timer on the steady clock, period in [s]."""

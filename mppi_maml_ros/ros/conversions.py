@@ -5,7 +5,6 @@ from __future__ import annotations
 import struct
 import time
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from builtin_interfaces.msg import Time
@@ -39,7 +38,9 @@ def to_stamp(time_: float) -> Time:
 
 def now(clock: Clock) -> float:
     """Time on a clock [s]."""
-    return 1e-9 * clock.now().nanoseconds
+    handle = clock.handle
+    with handle:
+        return 1e-9 * float(handle.get_now().nanoseconds)
 
 
 def arrival(now_: float, info: dict | None) -> float:
@@ -53,11 +54,6 @@ def arrival(now_: float, info: dict | None) -> float:
         return now_
     waited = 1e-9 * (time.time_ns() - info["received_timestamp"])
     return now_ - waited if 0.0 < waited < 1.0 else now_
-
-
-def read(data: bytes, kind: type) -> Any:
-    """The message of a raw subscription."""
-    return deserialize_message(bytes(data), kind)
 
 
 def read_odometry(message: Odometry) -> OdometryMessage:

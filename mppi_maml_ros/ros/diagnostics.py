@@ -1,4 +1,4 @@
-"""``/diagnostics`` once a second, one status per concern."""
+"""``/diagnostics`` once a second while somebody listens, one status per concern."""
 
 from __future__ import annotations
 
@@ -33,11 +33,18 @@ class Diagnostics:
     Args:
         node: whose diagnostics these are.
         concerns: name -> function that returns a :class:`Report`.
+        unheard: called in place of them while nobody listens.
         period: [s].
     """
 
-    def __init__(self, node: Node, concerns: Mapping[str, Callable[[], Report]], period: float = 1.0) -> None:
-        self._node, self._concerns = node, dict(concerns)
+    def __init__(
+        self,
+        node: Node,
+        concerns: Mapping[str, Callable[[], Report]],
+        unheard: Callable[[], None] = lambda: None,
+        period: float = 1.0,
+    ) -> None:
+        self._node, self._concerns, self._unheard = node, dict(concerns), unheard
         self._publisher = node.create_publisher(DiagnosticArray, "/diagnostics", STATE)
         self._timer = node.create_timer(period, self.publish, clock=Clock(clock_type=ClockType.STEADY_TIME))
 
@@ -47,7 +54,10 @@ class Diagnostics:
         self._node.destroy_publisher(self._publisher)
 
     def publish(self) -> None:
-        """Publish now."""
+        """Publish now, if anybody listens."""
+        if not self._publisher.get_subscription_count():
+            self._unheard()
+            return
         message = DiagnosticArray(status=[self._status(name, ask) for name, ask in self._concerns.items()])
         message.header.stamp = self._node.get_clock().now().to_msg()
         self._publisher.publish(message)

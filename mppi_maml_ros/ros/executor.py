@@ -179,13 +179,23 @@ def deferrable(service: Service) -> Service:
     return service
 
 
-def make_executor(context: Context, events: bool = True) -> Executor:
-    """The events executor where there is one, as it is quicker and steadier; else the single-threaded one."""
-    if events:
-        with contextlib.suppress(ImportError):
-            from rclpy.experimental import EventsExecutor
+def with_info(callback: Callable[[Any, dict], None]) -> Callable:
+    """``callback(message, info)`` for a subscription under any executor: some hand over one pair."""
 
-            return EventsExecutor(context=context)
+    @functools.wraps(callback)  # rclpy looks at the signature
+    def informed(*args: Any) -> None:
+        message, info = args if len(args) == 2 else args[0]
+        callback(message, info)
+
+    return informed
+
+
+def make_executor(context: Context) -> Executor:
+    """The events executor where there is one, as it is quicker and steadier; else the single-threaded one."""
+    with contextlib.suppress(ImportError):
+        from rclpy.experimental import EventsExecutor
+
+        return EventsExecutor(context=context)
     return SingleThreadedExecutor(context=context)
 
 
@@ -204,7 +214,7 @@ def spin(executor: Executor, context: Context, stop: Future, on_error: Callable[
             on_error(error)
 
 
-def run(name: str, make_node: Callable[[], Node], args: list[str] | None = None, events: bool = True) -> int:
+def run(name: str, make_node: Callable[[], Node], args: list[str] | None = None) -> int:
     """Make a node, spin it until a signal, and end it in order.
 
     The node may have ``shutdown()``, called while it can still publish, and ``is_stopped()``: after
@@ -215,7 +225,6 @@ def run(name: str, make_node: Callable[[], Node], args: list[str] | None = None,
         name: in the message of a node that refuses to start.
         make_node: called after rclpy is initialised; raises MppiMamlError to refuse to start.
         args: command line, None for sys.argv.
-        events: use the events executor where there is one.
 
     Returns:
         Exit code: 0 after a signal, 2 when the node refused to start.
@@ -232,7 +241,7 @@ def run(name: str, make_node: Callable[[], Node], args: list[str] | None = None,
         try:
             node = make_node()
             signals.made()
-            executor = make_executor(node.context, events)
+            executor = make_executor(node.context)
             for each in (node, *getattr(node, "companions", ())):
                 executor.add_node(each)
             if complaint := prioritise(getattr(node, "thread_priority", 0)):

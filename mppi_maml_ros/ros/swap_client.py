@@ -13,8 +13,8 @@ import attrs
 from ..dynamics.residual import ResidualWeights
 from ..msg import ControllerStatus
 from ..srv import SwapWeights
+from . import cdr, qos
 from . import conversions as to
-from . import qos
 from .base import BaseNode
 from .weights import weights_message
 
@@ -67,7 +67,7 @@ class SwapClient:
         self._offer: _Offer | None = None
         self._differs_since: float | None = None
         self._client = node.client_of(SwapWeights, f"{controller}/swap_weights")
-        node.subscribe(ControllerStatus, f"{controller}/status", self._on_status, qos.SENSOR)
+        node.subscribe(ControllerStatus, f"{controller}/status", self._on_status, qos.SENSOR, raw=True)
         node.every(0.1, self._watch)
 
     @property
@@ -113,8 +113,9 @@ class SwapClient:
         swap_ms = 1e3 * (self._node.steady_now() - offer.began)
         offer.on_end(SwapAnswer(installed, answered, message, swap_ms))
 
-    def _on_status(self, message: ControllerStatus) -> None:
-        if self.busy or message.weights_version == self.version:
+    def _on_status(self, data: bytes) -> None:
+        version = cdr.weights_version(data)
+        if self.busy or version == self.version:
             self._differs_since = None
             return
         steady = self._node.steady_now()
@@ -122,8 +123,8 @@ class SwapClient:
             self._differs_since = steady
         elif steady - self._differs_since > _UNNOTICED:
             self._node.get_logger().warning(
-                f"the controller runs version {message.weights_version} instead of {self.version}: "
+                f"the controller runs version {version} instead of {self.version}: "
                 "taken for the kinematic prior"
             )
-            self.version, self._differs_since = message.weights_version, None
+            self.version, self._differs_since = version, None
             self._on_restart()

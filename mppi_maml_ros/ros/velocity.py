@@ -21,6 +21,7 @@ from . import qos
 from .base import BaseNode
 from .conversions import command_message
 from .diagnostics import OK, WARN, Report
+from .executor import with_info
 from .parameters import Declared
 
 KINDS = {"twist": Twist, "twist_stamped": TwistStamped}
@@ -177,15 +178,16 @@ class CommandSubscription(_Endpoint):
     Args:
         node: whose subscription it is.
         how: value of ``cmd_vel_type``.
-        callback: takes message and info.
+        callback: takes the message as its bytes, and info.
 
     Attributes:
         publishers: names of their nodes at the last look.
         obeyed: somebody takes commands of the type that is heard, or nobody takes any.
     """
 
-    def __init__(self, node: BaseNode, how: str, callback: Callable) -> None:
-        super().__init__(node, how, lambda kind: node.subscribe(kind, "cmd_vel", callback, qos.RECORD))
+    def __init__(self, node: BaseNode, how: str, callback: Callable[[bytes, dict], None]) -> None:
+        self._callback = with_info(callback)
+        super().__init__(node, how, self._subscribe)
         self.look()
 
     def look(self) -> None:
@@ -197,6 +199,14 @@ class CommandSubscription(_Endpoint):
         kinds = {info.topic_type for info in listeners}
         self.publishers = [full_name(info) for info in publishers]
         self.obeyed = not kinds or not self._type or self._type in kinds
+
+    def _subscribe(self, kind: _Kind) -> Subscription:
+        return self._node.subscribe(kind, "cmd_vel", self._callback, qos.RECORD, raw=True)
+
+    @property
+    def stamped(self) -> bool:
+        """Commands come as TwistStamped."""
+        return self._kind is TwistStamped
 
     @property
     def trouble(self) -> str:

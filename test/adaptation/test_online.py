@@ -4,12 +4,13 @@ import pytest
 
 from mppi_maml_ros.adaptation import online as online_module
 from mppi_maml_ros.adaptation.adapters import ADAPTERS, META_TRAINED, make_adapter
-from mppi_maml_ros.adaptation.change import ChangeDetector, newest_regime
+from mppi_maml_ros.adaptation.change import ODDS, RULED_OUT, SHORTEST, ChangeDetector, newest_regime
 from mppi_maml_ros.adaptation.guard import GuardConfig, judge, prediction_error, split
 from mppi_maml_ros.adaptation.online import Decision, OnlineAdaptation, OnlineConfig
 from mppi_maml_ros.adaptation.sgd import SGDConfig
 from mppi_maml_ros.core.errors import InvalidValueError
 from mppi_maml_ros.core.types import VelocityLimits
+from mppi_maml_ros.dynamics.identification import servo
 from mppi_maml_ros.dynamics.residual import ResidualWeights
 
 SLOW = ResidualWeights.first_order((0.35, 0.25), gain=(0.7, 0.8), delay=0.05)
@@ -316,6 +317,30 @@ def test_the_newest_regime_begins_where_the_floor_changed(meta, drive):
     fresh = loop.buffer.total - before
     data = loop.buffer.latest().delayed(ResidualWeights.prior(meta.delay_taps))
     assert fresh - 6 <= newest_regime(meta.physics, data) <= fresh + 1
+
+
+def test_the_newest_regime_is_the_likeliest_of_all_splits(meta, drive):
+    """The comparison written out: two fits for each split, one for all data."""
+    loop, prior = online(meta), meta.physics
+    drive(loop.add_odometry, loop.add_command, SLOW, seconds=6.0, noise=0.005)
+    drive(loop.add_odometry, loop.add_command, BRAKED, seconds=2.0, start=6.0, seed=1, noise=0.005)
+    data = loop.buffer.latest()
+    base = prior.servo.base(data.inputs, data.residuals)
+
+    def evidence(family, rows):
+        gram = np.einsum("amp,amq->apq", rows, rows)
+        return servo.fit(family, gram, rows.shape[1], prior.noise[:, :2]).evidence.sum(axis=0)
+
+    whole = evidence(prior.servo, base)
+    family = prior.servo.only(whole > whole.max() - RULED_OUT)
+    gains, length = {}, float(SHORTEST)
+    while length <= len(data) - SHORTEST:
+        parts = base[:, len(data) - int(length) :], base[:, : len(data) - int(length)]
+        apart = sum(np.logaddexp.reduce(evidence(family, part)) - np.log(len(whole)) for part in parts)
+        gains[int(length)] = apart - (np.logaddexp.reduce(whole) - np.log(len(whole)))
+        length *= 1.35
+    likeliest = max(gains, key=gains.get)
+    assert gains[likeliest] > ODDS and newest_regime(prior, data) == likeliest
 
 
 def test_too_few_data_are_one_regime(meta, drive):

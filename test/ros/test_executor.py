@@ -2,6 +2,16 @@
 
 import subprocess
 import sys
+import time
+
+import pytest
+import rclpy
+from geometry_msgs.msg import Twist
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.serialization import serialize_message
+from rclpy.task import Future
+
+from mppi_maml_ros.ros.executor import CallbackGuard, make_executor, with_info
 
 HANGING = """
 import os, signal, threading
@@ -52,3 +62,28 @@ def test_a_second_signal_while_a_node_is_being_made_changes_nothing():
         [sys.executable, "-c", INTERRUPTED_TWICE], capture_output=True, text=True, timeout=60.0
     )
     assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("make", [make_executor, lambda context: SingleThreadedExecutor(context=context)])
+def test_a_subscription_is_told_when_a_message_arrived(make):
+    context, heard = rclpy.Context(), []
+    rclpy.init(context=context, args=[])
+    node = rclpy.create_node("listener", context=context)
+    told = Future()
+
+    def listen(data: bytes, info: dict) -> None:
+        heard.append((data, info))
+        told.set_result(None)
+
+    node.create_subscription(Twist, "arrival", CallbackGuard(node)(with_info(listen)), 10, raw=True)
+    publisher = node.create_publisher(Twist, "arrival", 10)
+    executor = make(context)
+    executor.add_node(node)
+    sent = time.time_ns()
+    publisher.publish(Twist())
+    executor.spin_until_future_complete(told, 10.0)
+    executor.shutdown()
+    node.destroy_node()
+    rclpy.shutdown(context=context)
+    ((data, info),) = heard
+    assert data == serialize_message(Twist()) and sent <= info["received_timestamp"] <= time.time_ns()

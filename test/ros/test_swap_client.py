@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import pytest
 from mppi_maml_ros.msg import ControllerStatus
 from mppi_maml_ros.srv import SwapWeights
+from rclpy.serialization import serialize_message
 
 from mppi_maml_ros.dynamics.residual import ResidualWeights
 from mppi_maml_ros.ros.swap_client import SwapAnswer, SwapClient
@@ -45,8 +46,8 @@ class Node:
             remove_pending_request=self.given_up.append,
         )
 
-    def subscribe(self, kind, topic, callback, profile) -> None:
-        self.tell = lambda version: callback(ControllerStatus(weights_version=version))
+    def subscribe(self, kind, topic, callback, profile, raw) -> None:
+        self.tell = lambda version: callback(serialize_message(ControllerStatus(weights_version=version)))
 
     def every(self, period, callback) -> None:
         self.look = callback

@@ -29,6 +29,7 @@ from ..residual import OUTPUTS
 from . import error_models as innovations
 from . import free_maps, second_order, servo
 from .error_models import MODELS, THETAS
+from .evidence import log_evidence
 from .free_maps import LearnedMaps
 
 LATERAL = 2
@@ -354,7 +355,7 @@ def _likeliest(
         )
         _gram(white, weights, gram)
         levels = _levels(noise, scale[model])
-        evidence, delay = servo.log_evidence(
+        evidence, delay = log_evidence(
             gram, weights.sum(), levels, mean, precision, age, keep, newer, older, delay, highest - value
         )
         value += evidence

@@ -134,7 +134,7 @@ def fit(family: ServoFamily, gram: np.ndarray, count: float, noise: np.ndarray) 
 
 
 @njit(cache=True)
-def _pick(gram: Array, newest: int, taps: int, picked: Array) -> None:
+def pick(gram: Array, newest: int, taps: int, picked: Array) -> None:
     """Gram matrix (9, 9) of x, u0, the two acting u, the two acting w, 1, s and y for one delay."""
     size = gram.shape[0]
     places = np.array(
@@ -203,7 +203,7 @@ def _solve(s: Array, p: Array, mean: Array, inverse: float) -> tuple[float, floa
 
 
 @njit(cache=True, error_model="numpy")
-def _least(
+def least(
     p: Array,
     precision: Array,
     mean: Array,
@@ -288,7 +288,7 @@ def _one_delay(
         if precision[s].sum() < precision[loosest].sum():
             loosest = s
     caps = bounds[structures, 0]
-    _least(
+    least(
         picked, precision[loosest], mean, sharpest, keep, newer, older, bounds[loosest, 0], bounds[loosest, 1]
     )
     for i in range(len(keep)):
@@ -301,7 +301,7 @@ def _one_delay(
         return 0, floor
     for s in range(structures):
         if s != loosest:
-            _least(picked, precision[s], mean, sharpest, keep, newer, older, bounds[s, 0], bounds[s, 1])
+            least(picked, precision[s], mean, sharpest, keep, newer, older, bounds[s, 0], bounds[s, 1])
     small = np.empty((5, 5))
     best, rows = floor, 0
     for visit in range(len(keep)):
@@ -333,7 +333,8 @@ def _one_delay(
 
 
 @njit(cache=True)
-def _constants(count: float, noise: Array, mean: Array, precision: Array) -> tuple[Array, Array]:
+def constants(count: float, noise: Array, mean: Array, precision: Array) -> tuple[Array, Array]:
+    """Of each noise level (G,) and of each structure (S,), what the log evidence has in every cell."""
     level, structure = np.empty(len(noise)), np.empty(len(precision))
     for g in range(len(noise)):
         level[g] = -0.5 * count * math.log(2.0 * math.pi * noise[g])
@@ -341,51 +342,6 @@ def _constants(count: float, noise: Array, mean: Array, precision: Array) -> tup
         p = precision[s]
         structure[s] = 0.5 * (np.log(p).sum() - (p * mean * mean).sum())
     return level, structure
-
-
-@njit(cache=True)
-def log_evidence(
-    gram: Array,
-    count: float,
-    noise: Array,
-    mean: Array,
-    precision: Array,
-    age: NDArray[np.int64],
-    keep: Array,
-    newer: Array,
-    older: Array,
-    guess: int,
-    floor: float,
-) -> tuple[float, int]:
-    """Log marginal likelihood of the data of one axis, everything averaged over the grid, and the best j.
-
-    Args:
-        gram: (weighted) sum over transitions of base base^T, shape (B, B).
-        count: sum of the weights.
-        noise: variances to average over, shape (G,).
-        mean, precision: MEAN, and PRECISION of the axis.
-        age, keep, newer, older: grid of the family.
-        guess: index of a delay that may be the best; the better it is, the less is left to compute.
-        floor: what is below it need not be told from minus infinity.
-    """
-    cells = len(keep) * len(noise) * len(precision)
-    found, picked = np.empty((cells, 7)), np.empty((9, 9))
-    bounds, constant = np.empty((len(precision) + 1, 2, len(keep))), _constants(count, noise, mean, precision)
-    taps = (gram.shape[0] - 4) // 2
-    best, total, likeliest = floor, 0.0, guess
-    for visit in range(len(age)):
-        j = guess if visit == 0 else visit - 1 if visit <= guess else visit
-        _pick(gram, age[j], taps, picked)
-        before = best
-        rows, best = _one_delay(
-            picked, keep, newer[j], older[j], count, noise, mean, precision, constant, before, bounds, found
-        )
-        if best > before:
-            total *= math.exp(before - best)
-            likeliest = j
-        for row in range(rows):
-            total += math.exp(found[row, 2] - best)
-    return best + math.log(total / (cells * len(age))) if total > 0.0 else -np.inf, likeliest
 
 
 @njit(cache=True)
@@ -407,9 +363,9 @@ def _fit_axis(
 ) -> None:
     cells, taps = len(keep) * len(noise) * len(precision), (gram.shape[0] - 4) // 2
     found, picked = np.empty((cells, 7)), np.empty((9, 9))
-    bounds, constant = np.empty((len(precision) + 1, 2, len(keep))), _constants(count, noise, mean, precision)
+    bounds, constant = np.empty((len(precision) + 1, 2, len(keep))), constants(count, noise, mean, precision)
     for j in range(len(age)):
-        _pick(gram, age[j], taps, picked)
+        pick(gram, age[j], taps, picked)
         rows, best = _one_delay(
             picked, keep, newer[j], older[j], count, noise, mean, precision, constant, -np.inf, bounds, found
         )

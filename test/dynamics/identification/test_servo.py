@@ -3,6 +3,7 @@ import pytest
 
 from mppi_maml_ros.dynamics.features import feature_size, features, input_size
 from mppi_maml_ros.dynamics.identification import servo
+from mppi_maml_ros.dynamics.identification.evidence import evidences, log_evidence
 from mppi_maml_ros.dynamics.residual import ResidualWeights
 
 TAPS, DT = 4, 0.05
@@ -124,11 +125,24 @@ def test_the_evidence_of_an_axis_is_that_of_its_delays_and_what_is_below_the_flo
         gram = base[axis].T @ base[axis]
         fixed = (servo.MEAN, servo.PRECISION[axis], *FAMILY.grid, guess)
         noise = np.ascontiguousarray(NOISE[:, axis])
-        value, best = servo.log_evidence(gram, float(count), noise, *fixed, -np.inf)
+        value, best = log_evidence(gram, float(count), noise, *fixed, -np.inf)
         assert value == pytest.approx(wanted - np.log(len(FAMILY.delay)), abs=1e-5)
-        below, _ = servo.log_evidence(gram, float(count), noise, *fixed, value - 1.0)
+        below, _ = log_evidence(gram, float(count), noise, *fixed, value - 1.0)
         assert below == pytest.approx(value, abs=1e-5)
-        above, _ = servo.log_evidence(gram, float(count), noise, *fixed, value + 100.0)
+        above, _ = log_evidence(gram, float(count), noise, *fixed, value + 100.0)
         assert above == -np.inf
         if count > 100:
             assert FAMILY.delay[best] == pytest.approx(0.1)
+
+
+def test_the_evidence_of_many_sets_of_data_is_that_of_each_fit():
+    counts = [0, 1, 5, 40, 200]
+    sets = [transitions(robot(delay=0.05), n, noise=0.01, seed=n) for n in counts]
+    bases = [FAMILY.base(*each) for each in sets]
+    grams = np.stack([np.einsum("amp,amq->apq", base, base) for base in bases], axis=1)
+    for family in (FAMILY, FAMILY.only(np.array([1, 4]))):
+        wanted = [
+            servo.fit(family, gram, n, NOISE).evidence for n, gram in zip(counts, np.moveaxis(grams, 1, 0))
+        ]
+        found = evidences(family, grams, np.array(counts, dtype=float), NOISE)
+        assert found == pytest.approx(np.stack(wanted, axis=1), abs=1e-5)
