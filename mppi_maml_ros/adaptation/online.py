@@ -17,8 +17,8 @@ from ..core.types import Array, Odometry, VelocityLimits
 from ..dynamics.buffer import BufferConfig, TransitionBuffer
 from ..dynamics.compiled import correction
 from ..dynamics.features import MAX_TRANSPORT_DELAY
+from ..dynamics.identification import second_order, transport
 from ..dynamics.identification.error_models import TYPICAL, pushes
-from ..dynamics.identification.transport import transport_delay
 from ..dynamics.observer import errors_of
 from ..dynamics.residual import ResidualWeights
 from ..dynamics.transitions import Transitions
@@ -165,7 +165,7 @@ class OnlineAdaptation:
 
     def warm_up(self) -> None:
         """Compile and touch all that an attempt needs, so that the first is as fast as the rest."""
-        meta, count = self._meta, 16
+        meta, count = self._meta, 2 * max(second_order.FEWEST, transport.FEWEST)
         ramp = np.linspace(0.0, 1.0, count)
         data = Transitions(
             stamps=ramp,
@@ -178,13 +178,16 @@ class OnlineAdaptation:
         )
         # Some adapters remember: another instance than the one that serves.
         weights = make_adapter(self.config.adapter, meta, self.config.sgd).adapt(data).weights
-        judge(weights, self._meta_weights, weights, data, self.config.guard)
+        swinging = attrs.evolve(weights, momentum=np.full(2, 0.5))
+        second_order.warm_up(meta.physics.servo, data.inputs, data.residuals, data.first)
+        judge(weights, self._meta_weights, swinging, data, self.config.guard)
+        transport.transport_delay(data, meta.delay_taps)
         implausible(weights, data)
         extrapolation(weights, data, self.config.limits)
         newest_regime(meta.physics, data, TYPICAL)
         other = OnlineAdaptation(meta, self.config)
-        other._serving = weights
-        for k in range(4):
+        for k in range(8):
+            other._serving = swinging if k % 2 else weights
             stamp = k * meta.model_dt
             other.add_odometry(Odometry(stamp, np.full(3, 0.1 * stamp), np.full(2, 0.1 * (k > 0))))
             other.add_command(stamp, (0.1, 0.1))
@@ -286,7 +289,7 @@ class OnlineAdaptation:
         self._untouched = False
         data = self.buffer.latest()
         train, held, lead = split(data, c.guard)
-        late = transport_delay(data, self._meta.delay_taps, self._late.transport_delay)
+        late = transport.transport_delay(data, self._meta.delay_taps, self._late.transport_delay)
         if late != self._late.transport_delay:
             self._late = attrs.evolve(self._late, transport_delay=late)
         trial = self._adapt(train)

@@ -258,5 +258,5 @@ class Predictor:
         for k in range(4):
             other.add_odometry(Odometry(k * dt, np.full(3, 0.1 * dt * k), np.full(2, 0.1 * (k > 0))))
             other.record(k * dt, (0.1, 0.1))
-            for model in (None, weights):
+            for model in (None, weights, attrs.evolve(weights, momentum=np.full(2, 0.5))):
                 other.now(k * dt + 0.5 * dt, model)

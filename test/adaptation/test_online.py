@@ -324,7 +324,7 @@ def test_the_newest_regime_is_the_likeliest_of_all_splits(meta, drive):
     loop, prior = online(meta), meta.physics
     drive(loop.add_odometry, loop.add_command, SLOW, seconds=6.0, noise=0.005)
     drive(loop.add_odometry, loop.add_command, BRAKED, seconds=2.0, start=6.0, seed=1, noise=0.005)
-    data = loop.buffer.latest()
+    data = loop.buffer.latest().delayed(ResidualWeights.prior(meta.delay_taps))
     base = prior.servo.base(data.inputs, data.residuals)
 
     def evidence(family, rows):

@@ -228,8 +228,8 @@ def test_stamped_commands_count_from_their_stamp_on(bench, monkeypatch):
     monkeypatch.setattr(node._online, "add_command", lambda at, command: seen.append((at, command)))
     now = node.now()
     message = to.command_message((0.5, 0.1), to.to_stamp(now - 0.03), "base", True)
-    node._on_stamped_command(serialize_message(message), {})
-    node._on_stamped_command(serialize_message(TwistStamped()), {})
+    node._on_command(serialize_message(message), {})
+    node._on_command(serialize_message(TwistStamped()), {})
     assert seen[0][0] == pytest.approx(now - 0.03, abs=1e-6) and seen[0][1] == (0.5, 0.1)
     assert seen[1][0] == pytest.approx(now, abs=0.1)  # no stamp: the time of arrival
 

@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 
 from ...core.types import Array
 from ..features import input_size
-from .servo import MEAN, PRECISION
+from .servo import MEAN, PRECISION, ServoFamily
 
 FREQUENCIES = np.array([2.5, 3.75, 5.6, 8.5, 12.5])  # [rad/s] where the search begins
 DAMPINGS = np.array([0.2, 0.4, 0.75, 1.2])
@@ -109,6 +109,12 @@ def fit(
     return SecondOrderFit(
         float(evidence), row, -a2, observer, float(level * scale[-1]), frequency, damping, delay * model_dt
     )
+
+
+def warm_up(family: ServoFamily, inputs: Array, residuals: Array, first: NDArray[np.bool_]) -> None:
+    """Compile what :func:`fit` needs, whatever it would find in these data; arguments as of physics.fit."""
+    base, noise = family.base(inputs, residuals)[0], np.ones(2)
+    fit(0, base, first, noise, family.delay_taps, family.model_dt, -np.inf)
 
 
 @njit(cache=True)
