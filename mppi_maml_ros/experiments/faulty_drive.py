@@ -89,10 +89,10 @@ def drive_faulty(
         InvalidValueError: a setting that is not allowed.
     """
     limits, mppi = limits or VelocityLimits(), MPPIConfig()
-    follows_path = isinstance(figure, np.ndarray)
+    path = figure if isinstance(figure, np.ndarray) else None
     config = ControlConfig(
         limits=limits,
-        reference="plan" if follows_path else "circle",
+        reference="plan" if path is not None else "circle",
         model="kinematic" if meta is None else "residual",
         time_steps=mppi.time_steps,
         **control,  # type: ignore[arg-type]
@@ -100,9 +100,10 @@ def drive_faulty(
     slot, adaptation = WeightsSlot(mppi.model_dt), None
     if meta is not None:
         adaptation = OnlineAdaptation(meta, attrs.evolve(online or OnlineConfig(), limits=limits))
-    loop = ControlLoop(config, MPPIController(mppi, limits, seed), slot, None if follows_path else figure)  # type: ignore[arg-type]
-    if follows_path:
-        loop.handle_path(config.odom_frame, figure)
+    followed = figure if isinstance(figure, Figure) else None
+    loop = ControlLoop(config, MPPIController(mppi, limits, seed), slot, followed)
+    if path is not None:
+        loop.handle_path(config.odom_frame, path)
     injector = Injector(faults, seed)
     every_odometry, every_control = round(1.0 / odometry_rate / TICK), round(config.period / TICK)
     command, heard, due = np.zeros(2), (0.0, 0.0), 0.0
@@ -115,9 +116,13 @@ def drive_faulty(
             sent = OdometryMessage.planar(now - world.odometry_age, world.odometry())
             for arrived in injector.odometry(sent, t):
                 verdict = loop.handle_odometry(arrived, now, now)
-                if adaptation is None or verdict.odometry is None:
+                if adaptation is None:
                     continue
-                changed = adaptation.add_odometry(verdict.odometry)
+                changed = False
+                if verdict.odometry is not None:
+                    changed = adaptation.add_odometry(verdict.odometry, verdict.continuous)
+                elif math.isfinite(verdict.since):
+                    adaptation.distrust(verdict.since, verdict.message)
                 if changed or adaptation.due or t >= due:
                     due = t + adaptation.config.adapt_interval
                     attempt = adaptation.attempt()

@@ -164,7 +164,9 @@ class Fault:
             )
 
     @classmethod
-    def of(cls, kind: str, start: float = EVER, duration: float | None = None, value: float | None = None) -> Fault:
+    def of(
+        cls, kind: str, start: float = EVER, duration: float | None = None, value: float | None = None
+    ) -> Fault:
         """A fault with the kind's defaults for what is not given."""
         if kind not in KINDS:
             raise InvalidValueError(f"fault must be one of {', '.join(KINDS)}, got {kind!r}")
@@ -334,9 +336,7 @@ class Injector:
                 first = message.stamp - (int(value) - 1) * SPACING
                 return [attrs.evolve(message, stamp=first + k * SPACING) for k in range(int(value))]
 
-    def _with_twist(
-        self, kind: str, value: float, memory: dict, message: OdometryMessage
-    ) -> OdometryMessage:
+    def _with_twist(self, kind: str, value: float, memory: dict, message: OdometryMessage) -> OdometryMessage:
         linear, angular = message.linear, message.angular
         match kind:
             case "twist_zero":

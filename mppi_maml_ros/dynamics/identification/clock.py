@@ -44,8 +44,10 @@ class Earliness:
 
     @property
     def sure(self) -> bool:
-        """Odometry is stamped too early. Pushes and other models than a lag are told apart by what both
-        axes say and by what is explained."""
+        """Odometry is stamped too early.
+
+        What both axes say, and how much is explained, tells it from pushes and from other robots than a lag.
+        """
         clear = self.ratio.sum() > SURE and (self.ratio > SURE_OF_EACH).all()
         return bool(clear and (self.explained > EXPLAINED).all() and self.lead > 0.0)
 
@@ -75,7 +77,7 @@ def earliness(data: Transitions) -> Earliness | None:
         lagged[k] = state
     shifts = np.arange(EARLIEST, LATEST + 1)
     f = lagged[rows[None] - shifts[:, None]]  # (shift, row, pole, axis)
-    decay = (poles ** np.arange(1, len(rows) + 1)[:, None])[None, ..., None]  # (1, row, pole, 1)
+    decay = (poles ** np.arange(1.0, len(rows) + 1.0)[:, None])[None, ..., None]  # (1, row, pole, 1)
     left = _left(velocities[rows], f, decay).min(axis=1) / len(rows)  # (shift, axis)
     variance = velocities[rows].var(axis=0)
     likelihood = -0.5 * len(rows) * np.log(left + SMALLEST + UNMODELLED**2 * variance)
