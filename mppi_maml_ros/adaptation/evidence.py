@@ -18,6 +18,7 @@ from ..safety.blocked import BRAKING, BlockedCheck
 from ..safety.twist_source import TwistSource
 
 REMEMBERED = 64  # installations
+CONSTANT = 1.0  # [s] a twist that is the same to the last bit for longer tells nothing, or hangs
 
 
 class Evidence:
@@ -37,6 +38,7 @@ class Evidence:
         self.clock = ClockOffset()
         self._stopped = self._was_blocked = False
         self._newest = -math.inf
+        self._same: Odometry | None = None  # first sample with the newest twist
         self.untrusted_since = math.inf
 
     def reset(self) -> None:
@@ -64,17 +66,26 @@ class Evidence:
 
     def take(self, sample: Odometry, continuous: bool = True) -> Odometry | None:
         """The sample to learn from; None when it tells nothing of the robot."""
+        if self._same is None or not continuous or (sample.twist != self._same.twist).any():
+            self._same = sample
         self._newest = sample.stamp
         given, changed = self.twist.take(sample, continuous)
         if changed and self.twist.consistency.findings:
             self.distrust(self.twist.consistency.since)
-        self.blocked.add_odometry(sample, continuous)
+        self.blocked.add_odometry(given, continuous)
         if self.blocked.blocked and not self._was_blocked:
             self.distrust(self.blocked.since)
         self._was_blocked = self.blocked.blocked
-        if self._stopped or self.blocked.blocked or not self.twist.trusted:
+        constant = self._same_for(sample.stamp) >= CONSTANT
+        if self._stopped or self.blocked.blocked or not self.twist.trusted or constant:
             return None
         return given
+
+    def _same_for(self, now: float) -> float:
+        """Time over which the twist in use has not changed by a bit [s]; 0 at rest."""
+        if self._same is None or not self._same.twist.any() or not self.twist.believed:
+            return 0.0
+        return now - self._same.stamp
 
     def look_at_clock(self, data: Transitions) -> bool:
         """Whether ``data`` show for the first time that the clock of the base is behind, or is no more."""
@@ -91,6 +102,10 @@ class Evidence:
             return f"the robot {'is' if self.blocked.blocked else 'may be'} blocked: {still}"
         if not self.twist.trusted:
             return self.twist.remark
+        if self.twist.suspected:
+            return "the twist of odometry may contradict its pose"
+        if self._same_for(self._newest) >= CONSTANT:
+            return f"the twist of odometry has been the same for {self._same_for(self._newest):.1f} s"
         if self.clock.lead > 0.0:
             return (
                 f"odometry answers commands {self.clock.lead:.2f} s before they are given: "

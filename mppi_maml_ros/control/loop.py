@@ -143,8 +143,8 @@ class ControlLoop:
         self._look_at_clock(receive_time, steady_time)
         verdict = self._checks.check(message, receive_time, self._step.twist.believed)
         if verdict.odometry is not None:
-            self._step.add_odometry(verdict.odometry, verdict.continuous)
-            self._blocked.add_odometry(verdict.odometry, verdict.continuous)
+            given = self._step.add_odometry(verdict.odometry, verdict.continuous)
+            self._blocked.add_odometry(given, verdict.continuous)
             self._watchdog.accept(verdict.odometry.stamp, steady_time)
             if verdict.relocated:
                 self._step.cool()
@@ -298,7 +298,8 @@ class ControlLoop:
 
     def _snapshot(self) -> tuple[Any, int]:
         """Weights of this step and their version; the prior where nothing else can be right."""
-        if self._config.model == "kinematic" or self._blocked.blocked or not self._step.twist.trusted:
+        twist = self._step.twist
+        if self._config.model == "kinematic" or self._blocked.blocked or twist.suspected or not twist.trusted:
             return None, 0
         snapshot = self._weights.current
         return snapshot.weights, snapshot.version

@@ -114,9 +114,11 @@ class ControlStep:
         self.limiter.configure(config.limits, 2.0 * config.period)
         self.follower.configure(config)
 
-    def add_odometry(self, sample: Odometry, continuous: bool = True) -> None:
-        """A checked sample; ``continuous``: the robot drove here from the one before."""
-        self.predictor.add_odometry(self.twist.take(sample, continuous)[0])
+    def add_odometry(self, sample: Odometry, continuous: bool = True) -> Odometry:
+        """A checked sample; ``continuous``: the robot drove here from the one before. With the twist in use."""
+        given, _ = self.twist.take(sample, continuous)
+        self.predictor.add_odometry(given)
+        return given
 
     def record(self, stamp: float, command: Array) -> None:
         """A command (v, omega) goes out at ``stamp`` [s]."""

@@ -2,7 +2,7 @@
 
 An emergency stop, a hand or a wall holds a robot while commands go on. What it does then tells nothing of
 how it drives. A robot is suspected as soon as it covers next to nothing of what is commanded, well above
-what any dead band swallows, and is blocked when that goes on for longer than any delay.
+what any dead band swallows, and is blocked when it has been told so for longer than any delay.
 """
 
 from __future__ import annotations
@@ -13,14 +13,15 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from ..core.angles import wrap
+from ..core import se2
 from ..core.command_history import CommandHistory
 from ..core.types import Odometry, VelocityLimits
 
 WINDOW = 0.3  # [s] over which motion is looked at
-BLOCKED_AFTER = 1.0  # [s] of standing still; delays are below
-BRAKING = 1.0  # [s] before, in which a stop of its own may have braked the robot
-LEAST = np.array([0.18, 1.0])  # [m/s, rad/s] commands above dead bands of .13 m/s and .85 rad/s
+DELAY = 1.0  # [s] no robot takes longer to answer
+BRAKING = 1.0  # [s] before it stands still, in which something else than its commands may have braked it
+LEAST = np.array([0.18, 1.15])  # [m/s, rad/s] commands well above dead bands of .13 m/s and .85 rad/s
+STILL_TOLD = 0.7  # of it: a command that falls no lower goes on
 REACHABLE = 0.8  # share of the largest command, where that is less
 COVERED = 0.15  # share of a commanded way below which it is next to nothing
 
@@ -33,8 +34,8 @@ class BlockedCheck:
 
     Attributes:
         suspected: the robot covers next to nothing of what is commanded.
-        blocked: and has done so for ``BLOCKED_AFTER``.
-        since: stamp from which on what it did may be no answer to its commands [s]; infinite unless suspected
+        blocked: and has been told to for longer than any delay.
+        since: stamp from which on it may not have answered its commands [s]; infinite unless suspected.
     """
 
     def __init__(self, limits: VelocityLimits | None = None) -> None:
@@ -51,6 +52,8 @@ class BlockedCheck:
     def reset(self) -> None:
         """Forget everything, as after a jump of the clock."""
         self._commands.reset()
+        self._told = [0.0, 0.0]  # sign of the command on each axis; 0: below LEAST
+        self._told_since = [math.inf, math.inf]
         self._samples: collections.deque[Odometry] = collections.deque()
         self._release()
 
@@ -73,9 +76,19 @@ class BlockedCheck:
         v, omega = command
         if math.isfinite(stamp) and math.isfinite(v) and math.isfinite(omega):
             self._commands.record(stamp, (v, omega))
+            for axis, value in enumerate((v, omega)):
+                lowest = self._least[axis] * (STILL_TOLD if value * self._told[axis] > 0.0 else 1.0)
+                sign = math.copysign(1.0, value) if abs(value) >= lowest else 0.0
+                if sign != self._told[axis]:
+                    self._told[axis], self._told_since[axis] = sign, stamp if sign else math.inf
 
     def add_odometry(self, sample: Odometry, continuous: bool = True) -> None:
-        """A sample, in the order of stamps; ``continuous``: the robot drove here from the one before."""
+        """A sample with a twist that is believed, in the order of stamps.
+
+        Args:
+            sample: pose and twist must both say that the robot stands still.
+            continuous: the robot drove here from the one before.
+        """
         samples = self._samples
         if not continuous:
             samples.clear()
@@ -88,12 +101,13 @@ class BlockedCheck:
         if span < WINDOW - 1e-6:
             return
         told = np.abs(self._commands.mean_over(first.stamp, sample.stamp))
-        moved = math.hypot(sample.pose[0] - first.pose[0], sample.pose[1] - first.pose[1])
-        turned = abs(wrap(sample.pose[2] - first.pose[2]))
-        least = COVERED * span * np.maximum(told, self._least)
-        if not (told >= self._least).any() or moved > least[0] or turned > least[1]:
+        # Whoever is pushed sideways does not drive.
+        forward, _, turn = se2.displacement_twist(first.pose, sample.pose, 1.0)
+        least = COVERED * np.maximum(told, self._least)
+        moves = (np.abs((forward, turn)) > least * span) | (np.abs(sample.twist) > 2.0 * least)
+        if not (told >= self._least).any() or moves.any():
             self._release()
             return
         if not self.suspected:
             self.suspected, self._still_since = True, first.stamp
-        self.blocked = sample.stamp - self._still_since >= BLOCKED_AFTER
+        self.blocked = self.blocked or sample.stamp - min(self._told_since) >= DELAY + WINDOW

@@ -20,7 +20,7 @@ from ..core import se2
 from ..core.command_history import CommandHistory
 from ..core.types import Array, Odometry
 
-SPAN = 0.4  # [s] over which a displacement is compared
+SPAN, SHORTEST = 0.4, 0.2  # [s] over which a displacement is compared, and over which it is at the start
 SPACING = 0.1  # [s] from one comparison to the next
 LATE = 2  # spacings that a twist may lag behind
 KEPT, FEWEST = 12, 6  # comparisons in motion that are looked at, and that a verdict needs
@@ -34,6 +34,8 @@ SHARE, UNEXPLAINED_SHARE = 0.2, 0.5  # of the motion that a contradiction differ
 EXPLAINS = 0.35  # share of the difference that an explanation may leave
 ABOUT_AS_GOOD = 1.5  # times what the best leaves
 AGREEING = 0.7  # of these bounds; below it twist and pose agree
+SUSPICIOUS = 2  # comparisons in a row without an explanation
+SEEN_TO_AGREE = 1.0  # [s] in motion after which an axis is relied on while the other is contradicted
 FORGIVEN_AFTER = 10.0  # [s] in motion that a contradiction is over after, and twice as long each time
 
 
@@ -92,6 +94,7 @@ class OdometryConsistency:
         self._found: list[Finding | None] = [None, None]
         self._since = [math.inf, math.inf]
         self._agreeing = [0.0, 0.0]
+        self._suspicious = [0, 0]
         self._commands = CommandHistory()
         self.reset()
 
@@ -101,6 +104,7 @@ class OdometryConsistency:
         self._break()
 
     def _break(self) -> None:
+        self._suspicious = [0, 0]
         self._samples: collections.deque[Odometry] = collections.deque()
         self._compared: collections.deque[_Compared] = collections.deque(maxlen=4 * KEPT)
 
@@ -119,7 +123,14 @@ class OdometryConsistency:
 
         While the other axis is contradicted, one that was not seen to agree is not relied on either.
         """
-        return self._found[axis] is not None or (bool(self.findings) and self._agreeing[axis] == 0.0)
+        return self._found[axis] is not None or (bool(self.findings) and self._agreeing[axis] < SEEN_TO_AGREE)
+
+    @property
+    def suspected(self) -> bool:
+        """A contradiction that is not known yet may be about to be found."""
+        return any(
+            count >= SUSPICIOUS and not self.contradicted(axis) for axis, count in enumerate(self._suspicious)
+        )
 
     def add_command(self, stamp: float, command: Iterable[float]) -> None:
         """A command (v, omega) in force from ``stamp`` [s]; one that is not finite is ignored."""
@@ -143,7 +154,7 @@ class OdometryConsistency:
         samples.append(sample)
         while len(samples) > 2 and sample.stamp - samples[1].stamp >= SPAN - 1e-6:
             samples.popleft()
-        if sample.stamp - samples[0].stamp < SPAN - 1e-6:
+        if sample.stamp - samples[0].stamp < SHORTEST - 1e-6:
             return False
         if self._compared and sample.stamp - self._compared[-1].stamp < SPACING - 1e-6:
             return False
@@ -173,6 +184,10 @@ class OdometryConsistency:
     def _judge(self, axis: int) -> bool:
         """Look at the newest comparisons in motion; whether the finding on the axis changed."""
         newest = self._compared[-1]
+        apart = abs(newest.twist[axis] - newest.rate[axis])
+        largest = max(abs(newest.twist[axis]), abs(newest.rate[axis]))
+        doubtful = apart > max(UNEXPLAINED * FLOOR[axis], UNEXPLAINED_SHARE * largest)
+        self._suspicious[axis] = self._suspicious[axis] + 1 if doubtful else 0
         rows = [(k, row) for k, row in enumerate(self._compared) if newest.stamp - row.stamp <= OLDEST]
         moving = [(k, r) for k, r in rows if max(abs(r.rate[axis]), abs(r.twist[axis])) > MOVING[axis]][
             -KEPT:
@@ -184,7 +199,7 @@ class OdometryConsistency:
         size = float(np.median(np.maximum(np.abs(said), np.abs(moved))))
         differs = min(self._difference(moving, axis, late) for late in range(LATE + 1))
         scale, floor = SHARE * size, max(FLOOR[axis], NOISY * self._noise(moving, axis))
-        if differs <= AGREEING * max(scale, floor):
+        if differs <= AGREEING * max(scale, min(floor, EXPLAINS * size)):
             return self._agrees(axis, moving)
         why = self._explanation(axis, moving, said, moved, differs)
         if why is Contradiction.OTHER:

@@ -43,6 +43,11 @@ class TwistSource:
         return self.source != "odom" or not self.consistency.findings
 
     @property
+    def suspected(self) -> bool:
+        """What :meth:`take` gives may turn out to be wrong."""
+        return self.source != "pose" and self.consistency.suspected
+
+    @property
     def believed(self) -> bool:
         """The message's own twist is gone by, and nothing speaks against it."""
         return self.source != "pose" and not self.consistency.findings
