@@ -69,8 +69,9 @@ class Evidence:
         if self._same is None or not continuous or (sample.twist != self._same.twist).any():
             self._same = sample
         self._newest = sample.stamp
-        given, changed = self.twist.take(sample, continuous)
-        if changed and self.twist.consistency.findings:
+        found = self._contradicted()
+        given = self.twist.take(sample, continuous)
+        if self._contradicted() > found:
             self.distrust(self.twist.consistency.since)
         self.blocked.add_odometry(given, continuous)
         if self.blocked.blocked and not self._was_blocked:
@@ -80,6 +81,10 @@ class Evidence:
         if self._stopped or self.blocked.blocked or not self.twist.trusted or constant:
             return None
         return given
+
+    def _contradicted(self) -> int:
+        """Axes on which the twist is contradicted."""
+        return sum(self.twist.consistency.contradicted(axis) for axis in range(2))
 
     def _same_for(self, now: float) -> float:
         """Time over which the twist in use has not changed by a bit [s]; 0 at rest."""

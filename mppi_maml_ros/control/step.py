@@ -115,8 +115,8 @@ class ControlStep:
         self.follower.configure(config)
 
     def add_odometry(self, sample: Odometry, continuous: bool = True) -> Odometry:
-        """A checked sample; ``continuous``: the robot drove here from the one before. With the twist in use."""
-        given, _ = self.twist.take(sample, continuous)
+        """A checked sample, and with the twist in use; ``continuous``: driven here from the one before."""
+        given = self.twist.take(sample, continuous)
         self.predictor.add_odometry(given)
         return given
 

@@ -121,9 +121,15 @@ class OdometryConsistency:
     def contradicted(self, axis: int) -> bool:
         """Whether the twist on an axis is not to be relied on.
 
-        While the other axis is contradicted, one that was not seen to agree is not relied on either.
+        While the other axis is contradicted, one that was not seen to agree is not relied on either, nor one
+        that may hang with it.
         """
-        return self._found[axis] is not None or (bool(self.findings) and self._agreeing[axis] < SEEN_TO_AGREE)
+        if self._found[axis] is not None:
+            return True
+        other = self._found[1 - axis]
+        if other is None:
+            return False
+        return other.contradiction is Contradiction.HANGING or self._agreeing[axis] < SEEN_TO_AGREE
 
     @property
     def suspected(self) -> bool:
@@ -209,9 +215,9 @@ class OdometryConsistency:
         if self._found[axis] is None:
             self._since[axis] = moving[0][1].stamp - SPAN
         self._agreeing[axis] = 0.0
-        before, typical = self._found[axis], (float(np.median(np.abs(said))), float(np.median(np.abs(moved))))
-        self._found[axis] = Finding(axis, why, *typical)
-        return before is None or before.contradiction is not why
+        new = self._found[axis] is None
+        self._found[axis] = Finding(axis, why, *np.median(np.abs((said, moved)), axis=1).tolist())
+        return new
 
     def _difference(self, moving: list[tuple[int, _Compared]], axis: int, late: int) -> float:
         """Median of what the twist differs by from the displacement ``late`` comparisons before."""
@@ -249,7 +255,9 @@ class OdometryConsistency:
             Contradiction.SCALE: moved * scale,
         }
         left = {name: float(np.median(np.abs(said - says))) for name, says in candidates.items()}
-        before = self._found[axis]
+        before, constant = self._found[axis], all(row.constant for row in rows)
+        if before is not None and before.contradiction is Contradiction.HANGING and constant:
+            return Contradiction.HANGING
         if before is not None and left.get(before.contradiction, math.inf) <= EXPLAINS * differs:
             return before.contradiction
         least = min((value for value in left.values() if not math.isnan(value)), default=math.inf)
@@ -258,14 +266,14 @@ class OdometryConsistency:
             best = next(name for name, value in left.items() if value <= within)
             if best is not Contradiction.SCALE:
                 return best
-        if all(row.constant for row in rows):
+        if constant:
             return Contradiction.HANGING
         return Contradiction.SCALE if least <= EXPLAINS * differs else Contradiction.OTHER
 
 
 def contradictions(
     samples: Iterable[Odometry], commands: Iterable[tuple[float, Array]] = ()
-) -> dict[tuple[int, Contradiction], Finding]:
+) -> dict[int, Finding]:
     """What is contradictory in a recorded run.
 
     Args:
@@ -273,10 +281,10 @@ def contradictions(
         commands: (stamp [s], (v, omega)), in the order of stamps and on their clock.
 
     Returns:
-        The first finding of each axis and contradiction.
+        The first finding on each axis that has one.
     """
     consistency = OdometryConsistency()
-    found: dict[tuple[int, Contradiction], Finding] = {}
+    found: dict[int, Finding] = {}
     events = [(stamp, 0, command) for stamp, command in commands]
     events += [(sample.stamp, 1, sample) for sample in samples]  # type: ignore[misc]
     for stamp, kind, value in sorted(events, key=lambda event: event[:2]):
@@ -284,5 +292,5 @@ def contradictions(
             consistency.add_command(stamp, value)
         elif consistency.add_odometry(value):  # type: ignore[arg-type]
             for finding in consistency.findings:
-                found.setdefault((finding.axis, finding.contradiction), finding)
+                found.setdefault(finding.axis, finding)
     return found

@@ -64,14 +64,14 @@ class TwistSource:
         """A command (v, omega) in force from ``stamp`` [s]."""
         self.consistency.add_command(stamp, command)
 
-    def take(self, sample: Odometry, continuous: bool = True) -> tuple[Odometry, bool]:
-        """The sample with the twist to go by, and whether a contradiction was found or is over.
+    def take(self, sample: Odometry, continuous: bool = True) -> Odometry:
+        """The sample with the twist to go by.
 
         Args:
             sample: in the order of stamps.
             continuous: the robot drove here from the sample before.
         """
-        changed = self.consistency.add_odometry(sample, continuous)
+        self.consistency.add_odometry(sample, continuous)
         samples = self._samples
         if not continuous:
             samples.clear()
@@ -80,7 +80,7 @@ class TwistSource:
             samples.popleft()
         axes = [self._by_pose(axis) for axis in range(2)]
         if not any(axes):
-            return sample, changed
+            return sample
         twist = sample.twist.copy()
         first = samples[0]
         if sample.stamp > first.stamp:
@@ -88,7 +88,7 @@ class TwistSource:
             twist[axes] = rate[axes]
         else:
             twist[axes] = 0.0
-        return attrs.evolve(sample, twist=twist), changed
+        return attrs.evolve(sample, twist=twist)
 
     def _by_pose(self, axis: int) -> bool:
         if self.source == "auto":
