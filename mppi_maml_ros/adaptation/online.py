@@ -211,7 +211,7 @@ class OnlineAdaptation:
         at once when what serves was learned from what is not to be believed.
         """
         if self._take_back:
-            return True
+            return self._offered is None
         if self.evidence.objection:
             return False
         count = len(self.buffer)

@@ -7,6 +7,7 @@ and there is one at a time.
 
 from __future__ import annotations
 
+import math
 import os
 from collections import Counter
 from functools import partial
@@ -16,6 +17,7 @@ import numpy as np
 from geometry_msgs.msg import Twist, TwistStamped
 from nav_msgs.msg import Odometry
 from rclpy.parameter import Parameter
+from std_msgs.msg import Bool
 from std_srvs.srv import SetBool, Trigger
 
 from ..adaptation.adapters import make_adapter
@@ -37,7 +39,12 @@ from .adaptation_parameters import TABLE, online_config
 NAME = "adaptation"
 
 _FASTEST, _FASTEST_TURN = 10.0, 20.0  # [m/s, rad/s] of a robot whose limits are not known
-_SKIPPED = (Decision.SKIPPED_NO_EXCITATION, Decision.SKIPPED_TOO_FEW_SAMPLES, Decision.SKIPPED_BUSY)
+_SKIPPED = (
+    Decision.SKIPPED_NO_EXCITATION,
+    Decision.SKIPPED_TOO_FEW_SAMPLES,
+    Decision.SKIPPED_BUSY,
+    Decision.SKIPPED_NOT_TRUSTED,
+)
 _TROUBLE = (Decision.SWAP_UNAVAILABLE, Decision.REJECTED_BY_CONTROLLER, Decision.ROLLED_BACK)
 _REJECTED = (
     Decision.REJECTED_NOT_FINITE,
@@ -89,6 +96,7 @@ class AdaptationNode(BaseNode):
         self.subscribe(Odometry, "odom", self._on_odometry, qos.RECORD)
         kind = to.command_kind(values["enable_stamped_cmd_vel"])
         self.subscribe(kind, "cmd_vel", self._on_command, qos.RECORD)
+        self.subscribe(Bool, "estop", self._on_emergency_stop, qos.STATE)
         deferrable(self.serve(Trigger, "~/adapt", self._on_adapt))
         self.serve(SetBool, "~/enable", self._on_enable)
         self.diagnose(adaptation=self._report_adaptation, swaps=self._report_swaps)
@@ -135,12 +143,14 @@ class AdaptationNode(BaseNode):
         sent = to.read_odometry(message)
         if self._frames.offer(sent.frame_id, sent.child_frame_id):
             self._checks = self._make_checks()
-        verdict = self._checks.check(sent, at)
-        if not verdict.accepted or verdict.odometry is None:
+        verdict = self._checks.check(sent, at, self._online.evidence.twist.believed)
+        if verdict.odometry is None:
+            if math.isfinite(verdict.since):
+                self._online.distrust(verdict.since, verdict.message)
             self.get_logger().warning(verdict.message, throttle_duration_sec=5.0)
             return
         self._odometry_seen = True
-        if self._online.add_odometry(verdict.odometry) and self._adapting:
+        if self._online.add_odometry(verdict.odometry, verdict.continuous) and self._adapting:
             self.get_logger().info("the robot has changed: adapting at once")
             self._try("change")
         elif self._adapting and self._online.due:
@@ -154,6 +164,9 @@ class AdaptationNode(BaseNode):
             at = stamp if 0.0 < stamp <= at <= stamp + 1.0 else at
         self._command_seen = True
         self._online.add_command(at, to.command_of(message))
+
+    def _on_emergency_stop(self, message: Bool) -> None:
+        self._online.set_emergency_stop(message.data)
 
     def _look_at_clock(self, now: float) -> None:
         event = self._clock_check.look(now, self.steady_now())
@@ -303,7 +316,10 @@ class AdaptationNode(BaseNode):
         }
         waiting = self._state() == AdaptationStatus.WAITING_FOR_DATA
         missing = "odometry" if not self._odometry_seen else "cmd_vel"
-        return Report(WARN if waiting else OK, f"no {missing} so far" if waiting else status.reason, values)
+        if waiting:
+            return Report(WARN, f"no {missing} so far", values)
+        remark = self._online.evidence.remark
+        return Report(WARN if remark else OK, remark or status.reason, values)
 
     def _report_swaps(self) -> Report:
         decision = Decision(self._status.decision)

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from mppi_maml_ros.core.errors import InvalidValueError
 from mppi_maml_ros.core.types import OdometryMessage
 from mppi_maml_ros.simulation.faults import (
+    EVER,
     KINDS,
     NODES,
     SPACING,
@@ -21,7 +22,7 @@ from mppi_maml_ros.simulation.faults import (
 
 def message(stamp=7.0, x=1.0):
     return OdometryMessage(
-        "odom", "base_link", stamp, (x, 2.0, 0.0), (0.0, 0.0, 0.0, 1.0), (0.5, 0.0, 0.0), (0.0, 0.0, 0.1)
+        "odom", "base_link", stamp, (x, 2.0, 0.0), (0.0, 0.0, 0.6, 0.8), (0.5 + x, 0.0, 0.0), (0.0, 0.0, 0.1)
     )
 
 
@@ -40,13 +41,17 @@ def test_a_fault_is_written_with_start_duration_and_value():
         Fault("odom_nan", 1.0, 1.0),
     )
     assert parse("odom_stale@1=2")[0].duration == math.inf and parse("") == ()
+    assert parse("twist_zero,clock_offset=-0.2") == (
+        Fault("twist_zero", EVER),
+        Fault("clock_offset", EVER, value=-0.2),
+    )
     assert parse("clock_pause@1")[0].duration == KINDS["clock_pause"].duration
 
 
 @pytest.mark.parametrize(
     ("text", "named"),
     [
-        ("odom_stop", "kind@start"),
+        ("odom_stop+3", "kind\\[@start"),
         ("odom_gone@3", "odom_stop, odom_stutter"),
         ("odom_stop@soon", "needs numbers"),
         ("odom_stop@-1", "at least 0"),
