@@ -64,8 +64,8 @@ TABLE = [
     # On a wide circle, over three seconds, these say what the robot does.
     pytest.param("twist_frame", DRIVES, marks=pytest.mark.fault(58)),
     pytest.param("twist_frozen", DRIVES, marks=pytest.mark.fault(58)),
-    pytest.param("frozen", stops(Code.ODOMETRY_HANGING, begins=0.45), marks=pytest.mark.fault(60)),
-    pytest.param("clock_offset", DRIVES, marks=pytest.mark.fault(61)),
+    pytest.param("frozen", stops(Code.ODOMETRY_HANGING, begins=0.45), marks=pytest.mark.fault(59)),
+    pytest.param("clock_offset", DRIVES, marks=pytest.mark.fault(60)),
     pytest.param("odom_flood", DRIVES, marks=pytest.mark.fault(54)),
     pytest.param(
         "clock_back",
