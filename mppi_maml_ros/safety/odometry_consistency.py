@@ -32,6 +32,7 @@ NOISY = 1.3  # times what the difference changes by from span to span, likewise
 UNEXPLAINED = 1.5  # times the floor, where nothing explains the difference
 SHARE, UNEXPLAINED_SHARE = 0.2, 0.5  # of the motion that a contradiction differs by, explained or not
 EXPLAINS = 0.35  # share of the difference that an explanation may leave
+CLEARLY_EXPLAINS, EARLY = 0.25, 0.55  # and share at which the bounds fall to this share
 ABOUT_AS_GOOD = 1.5  # times what the best leaves
 AGREEING = 0.7  # of these bounds; below it twist and pose agree
 SUSPICIOUS = 2  # comparisons in a row without an explanation
@@ -205,7 +206,10 @@ class OdometryConsistency:
         size = float(np.median(np.maximum(np.abs(said), np.abs(moved))))
         differs = min(self._difference(moving, axis, late) for late in range(LATE + 1))
         scale, floor = SHARE * size, max(FLOOR[axis], NOISY * self._noise(moving, axis))
-        if differs <= AGREEING * max(scale, min(floor, EXPLAINS * size)):
+        if axis == 0 and self._turns_away(moving, said, differs):
+            # It agrees until the robot turns, and does harm before the rest is sure of it.
+            scale, floor = EARLY * scale, EARLY * floor
+        elif differs <= AGREEING * max(scale, min(floor, EXPLAINS * size)):
             return self._agrees(axis, moving)
         why = self._explanation(axis, moving, said, moved, differs)
         if why is Contradiction.OTHER:
@@ -218,6 +222,11 @@ class OdometryConsistency:
         new = self._found[axis] is None
         self._found[axis] = Finding(axis, why, *np.median(np.abs((said, moved)), axis=1).tolist())
         return new
+
+    def _turns_away(self, moving: list[tuple[int, _Compared]], said: Array, differs: float) -> bool:
+        """Whether the displacement in the frame of the pose fits far better than that of the robot."""
+        frame = np.array([row.frame for _, row in moving])
+        return float(np.median(np.abs(said - frame))) <= CLEARLY_EXPLAINS * differs
 
     def _difference(self, moving: list[tuple[int, _Compared]], axis: int, late: int) -> float:
         """Median of what the twist differs by from the displacement ``late`` comparisons before."""

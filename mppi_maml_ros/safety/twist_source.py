@@ -1,22 +1,29 @@
 """The twist to go by: that of odometry, or the rate at which its pose moves.
 
 The rate is the displacement over the newest ``OVER`` or two messages, whichever is longer, so that it is
-half of that late: 50 ms at 20 Hz and above. It is the mean velocity over a step or two, no extrapolation.
+half of that late: 50 ms at 20 Hz and above. Where the poses are noisy it is taken over longer, up to
+``LONGEST``, until the noise of the rate is ``NOISE``.
 """
 
 from __future__ import annotations
 
 import collections
+import math
 from collections.abc import Iterable
 
 import attrs
+import numpy as np
 
 from ..core import se2
-from ..core.types import Odometry
+from ..core.angles import wrap
+from ..core.types import Array, Odometry
 from .odometry_consistency import OdometryConsistency
 
 SOURCES = ("odom", "pose", "auto")
-OVER = 0.1  # [s]
+OVER, LONGEST = 0.1, 0.5  # [s]
+NOISE = np.array([0.04, 0.08])  # [m/s, rad/s] standard deviation of the rate
+ENOUGH = 25  # messages that tell of the noise
+MEDIAN = 0.6745  # of |e| of a normal e of deviation 1
 
 
 class TwistSource:
@@ -31,11 +38,15 @@ class TwistSource:
         self.source = source
         self.consistency = OdometryConsistency()
         self._samples: collections.deque[Odometry] = collections.deque()
+        self._jitter: collections.deque[Array] = collections.deque(maxlen=ENOUGH)
+        self._over = OVER
 
     def reset(self) -> None:
         """Forget samples and commands, as after a jump of the clock; what was found stays."""
         self.consistency.reset()
         self._samples.clear()
+        self._jitter.clear()
+        self._over = OVER
 
     @property
     def trusted(self) -> bool:
@@ -76,19 +87,36 @@ class TwistSource:
         if not continuous:
             samples.clear()
         samples.append(sample)
-        while len(samples) > 3 and sample.stamp - samples[1].stamp >= OVER - 1e-6:
-            samples.popleft()
         axes = [self._by_pose(axis) for axis in range(2)]
+        while len(samples) > 3 and sample.stamp - samples[1].stamp >= LONGEST - 1e-6:
+            samples.popleft()
+        if len(samples) >= 3 and any(axes):
+            self._look_at_noise(samples[-3], samples[-2], samples[-1])
         if not any(axes):
             return sample
         twist = sample.twist.copy()
-        first = samples[0]
+        older = [s for s in samples if sample.stamp - s.stamp >= self._over - 1e-6]
+        first = older[-1] if older else samples[0]
+        if len(samples) >= 3 and first.stamp > samples[-3].stamp:
+            first = samples[-3]
         if sample.stamp > first.stamp:
             rate = se2.displacement_twist(first.pose, sample.pose, sample.stamp - first.stamp)[[0, 2]]
             twist[axes] = rate[axes]
         else:
             twist[axes] = 0.0
         return attrs.evolve(sample, twist=twist)
+
+    def _look_at_noise(self, before: Odometry, middle: Odometry, after: Odometry) -> None:
+        """What the middle pose is off the way between the others, and what a rate is to be taken over."""
+        share = (middle.stamp - before.stamp) / (after.stamp - before.stamp)
+        gain = math.sqrt(1.0 + share**2 + (1.0 - share) ** 2)
+        way = after.pose - before.pose
+        off = middle.pose - before.pose - share * np.array([way[0], way[1], wrap(way[2])])
+        self._jitter.append(np.array([off[0], off[1], wrap(off[2])]) / gain)
+        if len(self._jitter) >= ENOUGH:
+            x, y, yaw = np.median(np.abs(self._jitter), axis=0) / MEDIAN
+            needed = math.sqrt(2.0) * np.array([max(x, y), yaw]) / NOISE
+            self._over = min(max(OVER, float(needed.max())), LONGEST)
 
     def _by_pose(self, axis: int) -> bool:
         if self.source == "auto":
