@@ -206,12 +206,12 @@ class OdometryConsistency:
         size = float(np.median(np.maximum(np.abs(said), np.abs(moved))))
         differs = min(self._difference(moving, axis, late) for late in range(LATE + 1))
         scale, floor = SHARE * size, max(FLOOR[axis], NOISY * self._noise(moving, axis))
-        if axis == 0 and self._turns_away(moving, said, differs):
-            # It agrees until the robot turns, and does harm before the rest is sure of it.
+        if self._clear(axis, moving, said, differs):
+            # These agree until the robot turns or is slow, and do harm before the rest is sure of them.
             scale, floor = EARLY * scale, EARLY * floor
         elif differs <= AGREEING * max(scale, min(floor, EXPLAINS * size)):
             return self._agrees(axis, moving)
-        why = self._explanation(axis, moving, said, moved, differs)
+        why = self._explanation(axis, moving[-FEWEST:])
         if why is Contradiction.OTHER:
             scale, floor = UNEXPLAINED_SHARE * size, UNEXPLAINED * floor
         if differs <= max(scale, floor):
@@ -223,10 +223,12 @@ class OdometryConsistency:
         self._found[axis] = Finding(axis, why, *np.median(np.abs((said, moved)), axis=1).tolist())
         return new
 
-    def _turns_away(self, moving: list[tuple[int, _Compared]], said: Array, differs: float) -> bool:
-        """Whether the displacement in the frame of the pose fits far better than that of the robot."""
-        frame = np.array([row.frame for _, row in moving])
-        return float(np.median(np.abs(said - frame))) <= CLEARLY_EXPLAINS * differs
+    def _clear(self, axis: int, moving: list[tuple[int, _Compared]], said: Array, differs: float) -> bool:
+        """Whether the command, or the displacement in the frame of the pose, fits far better."""
+        frames = np.array([row.frame if axis == 0 else np.nan for _, row in moving])
+        commands = np.array([row.command[axis] for _, row in moving])
+        left = (float(np.median(np.abs(said - expected))) for expected in (frames, commands))
+        return any(value <= CLEARLY_EXPLAINS * differs for value in left)
 
     def _difference(self, moving: list[tuple[int, _Compared]], axis: int, late: int) -> float:
         """Median of what the twist differs by from the displacement ``late`` comparisons before."""
@@ -250,11 +252,12 @@ class OdometryConsistency:
         self._forgiven_after[axis] *= 2.0
         return True
 
-    def _explanation(
-        self, axis: int, moving: list[tuple[int, _Compared]], said: Array, moved: Array, differs: float
-    ) -> Contradiction:
+    def _explanation(self, axis: int, moving: list[tuple[int, _Compared]]) -> Contradiction:
         """What the twist says instead: what it said before, or the simplest of those that explain it best."""
         rows = [row for _, row in moving]
+        said = np.array([row.twist[axis] for row in rows])
+        moved = np.array([row.rate[axis] for row in rows])
+        differs = float(np.median(np.abs(said - moved)))
         scale = float(said @ moved) / max(float(moved @ moved), 1e-12)
         candidates = {
             Contradiction.ZERO: np.zeros(len(rows)),

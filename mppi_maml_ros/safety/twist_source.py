@@ -1,8 +1,8 @@
 """The twist to go by: that of odometry, or the rate at which its pose moves.
 
-The rate is the displacement over the newest ``OVER`` or two messages, whichever is longer, so that it is
-half of that late: 50 ms at 20 Hz and above. Where the poses are noisy it is taken over longer, up to
-``LONGEST``, until the noise of the rate is ``NOISE``.
+The rate is that of two displacements, each over ``OVER`` or a message, whichever is longer, carried on to
+the newest pose: it is not late while the robot speeds up or slows down evenly. Where the poses are noisy they
+are taken over longer, up to ``LONGEST``, until the noise of the rate is ``NOISE``.
 """
 
 from __future__ import annotations
@@ -20,8 +20,9 @@ from ..core.types import Array, Odometry
 from .odometry_consistency import OdometryConsistency
 
 SOURCES = ("odom", "pose", "auto")
-OVER, LONGEST = 0.1, 0.5  # [s]
+OVER, LONGEST = 0.2, 0.5  # [s]
 NOISE = np.array([0.04, 0.08])  # [m/s, rad/s] standard deviation of the rate
+GAIN = math.sqrt(1.5**2 + 2.0**2 + 0.5**2)  # of the noise of a pose, in a rate over 1 s
 ENOUGH = 25  # messages that tell of the noise
 MEDIAN = 0.6745  # of |e| of a normal e of deviation 1
 
@@ -88,23 +89,32 @@ class TwistSource:
             samples.clear()
         samples.append(sample)
         axes = [self._by_pose(axis) for axis in range(2)]
-        while len(samples) > 3 and sample.stamp - samples[1].stamp >= LONGEST - 1e-6:
+        while len(samples) > 3 and sample.stamp - samples[1].stamp >= 2.0 * LONGEST - 1e-6:
             samples.popleft()
-        if len(samples) >= 3 and any(axes):
-            self._look_at_noise(samples[-3], samples[-2], samples[-1])
         if not any(axes):
             return sample
+        if len(samples) >= 3:
+            self._look_at_noise(samples[-3], samples[-2], samples[-1])
         twist = sample.twist.copy()
-        older = [s for s in samples if sample.stamp - s.stamp >= self._over - 1e-6]
-        first = older[-1] if older else samples[0]
-        if len(samples) >= 3 and first.stamp > samples[-3].stamp:
-            first = samples[-3]
-        if sample.stamp > first.stamp:
-            rate = se2.displacement_twist(first.pose, sample.pose, sample.stamp - first.stamp)[[0, 2]]
-            twist[axes] = rate[axes]
-        else:
-            twist[axes] = 0.0
+        twist[axes] = self._rate(sample)[axes]
         return attrs.evolve(sample, twist=twist)
+
+    def _rate(self, newest: Odometry) -> Array:
+        """(v, omega) of the pose now, shape (2,); 0 before there are two."""
+        middle = self._before(newest, self._over)
+        if not newest.stamp > middle.stamp:
+            return np.zeros(2)
+        rate = _mean_rate(middle, newest)
+        oldest = self._before(middle, newest.stamp - middle.stamp)
+        if middle.stamp > oldest.stamp:
+            span = newest.stamp - middle.stamp
+            rate += (rate - _mean_rate(oldest, middle)) * span / (newest.stamp - oldest.stamp)
+        return rate
+
+    def _before(self, sample: Odometry, age: float) -> Odometry:
+        """The newest sample that is so much older, or the oldest there is."""
+        latest = sample.stamp - age + 1e-6
+        return next((s for s in reversed(self._samples) if s.stamp <= latest), self._samples[0])
 
     def _look_at_noise(self, before: Odometry, middle: Odometry, after: Odometry) -> None:
         """What the middle pose is off the way between the others, and what a rate is to be taken over."""
@@ -115,10 +125,16 @@ class TwistSource:
         self._jitter.append(np.array([off[0], off[1], wrap(off[2])]) / gain)
         if len(self._jitter) >= ENOUGH:
             x, y, yaw = np.median(np.abs(self._jitter), axis=0) / MEDIAN
-            needed = math.sqrt(2.0) * np.array([max(x, y), yaw]) / NOISE
+            needed = GAIN * np.array([max(x, y), yaw]) / NOISE
             self._over = min(max(OVER, float(needed.max())), LONGEST)
 
     def _by_pose(self, axis: int) -> bool:
         if self.source == "auto":
             return self.consistency.contradicted(axis)
         return self.source == "pose"
+
+
+def _mean_rate(start: Odometry, end: Odometry) -> Array:
+    """(v, omega) that carries one pose to the other, shape (2,)."""
+    rate: Array = se2.displacement_twist(start.pose, end.pose, end.stamp - start.stamp)[[0, 2]]
+    return rate
