@@ -205,10 +205,11 @@ class OdometryConsistency:
         moved = np.array([row.rate[axis] for _, row in moving])
         size = float(np.median(np.maximum(np.abs(said), np.abs(moved))))
         differs = min(self._difference(moving, axis, late) for late in range(LATE + 1))
-        scale, floor = SHARE * size, max(FLOOR[axis], NOISY * self._noise(moving, axis))
+        noise = NOISY * self._noise(moving, axis)
+        scale, floor = SHARE * size, max(FLOOR[axis], noise)
         if self._clear(axis, moving, said, differs):
             # These agree until the robot turns or is slow, and do harm before the rest is sure of them.
-            scale, floor = EARLY * scale, EARLY * floor
+            scale, floor = EARLY * scale, max(EARLY * FLOOR[axis], noise)
         elif differs <= AGREEING * max(scale, min(floor, EXPLAINS * size)):
             return self._agrees(axis, moving)
         why = self._explanation(axis, moving[-FEWEST:])
@@ -227,6 +228,7 @@ class OdometryConsistency:
         """Whether the command, or the displacement in the frame of the pose, fits far better."""
         frames = np.array([row.frame if axis == 0 else np.nan for _, row in moving])
         commands = np.array([row.command[axis] for _, row in moving])
+        commands[np.abs(commands) < MOVING[axis]] = np.nan
         left = (float(np.median(np.abs(said - expected))) for expected in (frames, commands))
         return any(value <= CLEARLY_EXPLAINS * differs for value in left)
 
