@@ -243,8 +243,8 @@ and `~/status` says why ([codes](../msg/ControllerStatus.msg)). What the adaptat
 
 Try it: `mppi-maml demo --fault odom_stop@10+3` or `--fault twist_frame` breaks things in the demo
 (`--fault list` shows what), `mppi-maml fuzz` throws anything at the four nodes, `mppi-maml soak` runs for
-simulated hours, and `pytest -m fault` runs every proof. `scripts/mutation.py` changes the checks one by one and
-sees whether a test notices ([result](results/mutation.md)). Results that are kept:
+simulated hours, and `pytest -m fault` runs every proof. `scripts/mutation.py` changes the checks one by one
+and sees whether a test notices ([result](results/mutation.md)). Results that are kept:
 [ten minutes of fuzz](results/fuzz.json), [eight simulated hours of soak](results/soak.json):
 
 ![Memory, threads and open files over eight simulated hours: flat after the warm-up](images/soak.png)
