@@ -15,13 +15,16 @@ import numpy as np
 
 from ..core import se2
 from ..core.command_history import CommandHistory
-from ..core.types import Odometry, VelocityLimits
+from ..core.types import Array, Odometry, VelocityLimits
 
 WINDOW = 0.3  # [s] over which motion is looked at
 DELAY = 1.0  # [s] no robot takes longer to answer
 BRAKING = 1.0  # [s] before it stands still, in which something else than its commands may have braked it
 LEAST = np.array([0.18, 1.15])  # [m/s, rad/s] commands well above dead bands of .13 m/s and .85 rad/s
 STILL_TOLD = 0.7  # of it: a command that falls no lower goes on
+AWAY = np.array([0.025, 0.06])  # [m, rad] from where it came to rest
+SETTLED = 0.8  # [s] after which it has
+STANDING = 0.01  # of it: less is told to stand
 REACHABLE = 0.8  # share of the largest command, where that is less
 COVERED = 0.15  # share of a commanded way below which it is next to nothing
 
@@ -52,6 +55,7 @@ class BlockedCheck:
     def reset(self) -> None:
         """Forget everything, as after a jump of the clock."""
         self._commands.reset()
+        self._stuck_at: Array = np.zeros(3)
         self._told = [0.0, 0.0]  # sign of the command on each axis; 0: below LEAST
         self._told_since = [math.inf, math.inf]
         self._samples: collections.deque[Odometry] = collections.deque()
@@ -105,7 +109,13 @@ class BlockedCheck:
         forward, _, turn = se2.displacement_twist(first.pose, sample.pose, 1.0)
         least = COVERED * np.maximum(told, self._least)
         moves = (np.abs((forward, turn)) > least * span) | (np.abs(sample.twist) > 2.0 * least)
-        if not (told >= self._least).any() or moves.any():
+        enough = (STANDING if self.blocked else 1.0) * self._least
+        if self.blocked and self.still_for >= SETTLED:
+            # Who is blocked stays so, whatever noise there is, until it gets away or is told to stand.
+            moves = np.abs(se2.to_body(sample.pose, self._stuck_at)[[0, 2]]) > AWAY
+        else:
+            self._stuck_at = sample.pose
+        if not (told >= enough).any() or moves.any():
             self._release()
             return
         if not self.suspected:

@@ -41,7 +41,8 @@ def test_a_robot_that_stops_against_its_commands_is_blocked_within_half_a_second
     assert robot.drive(command, 3.0) is None
     assert robot.drive(command, 2.0, held=True) <= 0.5
     assert robot.check.since == pytest.approx(3.0 - BRAKING, abs=0.15)
-    assert robot.drive(command, 0.4) is None and not robot.check.suspected
+    robot.drive(command, 0.4)
+    assert not robot.check.suspected
     assert math.isinf(robot.check.since)
 
 
@@ -57,6 +58,17 @@ def test_a_robot_that_is_told_little_is_not_blocked():
     assert robot.drive((0.12, 0.8), 5.0, held=True) is None
     assert robot.drive((0.0, 0.0), 5.0, held=True) is None
     assert not robot.check.suspected
+
+
+@pytest.mark.fault(61)
+def test_who_is_blocked_stays_so_under_small_commands_and_until_told_to_stand():
+    robot = Robot()
+    robot.drive((0.4, 0.0), 2.0)
+    robot.drive((0.4, 0.0), 1.0, held=True)
+    robot.drive((0.02, 0.0), 2.0, held=True)
+    assert robot.check.blocked
+    robot.drive((0.0, 0.0), 1.0, held=True)
+    assert not robot.check.blocked and not robot.check.suspected
 
 
 def test_where_the_limits_are_low_less_is_enough():
