@@ -192,6 +192,34 @@ ROWS = {
         "no crash; no command that is not finite or beyond a limit",
         "`mppi-maml fuzz`",
     ),
+    58: (
+        "the twist of odometry contradicts its pose: zero, in the pose's frame, of another sign or scale, "
+        "the command again, or hanging",
+        "named; replaced by the pose's own rate (`twist_source`), or not learned from and the prior drives; "
+        "what was learned from it is taken back",
+        "ODOMETRY_TWIST, WARN diagnostics, SKIPPED_NOT_TRUSTED, ROLLED_BACK",
+    ),
+    59: (
+        "pose and twist hang under fresh stamps while the twist says motion",
+        "stop within half a second; goes on when the pose moves again",
+        "ODOMETRY_HANGING",
+    ),
+    60: (
+        "the clock of the base is behind: it answers commands before they are given",
+        "the offset is estimated; nothing is learned, what was good before serves",
+        "SKIPPED_NOT_TRUSTED with the offset, WARN diagnostic",
+    ),
+    61: (
+        "the robot is held, or its base was stopped, while commands go on",
+        "blocked: nothing is learned, the prior drives, the reference waits; then what was good serves again",
+        "ROBOT_BLOCKED, SKIPPED_NOT_TRUSTED",
+    ),
+    62: ("the robot is pushed aside", "as 61; drives back", "ROBOT_BLOCKED, SKIPPED_NOT_TRUSTED"),
+    63: (
+        "an emergency stop is announced on `estop` (std_msgs/Bool)",
+        "stop until it is released; nothing is learned meanwhile",
+        "EMERGENCY_STOP, SKIPPED_NOT_TRUSTED",
+    ),
     70: (
         "odometry slower than `odom_timeout` asks for, as 5 Hz",
         "stands; drives by prediction where `min_odometry_rate` allows",
@@ -281,6 +309,8 @@ NOTES = {
     51: "Simulated time: hours pass in minutes, on one clock for everything.",
     55: "Simulated by the errors that such a loss raises. The control step runs on the CPU, and neither the "
     "controller nor the adaptation node imports an accelerator library, which their process tests assert.",
+    58: "Where twist and pose agree by chance, as on a straight line along x, nothing is seen nor wrong.",
+    60: "The delay of the base hides as much of the offset.",
     84: "A full disk is simulated by RLIMIT_FSIZE; a loss of power by what was synchronised with the disk.",
     56: "The policy's lists are held against the graph of the running nodes; enforcing them is SROS2's part.",
 }
@@ -294,11 +324,11 @@ and `~/status` says why ([codes](../msg/ControllerStatus.msg)). What the adaptat
 [status](../msg/AdaptationStatus.msg), what became of an offer in [SwapWeights](../srv/SwapWeights.srv).
 `/diagnostics` has one status a concern, and the log one line a transition.
 
-Try it: `mppi-maml demo --fault odom_stop@10+3` breaks things in the demo (`--fault list` shows what),
-`mppi-maml fuzz` throws anything at the four nodes, `mppi-maml soak` runs for simulated hours, and
-`pytest -m fault` runs every proof. `scripts/mutation.py` changes the checks one by one and sees whether a
-test notices ([result](results/mutation.md)). Results that are kept: [ten minutes of fuzz](results/fuzz.json),
-[eight simulated hours of soak](results/soak.json):
+Try it: `mppi-maml demo --fault odom_stop@10+3` or `--fault twist_frame` breaks things in the demo
+(`--fault list` shows what), `mppi-maml fuzz` throws anything at the four nodes, `mppi-maml soak` runs for
+simulated hours, and `pytest -m fault` runs every proof. `scripts/mutation.py` changes the checks one by one
+and sees whether a test notices ([result](results/mutation.md)). Results that are kept:
+[ten minutes of fuzz](results/fuzz.json), [eight simulated hours of soak](results/soak.json):
 
 ![Memory, threads and open files over eight simulated hours: flat after the warm-up](images/soak.png)
 

@@ -22,9 +22,11 @@ from ..dynamics.identification.error_models import TYPICAL, pushes
 from ..dynamics.observer import errors_of
 from ..dynamics.residual import ResidualWeights
 from ..dynamics.transitions import Transitions
+from ..safety.twist_source import SOURCES
 from ..weights.meta_model import MetaModel
 from .adapters import ADAPTERS, Adaptation, make_adapter
 from .change import ChangeDetector, newest_regime
+from .evidence import Evidence, Installed
 from .guard import (
     GuardConfig,
     Verdict,
@@ -59,6 +61,7 @@ class Decision(enum.IntEnum):
     REJECTED_BY_CONTROLLER = 8
     SWAP_UNAVAILABLE = 9
     ROLLED_BACK = 10
+    SKIPPED_NOT_TRUSTED = 11
 
 
 @attrs.frozen
@@ -73,6 +76,7 @@ class OnlineConfig:
             it can be adapted; 0: it never serves as it is.
         growth: an attempt need not wait for the timer once the data have grown by this share.
         buffer_size: transitions kept.
+        twist_source: as the controller's; see :class:`..safety.twist_source.TwistSource`.
         adapt_interval: time between two attempts, kept by the caller [s].
         sgd: inner loop.
         guard: acceptance test.
@@ -95,6 +99,11 @@ class OnlineConfig:
     )
     buffer_size: int = _setting(200, 8, 100_000, "Transitions kept; older ones fall out")
     adapt_interval: float = _setting(0.5, 0.1, 3600.0, "Time between two attempts", "s")
+    twist_source: str = _setting(
+        "auto",
+        description="Twist to learn from: odom's, the pose's own rate, or that where odom contradicts it",
+        choices=SOURCES,
+    )
     sgd: SGDConfig = attrs.field(factory=SGDConfig)
     guard: GuardConfig = attrs.field(factory=GuardConfig)
     limits: VelocityLimits | None = None
@@ -149,6 +158,11 @@ class OnlineAdaptation:
                 limits=config.limits,
             )
         )
+        self.evidence = Evidence(config.twist_source, config.limits)
+        self._installed = Installed()
+        self._take_back: str = ""  # why what serves is to be replaced by what served before
+        self._before: ResidualWeights | None = None
+        self._newest = -np.inf  # stamp of the newest odometry
         self._meta_weights = self.adapter.start()
         self._prior = ResidualWeights.prior(meta.delay_taps, meta.model_dt)
         self._late = self._prior  # with the transport delay that the data tell of
@@ -178,6 +192,7 @@ class OnlineAdaptation:
         )
         # Some adapters remember: another instance than the one that serves.
         weights = make_adapter(self.config.adapter, meta, self.config.sgd).adapt(data).weights
+        weights = attrs.evolve(weights, error_model=TYPICAL)
         swinging = attrs.evolve(weights, momentum=np.full(2, 0.5))
         second_order.warm_up(meta.physics.servo, data.inputs, data.residuals, data.first)
         judge(weights, self._meta_weights, swinging, data, self.config.guard)
@@ -206,8 +221,13 @@ class OnlineAdaptation:
     def due(self) -> bool:
         """An attempt need not wait for the timer: the data have grown enough since the last one.
 
-        Before the warm-up, that theta* can be judged; while nothing fits, RETRY_SAMPLES new transitions.
+        Before the warm-up, that theta* can be judged; while nothing fits, RETRY_SAMPLES new transitions. And
+        at once when what serves was learned from what is not to be believed.
         """
+        if self._take_back:
+            return self._offered is None
+        if self.evidence.objection:
+            return False
         count = len(self.buffer)
         if count < self._needed:
             return self._untouched and count >= self.config.meta_samples > 0
@@ -225,12 +245,24 @@ class OnlineAdaptation:
 
     def add_command(self, stamp: float, command: ArrayLike) -> None:
         """A command (v, omega) in force from ``stamp`` [s]."""
+        self.evidence.add_command(stamp, np.asarray(command, dtype=float))
         self.buffer.add_command(stamp, command)
 
-    def add_odometry(self, sample: Odometry) -> bool:
-        """A checked odometry sample; True when a change was detected and an attempt is due at once."""
-        done = self.buffer.add_odometry(sample)
-        if not done or self._serving is None:
+    def add_odometry(self, sample: Odometry, continuous: bool = True) -> bool:
+        """A checked odometry sample; True when a change was detected and an attempt is due at once.
+
+        Args:
+            sample: in the order of stamps.
+            continuous: the robot drove here from the sample before.
+        """
+        self._newest = sample.stamp
+        given = self.evidence.take(sample, continuous)
+        if np.isfinite(since := self.evidence.untrusted_since):
+            self.distrust(since, self.evidence.remark)
+        if given is None:
+            return False
+        done = self.buffer.add_odometry(given)
+        if not done or self._serving is None or self.evidence.objection:
             return False
         errors = self._innovations(self._serving, done)
         changed = [self._detector.update(error) for error in errors]  # every one has to be counted
@@ -258,21 +290,42 @@ class OnlineAdaptation:
         self._eager = True
         return True
 
+    def distrust(self, since: float, why: str) -> None:
+        """What came from ``since`` [s] on is not to be believed: data and weights learned from it go."""
+        self.evidence.untrusted_since = np.inf
+        self.buffer.drop_since(since)
+        self._detector.restart()
+        self._last_total = self.buffer.total
+        self._eager = True
+        self._before = self._installed.before(since)
+        self._take_back = why if self._before is not self._serving else ""
+
+    def set_emergency_stop(self, pressed: bool) -> None:
+        """Whether an emergency stop is pressed."""
+        self.evidence.set_emergency_stop(pressed)
+        if np.isfinite(since := self.evidence.untrusted_since):
+            self.distrust(since, self.evidence.remark)
+
     def reset(self) -> None:
         """Forget the data, as after a jump of the clock; what serves goes on serving."""
         self.buffer.reset()
         self._late = self._prior
+        self.evidence.reset()
         self._detector.restart()
 
     def forget_serving(self) -> None:
         """Something else serves than was installed, as after a restart: take it for the prior."""
         self._serving = self._previous = self._offered = None
+        self._installed.clear()
+        self._take_back = ""
         self._eager = self._untouched = True
         self._detector.restart()
 
     def attempt(self) -> Attempt:
         """Adapt a copy from theta*, judge it on held-out data, refit on all of it."""
         started = time.perf_counter()
+        if objection := self._objection():
+            return objection
         c, count = self.config, len(self.buffer)
         if count < self._needed:
             if self._untouched and count >= self.config.meta_samples > 0:
@@ -332,6 +385,25 @@ class OnlineAdaptation:
         weights = attrs.evolve(found.weights, transport_delay=late)
         return attrs.evolve(found, weights=weights, delay=found.delay + np.mean(late) * data.model_dt)
 
+    def _objection(self) -> Attempt | None:
+        """An attempt that takes weights back, or says why none is made; None when one may be."""
+        data = self.buffer.latest()
+        if self.evidence.look_at_clock(data):
+            if self.evidence.clock.lead > 0.0:
+                first = np.flatnonzero(data.first)[-1]
+                self._before = self._installed.before(float(data.stamps[first]))
+                self._take_back = self.evidence.objection if self._before is not self._serving else ""
+            else:
+                self.buffer.clear()
+        if self._take_back:
+            self._offered = self._before if self._before is not None else self._prior
+            return Attempt(
+                Decision.ROLLED_BACK, f"what served before again: {self._take_back}", self._offered
+            )
+        if why := self.evidence.objection:
+            return Attempt(Decision.SKIPPED_NOT_TRUSTED, why)
+        return None
+
     def _meta_attempt(self, started: float) -> Attempt:
         """theta* as it is: it has seen none of the data, so that all of them judge it."""
         self._untouched = False
@@ -373,6 +445,10 @@ class OnlineAdaptation:
         """The controller has installed the last offer."""
         if self._offered is not None:
             self._previous, self._serving, self._offered = self._serving, self._offered, None
+            if self._take_back:
+                self._previous, self._take_back = None, ""
+                self._serving = self._before
+            self._installed.add(self._newest, self._serving)
             self._eager = False
             self._detector.new_model()
 

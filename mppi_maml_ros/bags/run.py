@@ -15,6 +15,7 @@ from ..core.types import Array, Odometry, OdometryMessage
 from ..dynamics.buffer import BufferConfig, TransitionBuffer
 from ..dynamics.transitions import Transitions
 from ..safety.checks import OdometryChecks, OdometryTolerances, Reason
+from ..safety.odometry_consistency import contradictions
 from . import clocks
 from .bag import Bag, Message, read_bag
 from .raw import full_name
@@ -107,7 +108,11 @@ def _implausible(evidence: _Evidence) -> Iterator[str]:
             )
 
 
-CHECKS: tuple[Callable[[_Evidence], Iterable[str]], ...] = (_implausible,)
+def _contradictory(evidence: _Evidence) -> Iterable[str]:
+    yield from map(str, contradictions(evidence.samples, evidence.commands).values())
+
+
+CHECKS: tuple[Callable[[_Evidence], Iterable[str]], ...] = (_implausible, _contradictory)
 """Each says in a sentence why a run may not be learned from; nothing when it may."""
 
 

@@ -48,7 +48,7 @@ class _Faults(click.ParamType):
     "faults",
     type=_Faults(),
     multiple=True,
-    help="What breaks: KIND@START[+DURATION][=VALUE], such as odom_stop@10+2; may be repeated. "
+    help="What breaks: KIND[@START[+DURATION]][=VALUE], such as estop@10+4 or twist_zero; may be repeated. "
     "`--fault list` shows the kinds.",
 )
 def demo(**options: Any) -> None:

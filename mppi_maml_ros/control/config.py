@@ -12,6 +12,7 @@ from ..dynamics.features import MAX_HISTORY
 from ..mppi.config import MPPIConfig
 from ..references.path import PathProfile
 from ..safety.checks import OdometryTolerances
+from ..safety.twist_source import SOURCES
 
 MODELS = ("kinematic", "dynamic", "residual")
 REFERENCES = ("plan", "circle", "figure8", "sine", "straight")
@@ -33,6 +34,7 @@ class ControlConfig:
         time_steps, model_dt: length and step of the reference window.
         delay_taps: rows of the command history handed to the model.
         odom_frame, base_frame: accepted frames of odometry; paths must be in ``odom_frame``.
+        twist_source: see :class:`..safety.twist_source.TwistSource`.
         odom_timeout: a stop begins within this time after the last good odometry.
         min_odometry_rate: slowest odometry to drive by; ``odom_timeout`` grows to two of its periods.
         max_odometry_age: oldest stamp at arrival.
@@ -94,6 +96,11 @@ class ControlConfig:
     )
     open_loop: bool = tunable(
         False, description="Predict from the commanded velocity in place of the measured one"
+    )
+    twist_source: str = tunable(
+        "auto",
+        description="Twist to go by: odom's, the pose's own rate, or that where odom contradicts it",
+        choices=SOURCES,
     )
     odom_frame: str = "odom"
     base_frame: str = "base_link"

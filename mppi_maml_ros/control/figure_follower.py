@@ -81,6 +81,10 @@ class TimedFollower:
         """See :class:`.follower.Follower`."""
         self._held = True
 
+    def retreat(self, duration: float) -> None:
+        """See :class:`.follower.Follower`; to the time before."""
+        self._time, self._held = max(self._time - duration, 0.0), True
+
     def relocate(self) -> None:
         """See :class:`.follower.Follower`; the clock goes on."""
 

@@ -45,6 +45,9 @@ class Follower(Protocol):
     def hold(self) -> None:
         """The robot is not driven until the next :meth:`target`."""
 
+    def retreat(self, duration: float) -> None:
+        """The robot stood still over the last ``duration`` [s]: it is wanted where it was before."""
+
     def relocate(self) -> None:
         """The robot is elsewhere than it can have driven to."""
 

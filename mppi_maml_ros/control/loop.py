@@ -19,6 +19,7 @@ from ..core.angles import wrap
 from ..core.errors import InvalidValueError
 from ..core.types import Array, Odometry, OdometryMessage
 from ..mppi.costmap import Costmap
+from ..safety.blocked import BlockedCheck
 from ..safety.checks import ClockCheck, ClockEvent, OdometryChecks, Reason, Verdict
 from ..safety.codes import Code, State
 from ..safety.watchdog import OdometryWatchdog
@@ -94,6 +95,8 @@ class ControlLoop:
             stamp_timeout=config.odometry_timeout + config.max_odometry_age,
             resume_count=config.resume_after,
         )
+        self._blocked = BlockedCheck(config.limits)
+        self._was_blocked = self._emergency_stop = False
         self._pace = Pace(config)
         self._was_alive = False
         self._publishers = 1
@@ -115,6 +118,7 @@ class ControlLoop:
         self._step.configure(config, mppi)
         self._config = config
         self._checks.configure(config.tolerances())
+        self._blocked.configure(config.limits)
         self._clock.configure(config.clock_jump, config.clock_pause)
         timeout = config.odometry_timeout
         self._watchdog.configure(timeout, timeout + config.max_odometry_age, config.resume_after)
@@ -137,10 +141,11 @@ class ControlLoop:
             Whether it was accepted, and why not.
         """
         self._look_at_clock(receive_time, steady_time)
-        verdict = self._checks.check(message, receive_time)
+        verdict = self._checks.check(message, receive_time, self._step.twist.believed)
         if verdict.odometry is not None:
-            self._step.predictor.add_odometry(verdict.odometry)
-            self._step.follower.see(verdict.odometry.pose)
+            given = self._step.add_odometry(verdict.odometry, verdict.continuous)
+            self._step.follower.see(given.pose)
+            self._blocked.add_odometry(given, verdict.continuous)
             self._watchdog.accept(verdict.odometry.stamp, steady_time)
             if verdict.relocated:
                 self._step.cool()
@@ -151,7 +156,7 @@ class ControlLoop:
             if verdict.reason is Reason.TELEPORT:
                 self._remark = Halt(State.RUNNING, verdict.code, verdict.message)
                 self._step.cool()
-            if verdict.repeated:
+            if verdict.repeated or verdict.reason is Reason.HANGING:
                 self._watchdog.trip(verdict.code, verdict.message, steady_time)
         return verdict
 
@@ -183,6 +188,20 @@ class ControlLoop:
     def set_publisher_count(self, count: int) -> None:
         """How many publishers of odometry there are now; more than one stops the robot."""
         self._publishers = count
+
+    def set_emergency_stop(self, pressed: bool) -> None:
+        """Whether an emergency stop is pressed; while it is, the robot is told to stand still."""
+        self._emergency_stop = pressed
+
+    @property
+    def remark(self) -> Halt | None:
+        """What is wrong without stopping the robot, at present."""
+        if self._blocked.blocked:
+            reason = f"the robot has not moved for {self._blocked.still_for:.1f} s although it is told to"
+            return Halt(State.RUNNING, Code.ROBOT_BLOCKED, f"{reason}: it is held, or its base was stopped")
+        if text := self._step.twist.remark:
+            return Halt(State.RUNNING, Code.ODOMETRY_TWIST, text)
+        return None
 
     def request_reset(self) -> None:
         """At the next tick forget faults that hold, the warm start, progress, and where a figure began."""
@@ -229,6 +248,7 @@ class ControlLoop:
         try:
             halt = self._reason_to_halt(now, steady_now)
             if halt is None:
+                self._wait_while_blocked()
                 weights, version = self._snapshot()
                 stepped = self._step.run(now, dt, weights, with_trajectory)
                 halt = stepped.halt
@@ -237,7 +257,8 @@ class ControlLoop:
             halt = self._fail(error)
         command, state, said = self._decide(stepped, halt, dt)
         if math.isfinite(now):
-            self._step.predictor.record(now, command)
+            self._step.record(now, command)
+            self._blocked.add_command(now, command)
         odometry = self.odometry
         pose = None if odometry is None else odometry.pose
         reference, trajectory, tracking_error, heading_error = None, None, math.nan, math.nan
@@ -270,18 +291,28 @@ class ControlLoop:
         """The command, its state, and what is said of it; without a command of the step a ramp to zero."""
         remark, self._remark = self._remark, None
         if halt is None and stepped is not None and stepped.command is not None:
-            return stepped.command, State.RUNNING, remark or Halt(State.RUNNING)
+            return stepped.command, State.RUNNING, remark or self.remark or Halt(State.RUNNING)
         said = halt or Halt(State.STOPPED)
         self._step.hold()
         command = self._step.limiter.stop(dt)
         return command, said.state if self.at_rest else State.STOPPING, said
 
     def _snapshot(self) -> tuple[Any, int]:
-        """Weights of this step and their version."""
-        if self._config.model == "kinematic":
+        """Weights of this step and their version; the prior where nothing else can be right."""
+        twist = self._step.twist
+        if self._config.model == "kinematic" or self._blocked.blocked or twist.suspected or not twist.trusted:
             return None, 0
         snapshot = self._weights.current
         return snapshot.weights, snapshot.version
+
+    def _wait_while_blocked(self) -> None:
+        """The reference waits where the robot got stuck, so that it does not lurch when it is let go."""
+        if self._blocked.blocked:
+            if not self._was_blocked:
+                self._step.follower.retreat(self._blocked.still_for)
+                self._step.cool()
+            self._step.follower.hold()
+        self._was_blocked = self._blocked.blocked
 
     def _look_at_clock(self, now: float, steady_now: float) -> None:
         event = self._clock.look(now, steady_now)
@@ -292,7 +323,8 @@ class ControlLoop:
             Code.CLOCK_JUMP, f"the clock jumped {direction} by {abs(self._clock.jump):.3f} s"
         )
         self._checks.reset()
-        self._step.predictor.reset()
+        self._step.forget()
+        self._blocked.reset()
         self._step.hold()
         if event is ClockEvent.BACK:
             self._step.follower.restart()
@@ -314,6 +346,8 @@ class ControlLoop:
             self._apply_reset()
         if self._shutdown:
             return Halt(State.STOPPED, Code.SHUTDOWN, "the controller is shutting down")
+        if self._emergency_stop:
+            return Halt(State.STOPPED, Code.EMERGENCY_STOP, "the emergency stop is pressed")
         if self._exception is not None:
             return Halt(State.STOPPED, Code.CONTROL_EXCEPTION, self._exception)
         if self._publishers > 1:

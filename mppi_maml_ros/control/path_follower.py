@@ -104,6 +104,9 @@ class PathFollower:
     def hold(self) -> None:
         """See :class:`.follower.Follower`; a path has no clock."""
 
+    def retreat(self, duration: float) -> None:
+        """See :class:`.follower.Follower`; a path waits where the robot is."""
+
     def relocate(self) -> None:
         """See :class:`.follower.Follower`: the robot is looked for anywhere on the path."""
         if self._path is not None:

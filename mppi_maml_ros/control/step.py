@@ -13,13 +13,14 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ..core.errors import InvalidValueError, NoValidControlError
-from ..core.types import Array
+from ..core.types import Array, Odometry
 from ..mppi.costmap import Costmap
 from ..mppi.critics import Scene
 from ..mppi.prediction import Prediction, Predictor
 from ..mppi.validation import check_way
 from ..safety.codes import Code, State
 from ..safety.limiter import VelocityLimiter
+from ..safety.twist_source import TwistSource
 from .config import ControlConfig
 from .follower import Follower, Target
 from .output import Halt
@@ -93,13 +94,15 @@ class ControlStep:
         follower: says where the robot is wanted.
 
     Attributes:
-        predictor: is to be told of odometry, and of each command that goes out.
+        predictor: what the robot does, by its odometry and commands.
+        twist: what of the odometry's twist is believed.
         costmap: obstacles; None for none.
     """
 
     def __init__(self, config: ControlConfig, mppi: Mppi, follower: Follower) -> None:
         self._config, self.mppi, self.follower = config, mppi, follower
         self.predictor = Predictor(config.model_dt, config.delay_taps)
+        self.twist = TwistSource(config.twist_source)
         self.limiter = VelocityLimiter(config.limits, max_dt=2.0 * config.period)
         self.costmap: Costmap | None = None
         self._warm = False
@@ -108,8 +111,25 @@ class ControlStep:
         """Other thresholds from the next step on, and another controller unless ``mppi`` is None."""
         self._config = config
         self.mppi = mppi or self.mppi
+        self.twist.source = config.twist_source
         self.limiter.configure(config.limits, 2.0 * config.period)
         self.follower.configure(config)
+
+    def add_odometry(self, sample: Odometry, continuous: bool = True) -> Odometry:
+        """A checked sample, and with the twist in use; ``continuous``: driven here from the one before."""
+        given = self.twist.take(sample, continuous)
+        self.predictor.add_odometry(given)
+        return given
+
+    def record(self, stamp: float, command: Array) -> None:
+        """A command (v, omega) goes out at ``stamp`` [s]."""
+        self.predictor.record(stamp, command)
+        self.twist.add_command(stamp, command)
+
+    def forget(self) -> None:
+        """Odometry and commands so far, as after a jump of the clock."""
+        self.predictor.reset()
+        self.twist.reset()
 
     def cool(self) -> None:
         """The next step begins without a warm start."""

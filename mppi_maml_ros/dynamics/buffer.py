@@ -82,6 +82,13 @@ class _Rows:
     def keep(self, count: int) -> None:
         self._first = max(self._first, self._end - count)
 
+    def drop_since(self, stamp: float) -> None:
+        """Forget what ends after ``stamp`` [s]; the rest moves: what was handed out stays as it is."""
+        ends = self._stamps[self._first : self._end] + self._model_dt
+        count = int(np.searchsorted(ends, stamp, side="right"))
+        kept = self.newest(len(self))[:count]
+        self._refill(kept)
+
     def add(
         self, stamp: float, state: Array, command: Array, history: Array, next_state: Array, segment: int
     ) -> None:
@@ -94,7 +101,9 @@ class _Rows:
         self.keep(self._size)
 
     def _move(self) -> None:
-        kept = self.newest(len(self))
+        self._refill(self.newest(len(self)))
+
+    def _refill(self, kept: Transitions) -> None:
         self._begin()
         self._end = k = len(kept)
         self._stamps[:k], self._states[:k], self._commands[:k] = kept.stamps, kept.states, kept.commands
@@ -153,6 +162,11 @@ class TransitionBuffer:
     def keep_newest(self, count: int) -> None:
         """Drop all but the newest ``count`` transitions."""
         self._rows.keep(max(count, 0))
+
+    def drop_since(self, stamp: float) -> None:
+        """Drop the transitions that end after ``stamp`` [s], and the start of the next one."""
+        self._rows.drop_since(stamp)
+        self._break_chain(None)
 
     def add_command(self, stamp: float, command: ArrayLike) -> None:
         """A command (v, omega) that acts from ``stamp`` [s] on; one that is not finite is ignored."""

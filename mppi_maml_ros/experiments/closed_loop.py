@@ -169,14 +169,14 @@ def drive(
                     if attempt.decision == Decision.ACCEPTED:
                         swaps.append(now)
         started = time.perf_counter()
-        stepper.predictor.add_odometry(Odometry(now - age, observed[:3].copy(), observed[3:].copy()))
+        stepper.add_odometry(Odometry(now - age, observed[:3].copy(), observed[3:].copy()))
         stepped = stepper.run(now, dt, model, state=states[k] if true_state else None)
         step_ms[k] = 1e3 * (time.perf_counter() - started)
         if stepped.command is None:
             assert stepped.halt is not None
             raise NoValidControlError(stepped.halt.reason)
         command = stepped.command
-        stepper.predictor.record(now, command)
+        stepper.record(now, command)
         if adaptation is not None:
             adaptation.add_command(now, command)
         commands[k] = command

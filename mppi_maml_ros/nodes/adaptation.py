@@ -7,6 +7,7 @@ and there is one at a time.
 
 from __future__ import annotations
 
+import math
 import os
 from collections import Counter
 from collections.abc import Callable
@@ -16,6 +17,7 @@ from typing import Any
 import numpy as np
 from nav_msgs.msg import Odometry
 from rclpy.parameter import Parameter
+from std_msgs.msg import Bool
 from std_srvs.srv import SetBool, Trigger
 
 from ..adaptation.adapters import make_adapter
@@ -40,7 +42,12 @@ NAME = "adaptation"
 
 _TOGETHER = 0.05  # [s] messages wait for one another for no longer
 _FASTEST, _FASTEST_TURN = 10.0, 20.0  # [m/s, rad/s] of a robot whose limits are not known
-_SKIPPED = (Decision.SKIPPED_NO_EXCITATION, Decision.SKIPPED_TOO_FEW_SAMPLES, Decision.SKIPPED_BUSY)
+_SKIPPED = (
+    Decision.SKIPPED_NO_EXCITATION,
+    Decision.SKIPPED_TOO_FEW_SAMPLES,
+    Decision.SKIPPED_BUSY,
+    Decision.SKIPPED_NOT_TRUSTED,
+)
 _TROUBLE = (Decision.SWAP_UNAVAILABLE, Decision.REJECTED_BY_CONTROLLER, Decision.ROLLED_BACK)
 _REJECTED = (
     Decision.REJECTED_NOT_FINITE,
@@ -94,6 +101,7 @@ class AdaptationNode(BaseNode):
         self.subscribe(Odometry, "odom", with_info(self._on_odometry), qos.RECORD, raw=True)
         self._commands = CommandSubscription(self, values["cmd_vel_type"], self._on_command)
         self._speaker = OneSpeaker()
+        self.subscribe(Bool, "estop", self._on_emergency_stop, qos.STATE)
         deferrable(self.serve(Trigger, "~/adapt", self._on_adapt))
         self.serve(SetBool, "~/enable", self._on_enable)
         self.diagnose(adaptation=self._report_adaptation, swaps=self._report_swaps)
@@ -166,14 +174,16 @@ class AdaptationNode(BaseNode):
         sent = cdr.odometry(data)
         if self._frames.offer(sent.frame_id, sent.child_frame_id):
             self._checks = self._make_checks()
-        verdict = self._checks.check(sent, at)
-        if not verdict.accepted or verdict.odometry is None:
+        verdict = self._checks.check(sent, at, self._online.evidence.twist.believed)
+        if verdict.odometry is None:
+            if math.isfinite(verdict.since):
+                self._online.distrust(verdict.since, verdict.message)
             self.get_logger().warning(verdict.message, throttle_duration_sec=5.0)
             return
         self._odometry_seen = True
         if verdict.warning:
             self.get_logger().warning(verdict.warning)
-        if self._online.add_odometry(verdict.odometry) and self._adapting:
+        if self._online.add_odometry(verdict.odometry, verdict.continuous) and self._adapting:
             self.get_logger().info("the robot has changed: adapting at once")
             self._try("change")
         elif self._adapting and self._online.due:
@@ -192,6 +202,9 @@ class AdaptationNode(BaseNode):
         self._online.add_command(at, command)
         if not certain:
             self._online.doubt_commands(at)
+
+    def _on_emergency_stop(self, message: Bool) -> None:
+        self._online.set_emergency_stop(message.data)
 
     def _look_at_clock(self, now: float) -> None:
         event = self._clock_check.look(now, self.steady_now())
@@ -345,7 +358,8 @@ class AdaptationNode(BaseNode):
         }
         waiting = self._state() == AdaptationStatus.WAITING_FOR_DATA
         missing = "odometry" if not self._odometry_seen else "cmd_vel"
-        trouble = f"no {missing} so far" if waiting else self._commands.trouble
+        remark = self._commands.trouble or self._online.evidence.remark
+        trouble = f"no {missing} so far" if waiting else remark
         return Report(WARN if trouble else OK, trouble or status.reason, values)
 
     def _report_swaps(self) -> Report:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from ..control.config import ControlConfig
-from ..control.output import ControlOutput
+from ..control.output import ControlOutput, Halt
 from ..ros.diagnostics import ERROR, OK, WARN, Report
 from ..safety.codes import Code, State
 from ..safety.frames import FrameLatch
@@ -126,6 +126,13 @@ def odometry_report(
     if rejected:
         return Report(WARN, f"{rejected} messages rejected in the last second", values)
     return Report(OK, f"{rate:.0f} Hz", values)
+
+
+def with_remark(report: Report, remark: Halt | None) -> Report:
+    """The report, or in place of a good one what is wrong without stopping the robot."""
+    if remark is None or report.level != OK:
+        return report
+    return Report(WARN, remark.reason, report.values)
 
 
 def timing_report(window: Window, output: ControlOutput | None, config: ControlConfig) -> Report:

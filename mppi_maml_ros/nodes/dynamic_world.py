@@ -114,7 +114,8 @@ class DynamicWorldNode(BaseNode):
             end = min(until, self._command_until) if alive else until
             # A rest below the world's own resolution is no step.
             if end - world.time > 1e-9:
-                world.step(self._command if alive else (0.0, 0.0), min(end - world.time, 0.1))
+                command = self._command if alive else (0.0, 0.0)
+                self._injector.step(world, command, min(end - world.time, 0.1), self._fault_time())
             else:
                 self._command_until = -math.inf
 

@@ -70,7 +70,7 @@ GROUPS = {
         Declared(
             "faults",
             "",
-            "Faults on odometry, commands and clock, such as odom_stop@10; empty: none. "
+            "Faults on odometry, commands, base and clock, such as odom_stop@10; empty: none. "
             "Names: mppi-maml demo --help",
         ),
         Declared("odom_frame", "odom", "Frame of the odometry's poses"),

@@ -16,6 +16,7 @@ import numpy as np
 from builtin_interfaces.msg import Time
 from nav_msgs.msg import OccupancyGrid, Odometry, Path
 from rclpy.duration import Duration
+from std_msgs.msg import Bool
 from std_srvs.srv import Trigger
 from visualization_msgs.msg import MarkerArray
 
@@ -116,6 +117,8 @@ class MppiControllerNode(BaseNode):
         self.subscribe(Path, "plan", self._on_path, qos.STATE, raw=True)
         self._grid: Costmap | None = None
         self.subscribe(OccupancyGrid, "costmap", self._on_costmap, qos.MAP)
+        self._pressed = False
+        self.subscribe(Bool, "estop", self._on_emergency_stop, qos.STATE)
         self._transforms = Transforms.of(self)
         self.serve(SwapWeights, "~/swap_weights", self._on_swap)
         self._swap_service = self.resolve_service_name("~/swap_weights")
@@ -209,6 +212,7 @@ class MppiControllerNode(BaseNode):
             )
             self._loop = self._make_loop()
             self._loop.set_publisher_count(self._live)
+            self._loop.set_emergency_stop(self._pressed)
             if self._early_path is not None:
                 self._follow(*self._early_path)
         verdict = self._loop.handle_odometry(message, now, steady)
@@ -217,6 +221,10 @@ class MppiControllerNode(BaseNode):
             self.get_logger().warning(verdict.warning)
         if not verdict.accepted:
             self.get_logger().warning(verdict.message, throttle_duration_sec=1.0)
+
+    def _on_emergency_stop(self, message: Bool) -> None:
+        self._pressed = message.data
+        self._loop.set_emergency_stop(message.data)
 
     def _on_path(self, data: bytes) -> None:
         try:
@@ -410,10 +418,10 @@ class MppiControllerNode(BaseNode):
 
     def _report_odometry(self) -> Report:
         counts, seconds = self._window.take_odometry(self.steady_now())
-        output = self._output
-        return reports.odometry_report(
-            counts, seconds, output, self._live, self._frames, self._loop.counters, _ODOMETRY_RATE
+        report = reports.odometry_report(
+            counts, seconds, self._output, self._live, self._frames, self._loop.counters, _ODOMETRY_RATE
         )
+        return reports.with_remark(report, self._loop.remark)
 
     def _report_timing(self) -> Report:
         return reports.timing_report(self._window, self._output, self._settings.control)

@@ -35,6 +35,7 @@ class Reason(str, enum.Enum):
     DUPLICATE = "duplicate"
     OUT_OF_ORDER = "out_of_order"
     TELEPORT = "teleport"
+    HANGING = "hanging"
 
 
 CODES = {
@@ -48,6 +49,7 @@ CODES = {
     Reason.DUPLICATE: Code.ODOMETRY_STALE,
     Reason.OUT_OF_ORDER: Code.ODOMETRY_STALE,
     Reason.TELEPORT: Code.ODOMETRY_TELEPORT,
+    Reason.HANGING: Code.ODOMETRY_HANGING,
 }
 """The status code that a persisting rejection leads to."""
 
@@ -65,6 +67,7 @@ class Verdict:
             so the motion between the two may be learned from.
         relocated: two messages agree on a place that the robot cannot have driven to.
         repeated: a teleport that was not the first within ``teleport_window``.
+        since: stamp from which on the messages were no better than this one [s]; infinite: only this one.
     """
 
     reason: Reason
@@ -74,6 +77,7 @@ class Verdict:
     continuous: bool = False
     relocated: bool = False
     repeated: bool = False
+    since: float = math.inf
 
     @property
     def accepted(self) -> bool:
@@ -107,6 +111,8 @@ class OdometryTolerances:
         quaternion_tolerance: on the norm of the orientation, which is normalised.
         max_coordinate: larger positions are implausible [m].
         max_twist: larger twist components are implausible [m/s, rad/s].
+        hanging_after: a pose that is the same to the last bit for longer, while the twist would have moved it
+            by ``hanging_motion`` (m, rad), hangs [s].
 
     Raises:
         InvalidValueError: names the field and what is allowed.
@@ -126,6 +132,8 @@ class OdometryTolerances:
     quaternion_tolerance: float = attrs.field(default=1e-2, validator=above_zero)
     max_coordinate: float = attrs.field(default=1e7, validator=above_zero)
     max_twist: float = attrs.field(default=100.0, validator=above_zero)
+    hanging_after: float = attrs.field(default=0.4, validator=above_zero)
+    hanging_motion: tuple[float, float] = (0.04, 0.08)
 
 
 class OdometryChecks:
@@ -153,6 +161,8 @@ class OdometryChecks:
         self._last: Odometry | None = None
         self._candidate: Odometry | None = None
         self._newest_stamp = -math.inf
+        self._same: Odometry | None = None  # first of the messages with the newest pose
+        self._ways = (0.0, 0.0)  # that the twist says were covered since
         self._teleports = collections.deque(maxlen=self._tolerances.teleport_limit)
 
     @property
@@ -165,18 +175,19 @@ class OdometryChecks:
         """Messages dropped so far."""
         return sum(count for reason, count in self._counts.items() if reason is not Reason.ACCEPTED)
 
-    def check(self, message: OdometryMessage, now: float) -> Verdict:
+    def check(self, message: OdometryMessage, now: float, believe_twist: bool = True) -> Verdict:
         """Judge one message.
 
         Args:
             message: whatever it holds.
             now: time of arrival on the node's clock [s].
+            believe_twist: a twist that says motion while the pose stands still means that both hang.
         """
-        verdict = self._judge(message, now)
+        verdict = self._judge(message, now, believe_twist)
         self._counts[verdict.reason] += 1
         return verdict
 
-    def _judge(self, message: OdometryMessage, now: float) -> Verdict:
+    def _judge(self, message: OdometryMessage, now: float, believe_twist: bool) -> Verdict:
         allowed = self._tolerances
         try:
             stamp = float(message.stamp)
@@ -238,6 +249,8 @@ class OdometryChecks:
             pose=np.array([px, py, yaw_from_quaternion(qx, qy, qz, qw)]),
             twist=np.array([vx, wz]),
         )
+        if hanging := self._hanging(odometry, believe_twist):
+            return hanging
         relocated = False
         if self._last is not None and not self._reachable(self._last, odometry):
             if self._candidate is None or not self._reachable(self._candidate, odometry):
@@ -254,6 +267,26 @@ class OdometryChecks:
         warning = "; ".join(text for name, text in remarks.items() if name not in self._remarked)
         self._remarked |= remarks.keys()
         return Verdict(Reason.ACCEPTED, odometry, warning=warning, continuous=continuous, relocated=relocated)
+
+    def _hanging(self, odometry: Odometry, believe_twist: bool) -> Verdict | None:
+        """The verdict on a pose that has not changed in the least although the twist says it has."""
+        first = self._same
+        if first is None or not (odometry.pose == first.pose).all():
+            self._same, self._ways, self._counted = odometry, (0.0, 0.0), odometry.stamp
+            return None
+        dt, self._counted = odometry.stamp - self._counted, odometry.stamp
+        if not believe_twist:
+            self._ways = (0.0, 0.0)
+            return None
+        v, omega = np.abs(odometry.twist).tolist()
+        self._ways = (self._ways[0] + v * dt, self._ways[1] + omega * dt)
+        allowed, lasts = self._tolerances, odometry.stamp - first.stamp
+        far = any(way >= most for way, most in zip(self._ways, allowed.hanging_motion, strict=True))
+        if lasts < allowed.hanging_after or not far:
+            return None
+        message = f"odometry hangs: its pose has been the same for {lasts:.2f} s while its twist says "
+        message += f"{odometry.twist[0]:.2f} m/s and {odometry.twist[1]:.2f} rad/s"
+        return Verdict(Reason.HANGING, message=message, since=first.stamp)
 
     def _reachable(self, start: Odometry, end: Odometry) -> bool:
         allowed = self._tolerances

@@ -1,7 +1,8 @@
 """Faults to order: what a broken source of odometry, base, clock or process does, at given times.
 
-A fault is written ``kind@start[+duration][=value]``, several are separated by commas::
+A fault is written ``kind[@start[+duration]][=value]``, several are separated by commas::
 
+    twist_zero              the twist is zero from the beginning
     odom_stop@10            no odometry from 10 s on
     odom_stop@10+2          for two seconds
     odom_future@5+3=0.4     stamps 0.4 s ahead, from 5 s to 8 s
@@ -17,13 +18,19 @@ import enum
 import math
 import re
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
 import attrs
 import numpy as np
 
+from ..core import se2
+from ..core.angles import yaw_from_quaternion
 from ..core.errors import InvalidValueError
 from ..core.types import OdometryMessage
+
+if TYPE_CHECKING:
+    from .world import World
 
 SPACING = 1e-6  # [s] between the stamps of flooded messages
 
@@ -33,6 +40,7 @@ class Target(enum.Enum):
 
     ODOMETRY = "odometry"
     COMMAND = "command"
+    BASE = "base"
     CLOCK = "clock"
     PROCESS = "process"
 
@@ -64,7 +72,7 @@ class Kind:
         return self.meaning if value is None else self.meaning.format(value=f"{value:g}")
 
 
-_ODOMETRY, _COMMAND, _CLOCK, _PROCESS = Target
+_ODOMETRY, _COMMAND, _BASE, _CLOCK, _PROCESS = Target
 
 KINDS: dict[str, Kind] = {
     "odom_stop": Kind(_ODOMETRY, "no odometry"),
@@ -85,8 +93,20 @@ KINDS: dict[str, Kind] = {
     "odom_frame": Kind(_ODOMETRY, "the frame is another one"),
     "odom_unframed": Kind(_ODOMETRY, "the frame ids are empty"),
     "odom_flood": Kind(_ODOMETRY, "{value} messages in place of one", 200.0, 1.0, 10_000.0),
+    "quaternion_scale": Kind(_ODOMETRY, "the orientation has norm {value}", 1.0005, 0.0, 1e6),
+    "twist_zero": Kind(_ODOMETRY, "the twist is zero"),
+    "twist_frame": Kind(_ODOMETRY, "the twist is in the frame of the pose"),
+    "twist_sign": Kind(_ODOMETRY, "the twist has the other sign"),
+    "twist_echo": Kind(_ODOMETRY, "the twist repeats the command"),
+    "twist_frozen": Kind(_ODOMETRY, "the twist is that of the first message"),
+    "twist_scale": Kind(_ODOMETRY, "the twist is {value} times what it should be", 1.6, -100.0, 100.0),
+    "frozen": Kind(_ODOMETRY, "pose and twist are those of the first message, the stamps are fresh"),
+    "clock_offset": Kind(_ODOMETRY, "the clock of the base is off by {value} s", -0.2, -1e6, 1e6, "s"),
     "cmd_lost": Kind(_COMMAND, "the base hears no commands"),
     "cmd_nan": Kind(_COMMAND, "the base hears NaN"),
+    "estop": Kind(_BASE, "the motors are held at zero, whatever is commanded"),
+    "held": Kind(_BASE, "the robot is held where it is"),
+    "bumped": Kind(_BASE, "the robot is pushed to its left at {value} m/s", 0.3, -10.0, 10.0, "m/s", 0.5),
     "clock_back": Kind(_CLOCK, "the clock jumps back by {value} s", 5.0, 0.0, 1e6, "s"),
     "clock_forward": Kind(_CLOCK, "the clock jumps ahead by {value} s", 5.0, 0.0, 1e6, "s"),
     "clock_pause": Kind(_CLOCK, "the clock stands still", duration=2.0),
@@ -102,7 +122,9 @@ NODES = {
     "world_kill": "dynamic_world",
 }
 
-_FAULT = re.compile(r"(?P<kind>[a-z_]+)@(?P<start>[^+=]+)(\+(?P<duration>[^=]+))?(=(?P<value>.+))?")
+EVER = -math.inf  # start of a fault that is there from the beginning
+
+_FAULT = re.compile(r"(?P<kind>[a-z_]+)(@(?P<start>[^+=]+)(\+(?P<duration>[^=]+))?)?(=(?P<value>.+))?")
 
 
 @attrs.frozen
@@ -111,7 +133,7 @@ class Fault:
 
     Attributes:
         kind: one of ``KINDS``.
-        start: when it begins [s].
+        start: when it begins [s]; ``EVER``: it is there from the beginning.
         duration: how long it lasts [s]; infinite for ever.
         value: see ``KINDS``.
 
@@ -127,7 +149,7 @@ class Fault:
     def __attrs_post_init__(self) -> None:
         if self.kind not in KINDS:
             raise InvalidValueError(f"fault must be one of {', '.join(KINDS)}, got {self.kind!r}")
-        if not (0.0 <= self.start < math.inf):
+        if not (0.0 <= self.start < math.inf or self.start == EVER):
             raise InvalidValueError(f"start of {self.kind} must be finite and at least 0 s, got {self.start}")
         if not self.duration > 0.0:
             raise InvalidValueError(f"duration of {self.kind} must be above 0 s, got {self.duration}")
@@ -142,7 +164,9 @@ class Fault:
             )
 
     @classmethod
-    def of(cls, kind: str, start: float, duration: float | None = None, value: float | None = None) -> Fault:
+    def of(
+        cls, kind: str, start: float = EVER, duration: float | None = None, value: float | None = None
+    ) -> Fault:
         """A fault with the kind's defaults for what is not given."""
         if kind not in KINDS:
             raise InvalidValueError(f"fault must be one of {', '.join(KINDS)}, got {kind!r}")
@@ -162,7 +186,7 @@ class Fault:
     @property
     def end(self) -> float:
         """When it is over [s]."""
-        return self.start + self.duration
+        return math.inf if math.isinf(self.duration) else self.start + self.duration
 
     def active(self, t: float) -> bool:
         """Whether it acts at ``t`` [s]."""
@@ -171,14 +195,16 @@ class Fault:
     @property
     def spec(self) -> str:
         """As :func:`parse` reads it."""
+        start = "" if self.start == EVER else f"@{self.start!r}"
         duration = "" if math.isinf(self.duration) else f"+{self.duration!r}"
         value = "" if self.value is None else f"={self.value!r}"
-        return f"{self.kind}@{self.start!r}{duration}{value}"
+        return f"{self.kind}{start}{duration}{value}"
 
     def __str__(self) -> str:
         text = KINDS[self.kind].describe(self.value)
+        since = "the beginning" if self.start == EVER else f"{self.start:g} s"
         until = "" if math.isinf(self.duration) else f" for {self.duration:g} s"
-        return f"from {self.start:g} s on{until}: {text}"
+        return f"from {since} on{until}: {text}"
 
 
 def parse(text: str) -> tuple[Fault, ...]:
@@ -192,7 +218,7 @@ def parse(text: str) -> tuple[Fault, ...]:
         match = _FAULT.fullmatch(part)
         if match is None:
             raise InvalidValueError(
-                f"fault must be kind@start[+duration][=value], such as odom_stop@10, got {part!r}"
+                f"fault must be kind[@start[+duration]][=value], such as odom_stop@10, got {part!r}"
             )
         try:
             numbers = {name: float(match[name]) for name in ("start", "duration", "value") if match[name]}
@@ -200,6 +226,16 @@ def parse(text: str) -> tuple[Fault, ...]:
             raise InvalidValueError(f"fault {part!r} needs numbers: {error}") from error
         faults.append(Fault.of(match["kind"], **numbers))
     return tuple(faults)
+
+
+def _in_pose_frame(linear: Sequence[float], yaw: float) -> tuple[float, float, float]:
+    vx, vy, vz = linear
+    c, s = math.cos(yaw), math.sin(yaw)
+    return (c * vx - s * vy, s * vx + c * vy, vz)
+
+
+def _times(vector: Sequence[float], factor: float) -> tuple[float, ...]:
+    return tuple(factor * value for value in vector)
 
 
 def _moved(message: OdometryMessage, offset: float) -> OdometryMessage:
@@ -219,6 +255,7 @@ class Injector:
         self.faults = tuple(faults)
         self._random = np.random.default_rng(seed)
         self._memory: dict[int, dict] = {index: {} for index in range(len(self.faults))}
+        self._command = (0.0, 0.0)
 
     def _of(self, target: Target) -> Iterable[tuple[Fault, dict]]:
         for index, fault in enumerate(self.faults):
@@ -286,9 +323,45 @@ class Injector:
                 return [attrs.evolve(message, frame_id=f"not_{message.frame_id}")]
             case "odom_unframed":
                 return [attrs.evolve(message, frame_id="", child_frame_id="")]
+            case "quaternion_scale":
+                return [attrs.evolve(message, orientation=_times(message.orientation, value))]
+            case "clock_offset":
+                return [attrs.evolve(message, stamp=message.stamp + value)]
+            case "frozen":
+                first = memory.setdefault("first", message)
+                return [attrs.evolve(first, stamp=message.stamp)]
+            case kind if kind.startswith("twist_"):
+                return [self._with_twist(kind, value, memory, message)]
             case _:  # odom_flood
                 first = message.stamp - (int(value) - 1) * SPACING
                 return [attrs.evolve(message, stamp=first + k * SPACING) for k in range(int(value))]
+
+    def _with_twist(self, kind: str, value: float, memory: dict, message: OdometryMessage) -> OdometryMessage:
+        linear, angular = message.linear, message.angular
+        match kind:
+            case "twist_zero":
+                linear, angular = (0.0,) * 3, (0.0,) * 3
+            case "twist_frame":
+                linear = _in_pose_frame(linear, yaw_from_quaternion(*message.orientation))
+            case "twist_echo":
+                linear, angular = (self._command[0], 0.0, 0.0), (0.0, 0.0, self._command[1])
+            case "twist_frozen":
+                linear, angular = memory.setdefault("twist", (linear, angular))
+            case _:
+                factor = -1.0 if kind == "twist_sign" else value
+                linear, angular = _times(linear, factor), _times(angular, factor)
+        return attrs.evolve(message, linear=linear, angular=angular)
+
+    def step(self, world: World, command: tuple[float, float], dt: float, t: float) -> None:
+        """Let a base move for ``dt`` [s] under ``command`` (v, omega), from ``t`` [s] on."""
+        active = {fault.kind: fault for fault, _ in self._of(Target.BASE) if fault.active(t)}
+        before = world.state[:3]
+        world.step((0.0, 0.0) if "estop" in active else command, dt)
+        if "bumped" in active:
+            pushed = active["bumped"].value
+            world.place(se2.integrate(before, np.array([0.0, pushed, 0.0]), dt))
+        elif "held" in active:
+            world.place(before)
 
     def command(self, command: tuple[float, float], t: float) -> tuple[float, float] | None:
         """What the base hears of ``command`` (v, omega) at ``t`` [s]; None for nothing."""
@@ -297,6 +370,7 @@ class Injector:
                 if fault.kind == "cmd_lost":
                     return None
                 command = (math.nan, math.nan)
+        self._command = command
         return command
 
     def clock(self, now: float, t: float) -> float:

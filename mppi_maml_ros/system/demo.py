@@ -73,6 +73,9 @@ VARIANTS = {
 }
 """Parameters of the controller and of the adaptation node in each run."""
 
+_OF_THE_WORLD = (Target.ODOMETRY, Target.COMMAND, Target.BASE)
+"""What dynamic_world breaks; processes are killed from here."""
+
 _STATES = (
     "waiting for odometry",
     "waiting for a plan",
@@ -237,7 +240,7 @@ def node_parameters(variant: str, settings: DemoSettings, world: WorldParameters
         "dynamic_world": {
             "seed": settings.seed,
             "randomize_on_start": False,
-            "faults": ",".join(fault.spec for fault in settings.faults_of(Target.ODOMETRY, Target.COMMAND)),
+            "faults": ",".join(fault.spec for fault in settings.faults_of(*_OF_THE_WORLD)),
             **{f"world.{name}": value for name, value in attrs.asdict(world).items()},
         },
     }

@@ -6,9 +6,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mppi_maml_ros.core import se2
 from mppi_maml_ros.core.errors import InvalidValueError
 from mppi_maml_ros.core.types import OdometryMessage
 from mppi_maml_ros.simulation.faults import (
+    EVER,
     KINDS,
     NODES,
     SPACING,
@@ -17,11 +19,14 @@ from mppi_maml_ros.simulation.faults import (
     Target,
     parse,
 )
+from mppi_maml_ros.simulation.world import DynamicWorld
+
+YAW = 2.0 * math.atan2(0.6, 0.8)
 
 
 def message(stamp=7.0, x=1.0):
     return OdometryMessage(
-        "odom", "base_link", stamp, (x, 2.0, 0.0), (0.0, 0.0, 0.0, 1.0), (0.5, 0.0, 0.0), (0.0, 0.0, 0.1)
+        "odom", "base_link", stamp, (x, 2.0, 0.0), (0.0, 0.0, 0.6, 0.8), (0.5 + x, 0.0, 0.0), (0.0, 0.0, 0.1)
     )
 
 
@@ -40,13 +45,17 @@ def test_a_fault_is_written_with_start_duration_and_value():
         Fault("odom_nan", 1.0, 1.0),
     )
     assert parse("odom_stale@1=2")[0].duration == math.inf and parse("") == ()
+    assert parse("twist_zero,clock_offset=-0.2") == (
+        Fault("twist_zero", EVER),
+        Fault("clock_offset", EVER, value=-0.2),
+    )
     assert parse("clock_pause@1")[0].duration == KINDS["clock_pause"].duration
 
 
 @pytest.mark.parametrize(
     ("text", "named"),
     [
-        ("odom_stop", "kind@start"),
+        ("odom_stop+3", "kind\\[@start"),
         ("odom_gone@3", "odom_stop, odom_stutter"),
         ("odom_stop@soon", "needs numbers"),
         ("odom_stop@-1", "at least 0"),
@@ -148,3 +157,64 @@ def test_a_clock_jumps_and_stands_still():
     assert [injector.clock(100.0 + t, t) for t in times] == pytest.approx(
         [100.5, 96.0, 97.0, 97.0, 97.0, 97.5, 105.0]
     )
+
+
+@pytest.mark.parametrize(
+    ("spec", "linear", "angular"),
+    [
+        ("twist_zero", (0.0, 0.0, 0.0), 0.0),
+        ("twist_sign", (-1.5, 0.0, 0.0), -0.1),
+        ("twist_scale=2", (3.0, 0.0, 0.0), 0.2),
+        ("twist_echo", (0.7, 0.0, 0.0), -0.3),
+        ("twist_frame", (1.5 * math.cos(YAW), 1.5 * math.sin(YAW), 0.0), 0.1),
+    ],
+)
+def test_a_twist_says_something_else(spec, linear, angular):
+    injector = Injector(parse(spec))
+    injector.command((0.7, -0.3), -math.inf)
+    (arrived,) = injector.odometry(message(), -math.inf)
+    assert arrived.linear == pytest.approx(linear) and arrived.angular[2] == pytest.approx(angular)
+
+
+def test_what_is_frozen_keeps_its_first_values_under_fresh_stamps():
+    first, second = sent("frozen", 2)
+    assert second[1][0].position == first[1][0].position and second[1][0].stamp > first[1][0].stamp
+    twists = sent("twist_frozen", 2)
+    assert twists[1][1][0].linear == twists[0][1][0].linear
+    assert twists[1][1][0].position != twists[0][1][0].position
+
+
+def test_a_clock_that_is_off_moves_every_stamp_and_a_scaled_quaternion_keeps_its_heading():
+    assert [arrived[0].stamp for _, arrived in sent("clock_offset=-0.2", 2)] == pytest.approx([6.8, 6.85])
+    (scaled,) = Injector(parse("quaternion_scale=1.5")).odometry(message(), 0.0)
+    assert math.hypot(*scaled.orientation) == pytest.approx(1.5)
+
+
+def driven(spec, seconds=2.0, seed=0):
+    """A base under (.5, .3) whose fault begins after a second; states at that time and at the end."""
+    world, injector = DynamicWorld(seed=seed), Injector(parse(spec), seed)
+    states = []
+    for k in range(round(seconds / 0.02)):
+        if k == 50:
+            states.append(world.state)
+        injector.step(world, (0.5, 0.3), 0.02, 0.02 * k)
+    return *states, world.state
+
+
+def test_under_an_emergency_stop_the_motors_brake_whatever_is_commanded():
+    before, after = driven("estop@1")
+    assert before[3] > 0.4 and abs(after[3]) < 0.01
+    assert math.hypot(*(after - before)[:2]) > 0.01  # it rolls out
+
+
+def test_a_held_robot_stays_to_the_millimetre_and_a_pushed_one_moves_aside():
+    before, after = driven("held@1")
+    assert after[:3] == pytest.approx(before[:3]) and not after[3:].any()
+    before, after = driven("bumped@1+0.5=0.4", seconds=1.5)
+    aside = se2.to_body(after[:3], before[:3])
+    assert aside == pytest.approx([0.0, 0.2, 0.0], abs=1e-6)
+
+
+def test_after_a_fault_of_the_base_it_obeys_again():
+    _, after = driven("held@1+0.5", seconds=3.0)
+    assert after[3] == pytest.approx(driven("", seconds=3.0)[1][3], abs=0.02)

@@ -1,0 +1,143 @@
+"""What odometry and commands may be learned from, and since when they may not.
+
+A twist that contradicts its pose, a robot that is held, and a base whose clock is behind look like another
+robot. What was learned from them is taken back: :class:`Evidence` says from which stamp on.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Iterable
+
+from ..core.types import Odometry, VelocityLimits
+from ..dynamics.identification.clock import ClockOffset
+from ..dynamics.residual import ResidualWeights
+from ..dynamics.transitions import Transitions
+from ..safety.blocked import BRAKING, BlockedCheck
+from ..safety.twist_source import TwistSource
+
+REMEMBERED = 64  # installations
+CONSTANT = 1.0  # [s] a twist that is the same to the last bit for longer tells nothing, or hangs
+
+
+class Evidence:
+    """Judges what comes in; not thread-safe.
+
+    Args:
+        twist_source: see :class:`TwistSource`.
+        limits: of the commands; None: not known.
+
+    Attributes:
+        untrusted_since: stamp from which on nothing is to be believed, newly found [s]; the caller takes it.
+    """
+
+    def __init__(self, twist_source: str, limits: VelocityLimits | None) -> None:
+        self.twist = TwistSource(twist_source)
+        self.blocked = BlockedCheck(limits)
+        self.clock = ClockOffset()
+        self._stopped = self._was_blocked = False
+        self._newest = -math.inf
+        self._same: Odometry | None = None  # first sample with the newest twist
+        self.untrusted_since = math.inf
+
+    def reset(self) -> None:
+        """Forget samples and commands, as after a jump of the clock."""
+        self.twist.reset()
+        self.blocked.reset()
+        self.clock.lead = 0.0
+        self._was_blocked = False
+
+    def add_command(self, stamp: float, command: Iterable[float]) -> None:
+        """A command (v, omega) in force from ``stamp`` [s]."""
+        command = tuple(command)
+        self.twist.add_command(stamp, command)
+        self.blocked.add_command(stamp, command)
+
+    def set_emergency_stop(self, pressed: bool) -> None:
+        """Whether an emergency stop is pressed, which brakes the robot in a way of its own."""
+        if pressed and not self._stopped:
+            self.distrust(self._newest - BRAKING)
+        self._stopped = pressed
+
+    def distrust(self, since: float) -> None:
+        """What came from ``since`` [s] on is not to be believed."""
+        self.untrusted_since = min(self.untrusted_since, since)
+
+    def take(self, sample: Odometry, continuous: bool = True) -> Odometry | None:
+        """The sample to learn from; None when it tells nothing of the robot."""
+        if self._same is None or not continuous or (sample.twist != self._same.twist).any():
+            self._same = sample
+        self._newest = sample.stamp
+        found = self._contradicted()
+        given = self.twist.take(sample, continuous)
+        if self._contradicted() > found:
+            self.distrust(self.twist.consistency.since)
+        self.blocked.add_odometry(given, continuous)
+        if self.blocked.blocked and not self._was_blocked:
+            self.distrust(self.blocked.since)
+        self._was_blocked = self.blocked.blocked
+        constant = self._same_for(sample.stamp) >= CONSTANT
+        if self._stopped or self.blocked.blocked or not self.twist.trusted or constant:
+            return None
+        return given
+
+    def _contradicted(self) -> int:
+        """Axes on which the twist is contradicted."""
+        return sum(self.twist.consistency.contradicted(axis) for axis in range(2))
+
+    def _same_for(self, now: float) -> float:
+        """Time over which the twist in use has not changed by a bit [s]; 0 at rest."""
+        if self._same is None or not self._same.twist.any() or not self.twist.believed:
+            return 0.0
+        return now - self._same.stamp
+
+    def look_at_clock(self, data: Transitions) -> bool:
+        """Whether ``data`` show for the first time that the clock of the base is behind, or is no more."""
+        before = self.clock.lead > 0.0
+        return (self.clock.update(data) > 0.0) != before
+
+    @property
+    def objection(self) -> str:
+        """Why nothing may be learned at present; empty when it may."""
+        if self._stopped:
+            return "the emergency stop is pressed"
+        if self.blocked.suspected:
+            still = f"it has not moved for {self.blocked.still_for:.1f} s against its commands"
+            return f"the robot {'is' if self.blocked.blocked else 'may be'} blocked: {still}"
+        if not self.twist.trusted:
+            return self.twist.remark
+        if self.twist.suspected:
+            return "the twist of odometry may contradict its pose"
+        if self._same_for(self._newest) >= CONSTANT:
+            return f"the twist of odometry has been the same for {self._same_for(self._newest):.1f} s"
+        if self.clock.lead > 0.0:
+            return (
+                f"odometry answers commands {self.clock.lead:.2f} s before they are given: "
+                "the clock of the base is behind by at least that"
+            )
+        return ""
+
+    @property
+    def remark(self) -> str:
+        """What is wrong, whether or not it keeps from learning; empty when nothing is."""
+        return self.objection or self.twist.remark
+
+
+class Installed:
+    """Which weights served when; None stands for the kinematic prior."""
+
+    def __init__(self) -> None:
+        self._history: deque[tuple[float, ResidualWeights | None]] = deque(maxlen=REMEMBERED)
+
+    def add(self, stamp: float, weights: ResidualWeights | None) -> None:
+        """``weights`` serve from ``stamp`` [s] on."""
+        self._history.append((stamp, weights))
+
+    def clear(self) -> None:
+        """The prior serves, and has done so for ever."""
+        self._history.clear()
+
+    def before(self, stamp: float) -> ResidualWeights | None:
+        """What served before ``stamp`` [s]; the prior where that is not known."""
+        return next((weights for since, weights in reversed(self._history) if since <= stamp), None)
