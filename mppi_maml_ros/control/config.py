@@ -14,6 +14,7 @@ from ..references.path import PathProfile
 from ..safety.checks import OdometryTolerances
 
 MODELS = ("kinematic", "dynamic", "residual")
+PRIORS = ("typical", "kinematic")
 REFERENCES = ("plan", "circle", "figure8", "sine", "straight")
 
 
@@ -28,6 +29,7 @@ class ControlConfig:
         limits: what may be commanded.
         controller_frequency: ticks a second [Hz]; its period must not exceed ``model_dt``.
         model: kinematic uses no weights; dynamic and residual use those of the slot.
+        prior: what the residual model predicts with while it has no weights.
         reference: plan follows the path that arrives; the others the figure handed in.
         reference_origin: pose (x, y, yaw) where a figure starts; empty: the robot's when control starts.
         time_steps, model_dt: length and step of the reference window.
@@ -68,6 +70,12 @@ class ControlConfig:
         "residual",
         description="Model to predict with; only residual takes weights",
         choices=MODELS,
+        dynamic=False,
+    )
+    prior: str = tunable(
+        "typical",
+        description="Robot to reckon with while no weights serve: the median one, or pure kinematics",
+        choices=PRIORS,
         dynamic=False,
     )
     reference: str = tunable(

@@ -18,6 +18,7 @@ from numpy.typing import ArrayLike
 from ..core.angles import wrap
 from ..core.errors import InvalidValueError
 from ..core.types import Array, Odometry, OdometryMessage
+from ..dynamics.first_order import typical
 from ..mppi.costmap import Costmap
 from ..safety.checks import ClockCheck, ClockEvent, OdometryChecks, Reason, Verdict
 from ..safety.codes import Code, State
@@ -32,7 +33,7 @@ from .progress import MotionChecker
 from .step import ControlStep, Mppi, Stepped
 
 _KEPT = (
-    *("model", "reference", "reference_origin", "time_steps", "model_dt"),
+    *("model", "prior", "reference", "reference_origin", "time_steps", "model_dt"),
     *("odom_frame", "base_frame", "delay_taps"),
 )
 """What is as it was at the beginning, whatever a later configuration says."""
@@ -47,7 +48,7 @@ class Snapshot(Protocol):
 
     @property
     def version(self) -> int:
-        """Of the weights; 0: the kinematic prior."""
+        """Of the weights; 0: the prior."""
 
 
 class Slot(Protocol):
@@ -84,6 +85,7 @@ class ControlLoop:
         timer: Callable[[], float] = time.perf_counter,
     ) -> None:
         self._config, self._weights, self._timer = config, weights, timer
+        self._prior = typical(config.model_dt) if config.prior == "typical" else None
         self._paths = PathFollower(config) if config.reference == "plan" else None
         self._step = ControlStep(config, mppi, self._paths or _figure_follower(config, figure))
         self._step.predictor.warm_up()
@@ -281,7 +283,7 @@ class ControlLoop:
         if self._config.model == "kinematic":
             return None, 0
         snapshot = self._weights.current
-        return snapshot.weights, snapshot.version
+        return self._prior if snapshot.weights is None else snapshot.weights, snapshot.version
 
     def _look_at_clock(self, now: float, steady_now: float) -> None:
         event = self._clock.look(now, steady_now)

@@ -81,7 +81,7 @@ INTERFACE_TABLE = (
     Declared(
         "weights_ttl",
         0.0,
-        "Go back to the kinematic prior when no weights came for so long; 0: never",
+        "Go back to the prior when no weights came for so long; 0: never",
         "s",
         0.0,
         1e6,

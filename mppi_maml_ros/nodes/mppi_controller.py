@@ -354,7 +354,7 @@ class MppiControllerNode(BaseNode):
         if expired(steady, self._installed_at, ttl):
             self._slot.install(None)
             self._installed_at, self._adapter, self._expired = None, "prior", True
-            self.get_logger().warning(f"no weights came for {ttl:g} s: back to the kinematic prior")
+            self.get_logger().warning(f"no weights came for {ttl:g} s: back to the prior")
 
     def _log_change(self, output: ControlOutput) -> None:
         before = self._output

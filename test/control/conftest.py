@@ -32,7 +32,7 @@ class FakeMppi:
         self.resets += 1
 
     def compute_control(
-        self, state, reference, history, last_command, weights, elapsed, scene=None, push=None
+        self, state, reference, history, last_command, weights, elapsed, scene=None, push=None, change=None
     ):
         self.calls.append(("compute", weights, elapsed, history.copy()))
         if self.override is not None:

@@ -335,3 +335,13 @@ def test_a_figure_must_be_handed_in(drive):
 def test_a_robot_that_may_not_reverse_plans_no_reverse():
     assert ControlConfig(limits=VelocityLimits(vx_min=0.0)).path_profile().reverse_speed == 0.0
     assert ControlConfig(limits=VelocityLimits(vx_min=-0.2)).path_profile().reverse_speed == 0.2
+
+
+@pytest.mark.parametrize("prior", ["typical", "kinematic"])
+def test_without_weights_the_prior_serves_as_version_0(drive, prior):
+    ready = drive(prior=prior)
+    ready.loop._weights = SimpleNamespace(current=SimpleNamespace(weights=None, version=0))
+    out = ready.run(1.0)
+    assert out.state is State.RUNNING and out.weights_version == 0
+    served = ready.mppi.calls[-1][1]
+    assert served.adapter == "typical" if prior == "typical" else served is None
