@@ -14,7 +14,7 @@ from ..references.path import PathProfile
 from ..safety.checks import OdometryTolerances
 
 MODELS = ("kinematic", "dynamic", "residual")
-PRIORS = ("typical", "kinematic")
+PRIORS = ("typical", "kinematic", "dynamic")
 REFERENCES = ("plan", "circle", "figure8", "sine", "straight")
 
 
@@ -74,7 +74,7 @@ class ControlConfig:
     )
     prior: str = tunable(
         "typical",
-        description="Robot to reckon with while no weights serve: the median one, or pure kinematics",
+        description="Robot to reckon with while no weights serve: the median one, kinematics, or dynamic.*",
         choices=PRIORS,
         dynamic=False,
     )

@@ -19,6 +19,7 @@ from ..core.angles import wrap
 from ..core.errors import InvalidValueError
 from ..core.types import Array, Odometry, OdometryMessage
 from ..dynamics.first_order import typical
+from ..dynamics.residual import ResidualWeights
 from ..mppi.costmap import Costmap
 from ..safety.checks import ClockCheck, ClockEvent, OdometryChecks, Reason, Verdict
 from ..safety.codes import Code, State
@@ -71,9 +72,10 @@ class ControlLoop:
         weights: slot whose ``current`` has ``weights`` and ``version``; read once per step.
         figure: reference over time, in its own frame; needed unless ``config.reference`` is plan.
         timer: wall time for ``step_ms`` [s].
+        known: what is predicted with where the prior is dynamic.
 
     Raises:
-        InvalidValueError: a figure is missing.
+        InvalidValueError: a figure is missing, or what is known.
     """
 
     def __init__(
@@ -83,9 +85,13 @@ class ControlLoop:
         weights: Slot,
         figure: Figure | None = None,
         timer: Callable[[], float] = time.perf_counter,
+        known: ResidualWeights | None = None,
     ) -> None:
         self._config, self._weights, self._timer = config, weights, timer
-        self._prior = typical(config.model_dt) if config.prior == "typical" else None
+        if config.prior == "dynamic" and known is None:
+            raise InvalidValueError("prior is dynamic, but nothing is known of the robot")
+        priors = {"typical": typical(config.model_dt), "kinematic": None, "dynamic": known}
+        self._prior = priors[config.prior]
         self._paths = PathFollower(config) if config.reference == "plan" else None
         self._step = ControlStep(config, mppi, self._paths or _figure_follower(config, figure))
         self._step.predictor.warm_up()

@@ -81,9 +81,9 @@ class MppiControllerNode(BaseNode):
         settings = self._settings = Settings.of(self._values)
         control = settings.control
         self._slot = WeightsSlot(control.model_dt)
-        if settings.initial is not None:
-            self._slot.install(settings.initial)
-        self._adapter = settings.initial.adapter if settings.initial is not None else "prior"
+        if control.model == "dynamic":
+            self._slot.install(settings.known)
+        self._adapter = control.model if control.model == "dynamic" else "prior"
         self._installed_at: float | None = None
         self._expired = False
         self._refused: Counter[int] = Counter()
@@ -144,7 +144,7 @@ class MppiControllerNode(BaseNode):
         config = attrs.evolve(
             self._settings.control, odom_frame=self._frames.odom_frame, base_frame=self._frames.base_frame
         )
-        return ControlLoop(config, self._mppi, self._slot, self._settings.figure)
+        return ControlLoop(config, self._mppi, self._slot, self._settings.figure, known=self._settings.known)
 
     def begin(self) -> None:
         """Control from now on."""
