@@ -20,6 +20,7 @@ from ...control.config import ControlConfig
 from ...control.loop import ControlLoop
 from ...core.files import write_json, write_rows
 from ...core.types import Odometry, OdometryMessage, VelocityLimits
+from ...dynamics.first_order import FirstOrderConfig
 from ...mppi.config import MPPIConfig
 from ...mppi.controller import MPPIController
 from ...mppi.critics import make_critics
@@ -70,24 +71,31 @@ def corners(side: float = 2.0, step: float = 0.05) -> np.ndarray:
 PATHS: dict[str, Callable[[], np.ndarray]] = {"eight": eight, "corners": corners}
 
 
-def _lagged(lag: float, gain: float, delay: float) -> WorldParameters:
-    return WorldParameters(
-        lag_v=lag, lag_omega=lag, motor_gain_left=gain, motor_gain_right=gain, command_delay=delay
-    ).with_odometry_noise(NOISE)
-
-
 ROBOTS = {
-    "a": _lagged(0.02, 1.0, 0.0),
-    "b": _lagged(0.3, 0.8, 0.1),
-    "c": _lagged(0.45, 0.7, 0.15),
-    "d": _lagged(0.5, 1.0, 0.3),
+    name: FirstOrderConfig(
+        time_constant_v=lag, time_constant_omega=lag, gain_v=gain, gain_omega=gain, delay=delay
+    )
+    for name, (lag, gain, delay) in {
+        "a": (0.02, 1.0, 0.0),
+        "b": (0.3, 0.8, 0.1),
+        "c": (0.45, 0.7, 0.15),
+        "d": (0.5, 1.0, 0.3),
+    }.items()
 }
 
 
 def robot(name: str, seed: int) -> World:
     """One of :data:`ROBOTS`, or ``firmware<k>``: the k-th base drawn of the family ``firmware``."""
     if name in ROBOTS:
-        return DynamicWorld(ROBOTS[name], seed)
+        own = ROBOTS[name]
+        parameters = WorldParameters(
+            lag_v=own.time_constant_v,
+            lag_omega=own.time_constant_omega,
+            motor_gain_left=own.gain_v,
+            motor_gain_right=own.gain_v,
+            command_delay=own.delay,
+        )
+        return DynamicWorld(parameters.with_odometry_noise(NOISE), seed)
     rng = np.random.default_rng([int(name.removeprefix("firmware")), 17])
     return FirmwareWorld(draw_base(rng, ranges_of("firmware", rng)), seed)
 
@@ -141,7 +149,7 @@ def drive(
         name: of the robot, see :func:`robot`.
         path: of :data:`PATHS`.
         speed: desired [m/s].
-        model: of :data:`MODELS`.
+        model: of :data:`MODELS`, or ``known``: one of :data:`ROBOTS` is told of beforehand.
         seed: of noise and sampler.
         mppi: another controller than path_following.yaml's.
     """
@@ -149,7 +157,7 @@ def drive(
     world = robot(name, seed)
     control = ControlConfig(
         limits=LIMITS,
-        prior="typical" if model in ("typical", "adaptive") else "kinematic",
+        prior={"typical": "typical", "adaptive": "typical", "known": "dynamic"}.get(model, "kinematic"),
         desired_speed=speed,
         approach_time=0.8,
         xy_goal_tolerance=0.1,
@@ -161,7 +169,8 @@ def drive(
     adaptation, due = None, ADAPT_INTERVAL
     if model == "adaptive":
         adaptation = OnlineAdaptation(MetaModel.load(PACKAGED), OnlineConfig(limits=LIMITS))
-    loop = ControlLoop(control, MPPIController(mppi, LIMITS, seed, critics=judges), slot)
+    known = ROBOTS[name].weights(mppi.model_dt) if model == "known" else None
+    loop = ControlLoop(control, MPPIController(mppi, LIMITS, seed, critics=judges), slot, known=known)
     driven, told, reached = [], [], math.nan
     world.reset(start=poses[0])
     for k in range(int(LONGEST / PERIOD)):

@@ -27,6 +27,11 @@ def test_the_fallback_is_near_what_the_true_equations_can_do():
     assert typical.rmse <= 3.0 * oracle.rmse
 
 
+def test_a_robot_that_is_late_does_not_swing_when_that_is_known():
+    known, oracle = (fallback.drive("d", "eight", 0.6, model, seed=3) for model in ("known", "oracle"))
+    assert known.rmse <= 1.5 * oracle.rmse and known.change_omega <= 0.025
+
+
 def test_a_robot_that_obeys_at_once_is_driven_within_millimetres_all_the_same():
     for path, share in (("eight", 1.1), ("corners", 2.0)):
         before, typical = (
