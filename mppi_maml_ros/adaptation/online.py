@@ -17,6 +17,7 @@ from ..core.types import Array, Odometry, VelocityLimits
 from ..dynamics.buffer import BufferConfig, TransitionBuffer
 from ..dynamics.compiled import correction
 from ..dynamics.features import MAX_TRANSPORT_DELAY
+from ..dynamics.first_order import typical
 from ..dynamics.identification import second_order, transport
 from ..dynamics.identification.error_models import TYPICAL, pushes
 from ..dynamics.observer import errors_of
@@ -165,6 +166,7 @@ class OnlineAdaptation:
         self._newest = -np.inf  # stamp of the newest odometry
         self._meta_weights = self.adapter.start()
         self._prior = ResidualWeights.prior(meta.delay_taps, meta.model_dt)
+        self._typical = typical(meta.model_dt)
         self._late = self._prior  # with the transport delay that the data tell of
         self._serving: ResidualWeights | None = None
         self._previous: ResidualWeights | None = None
@@ -420,8 +422,12 @@ class OnlineAdaptation:
     def _fall_back(
         self, held: Transitions, lead: int, verdict: Verdict, outcome: Callable[..., Attempt]
     ) -> Attempt:
-        """A rejected candidate; when what serves is worse than what it replaced, take it back as well."""
-        options = [(verdict.prior, self._prior, "the prior")]
+        """A rejected candidate; when what serves is worse than what it replaced, take it back as well.
+
+        What nothing was learned for is the kinematic prior or the typical robot, whichever predicts the data.
+        """
+        error, _ = prediction_error(self._typical, held, lead=lead)
+        options = [(verdict.prior, self._prior, "the prior"), (error, self._typical, "the typical robot")]
         if self._previous is not None:
             error, _ = prediction_error(self._previous, held, lead=lead)
             options.append((error, self._previous, "the earlier weights"))

@@ -10,6 +10,7 @@ import click
 from .. import __version__
 from .bags import live, record, report
 from .compare import compare
+from .fallback_study import fallback_study
 from .meta_compare import meta_compare
 from .meta_train import meta_train
 from .mujoco_study import mujoco_study
@@ -38,6 +39,7 @@ for _command in (
     meta_train,
     sinusoid,
     path_study,
+    fallback_study,
     tuning_study,
     record,
     report,

@@ -15,6 +15,7 @@ from ..safety.checks import OdometryTolerances
 from ..safety.twist_source import SOURCES
 
 MODELS = ("kinematic", "dynamic", "residual")
+PRIORS = ("typical", "kinematic", "dynamic")
 REFERENCES = ("plan", "circle", "figure8", "sine", "straight")
 
 
@@ -29,6 +30,7 @@ class ControlConfig:
         limits: what may be commanded.
         controller_frequency: ticks a second [Hz]; its period must not exceed ``model_dt``.
         model: kinematic uses no weights; dynamic and residual use those of the slot.
+        prior: what the residual model predicts with while it has no weights.
         reference: plan follows the path that arrives; the others the figure handed in.
         reference_origin: pose (x, y, yaw) where a figure starts; empty: the robot's when control starts.
         time_steps, model_dt: length and step of the reference window.
@@ -70,6 +72,12 @@ class ControlConfig:
         "residual",
         description="Model to predict with; only residual takes weights",
         choices=MODELS,
+        dynamic=False,
+    )
+    prior: str = tunable(
+        "typical",
+        description="Robot to reckon with while no weights serve: the median one, kinematics, or dynamic.*",
+        choices=PRIORS,
         dynamic=False,
     )
     reference: str = tunable(

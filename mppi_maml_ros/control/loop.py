@@ -18,6 +18,8 @@ from numpy.typing import ArrayLike
 from ..core.angles import wrap
 from ..core.errors import InvalidValueError
 from ..core.types import Array, Odometry, OdometryMessage
+from ..dynamics.first_order import typical
+from ..dynamics.residual import ResidualWeights
 from ..mppi.costmap import Costmap
 from ..safety.blocked import BlockedCheck
 from ..safety.checks import ClockCheck, ClockEvent, OdometryChecks, Reason, Verdict
@@ -33,7 +35,7 @@ from .progress import MotionChecker
 from .step import ControlStep, Mppi, Stepped
 
 _KEPT = (
-    *("model", "reference", "reference_origin", "time_steps", "model_dt"),
+    *("model", "prior", "reference", "reference_origin", "time_steps", "model_dt"),
     *("odom_frame", "base_frame", "delay_taps"),
 )
 """What is as it was at the beginning, whatever a later configuration says."""
@@ -48,7 +50,7 @@ class Snapshot(Protocol):
 
     @property
     def version(self) -> int:
-        """Of the weights; 0: the kinematic prior."""
+        """Of the weights; 0: the prior."""
 
 
 class Slot(Protocol):
@@ -71,9 +73,10 @@ class ControlLoop:
         weights: slot whose ``current`` has ``weights`` and ``version``; read once per step.
         figure: reference over time, in its own frame; needed unless ``config.reference`` is plan.
         timer: wall time for ``step_ms`` [s].
+        known: what is predicted with where the prior is dynamic.
 
     Raises:
-        InvalidValueError: a figure is missing.
+        InvalidValueError: a figure is missing, or what is known.
     """
 
     def __init__(
@@ -83,8 +86,13 @@ class ControlLoop:
         weights: Slot,
         figure: Figure | None = None,
         timer: Callable[[], float] = time.perf_counter,
+        known: ResidualWeights | None = None,
     ) -> None:
         self._config, self._weights, self._timer = config, weights, timer
+        if config.prior == "dynamic" and known is None:
+            raise InvalidValueError("prior is dynamic, but nothing is known of the robot")
+        priors = {"typical": typical(config.model_dt), "kinematic": None, "dynamic": known}
+        self._prior = priors[config.prior]
         self._paths = PathFollower(config) if config.reference == "plan" else None
         self._step = ControlStep(config, mppi, self._paths or _figure_follower(config, figure))
         self._step.predictor.warm_up()
@@ -303,7 +311,7 @@ class ControlLoop:
         if self._config.model == "kinematic" or self._blocked.blocked or twist.suspected or not twist.trusted:
             return None, 0
         snapshot = self._weights.current
-        return snapshot.weights, snapshot.version
+        return self._prior if snapshot.weights is None else snapshot.weights, snapshot.version
 
     def _wait_while_blocked(self) -> None:
         """The reference waits where the robot got stuck, so that it does not lurch when it is let go."""

@@ -34,7 +34,7 @@ class ControlOutput:
         step_ms: wall time of this tick [ms].
         period_ms: steady time since the tick before [ms]; 0 at the first.
         cycles, late_cycles: ticks so far, and those that came late.
-        weights_version: of the weights used; 0: the kinematic prior.
+        weights_version: of the weights used; 0: the prior.
         trajectory: poses that the controller expects to drive, shape (N, 3); None unless asked for,
             and when not running.
         predicted_pose: the robot's pose now, shape (3,); None before any odometry. When not

@@ -39,3 +39,16 @@ class FirstOrderConfig:
             self.delay,
             model_dt,
         )
+
+
+TYPICAL = FirstOrderConfig(time_constant_v=0.1, time_constant_omega=0.1)
+"""The median robot of the population that meta-training draws from, as ``PhysicsPrior.typical`` has it."""
+
+
+def typical(model_dt: float) -> ResidualWeights:
+    """What to predict with while nothing is known of a robot, over steps of ``model_dt`` [s].
+
+    Without a push (see identification.error_models): on a robot that is later than its model, the push comes
+    late as well, and makes it swing.
+    """
+    return attrs.evolve(TYPICAL.weights(model_dt), adapter="typical")

@@ -81,7 +81,7 @@ INTERFACE_TABLE = (
     Declared(
         "weights_ttl",
         0.0,
-        "Go back to the kinematic prior when no weights came for so long; 0: never",
+        "Go back to the prior when no weights came for so long; 0: never",
         "s",
         0.0,
         1e6,
@@ -118,7 +118,7 @@ GROUPS = {
     ),
     "limits of the robot": LIMITS_TABLE,
     "following a path (reference: plan)": PATH_TABLE,
-    "the model `dynamic`: a lag, a gain and a delay known beforehand": DYNAMIC_TABLE,
+    "the model or prior `dynamic`: a lag, a gain and a delay known beforehand": DYNAMIC_TABLE,
     "interface": INTERFACE_TABLE,
 }
 TABLE = tuple(chain.from_iterable(GROUPS.values()))
@@ -136,7 +136,7 @@ class Settings:
     control: ControlConfig
     mppi: MPPIConfig
     figure: Figure | None
-    initial: ResidualWeights | None
+    known: ResidualWeights | None
     critics: tuple[Critic, ...] = ()
 
     @classmethod
@@ -166,15 +166,15 @@ class Settings:
             figure = FIGURES[control.reference](
                 **{name.removeprefix(prefix): v for name, v in values.items() if name.startswith(prefix)}
             ).eased(values["reference_ramp_time"])
-        initial = None
-        if control.model == "dynamic":
-            known = FirstOrderConfig(
+        known = None
+        if "dynamic" in (control.model, control.prior):
+            robot = FirstOrderConfig(
                 **{name: values[f"dynamic.{name}"] for name in declarations(FirstOrderConfig)}
             )
-            if known.delay > control.delay_taps * mppi.model_dt:
+            if robot.delay > control.delay_taps * mppi.model_dt:
                 raise InvalidValueError(
                     f"dynamic.delay must be at most delay_taps * model_dt = "
-                    f"{control.delay_taps * mppi.model_dt:g} s, got {known.delay:g}"
+                    f"{control.delay_taps * mppi.model_dt:g} s, got {robot.delay:g}"
                 )
-            initial = known.weights(mppi.model_dt)
-        return cls(control, mppi, figure, initial, make_critics(values["critics"], values))
+            known = robot.weights(mppi.model_dt)
+        return cls(control, mppi, figure, known, make_critics(values["critics"], values))

@@ -163,7 +163,7 @@ def weights_report(
     """
     values = {"model": model, "version": version, "adapter": adapter, "age": age, "refused": refused}
     if expired:
-        return Report(WARN, "back to the kinematic prior: no weights came within weights_ttl", values)
+        return Report(WARN, "back to the prior: no weights came within weights_ttl", values)
     if not math.isnan(age) and not offering:
         return Report(WARN, f"nobody offers weights any more: those of {age:.0f} s ago stay", values)
     return Report(OK, adapter, values)

@@ -83,9 +83,9 @@ class MppiControllerNode(BaseNode):
         settings = self._settings = Settings.of(self._values)
         control = settings.control
         self._slot = WeightsSlot(control.model_dt)
-        if settings.initial is not None:
-            self._slot.install(settings.initial)
-        self._adapter = settings.initial.adapter if settings.initial is not None else "prior"
+        if control.model == "dynamic":
+            self._slot.install(settings.known)
+        self._adapter = control.model if control.model == "dynamic" else "prior"
         self._installed_at: float | None = None
         self._expired = False
         self._refused: Counter[int] = Counter()
@@ -150,7 +150,7 @@ class MppiControllerNode(BaseNode):
         config = attrs.evolve(
             self._settings.control, odom_frame=self._frames.odom_frame, base_frame=self._frames.base_frame
         )
-        return ControlLoop(config, self._mppi, self._slot, self._settings.figure)
+        return ControlLoop(config, self._mppi, self._slot, self._settings.figure, known=self._settings.known)
 
     def begin(self) -> None:
         """Control from now on."""
@@ -378,7 +378,7 @@ class MppiControllerNode(BaseNode):
         if expired(steady, self._installed_at, ttl):
             self._slot.install(None)
             self._installed_at, self._adapter, self._expired = None, "prior", True
-            self.get_logger().warning(f"no weights came for {ttl:g} s: back to the kinematic prior")
+            self.get_logger().warning(f"no weights came for {ttl:g} s: back to the prior")
 
     def _log_change(self, output: ControlOutput) -> None:
         before = self._output

@@ -16,7 +16,7 @@ from .admission import check_step
 
 @attrs.frozen(eq=False)
 class Snapshot:
-    """Weights and their version; version 0 with ``weights=None`` is the kinematic prior."""
+    """Weights and their version; ``weights=None``, as in version 0, is the prior of whoever reads it."""
 
     weights: ResidualWeights | None
     version: int
@@ -27,7 +27,7 @@ class WeightsSlot:
 
     Args:
         model_dt: step that installed weights must predict over [s].
-        initial: weights to start with; None for the kinematic prior.
+        initial: weights to start with; None for the prior.
     """
 
     def __init__(self, model_dt: float, initial: ResidualWeights | None = None) -> None:

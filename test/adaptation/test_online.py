@@ -104,20 +104,21 @@ def test_a_candidate_worse_than_the_prior_is_rejected_with_its_error(meta, drive
 
 
 @pytest.mark.fault(36)
-def test_weights_that_turned_bad_are_rolled_back(meta, drive):
+@pytest.mark.parametrize(("robot", "adapter"), [(SLOW, "typical"), (ResidualWeights.prior(), "prior")])
+def test_weights_that_turned_bad_are_rolled_back_to_what_predicts_the_robot(meta, drive, robot, adapter):
     loop = online(
         meta,
         adapter="online_learner",
         sgd=SGDConfig(inner_lr=1e-6, inner_steps=1),
         guard=GuardConfig(margin=0.5),
     )
-    drive(loop.add_odometry, loop.add_command, SLOW)
+    drive(loop.add_odometry, loop.add_command, robot)
     loop._offered = ResidualWeights.first_order((0.3, 0.3), gain=(2.5, -2.0))
     loop.installed()
-    drive(loop.add_odometry, loop.add_command, SLOW, start=8.0)
+    drive(loop.add_odometry, loop.add_command, robot, start=8.0)
     attempt = loop.attempt()
     assert attempt.decision == Decision.ROLLED_BACK
-    assert attempt.weights.is_prior
+    assert attempt.weights.adapter == adapter
 
 
 @pytest.mark.fault(36)

@@ -226,7 +226,7 @@ def test_when_the_clock_jumps_back_everything_starts_anew_from_fresh_odometry(ru
     assert out.state is State.STOPPING and out.code is Code.CLOCK_JUMP and "back" in out.reason
     assert out.predicted_pose is None
     assert running.until(is_stopped, 0.6, odometry=False).code is Code.CLOCK_JUMP
-    running.run(1.5, odometry=False)  # as far as the history reaches
+    running.run(2.0, odometry=False)  # longer than the history reaches
     resets = running.mppi.resets
     for _ in range(4):
         assert (running.step().command == 0.0).all()

@@ -2,6 +2,7 @@ import math
 import time
 from types import SimpleNamespace
 
+import attrs
 import numpy as np
 import pytest
 
@@ -9,6 +10,7 @@ from mppi_maml_ros.control.config import ControlConfig
 from mppi_maml_ros.control.loop import ControlLoop
 from mppi_maml_ros.core.errors import InvalidValueError
 from mppi_maml_ros.core.types import VelocityLimits
+from mppi_maml_ros.dynamics.first_order import FirstOrderConfig
 from mppi_maml_ros.safety.codes import Code, State
 
 
@@ -335,3 +337,24 @@ def test_a_figure_must_be_handed_in(drive):
 def test_a_robot_that_may_not_reverse_plans_no_reverse():
     assert ControlConfig(limits=VelocityLimits(vx_min=0.0)).path_profile().reverse_speed == 0.0
     assert ControlConfig(limits=VelocityLimits(vx_min=-0.2)).path_profile().reverse_speed == 0.2
+
+
+@pytest.mark.parametrize("prior", ["typical", "kinematic", "dynamic"])
+def test_without_weights_the_prior_serves_as_version_0(drive, prior):
+    ready = drive()
+    known = FirstOrderConfig(delay=0.3).weights(0.05)
+    slot = SimpleNamespace(current=SimpleNamespace(weights=None, version=0))
+    config = attrs.evolve(ready.config, prior=prior)
+    ready.loop = ControlLoop(config, ready.mppi, slot, ready.figure, known=known)
+    out = ready.run(1.0)
+    assert out.state is State.RUNNING and out.weights_version == 0
+    served = ready.mppi.calls[-1][1]
+    if prior == "typical":
+        assert served.adapter == "typical"
+    else:
+        assert served is (known if prior == "dynamic" else None)
+
+
+def test_a_dynamic_prior_needs_a_robot_that_is_known(drive):
+    with pytest.raises(InvalidValueError, match="prior"):
+        drive(prior="dynamic")

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from mppi_maml_ros.core.errors import InvalidValueError
-from mppi_maml_ros.dynamics.first_order import FirstOrderConfig
+from mppi_maml_ros.dynamics.first_order import FirstOrderConfig, typical
 from mppi_maml_ros.dynamics.residual import ResidualWeights
+from mppi_maml_ros.weights.meta_model import PACKAGED, MetaModel
 
 
 def test_each_velocity_has_its_own_lag_and_gain():
@@ -28,3 +29,12 @@ def test_each_velocity_has_its_own_lag_and_gain():
 def test_a_robot_out_of_range_is_refused_by_name(field, bad):
     with pytest.raises(InvalidValueError, match=field):
         FirstOrderConfig(**{field: bad})
+
+
+def test_the_typical_robot_is_that_of_the_packaged_meta_model():
+    meta = MetaModel.load(PACKAGED)
+    weights = typical(meta.model_dt)
+    assert weights.delay_taps == 0 and not weights.error_model.any() and weights.displacement_blend == 1.0
+    known = weights.linear[:, :4]
+    np.testing.assert_allclose(known, meta.physics.typical[:, :4], atol=1e-6)
+    assert np.count_nonzero(known) == np.count_nonzero(meta.physics.typical)

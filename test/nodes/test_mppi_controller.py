@@ -23,6 +23,7 @@ from std_srvs.srv import Trigger
 from visualization_msgs.msg import MarkerArray
 
 from mppi_maml_ros.dynamics.features import feature_size, input_size
+from mppi_maml_ros.dynamics.first_order import FirstOrderConfig
 from mppi_maml_ros.dynamics.residual import ResidualWeights
 from mppi_maml_ros.nodes.mppi_controller import MppiControllerNode
 from mppi_maml_ros.ros import conversions as to
@@ -552,3 +553,15 @@ def test_a_signal_ends_it_with_zero_and_exit_code_0(bench, node_process):
         bench.until(lambda heard=statuses[name]: heard[-1].code == ControllerStatus.SHUTDOWN, 2.0)
         ramp = np.array([v for at, v, _ in robot.commands if at > sent])
         assert np.diff(ramp).min() >= -3.0 * 0.12  # it ramps, it does not jump
+
+
+@pytest.mark.parametrize("model", ["residual", "dynamic"])
+def test_a_robot_known_beforehand_is_the_prior_or_the_model(bench, model):
+    robot, watch = FakeRobot(bench), Watch(bench)
+    settings = {"model": model, "prior": "dynamic", "dynamic__delay": 0.1, "dynamic__gain_v": 0.8}
+    node = bench.start(MppiControllerNode, **CIRCLE, **settings)
+    bench.until(lambda: robot.fastest > 0.1 and watch.running())
+    known = FirstOrderConfig(delay=0.1, gain_v=0.8).weights(0.05)
+    served = node._loop._snapshot()[0]
+    assert served.digest() == known.digest()
+    assert watch.all[-1].weights_version == (0 if model == "residual" else 1)

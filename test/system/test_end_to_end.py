@@ -83,7 +83,7 @@ def stamp(message):
 def test_four_processes_drive_adapt_and_stop(system, controller_limits):
     listener, group = system.listener, system.group
     figure = FIGURES["circle"]
-    system.start("mppi_controller", reference="circle", seed=1, **figure)
+    system.start("mppi_controller", reference="circle", prior="kinematic", seed=1, **figure)
     system.start("adaptation", enabled=False)
     system.start("meta_trainer", output_folder=str(system.folder / "artifacts"))
 

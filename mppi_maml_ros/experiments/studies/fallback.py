@@ -1,0 +1,248 @@
+"""What drives while nothing is known of the robot: paths followed by the prior, by adaptation, by the truth.
+
+The control loop as it is in the node, in simulated time, drives robots with lag, delay and a wrong gain
+along a figure of eight and around right angles; see :data:`MODELS` for what it predicts with.
+Robots, paths and speeds are those on which a controller that is quicker than its robot swings.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import attrs
+import numpy as np
+
+from ...adaptation.online import OnlineAdaptation, OnlineConfig
+from ...control.config import ControlConfig
+from ...control.loop import ControlLoop
+from ...core.files import write_json, write_rows
+from ...core.types import Odometry, OdometryMessage, VelocityLimits
+from ...dynamics.first_order import FirstOrderConfig
+from ...mppi.config import MPPIConfig
+from ...mppi.controller import MPPIController
+from ...mppi.critics import make_critics
+from ...safety.codes import State
+from ...simulation.firmware_world import FirmwareWorld
+from ...simulation.firmware_worlds import draw_base, ranges_of
+from ...simulation.world import DynamicWorld, World, WorldParameters
+from ...weights.meta_model import PACKAGED, MetaModel
+from ...weights.slot import Snapshot
+from ..closed_loop import ADAPT_INTERVAL
+from ..oracle import Oracle
+
+PERIOD = 0.05  # [s]
+LIMITS = VelocityLimits(vx_max=0.8, vx_min=-0.35, wz_max=1.9, ax_max=1.0, ax_min=-1.0, az_max=3.0)
+MPPI = MPPIConfig(temperature=0.3, wz_rate_weight=1.0)  # as in path_following.yaml
+WITHOUT_RATE = attrs.evolve(MPPI, wz_rate_weight=0.0)
+MODELS = ("without_rate", "kinematic", "typical", "adaptive", "oracle")
+"""What is predicted with: pure kinematics, with no cost of changes and with it; the typical robot; what is
+adapted while driving; the robot's own equations."""
+SPEEDS = (0.35, 0.55)  # [m/s] desired
+CRITICS = ("obstacles", "goal", "goal_angle", "prefer_forward")
+SETTLED = 2.0  # [s] not looked at
+_WAIT = 10  # periods until the path comes
+LONGEST = 45.0  # [s]
+NOISE = (0.001, 0.001, 0.001, 0.01, 0.01)  # of odometry
+
+
+def eight(half_width: float = 3.0, step: float = 0.05) -> np.ndarray:
+    """One lap of a Gerono lemniscate from its crossing, poses (M, 3)."""
+    t = np.linspace(0.0, 2.0 * math.pi, int(9.0 * half_width / step))
+    x, y = half_width * np.sin(t), half_width * np.sin(t) * np.cos(t)
+    yaw = np.arctan2(np.gradient(y, t), np.gradient(x, t))
+    return np.column_stack([x, y, yaw])
+
+
+def corners(side: float = 2.0, step: float = 0.05) -> np.ndarray:
+    """Five straights that meet at right angles, to both sides, poses (M, 3)."""
+    poses, pose = [np.zeros((1, 3))], np.zeros(3)
+    for turn in (1, -1, -1, 1, 0):
+        s = np.arange(step, side + 1e-9, step)[:, None]
+        poses.append(
+            np.hstack([pose[:2] + s * [math.cos(pose[2]), math.sin(pose[2])], np.full_like(s, pose[2])])
+        )
+        pose = poses[-1][-1] + [0.0, 0.0, turn * 0.5 * math.pi]
+    return np.concatenate(poses)
+
+
+PATHS: dict[str, Callable[[], np.ndarray]] = {"eight": eight, "corners": corners}
+
+
+ROBOTS = {
+    name: FirstOrderConfig(
+        time_constant_v=lag, time_constant_omega=lag, gain_v=gain, gain_omega=gain, delay=delay
+    )
+    for name, (lag, gain, delay) in {
+        "a": (0.02, 1.0, 0.0),
+        "b": (0.3, 0.8, 0.1),
+        "c": (0.45, 0.7, 0.15),
+        "d": (0.5, 1.0, 0.3),
+    }.items()
+}
+
+
+def robot(name: str, seed: int) -> World:
+    """One of :data:`ROBOTS`, or ``firmware<k>``: the k-th base drawn of the family ``firmware``."""
+    if name in ROBOTS:
+        own = ROBOTS[name]
+        parameters = WorldParameters(
+            lag_v=own.time_constant_v,
+            lag_omega=own.time_constant_omega,
+            motor_gain_left=own.gain_v,
+            motor_gain_right=own.gain_v,
+            command_delay=own.delay,
+        )
+        return DynamicWorld(parameters.with_odometry_noise(NOISE), seed)
+    rng = np.random.default_rng([int(name.removeprefix("firmware")), 17])
+    return FirmwareWorld(draw_base(rng, ranges_of("firmware", rng)), seed)
+
+
+class _Slot:
+    """A slot for whatever can be rolled out."""
+
+    def __init__(self, weights: Any) -> None:
+        self.current = Snapshot(weights, 0)
+
+
+@attrs.frozen(eq=False)
+class Drive:
+    """One drive, from ``SETTLED`` on.
+
+    Attributes:
+        rmse, worst: of the distance between the true place and the path [m].
+        speed: mean [m/s].
+        change_v, change_omega: mean |du| a step [m/s, rad/s].
+        time: until the goal was reached [s]; NaN if never.
+    """
+
+    rmse: float
+    worst: float
+    speed: float
+    change_v: float
+    change_omega: float
+    time: float
+
+
+def cross_track(path: np.ndarray, places: np.ndarray) -> np.ndarray:
+    """Distance of each place (T, 2) to the polyline, looked for near where it was before [m], (T,)."""
+    a, d = path[:-1, :2], np.diff(path[:, :2], axis=0)
+    squared, at, out = np.maximum((d**2).sum(axis=1), 1e-12), 0, np.empty(len(places))
+    for k, place in enumerate(places):
+        near = slice(max(at - 20, 0), at + 40)
+        offset = place - a[near]
+        share = np.clip((offset * d[near]).sum(axis=1) / squared[near], 0.0, 1.0)
+        distance = np.hypot(*(offset - share[:, None] * d[near]).T)
+        best = int(distance.argmin())
+        at, out[k] = near.start + best, distance[best]
+    return out
+
+
+def drive(
+    name: str, path: str, speed: float, model: str, seed: int = 0, mppi: MPPIConfig | None = None
+) -> Drive:
+    """Follow a path.
+
+    Args:
+        name: of the robot, see :func:`robot`.
+        path: of :data:`PATHS`.
+        speed: desired [m/s].
+        model: of :data:`MODELS`, or ``known``: one of :data:`ROBOTS` is told of beforehand.
+        seed: of noise and sampler.
+        mppi: another controller than path_following.yaml's.
+    """
+    poses, mppi = PATHS[path](), mppi or (WITHOUT_RATE if model == "without_rate" else MPPI)
+    world = robot(name, seed)
+    control = ControlConfig(
+        limits=LIMITS,
+        prior={"typical": "typical", "adaptive": "typical", "known": "dynamic"}.get(model, "kinematic"),
+        desired_speed=speed,
+        approach_time=0.8,
+        xy_goal_tolerance=0.1,
+        yaw_goal_tolerance=0.3,
+        time_steps=mppi.time_steps,
+    )
+    judges = make_critics(CRITICS, {"obstacles.footprint_radius": 0.25})
+    slot = _Slot(Oracle(world) if model == "oracle" else None)
+    adaptation, due = None, ADAPT_INTERVAL
+    if model == "adaptive":
+        adaptation = OnlineAdaptation(MetaModel.load(PACKAGED), OnlineConfig(limits=LIMITS))
+    known = ROBOTS[name].weights(mppi.model_dt) if model == "known" else None
+    loop = ControlLoop(control, MPPIController(mppi, LIMITS, seed, critics=judges), slot, known=known)
+    driven, told, reached = [], [], math.nan
+    world.reset(start=poses[0])
+    for k in range(int(LONGEST / PERIOD)):
+        now = k * PERIOD
+        observed, stamp = world.odometry(), now - world.odometry_age
+        loop.handle_odometry(OdometryMessage.planar(stamp + 100.0, observed), now + 100.0, now)
+        if k == _WAIT:
+            loop.handle_path("odom", poses)
+        if adaptation is not None:
+            changed = adaptation.add_odometry(Odometry(stamp, observed[:3].copy(), observed[3:].copy()))
+            if changed or adaptation.due or now >= due - 1e-9:
+                attempt, due = adaptation.attempt(), now + ADAPT_INTERVAL
+                if attempt.weights is not None:
+                    adaptation.installed()
+                    slot.current = Snapshot(attempt.weights, slot.current.version + 1)
+        output = loop.tick(now + 100.0, now)
+        if output.state is State.GOAL_REACHED:
+            reached = now
+            break
+        driven.append(world.state)
+        told.append(output.command)
+        if adaptation is not None:
+            adaptation.add_command(now, np.asarray(output.command))
+        world.step(output.command, PERIOD)
+    first = _WAIT + int(SETTLED / PERIOD)
+    states, commands = np.array(driven)[first:], np.array(told)[first:]
+    off = cross_track(poses, states[:, :2])
+    change = np.abs(np.diff(commands, axis=0)).mean(axis=0)
+    return Drive(
+        rmse=math.sqrt(np.mean(off**2)),
+        worst=float(off.max()),
+        speed=float(states[:, 3].mean()),
+        change_v=float(change[0]),
+        change_omega=float(change[1]),
+        time=reached,
+    )
+
+
+COLUMNS = (
+    "robot",
+    "path",
+    "speed",
+    "model",
+    "rmse",
+    "worst",
+    "mean_speed",
+    "change_v",
+    "change_omega",
+    "time",
+)
+
+
+def row_of(name: str, path: str, speed: float, model: str, result: Drive) -> dict:
+    """What :data:`COLUMNS` names."""
+    told = attrs.asdict(result)
+    return dict(robot=name, path=path, speed=speed, model=model, mean_speed=told.pop("speed"), **told)
+
+
+def write(folder: Path, rows: list[dict]) -> dict:
+    """``fallback.csv`` and ``fallback.json``; returns the summary.
+
+    The summary has, by robot and model, RMSE and smoothness averaged over paths and speeds.
+    """
+    write_rows(folder / "fallback.csv", COLUMNS, rows, digits=4)
+    summary: dict = {}
+    for name in dict.fromkeys(row["robot"] for row in rows):
+        for model in dict.fromkeys(row["model"] for row in rows):
+            own = [row for row in rows if (row["robot"], row["model"]) == (name, model)]
+            if own:
+                summary.setdefault(name, {})[model] = {
+                    column: round(float(np.mean([row[column] for row in own])), 4)
+                    for column in ("rmse", "change_v", "change_omega")
+                }
+    write_json(folder / "fallback.json", summary)
+    return summary
