@@ -6,8 +6,8 @@ from typing import Protocol
 
 import attrs
 import numpy as np
-from numba import njit
 
+from ..core.kernels.cache import njit
 from ..core.kernels.simd import GROUP
 from .config import MPPIConfig
 
