@@ -82,6 +82,8 @@ distclean: clean  ## remove the environments too
 # -- what `make setup` is made of ----------------------------------------------------------------
 
 $(STAMPS)/venv:
+	@LC_ALL=C; case "$$PWD" in *[!\ -~]*) \
+	  echo "error: $$PWD: rosidl cannot build in a folder with letters beyond ASCII, move the checkout" >&2; exit 1;; esac
 	@case " $(DISTROS) " in *" $(ROS_DISTRO) "*) ;; *) \
 	  echo "error: ROS_DISTRO=$(ROS_DISTRO) has no wheels on PyPI: make ROS_DISTRO=jazzy (or: $(DISTROS))" >&2; exit 1;; esac
 	@command -v "$(PYTHON)" >/dev/null || { echo "error: '$(PYTHON)' not found: make PYTHON=/path/to/python3" >&2; exit 1; }
