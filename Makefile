@@ -1,4 +1,5 @@
-# `make demo` and `make test` are all that a fresh machine needs: both set everything up first.
+# `make demo` and `make test` are all that a fresh machine needs: both set everything up first. Driving needs no
+# torch; what trains networks does, and pip takes the build with CUDA, some GB, unless TORCH names another.
 # Needs Python >= 3.10 with its headers, a C/C++ compiler and make; cmake and ROS 2 come from PyPI.
 
 PYTHON ?= python3
@@ -32,7 +33,7 @@ unexport _ROS_WHEELS_BOOTSTRAP_COMPLETE
 # that test/conftest.py picks for each run.
 export ROS_AUTOMATIC_DISCOVERY_RANGE := LOCALHOST
 
-.PHONY: help setup test lint docs demo bench bench-mppi clean distclean
+.PHONY: help setup learn test lint docs demo bench bench-mppi clean distclean
 
 help:  ## show this text
 	@echo "usage: make TARGET [ROS_DISTRO=jazzy|kilted] [PYTHON=python3] [ARGS='...']"; echo
@@ -41,10 +42,12 @@ help:  ## show this text
 setup: $(STAMPS)/requirements  ## create or update the environment and install the package into it
 	@$(BIN)/python scripts/dev_install.py
 
-test: setup  ## run the tests (ARGS: further arguments for pytest)
+learn: $(STAMPS)/torch setup  ## add torch, for meta-training and comparisons
+
+test: learn  ## run the tests (ARGS: further arguments for pytest)
 	env -u ROS_DOMAIN_ID $(BIN)/python -m pytest $(ARGS)
 
-lint: setup  ## check the sources with ruff, and their types with mypy
+lint: learn  ## check the sources with ruff, and their types with mypy
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
@@ -57,7 +60,7 @@ demo: setup  ## run 30 s of the whole system, report into demo_report/
 
 BENCH := bench_report
 
-bench: setup $(STAMPS)/bench  ## run every benchmark, write tables and JSON into bench_report/, compare ratios
+bench: learn $(STAMPS)/bench  ## run every benchmark, write tables and JSON into bench_report/, compare ratios
 	@mkdir -p $(BENCH)
 	$(BIN)/python benchmarks/mppi.py --json $(BENCH)/mppi.json
 	$(BIN)/python benchmarks/critics.py --json $(BENCH)/critics.json
@@ -69,7 +72,7 @@ bench: setup $(STAMPS)/bench  ## run every benchmark, write tables and JSON into
 	$(BIN)/python benchmarks/report.py $(BENCH) --out $(BENCH)/performance.md
 	$(BIN)/python benchmarks/check.py $(BENCH)/mppi.json $(BENCH)/critics.json $(BENCH)/adaptation.json
 
-bench-mppi: setup $(STAMPS)/bench  ## time the control step (JSON=FILE: write the numbers there)
+bench-mppi: learn $(STAMPS)/bench  ## time the control step (JSON=FILE: write the numbers there)
 	$(BIN)/python benchmarks/mppi.py $(if $(JSON),--json "$(JSON)") $(ARGS)
 
 clean:  ## remove builds, caches and reports, keep the environment
@@ -97,17 +100,17 @@ $(STAMPS)/venv:
 	  rm -rf $(VENV); echo "error: $(PYTHON) cannot create environments (Debian and Ubuntu: apt install python3-venv)" >&2; exit 1; }
 	@mkdir -p $(@D) && touch $@
 
-# First and by version: a bare torch, drawn in by something else, may be another build of it.
-$(STAMPS)/torch: $(STAMPS)/venv
-	@echo "installing $(TORCH)"
-	@$(PIP) $(if $(CI),-qq) "$(TORCH)"
-	@touch $@
-
-# After torch, which brings a setuptools that is too new to build with.
-$(STAMPS)/requirements: requirements/build.txt $(ROS_REQUIREMENTS) $(STAMPS)/torch
+$(STAMPS)/requirements: requirements/build.txt $(ROS_REQUIREMENTS) $(STAMPS)/venv
 	@echo "installing ROS 2 $(ROS_DISTRO) and the build requirements"
 	@$(PIP) -qq -r requirements/build.txt \
 	  $$(sed -nE 's/^([a-z].*)$$/ros-$(ROS_DISTRO)-\1/p' $(ROS_REQUIREMENTS))
+	@touch $@
+
+# By version: a bare torch, drawn in by something else, may be another build of it. With the build requirements,
+# as torch would bring a setuptools that is too new to build with.
+$(STAMPS)/torch: $(STAMPS)/requirements
+	@echo "installing $(TORCH)"
+	@$(PIP) $(if $(CI),-qq) "$(TORCH)" -r requirements/build.txt
 	@touch $@
 
 $(STAMPS)/docs: requirements/docs.txt $(STAMPS)/requirements
@@ -115,6 +118,6 @@ $(STAMPS)/docs: requirements/docs.txt $(STAMPS)/requirements
 	@touch $@
 
 # What the benchmarks compare with.
-$(STAMPS)/bench: $(STAMPS)/requirements
+$(STAMPS)/bench: $(STAMPS)/torch
 	@$(PIP) -qq pytorch_mppi
 	@touch $@

@@ -39,6 +39,7 @@ from .simd import LANES, ROWS
 PACKAGE = Path(__file__).resolve().parents[2]
 START = "about a minute on two cores"  # to compile what the nodes need
 _IMPORT = re.compile(rf"^from (\.+|{PACKAGE.name}\b)\.?([\w.]*) import (\([^)]*\)|.*)$", re.MULTILINE)
+_TOOLS = f"{sys.implementation.cache_tag} {numba.__version__} {llvmlite.__version__} {np.__version__}"
 _CONFIG: Any = numba.config
 _NAME = re.compile(r"\w+")
 _warned: set[bool] = set()
@@ -77,7 +78,8 @@ class KernelCache(caching.FunctionCache):
         self._impl = _Results(function, path)
         self._path, self._stamp = path, stamp(path)
         qualname = function.__qualname__.replace("<", "").replace(">", "")
-        self._prefix = f"{path.stem}.{qualname}.{sys.implementation.cache_tag}-"
+        tools = hashlib.sha256(_TOOLS.encode()).hexdigest()[:8]  # environments that share a checkout
+        self._prefix = f"{path.stem}.{qualname}.{tools}-"
         self._cache_path = str(next(folders(path)))
         self.enable()
 
@@ -169,7 +171,7 @@ def _is_ours(folder: Path) -> bool:
 @cache
 def stamp(path: Path) -> str:
     """Hash of a file, of all files of this package that it imports, and of what compiles them."""
-    total = hashlib.sha256(f"{numba.__version__} {llvmlite.__version__} {np.__version__}".encode())
+    total = hashlib.sha256(_TOOLS.encode())
     for source in sorted(sources(path)):
         total.update(hashlib.sha256(source.read_bytes()).digest())
     return total.hexdigest()
