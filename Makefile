@@ -33,7 +33,7 @@ unexport _ROS_WHEELS_BOOTSTRAP_COMPLETE
 # that test/conftest.py picks for each run.
 export ROS_AUTOMATIC_DISCOVERY_RANGE := LOCALHOST
 
-.PHONY: help setup learn test lint docs demo bench bench-mppi clean distclean
+.PHONY: help setup learn test lowest lint docs demo bench bench-mppi clean distclean
 
 help:  ## show this text
 	@echo "usage: make TARGET [ROS_DISTRO=jazzy|kilted] [PYTHON=python3] [ARGS='...']"; echo
@@ -46,6 +46,15 @@ learn: $(STAMPS)/torch setup  ## add torch, for meta-training and comparisons
 
 test: learn  ## run the tests (ARGS: further arguments for pytest)
 	env -u ROS_DOMAIN_ID $(BIN)/python -m pytest $(ARGS)
+
+LOWEST := .venv-lowest
+
+lowest: $(STAMPS)/venv  ## run the tests that need no ROS with the lowest versions that pyproject.toml allows
+	@test -x $(LOWEST)/bin/python || $(BIN)/python -m venv $(LOWEST)
+	@$(LOWEST)/bin/python -m pip install --no-input --disable-pip-version-check -qq --only-binary :all: \
+	  $$(sed -nE '/^dependencies/,/^\]/s/^ *"([a-z]+)>=([0-9.]+)",$$/\1==\2/p' pyproject.toml) \
+	  "pytest<9" pytest-timeout hypothesis
+	$(LOWEST)/bin/python -m pytest -m "not slow" test/core test/dynamics test/mppi test/safety test/cli/test_progress.py $(ARGS)
 
 lint: learn  ## check the sources with ruff, and their types with mypy
 	$(BIN)/ruff check .
@@ -80,7 +89,7 @@ clean:  ## remove builds, caches and reports, keep the environment
 	find . -name .venv\* -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +
 
 distclean: clean  ## remove the environments too
-	rm -rf $(foreach distro,$(DISTROS),.venv$(if $(filter-out jazzy,$(distro)),-$(distro)))
+	rm -rf $(LOWEST) $(foreach distro,$(DISTROS),.venv$(if $(filter-out jazzy,$(distro)),-$(distro)))
 
 # -- what `make setup` is made of ----------------------------------------------------------------
 

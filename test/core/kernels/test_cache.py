@@ -54,6 +54,7 @@ def start(package: Path, *, set_up: str = "", **environment: object) -> tuple[st
     """What a process prints that runs both kernels, and what it says on stderr."""
     folder = package.parent.parent
     variables = {"PATH": os.environ["PATH"], "PYTHONPATH": str(package.parent), "HOME": str(folder / "home")}
+    variables |= {"PYTHONDONTWRITEBYTECODE": "1"}  # which is out of date by the second only
     found = subprocess.run(
         [sys.executable, "-c", set_up + PROGRAM],
         env=variables | {name: str(value) for name, value in environment.items()},
@@ -146,9 +147,11 @@ def test_kernels_that_root_compiled_serve_everybody(package: Path) -> None:
     for folder in (package, *package.parents):
         if folder.stat().st_uid == os.getuid() and "pytest" in str(folder):
             folder.chmod(0o755)
+    (package / "__pycache__").mkdir(mode=0o700)  # as python does with such a umask
     start(package, set_up="import os; os.umask(0o077)\n")
     # what python itself loads may lie where only root reads
-    leave = f"import os, numba; numba.njit(lambda x: 2 * x)(1.0); os.setgroups([]); os.setuid({NOBODY})\n"
+    leave = f"import os, numba, {NAME}.core.kernels.cache; numba.njit(lambda x: 2 * x)(1.0)\n"
+    leave += f"os.setgroups([]); os.setuid({NOBODY})\n"
     out, said = start(package, set_up=leave, HOME="/nonexistent")
     assert (out, said) == (f"6.0 {cache.LANES} 0", "")
 
