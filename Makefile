@@ -1,4 +1,5 @@
-# `make demo` and `make test` are all that a fresh machine needs: both set everything up first.
+# `make demo` and `make test` are all that a fresh machine needs: both set everything up first. Driving needs no
+# torch; what trains networks does, and pip takes the build with CUDA, some GB, unless TORCH names another.
 # Needs Python >= 3.10 with its headers, a C/C++ compiler and make; cmake and ROS 2 come from PyPI.
 
 PYTHON ?= python3
@@ -32,7 +33,7 @@ unexport _ROS_WHEELS_BOOTSTRAP_COMPLETE
 # that test/conftest.py picks for each run.
 export ROS_AUTOMATIC_DISCOVERY_RANGE := LOCALHOST
 
-.PHONY: help setup test lint docs demo bench bench-mppi clean distclean
+.PHONY: help setup learn test lowest lint docs demo bench bench-mppi clean distclean
 
 help:  ## show this text
 	@echo "usage: make TARGET [ROS_DISTRO=jazzy|kilted] [PYTHON=python3] [ARGS='...']"; echo
@@ -41,10 +42,21 @@ help:  ## show this text
 setup: $(STAMPS)/requirements  ## create or update the environment and install the package into it
 	@$(BIN)/python scripts/dev_install.py
 
-test: setup  ## run the tests (ARGS: further arguments for pytest)
+learn: $(STAMPS)/torch setup  ## add torch, for meta-training and comparisons
+
+test: learn  ## run the tests (ARGS: further arguments for pytest)
 	env -u ROS_DOMAIN_ID $(BIN)/python -m pytest $(ARGS)
 
-lint: setup  ## check the sources with ruff, and their types with mypy
+LOWEST := .venv-lowest
+
+lowest: $(STAMPS)/venv  ## run the tests that need no ROS with the lowest versions that pyproject.toml allows
+	@test -x $(LOWEST)/bin/python || $(BIN)/python -m venv $(LOWEST)
+	@$(LOWEST)/bin/python -m pip install --no-input --disable-pip-version-check -qq --only-binary :all: \
+	  $$(sed -nE '/^dependencies/,/^\]/s/^ *"([a-z]+)>=([0-9.]+)",$$/\1==\2/p' pyproject.toml) \
+	  "pytest<9" pytest-timeout hypothesis
+	$(LOWEST)/bin/python -m pytest -m "not slow" test/core test/dynamics test/mppi test/safety test/cli/test_progress.py $(ARGS)
+
+lint: learn  ## check the sources with ruff, and their types with mypy
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
@@ -57,7 +69,7 @@ demo: setup  ## run 30 s of the whole system, report into demo_report/
 
 BENCH := bench_report
 
-bench: setup $(STAMPS)/bench  ## run every benchmark, write tables and JSON into bench_report/, compare ratios
+bench: learn $(STAMPS)/bench  ## run every benchmark, write tables and JSON into bench_report/, compare ratios
 	@mkdir -p $(BENCH)
 	$(BIN)/python benchmarks/mppi.py --json $(BENCH)/mppi.json
 	$(BIN)/python benchmarks/critics.py --json $(BENCH)/critics.json
@@ -73,7 +85,7 @@ bench: setup $(STAMPS)/bench  ## run every benchmark, write tables and JSON into
 	$(BIN)/python benchmarks/check.py $(BENCH)/mppi.json $(BENCH)/critics.json $(BENCH)/adaptation.json \
 		$(BENCH)/attempt.json
 
-bench-mppi: setup $(STAMPS)/bench  ## time the control step (JSON=FILE: write the numbers there)
+bench-mppi: learn $(STAMPS)/bench  ## time the control step (JSON=FILE: write the numbers there)
 	$(BIN)/python benchmarks/mppi.py $(if $(JSON),--json "$(JSON)") $(ARGS)
 
 clean:  ## remove builds, caches and reports, keep the environment
@@ -81,11 +93,13 @@ clean:  ## remove builds, caches and reports, keep the environment
 	find . -name .venv\* -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +
 
 distclean: clean  ## remove the environments too
-	rm -rf $(foreach distro,$(DISTROS),.venv$(if $(filter-out jazzy,$(distro)),-$(distro)))
+	rm -rf $(LOWEST) $(foreach distro,$(DISTROS),.venv$(if $(filter-out jazzy,$(distro)),-$(distro)))
 
 # -- what `make setup` is made of ----------------------------------------------------------------
 
 $(STAMPS)/venv:
+	@LC_ALL=C; case "$$PWD" in *[!\ -~]*) \
+	  echo "error: $$PWD: rosidl cannot build in a folder with letters beyond ASCII, move the checkout" >&2; exit 1;; esac
 	@case " $(DISTROS) " in *" $(ROS_DISTRO) "*) ;; *) \
 	  echo "error: ROS_DISTRO=$(ROS_DISTRO) has no wheels on PyPI: make ROS_DISTRO=jazzy (or: $(DISTROS))" >&2; exit 1;; esac
 	@command -v "$(PYTHON)" >/dev/null || { echo "error: '$(PYTHON)' not found: make PYTHON=/path/to/python3" >&2; exit 1; }
@@ -99,17 +113,17 @@ $(STAMPS)/venv:
 	  rm -rf $(VENV); echo "error: $(PYTHON) cannot create environments (Debian and Ubuntu: apt install python3-venv)" >&2; exit 1; }
 	@mkdir -p $(@D) && touch $@
 
-# First and by version: a bare torch, drawn in by something else, may be another build of it.
-$(STAMPS)/torch: $(STAMPS)/venv
-	@echo "installing $(TORCH)"
-	@$(PIP) $(if $(CI),-qq) "$(TORCH)"
-	@touch $@
-
-# After torch, which brings a setuptools that is too new to build with.
-$(STAMPS)/requirements: requirements/build.txt $(ROS_REQUIREMENTS) $(STAMPS)/torch
+$(STAMPS)/requirements: requirements/build.txt $(ROS_REQUIREMENTS) $(STAMPS)/venv
 	@echo "installing ROS 2 $(ROS_DISTRO) and the build requirements"
 	@$(PIP) -qq -r requirements/build.txt \
 	  $$(sed -nE 's/^([a-z].*)$$/ros-$(ROS_DISTRO)-\1/p' $(ROS_REQUIREMENTS))
+	@touch $@
+
+# By version: a bare torch, drawn in by something else, may be another build of it. With the build requirements,
+# as torch would bring a setuptools that is too new to build with.
+$(STAMPS)/torch: $(STAMPS)/requirements
+	@echo "installing $(TORCH)"
+	@$(PIP) $(if $(CI),-qq) "$(TORCH)" -r requirements/build.txt
 	@touch $@
 
 $(STAMPS)/docs: requirements/docs.txt $(STAMPS)/requirements
@@ -117,6 +131,6 @@ $(STAMPS)/docs: requirements/docs.txt $(STAMPS)/requirements
 	@touch $@
 
 # What the benchmarks compare with.
-$(STAMPS)/bench: $(STAMPS)/requirements
+$(STAMPS)/bench: $(STAMPS)/torch
 	@$(PIP) -qq pytorch_mppi
 	@touch $@

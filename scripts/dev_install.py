@@ -4,7 +4,7 @@ Run by ``make setup``. Three steps, each skipped when nothing changed:
 
 1. what is compiled or declared (interfaces, CMake, metadata) changed: ``pip install .``;
 2. Python, launch or configuration files changed: copied over the installed ones;
-3. compiled numerical code changed: its cache is dropped and filled again.
+3. Python files changed: numerical code that depends on them is compiled anew.
 """
 
 from __future__ import annotations
@@ -84,20 +84,6 @@ def synchronise(source: Path, target: Path) -> list[Path]:
     return different
 
 
-@contextlib.contextmanager
-def times_kept(folder: Path) -> Iterator[None]:
-    """Gives files whose contents the body rewrote unchanged the time that they had before.
-
-    The cache of compiled numerical code goes by the time of its source.
-    """
-    before = {path: (folder / path).read_bytes() for path in files_below(folder)}
-    times = {path: (folder / path).stat().st_mtime_ns for path in before}
-    yield
-    for path in files_below(folder):
-        if path in before and (folder / path).read_bytes() == before[path]:
-            os.utime(folder / path, ns=(times[path], times[path]))
-
-
 def pip_install() -> None:
     """Builds and installs the checkout with its dependencies."""
     print(f"building {NAME} and installing it into {PREFIX}", flush=True)
@@ -106,9 +92,7 @@ def pip_install() -> None:
 
 
 def warm_up() -> None:
-    """Drops compiled numerical code, which remembers its own file but not what it calls; compiles again."""
-    for cache in MODULE.rglob("*.nb[ci]"):
-        cache.unlink()
+    """Compiles numerical code anew as far as its sources changed."""
     if (MODULE / "warm_up.py").exists():
         print("compiling the numerical kernels", flush=True)
         # from a folder without a checkout, which would be imported in place of what is installed
@@ -123,8 +107,7 @@ def main() -> None:
         built_from = [path for pattern in (*BUILT_FROM, *INTERFACES) for path in sorted(ROOT.glob(pattern))]
         with changed("built", digest(built_from)) as differs:
             if differs or not (MODULE / "msg").is_dir():
-                with times_kept(MODULE):
-                    pip_install()
+                pip_install()
 
         copied = synchronise(ROOT / NAME, MODULE)
         for folder in ("launch", "config"):
@@ -133,8 +116,7 @@ def main() -> None:
             print(f"installed {len(copied)} changed file{'s' if len(copied) > 1 else ''} into {PREFIX}")
 
         sources = [ROOT / NAME / path for path in files_below(ROOT / NAME) if path.suffix == ".py"]
-        kernels = [path for path in sources if b"numba" in path.read_bytes() or path.name == "warm_up.py"]
-        with changed("kernels", digest(kernels)) as differs:
+        with changed("kernels", digest(sources)) as differs:
             if differs:
                 warm_up()
 

@@ -39,6 +39,13 @@ HAS_ROS = importlib.util.find_spec("rclpy") is not None
 
 # Folders whose modules import rclpy. Everything else is tested without a ROS installation as well.
 collect_ignore = [] if HAS_ROS else ["nodes", "ros", "system"]
+if importlib.util.find_spec("torch") is None:  # which driving does not need
+    collect_ignore += [
+        "adaptation/test_learning.py",
+        "experiments/comparison",
+        "mppi/rollouts/test_models.py",
+    ]
+    collect_ignore += ["dynamics/test_guide_example.py", "dynamics/test_robot_models.py"]
 
 
 def reserve_domain() -> tuple[int, socket.socket | None]:

@@ -11,10 +11,10 @@ from collections.abc import Sequence
 
 import attrs
 import numpy as np
-from numba import njit
 from numpy.typing import ArrayLike
 
 from ..core.kernels import backprop
+from ..core.kernels.cache import njit
 from ..core.tunable import tunable
 from ..core.types import Array, Float32, Layers
 

@@ -23,11 +23,11 @@ from collections.abc import Mapping
 
 import attrs
 import numpy as np
-from numba import njit
 from numpy.typing import ArrayLike, NDArray
 
 from ..core.arrays import read_only
 from ..core.errors import InvalidValueError
+from ..core.kernels.cache import njit
 from ..core.types import Array
 from ..dynamics.features import features
 from ..dynamics.identification import cholesky

@@ -52,7 +52,7 @@ for _command in (
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; returns the exit code: 0, 1 for an error, 2 for wrong usage, 130 for Ctrl-C."""
-    from ..core.errors import MppiMamlError
+    from ..core.errors import NEEDS_TORCH, MppiMamlError
 
     try:
         return cli.main(args=arguments, prog_name="mppi-maml", standalone_mode=False) or 0
@@ -66,4 +66,9 @@ def main(arguments: list[str] | None = None) -> int:
         return error.exit_code
     except MppiMamlError as error:
         click.echo(f"error: {error}", err=True)
+        return 1
+    except ModuleNotFoundError as error:
+        if error.name != "torch":
+            raise
+        click.echo(f"error: {NEEDS_TORCH}", err=True)
         return 1

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import TypeVar
 
 from rich.console import Console
@@ -71,7 +71,8 @@ def shown(console: Console, disable: bool = False) -> Iterator[Bars]:
     )
     live = console.is_terminal and not disable
     plain = None if console.is_terminal or disable else console
-    with Progress(*columns, console=console, refresh_per_second=4, disable=not live) as progress:
+    progress = Progress(*columns, console=console, refresh_per_second=4, disable=not live)
+    with progress if live else nullcontext():  # some versions print a line although disabled
         yield Bars(progress, plain)
 
 

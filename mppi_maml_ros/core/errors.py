@@ -1,5 +1,7 @@
 """Exceptions with a meaning to the caller; all derive from :class:`MppiMamlError`."""
 
+NEEDS_TORCH = "meta-training, comparisons and CUDA need torch: pip install 'mppi_maml_ros[learn]'"
+
 
 class MppiMamlError(Exception):
     """Base of every error that this package raises on purpose."""

@@ -13,9 +13,9 @@ Source: Anderson and Moore, Optimal Filtering (1979), 5 (the innovation form of 
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from ..core.kernels.cache import njit
 from ..core.types import Array
 from .residual import ResidualWeights, correction
 from .transitions import Transitions

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 from numpy.typing import ArrayLike, NDArray
 
 from ..core.angles import wrap
+from ..core.kernels.cache import njit
 from ..core.types import Array, Float32
 from ..dynamics.robot_model import RobotModel
 from ..mppi.rollouts.base import RolloutRequest, Trajectories

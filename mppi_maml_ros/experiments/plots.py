@@ -51,6 +51,13 @@ def save(figure: Figure, path: Path) -> Path:
     return path
 
 
+def legend_below(figure: Figure, handles: list[Any], labels: list[str], columns: int) -> None:
+    """A legend under all axes of a figure with constrained layout."""
+    legend = figure.legend(handles, labels, loc="lower center", ncol=columns)
+    height = legend.get_window_extent().height / figure.bbox.height
+    figure.get_layout_engine().set(rect=(0.0, height, 1.0, 1.0 - height))  # type: ignore[union-attr, call-arg]
+
+
 def learning_curves(
     curves: dict[str, np.ndarray], title: str, held_out: dict[str, np.ndarray] | None = None
 ) -> Figure:

@@ -16,10 +16,10 @@ from pathlib import Path
 import attrs
 import numpy as np
 import torch
-from numba import njit
 
 from ..core import artifact
 from ..core.errors import ArtifactError, InvalidValueError
+from ..core.kernels.cache import njit
 from ..core.types import Array
 from ..dynamics.maml import MAMLDynamics
 from ..dynamics.neural import Normaliser

@@ -18,7 +18,7 @@ class MPPIConfig:
     """See the module. Ranges are checked; :class:`InvalidValueError` names the field.
 
     Attributes:
-        batch_size: sampled command sequences a step.
+        batch_size: sampled command sequences a step, rounded up to a multiple of 32.
         time_steps: horizon [steps of model_dt].
         model_dt: step of the rollout [s].
         iteration_count: sampling rounds a step; each starts from the result of the one before.

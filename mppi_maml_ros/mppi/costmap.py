@@ -7,11 +7,11 @@ import math
 from collections.abc import Callable, Hashable, Sequence
 
 import numpy as np
-from numba import njit
 from numpy.typing import ArrayLike
 
 from ..core import se2
 from ..core.errors import InvalidValueError
+from ..core.kernels.cache import njit
 from ..core.types import Array, Float32
 
 OCCUPIED = 65  # per cent; nav2's and map_server's threshold

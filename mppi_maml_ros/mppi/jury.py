@@ -23,9 +23,10 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numba import njit, types
+from numba import types
 
 from ..core.errors import InvalidValueError
+from ..core.kernels.cache import njit
 from ..core.kernels.calls import address_of, caller, grid_at, line_at
 from ..core.kernels.lanes import copy_column
 from ..core.kernels.simd import GROUP, LANES, load, store

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
 from ..core.angles import TWO_PI
+from ..core.kernels.cache import njit
 from ..core.kernels.simd import LANES, load, maximum, minimum, splat, store
 
 NEGLIGIBLE = 30.0  # temperatures above the lowest cost at which a weight is below 1e-13

@@ -6,15 +6,16 @@ from typing import Protocol
 
 import attrs
 import numpy as np
-from numba import njit
 
-from ..core.kernels.simd import GROUP
+from ..core.kernels.cache import njit
 from .config import MPPIConfig
+
+WIDTH = 32  # samples of a group on the machine with the widest vectors; all take as many, and the same noise
 
 
 def batch_width(batch_size: int) -> int:
-    """Samples that are rolled out: ``batch_size`` rounded up to whole vectors."""
-    return -(-batch_size // GROUP) * GROUP
+    """Samples that are rolled out: ``batch_size`` rounded up to whole groups of any machine."""
+    return -(-batch_size // WIDTH) * WIDTH
 
 
 @attrs.frozen(eq=False)

@@ -20,7 +20,7 @@ from std_srvs.srv import Trigger
 
 from ..adaptation.adapters import META_TRAINED
 from ..core import artifact
-from ..core.errors import ArtifactError, InvalidValueError
+from ..core.errors import NEEDS_TORCH, ArtifactError, InvalidValueError, MppiMamlError
 from ..core.tunable import declarations
 from ..meta.config import TrainingConfig
 from ..msg import MetaTrainProgress
@@ -73,8 +73,10 @@ def output_folder(configured: str) -> Path:
 
 def train(settings: dict, on_progress: Callable[[Progress], None], cancel: threading.Event) -> Outcome:
     """The pipeline with ``settings``, torch being imported only here; see meta.pipeline.meta_train."""
-    from ..meta.pipeline import meta_train
-
+    try:
+        from ..meta.pipeline import meta_train
+    except ModuleNotFoundError as error:
+        raise MppiMamlError(NEEDS_TORCH) if error.name == "torch" else error from error
     return meta_train(TrainingConfig(**settings), on_progress=on_progress, cancel=cancel)
 
 

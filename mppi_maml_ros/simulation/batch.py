@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from ..core.errors import InvalidValueError
+from ..core.kernels.cache import njit
 from ..core.types import Array
 from .parameters import (
     BATTERY,

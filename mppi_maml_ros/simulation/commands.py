@@ -17,9 +17,9 @@ limits, as behind a limiter; all obey the velocity limits.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
 from ..core.errors import InvalidValueError
+from ..core.kernels.cache import njit
 from ..core.types import Array, VelocityLimits
 
 

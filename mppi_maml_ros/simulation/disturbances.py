@@ -18,9 +18,9 @@ from typing import Any, NamedTuple
 
 import attrs
 import numpy as np
-from numba import njit
 
 from ..core.errors import InvalidValueError
+from ..core.kernels.cache import njit
 from ..core.types import Array
 from .parameters import BATTERY, COULOMB, FRICTION_OMEGA, FRICTION_V, INERTIA, MASS
 from .random_bits import mix, uniform

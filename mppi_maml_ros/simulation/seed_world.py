@@ -7,10 +7,10 @@ from collections.abc import Iterable
 
 import attrs
 import numpy as np
-from numba import njit
 from numpy.typing import ArrayLike
 
 from ..core.errors import InvalidValueError
+from ..core.kernels.cache import njit
 from ..core.types import Array
 from .disturbances import Disturbance, State
 from .parameters import (

@@ -21,8 +21,7 @@ from __future__ import annotations
 
 import math
 
-from numba import njit
-
+from ..core.kernels.cache import njit
 from ..core.types import Array
 from .parameters import (
     ACCELERATION_LIMIT,

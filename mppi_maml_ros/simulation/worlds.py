@@ -19,10 +19,10 @@ from collections.abc import Callable
 
 import attrs
 import numpy as np
-from numba import njit
 from numpy.typing import ArrayLike
 
 from ..core.errors import InvalidValueError
+from ..core.kernels.cache import njit
 from ..core.registry import Registry
 from ..core.types import Array
 from .disturbances import (

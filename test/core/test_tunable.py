@@ -9,7 +9,6 @@ import pytest
 
 from mppi_maml_ros.core.errors import InvalidValueError
 from mppi_maml_ros.core.tunable import declarations, tunable
-from mppi_maml_ros.ros.parameters import declared_from
 
 
 @attrs.frozen
@@ -41,6 +40,7 @@ def test_what_a_declaration_forbids_is_refused_by_name(name, value, message):
 
 
 def test_a_node_table_and_its_descriptors_follow_the_declarations():
+    declared_from = pytest.importorskip("mppi_maml_ros.ros.parameters").declared_from
     table = {declared.name: declared for declared in declared_from(Kind, "some.")}
     assert list(table) == [f"some.{name}" for name in declarations(Kind)]
     gain = table["some.gain"].descriptor()

@@ -63,21 +63,6 @@ def test_removed_files_go_and_generated_ones_stay(dev_install: ModuleType, trees
     assert (target / "core" / "__pycache__" / "a.nbi").exists()
 
 
-def test_a_new_installation_keeps_the_times_of_equal_files(
-    dev_install: ModuleType, trees: tuple[Path, Path]
-) -> None:
-    _, target = trees
-    same, other = target / "core" / "a.py", target / "__init__.py"
-    for path in (same, other):
-        os.utime(path, (1, 1))
-    with dev_install.times_kept(target):
-        for path, text in ((same, same.read_text()), (other, "b = 2\n"), (target / "new.py", "")):
-            path.unlink(missing_ok=True)
-            path.write_text(text)
-    assert same.stat().st_mtime == 1
-    assert other.stat().st_mtime > 1
-
-
 def test_a_failed_step_is_done_again(
     dev_install: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -11,12 +11,17 @@ pytestmark = [pytest.mark.end_to_end, pytest.mark.slow, pytest.mark.timeout(300)
 
 
 @pytest.fixture
-def start_demo(start_command, tmp_path):
-    temporary = tmp_path / "temporary"
+def start_demo(start_command, root, tmp_path):
+    """Starts the demo, in which no process can import torch."""
+    temporary, blocked = tmp_path / "temporary", tmp_path / "blocked"
     temporary.mkdir()
+    blocked.mkdir()
+    (blocked / "torch.py").write_text("raise ModuleNotFoundError(name='torch')\n")
+    search = os.pathsep.join([str(blocked), str(root), os.environ.get("PYTHONPATH", "")])
 
     def start(*arguments):
-        return start_command("demo", "--out", str(tmp_path / "report"), *arguments, TMPDIR=str(temporary))
+        folder = str(tmp_path / "report")
+        return start_command("demo", "--out", folder, *arguments, TMPDIR=str(temporary), PYTHONPATH=search)
 
     return start
 
@@ -34,7 +39,7 @@ def left_running(tmp_path):
     return found
 
 
-def test_demo_reports_and_leaves_nothing_behind(start_demo, demo_keys, tmp_path):
+def test_demo_reports_without_torch_and_leaves_nothing_behind(start_demo, demo_keys, tmp_path):
     demo = start_demo("--duration", "8", "--seed", "2")
     output, _ = demo.communicate(timeout=240)
     assert demo.returncode == 0, output

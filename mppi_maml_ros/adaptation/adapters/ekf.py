@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import attrs
 import numpy as np
-from numba import njit
 
 from ...core.errors import InvalidValueError
+from ...core.kernels.cache import njit
 from ...dynamics.residual import ResidualWeights
 from ...dynamics.transitions import Transitions
 from ...weights.meta_model import MetaModel

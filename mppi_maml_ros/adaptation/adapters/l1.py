@@ -11,9 +11,9 @@ MPPI architecture (IROS 2020).
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
 from ...core.errors import InvalidValueError
+from ...core.kernels.cache import njit
 from ...dynamics.residual import ResidualWeights
 from ...dynamics.transitions import Transitions
 from ...weights.meta_model import MetaModel

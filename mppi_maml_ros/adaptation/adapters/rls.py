@@ -6,9 +6,9 @@ Knows of no command delay. Source: Åström and Wittenmark, Adaptive Control (2n
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
 from ...core.errors import InvalidValueError
+from ...core.kernels.cache import njit
 from ...core.types import Array
 from ...dynamics.residual import ResidualWeights
 from ...dynamics.transitions import Transitions

@@ -17,8 +17,8 @@ import math
 from typing import Any
 
 import numpy as np
-from numba import njit
 
+from .cache import njit
 from .simd import (
     LANES,
     LAYER,

@@ -3,8 +3,8 @@
 import math
 
 import numpy as np
-from numba import njit
 
+from ...core.kernels.cache import njit
 from ...core.types import Array
 
 ROUNDING = 1e-13  # share of its diagonal below which a pivot is noise: then it is taken for that share

@@ -20,10 +20,10 @@ from collections.abc import Iterable
 
 import attrs
 import numpy as np
-from numba import njit
 from numpy.typing import ArrayLike, NDArray
 
 from ...core.arrays import read_only
+from ...core.kernels.cache import njit
 from ...core.types import Array
 
 SETTLED = 48  # steps after the start of a chain from which on the gains are taken for constant

@@ -10,9 +10,9 @@ import math
 
 import attrs
 import numpy as np
-from numba import njit
 
 from ...core.arrays import read_only
+from ...core.kernels.cache import njit
 from ...core.types import Array
 from . import cholesky
 from .servo import MARGIN

@@ -19,10 +19,10 @@ import math
 
 import attrs
 import numpy as np
-from numba import njit
 from numpy.typing import ArrayLike, NDArray
 
 from ...core.arrays import read_only
+from ...core.kernels.cache import njit
 from ...core.types import Array
 from ..features import feature_size, features
 from ..residual import OUTPUTS

@@ -21,9 +21,9 @@ import math
 
 import attrs
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from ...core.kernels.cache import njit
 from ...core.types import Array
 from ..features import input_size
 from .servo import MEAN, PRECISION, ServoFamily

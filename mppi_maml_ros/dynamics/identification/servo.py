@@ -20,9 +20,9 @@ import math
 
 import attrs
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from ...core.kernels.cache import njit
 from ...core.types import Array
 from ..features import SOFT_SIGN_OMEGA, SOFT_SIGN_V, feature_size, input_size, soft_sign
 

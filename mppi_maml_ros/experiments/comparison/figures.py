@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ..plots import ADAPTIVE as BLUE
-from ..plots import INK, MUTED, REFERENCE, STYLE, plt
+from ..plots import INK, MUTED, REFERENCE, STYLE, legend_below, plt
 from ..plots import KINEMATIC as ORANGE
 from .contenders import ADAPTIVE, KINEMATIC, NOMINAL_ORACLE, ORACLE
 from .results import Job, Results
@@ -119,7 +119,7 @@ def error_over_time(table: Table, results: Results, trajectory: str, worlds: Seq
             axis.set_xlim(0.0, results.manifest["duration"])
         axes[-1][0].set_xlabel("time [s]")
         handles, labels = axes[0][0].get_legend_handles_labels()
-        figure.legend(handles[::-1], labels[::-1], loc="outside lower center", ncol=len(labels))
+        legend_below(figure, handles[::-1], labels[::-1], len(labels))
         title = f"{trajectory}: tracking error, RMS over seeds; dashed: the world changes"
         figure.suptitle(title, x=0.01, ha="left", fontsize=12.5, fontweight="bold")
     return figure

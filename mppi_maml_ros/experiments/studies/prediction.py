@@ -391,7 +391,7 @@ def markdown(result: dict, command: str) -> str:
 
 def prediction_figure(result: dict) -> Figure:
     """Residual error over the number of transitions; a panel a condition, a line a row of the study."""
-    from ..plots import ADAPTIVE, KINEMATIC, MUTED, STYLE, plt
+    from ..plots import ADAPTIVE, KINEMATIC, MUTED, STYLE, legend_below, plt
 
     table, sizes = result["table"], result["sizes"]
     names = list(next(iter(table.values())))
@@ -418,5 +418,6 @@ def prediction_figure(result: dict) -> Figure:
             axis.set_title(condition)
             axis.set_xlabel("transitions")
         axes[0][0].set_ylabel("residual error, RMS (below 1e-4: drawn there)")
-        figure.legend(*axes[0][0].get_legend_handles_labels(), loc="outside lower center", ncol=6)
+        handles, labels = axes[0][0].get_legend_handles_labels()
+        legend_below(figure, handles, labels, columns=6)
     return figure

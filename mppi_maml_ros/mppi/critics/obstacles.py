@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import attrs
 import numpy as np
-from numba import njit
 
+from ...core.kernels.cache import njit
 from ...core.kernels.lanes import nearest_cell, where_less
 from ...core.kernels.simd import GROUP, LANES, load, minimum, splat, store
 from ...core.tunable import tunable

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import attrs
 import numpy as np
-from numba import njit
 
+from ...core.kernels.cache import njit
 from ...core.kernels.simd import LANES, load, maximum, minimum, splat, square_root, store
 from ...core.tunable import tunable
 from ...core.types import Float32

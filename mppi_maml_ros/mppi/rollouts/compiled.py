@@ -11,9 +11,9 @@ from weakref import WeakKeyDictionary
 
 import attrs
 import numpy as np
-from numba import njit
 
 from ...core.angles import TWO_PI
+from ...core.kernels.cache import njit
 from ...core.kernels.simd import (
     GROUP,
     LANES,

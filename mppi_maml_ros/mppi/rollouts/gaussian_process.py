@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
+from ...core.kernels.cache import njit
 from ...core.types import Float32
 from ...dynamics.features import input_size
 from ...dynamics.gaussian_process import SparseGP
