@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections import deque
 
 import numpy as np
-from numba import njit
 from numpy.typing import ArrayLike, NDArray
 
 from ..core.errors import InvalidValueError
+from ..core.kernels.cache import njit
 from ..core.types import Array, Float32
 from ..dynamics.identification.error_models import whiten
 from ..dynamics.identification.evidence import evidences

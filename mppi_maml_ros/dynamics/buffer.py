@@ -13,12 +13,12 @@ from collections import Counter
 
 import attrs
 import numpy as np
-from numba import njit
 from numpy.typing import ArrayLike
 
 from ..core.angles import wrap
 from ..core.command_history import CommandHistory
 from ..core.errors import InvalidValueError
+from ..core.kernels.cache import njit
 from ..core.kernels.se2 import displacement, moved
 from ..core.types import Array, Odometry, VelocityLimits
 from .transitions import Transitions

@@ -12,12 +12,12 @@ from weakref import WeakKeyDictionary
 
 import attrs
 import numpy as np
-from numba import njit
 from numpy.polynomial.polynomial import polyadd, polymulx
 from numpy.typing import ArrayLike, NDArray
 
 from ..core.angles import TWO_PI
 from ..core.errors import InvalidValueError
+from ..core.kernels.cache import njit
 from ..core.types import Array
 from .features import EXTRA_FEATURES, SOFT_SIGN_OMEGA, SOFT_SIGN_V, input_size
 from .residual import OUTPUTS, ResidualWeights

@@ -7,11 +7,11 @@ from typing import Any
 
 import attrs
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from ..core.arrays import locked
 from ..core.errors import InvalidValueError
+from ..core.kernels.cache import njit
 from ..core.kernels.se2 import displacement
 from ..core.types import Array
 from .residual import ResidualWeights, delayed

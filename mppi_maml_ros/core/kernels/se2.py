@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import math
 
-from numba import njit
-
 from ..types import Array
+from .cache import njit
 
 
 @njit(cache=True)

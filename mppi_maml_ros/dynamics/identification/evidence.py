@@ -8,9 +8,9 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from ...core.kernels.cache import njit
 from ...core.types import Array
 from .servo import MARGIN, MEAN, PRECISION, ServoFamily, constants, least, pick
 
