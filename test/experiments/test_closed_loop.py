@@ -24,7 +24,7 @@ class Constant:
     def reset(self):
         pass
 
-    def compute_control(self, state, reference, history, last_command, weights, elapsed, scene, push):
+    def compute_control(self, state, reference, history, last_command, weights, elapsed, scene, push, change):
         self.seen.append((state.copy(), weights, history.copy()))
         return SimpleNamespace(command=self.command)
 
