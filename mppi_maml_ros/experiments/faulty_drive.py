@@ -136,7 +136,8 @@ def drive_faulty(
             if adaptation is not None:
                 adaptation.add_command(now, command)
             reaches = injector.command((float(command[0]), float(command[1])), t)
-            heard = heard if reaches is None else reaches
+            if reaches is not None and all(map(math.isfinite, reaches)):  # a base drops what is no number
+                heard = reaches
             outputs.append(out)
             poses.append(world.state[:3])
     places = np.array(poses)
