@@ -17,7 +17,7 @@ from ..dynamics.compiled import correction, open_loop
 from ..dynamics.features import input_size
 from ..dynamics.observer import observe
 from ..dynamics.residual import ResidualWeights
-from ..dynamics.transitions import Transitions
+from ..dynamics.transitions import Transitions, runs
 
 HORIZON = 10  # steps
 ROLLOUT = 30  # steps of the controller's rollouts
@@ -79,13 +79,8 @@ def prediction_errors(
         twists = observe(weights, data.delayed(weights))[1]
         states = np.concatenate([states[:, :3], twists], axis=1)
     states, data = states[lead:], data[lead:]
-    count = len(data)
-    for steps in range(min(horizon, (count + 1) // 2), 0, -1):
-        starts = np.arange(count - steps + 1)
-        starts = starts[data.segments[starts] == data.segments[starts + steps - 1]]
-        if len(starts):
-            break
-    else:
+    starts, steps = runs(data, horizon)
+    if not steps:
         return np.zeros(0), 0
     index = starts[:, None] + np.arange(steps)
     predicted = open_loop(weights, states[starts], data.commands[index], data.history[starts])

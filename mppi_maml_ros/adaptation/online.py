@@ -17,7 +17,7 @@ from ..core.types import Array, Odometry, VelocityLimits
 from ..dynamics.buffer import BufferConfig, TransitionBuffer
 from ..dynamics.compiled import correction
 from ..dynamics.features import MAX_TRANSPORT_DELAY
-from ..dynamics.identification import second_order, transport
+from ..dynamics.identification import second_order, slip, transport
 from ..dynamics.identification.error_models import TYPICAL, pushes
 from ..dynamics.observer import errors_of
 from ..dynamics.residual import ResidualWeights
@@ -42,6 +42,7 @@ from .sgd import SGDConfig
 PUSH_MEMORY = 30  # transitions before a step that tell of the push on it
 RETRY_SAMPLES = 4  # fewest new transitions between two attempts that do not wait for the timer
 WORSE = 1.1  # what serves is rolled back when it errs by more than this times what it replaced
+PATIENCE = 3  # attempts in a row that find so, or one with data enough to be sure
 
 
 _setting = partial(tunable, dynamic=False)
@@ -174,6 +175,7 @@ class OnlineAdaptation:
         self._warm = False
         self._untouched = True  # nothing was tried with what serves now
         self._eager = True
+        self._doubts = 0  # attempts in a row that found what serves worse than what it replaced
         self._last_total = self._last_count = 0
         self.changes_detected = 0
 
@@ -377,8 +379,10 @@ class OnlineAdaptation:
         return outcome(Decision.ACCEPTED, verdict.reason, final.weights, final)
 
     def _adapt(self, data: Transitions) -> Adaptation:
-        """The adapter sees commands when they act; what it makes serves with that delay."""
-        found = self.adapter.adapt(data.delayed(self._late))
+        """The adapter sees commands when they act; what it makes serves with that delay and slip."""
+        acting = data.delayed(self._late)
+        found = self.adapter.adapt(acting)
+        found = attrs.evolve(found, weights=slip.with_slip(found.weights, acting))
         late = self._late.transport_delay
         if not any(late):
             return found
@@ -430,8 +434,11 @@ class OnlineAdaptation:
         )
         # A serving model without a finite error is worse than anything.
         if self._serving is None or not np.isfinite(error) or verdict.current <= WORSE * error:
+            self._doubts = 0
             return outcome(Decision.REJECTED_HELD_OUT, verdict.reason)
-        if np.isfinite(verdict.current) and not surely_worse(self._serving, best, held, lead):
+        self._doubts += 1
+        unsure = np.isfinite(verdict.current) and not surely_worse(self._serving, best, held, lead)
+        if unsure and self._doubts < PATIENCE:
             return outcome(Decision.REJECTED_HELD_OUT, verdict.reason)
         self._offered = best
         errors = f"{verdict.current:.3g} m^2 on fresh data, {name} by {error:.3g}"
@@ -449,7 +456,7 @@ class OnlineAdaptation:
                 self._previous, self._take_back = None, ""
                 self._serving = self._before
             self._installed.add(self._newest, self._serving)
-            self._eager = False
+            self._eager, self._doubts = False, 0
             self._detector.new_model()
 
     def refused(self) -> None:
