@@ -121,6 +121,27 @@ def test_weights_that_turned_bad_are_rolled_back(meta, drive):
 
 
 @pytest.mark.fault(36)
+def test_what_errs_more_three_times_in_a_row_goes_though_the_data_are_too_few_to_be_sure(
+    meta, drive, monkeypatch
+):
+    monkeypatch.setattr(online_module, "surely_worse", lambda *_: False)
+    loop = online(
+        meta,
+        adapter="online_learner",
+        sgd=SGDConfig(inner_lr=1e-6, inner_steps=1),
+        guard=GuardConfig(margin=0.5),
+    )
+    drive(loop.add_odometry, loop.add_command, SLOW)
+    loop._offered = ResidualWeights.first_order((0.3, 0.3), gain=(2.5, -2.0))
+    loop.installed()
+    decisions = []
+    for k in range(3):
+        drive(loop.add_odometry, loop.add_command, SLOW, start=8.0 + 8.0 * k)
+        decisions.append(loop.attempt().decision)
+    assert decisions == [Decision.REJECTED_HELD_OUT] * 2 + [Decision.ROLLED_BACK]
+
+
+@pytest.mark.fault(36)
 @pytest.mark.parametrize(("gain", "rolled_back"), [((0.85, 0.9), True), ((0.701, 0.801), False)])
 def test_weights_on_probation_go_when_those_before_them_predict_fresh_data_better(
     meta, drive, gain, rolled_back
