@@ -23,8 +23,10 @@ HORIZON = 10  # steps
 ROLLOUT = 30  # steps of the controller's rollouts
 LEAD = 20  # transitions before those judged, from which an observer knows the velocity's change
 AGAINST = 0.25  # share of a held command; no robot at rest that is told to move gets so far the other way
+ANSWER = 0.1  # share of a held command; who is told that the robot gets less far has no use for commands
 RUNAWAY = 10.0  # times the fastest velocity; no robot that is told to hold one gets there
 SURE = 1.0  # standard errors
+FEW, MOST = 0.1, 0.3  # margin to the prior that one independent prediction has to show, and at most
 PROBES = 5  # velocities on each axis at which extrapolation is looked at
 LEAST_PROBED = (0.5, 0.5)  # [m/s, rad/s] when the limits are not known
 ARM = 0.5  # [m] turns a yaw error into the position error that it causes half a metre on
@@ -153,8 +155,9 @@ def implausible(weights: ResidualWeights, data: Transitions) -> str:
 
     A model may predict HORIZON steps well and still grow from step to step where the controller's own
     samples take it: every rollout cost is infinite then. Or a few data make it drive against its commands:
-    the controller commands the reverse. From each combination of the largest velocities that were seen, and
-    none, each such command is held for ROLLOUT steps.
+    the controller commands the reverse. Or commands that never left a dead band make it say that nothing
+    comes of any, and the controller gives no others. From each combination of the largest velocities that
+    were seen, and none, each such command is held for ROLLOUT steps.
 
     Args:
         weights: the model.
@@ -173,6 +176,8 @@ def implausible(weights: ResidualWeights, data: Transitions) -> str:
     told = held * ~start.any(axis=1, keepdims=True)
     if (ends * np.sign(told) < -AGAINST * np.abs(told)).any():
         return "told to move from rest, it goes the other way"
+    if (ends * np.sign(told) < ANSWER * np.abs(told)).any():
+        return "told to move from rest, it does not"
     return ""
 
 
@@ -213,9 +218,10 @@ def judge(
         return verdict(False, f"only {starts} held-out starts, {config.min_held_out} are needed")
     if not np.isfinite(error):
         return verdict(False, "the candidate's held-out prediction is not finite")
-    if error > (1.0 - config.margin) * base:
+    margin = max(config.margin, min(FEW * HORIZON / max(len(held_out) - lead, 1), MOST))
+    if error > (1.0 - margin) * base:
         return verdict(
-            False, f"held-out error {error:.3g} m^2 is not {config.margin:.0%} below the prior's {base:.3g}"
+            False, f"held-out error {error:.3g} m^2 is not {margin:.0%} below the prior's {base:.3g}"
         )
     if error > (1.0 + config.tolerance) * serving and (
         current is None or surely_worse(candidate, current, held_out, lead)
