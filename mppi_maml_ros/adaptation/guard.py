@@ -23,7 +23,7 @@ HORIZON = 10  # steps
 ROLLOUT = 30  # steps of the controller's rollouts
 LEAD = 20  # transitions before those judged, from which an observer knows the velocity's change
 AGAINST = 0.25  # share of a held command; no robot at rest that is told to move gets so far the other way
-ANSWER = 0.1  # share of a held command; who is told that the robot gets less far has no use for commands
+ANSWER = 0.1  # share of a held command; a robot that gets less far is within a dead band
 RUNAWAY = 10.0  # times the fastest velocity; no robot that is told to hold one gets there
 SURE = 1.0  # standard errors
 FEW, MOST = 0.1, 0.3  # margin to the prior that one independent prediction has to show, and at most
@@ -176,8 +176,9 @@ def implausible(weights: ResidualWeights, data: Transitions) -> str:
     told = held * ~start.any(axis=1, keepdims=True)
     if (ends * np.sign(told) < -AGAINST * np.abs(told)).any():
         return "told to move from rest, it goes the other way"
-    if (ends * np.sign(told) < ANSWER * np.abs(told)).any():
-        return "told to move from rest, it does not"
+    unanswered = np.abs(data.states[:, 3:5]).mean(axis=0) < ANSWER * np.abs(data.commands).mean(axis=0)
+    if (unanswered & (ends * np.sign(told) < ANSWER * np.abs(told))).any():
+        return "told to move from rest, it does not, and was never told so much that it did"
     return ""
 
 
