@@ -369,6 +369,9 @@ class OnlineAdaptation:
             reason = f"predicts a correction of {largest:.3g}, at most {c.guard.max_correction:g} is allowed"
             return outcome(Decision.REJECTED_NORM, reason, None, final)
         if reason := implausible(final.weights, data):
+            if self._serving is not None and implausible(self._serving, data):
+                self._offered = self._prior
+                return outcome(Decision.ROLLED_BACK, f"what serves, too: {reason}", self._prior, final)
             return outcome(Decision.REJECTED_NORM, reason, None, final)
         share = extrapolation(final.weights, data, c.limits)
         if not share <= c.guard.max_extrapolation:
