@@ -17,14 +17,16 @@ from ..dynamics.compiled import correction, open_loop
 from ..dynamics.features import input_size
 from ..dynamics.observer import observe
 from ..dynamics.residual import ResidualWeights
-from ..dynamics.transitions import Transitions
+from ..dynamics.transitions import Transitions, runs
 
 HORIZON = 10  # steps
 ROLLOUT = 30  # steps of the controller's rollouts
 LEAD = 20  # transitions before those judged, from which an observer knows the velocity's change
 AGAINST = 0.25  # share of a held command; no robot at rest that is told to move gets so far the other way
+ANSWER = 0.1  # share of a held command; a robot that gets less far is within a dead band
 RUNAWAY = 10.0  # times the fastest velocity; no robot that is told to hold one gets there
 SURE = 1.0  # standard errors
+FEW, MOST = 0.1, 0.3  # margin to the prior that one independent prediction has to show, and at most
 PROBES = 5  # velocities on each axis at which extrapolation is looked at
 LEAST_PROBED = (0.5, 0.5)  # [m/s, rad/s] when the limits are not known
 ARM = 0.5  # [m] turns a yaw error into the position error that it causes half a metre on
@@ -79,13 +81,8 @@ def prediction_errors(
         twists = observe(weights, data.delayed(weights))[1]
         states = np.concatenate([states[:, :3], twists], axis=1)
     states, data = states[lead:], data[lead:]
-    count = len(data)
-    for steps in range(min(horizon, (count + 1) // 2), 0, -1):
-        starts = np.arange(count - steps + 1)
-        starts = starts[data.segments[starts] == data.segments[starts + steps - 1]]
-        if len(starts):
-            break
-    else:
+    starts, steps = runs(data, horizon)
+    if not steps:
         return np.zeros(0), 0
     index = starts[:, None] + np.arange(steps)
     predicted = open_loop(weights, states[starts], data.commands[index], data.history[starts])
@@ -158,8 +155,9 @@ def implausible(weights: ResidualWeights, data: Transitions) -> str:
 
     A model may predict HORIZON steps well and still grow from step to step where the controller's own
     samples take it: every rollout cost is infinite then. Or a few data make it drive against its commands:
-    the controller commands the reverse. From each combination of the largest velocities that were seen, and
-    none, each such command is held for ROLLOUT steps.
+    the controller commands the reverse. Or commands that never left a dead band make it say that nothing
+    comes of any, and the controller gives no others. From each combination of the largest velocities that
+    were seen, and none, each such command is held for ROLLOUT steps.
 
     Args:
         weights: the model.
@@ -178,6 +176,9 @@ def implausible(weights: ResidualWeights, data: Transitions) -> str:
     told = held * ~start.any(axis=1, keepdims=True)
     if (ends * np.sign(told) < -AGAINST * np.abs(told)).any():
         return "told to move from rest, it goes the other way"
+    unanswered = np.abs(data.states[:, 3:5]).mean(axis=0) < ANSWER * np.abs(data.commands).mean(axis=0)
+    if (unanswered & (ends * np.sign(told) < ANSWER * np.abs(told))).any():
+        return "told to move from rest, it does not, and was never told so much that it did"
     return ""
 
 
@@ -218,9 +219,10 @@ def judge(
         return verdict(False, f"only {starts} held-out starts, {config.min_held_out} are needed")
     if not np.isfinite(error):
         return verdict(False, "the candidate's held-out prediction is not finite")
-    if error > (1.0 - config.margin) * base:
+    margin = max(config.margin, min(FEW * HORIZON / max(len(held_out) - lead, 1), MOST))
+    if error > (1.0 - margin) * base:
         return verdict(
-            False, f"held-out error {error:.3g} m^2 is not {config.margin:.0%} below the prior's {base:.3g}"
+            False, f"held-out error {error:.3g} m^2 is not {margin:.0%} below the prior's {base:.3g}"
         )
     if error > (1.0 + config.tolerance) * serving and (
         current is None or surely_worse(candidate, current, held_out, lead)

@@ -18,7 +18,7 @@ from ..dynamics.buffer import BufferConfig, TransitionBuffer
 from ..dynamics.compiled import correction
 from ..dynamics.features import MAX_TRANSPORT_DELAY
 from ..dynamics.first_order import typical
-from ..dynamics.identification import second_order, transport
+from ..dynamics.identification import second_order, slip, transport
 from ..dynamics.identification.error_models import TYPICAL, pushes
 from ..dynamics.observer import errors_of
 from ..dynamics.residual import ResidualWeights
@@ -43,6 +43,7 @@ from .sgd import SGDConfig
 PUSH_MEMORY = 30  # transitions before a step that tell of the push on it
 RETRY_SAMPLES = 4  # fewest new transitions between two attempts that do not wait for the timer
 WORSE = 1.1  # what serves is rolled back when it errs by more than this times what it replaced
+PATIENCE = 3  # attempts in a row that find so, or one with data enough to be sure
 
 
 _setting = partial(tunable, dynamic=False)
@@ -176,6 +177,7 @@ class OnlineAdaptation:
         self._warm = False
         self._untouched = True  # nothing was tried with what serves now
         self._eager = True
+        self._doubts = 0  # attempts in a row that found what serves worse than what it replaced
         self._last_total = self._last_count = 0
         self.changes_detected = 0
 
@@ -369,6 +371,9 @@ class OnlineAdaptation:
             reason = f"predicts a correction of {largest:.3g}, at most {c.guard.max_correction:g} is allowed"
             return outcome(Decision.REJECTED_NORM, reason, None, final)
         if reason := implausible(final.weights, data):
+            if self._serving is not None and implausible(self._serving, data):
+                self._offered = self._prior
+                return outcome(Decision.ROLLED_BACK, f"what serves, too: {reason}", self._prior, final)
             return outcome(Decision.REJECTED_NORM, reason, None, final)
         share = extrapolation(final.weights, data, c.limits)
         if not share <= c.guard.max_extrapolation:
@@ -379,8 +384,10 @@ class OnlineAdaptation:
         return outcome(Decision.ACCEPTED, verdict.reason, final.weights, final)
 
     def _adapt(self, data: Transitions) -> Adaptation:
-        """The adapter sees commands when they act; what it makes serves with that delay."""
-        found = self.adapter.adapt(data.delayed(self._late))
+        """The adapter sees commands when they act; what it makes serves with that delay and slip."""
+        acting = data.delayed(self._late)
+        found = self.adapter.adapt(acting)
+        found = attrs.evolve(found, weights=slip.with_slip(found.weights, acting))
         late = self._late.transport_delay
         if not any(late):
             return found
@@ -436,8 +443,11 @@ class OnlineAdaptation:
         )
         # A serving model without a finite error is worse than anything.
         if self._serving is None or not np.isfinite(error) or verdict.current <= WORSE * error:
+            self._doubts = 0
             return outcome(Decision.REJECTED_HELD_OUT, verdict.reason)
-        if np.isfinite(verdict.current) and not surely_worse(self._serving, best, held, lead):
+        self._doubts += 1
+        unsure = np.isfinite(verdict.current) and not surely_worse(self._serving, best, held, lead)
+        if unsure and self._doubts < PATIENCE:
             return outcome(Decision.REJECTED_HELD_OUT, verdict.reason)
         self._offered = best
         errors = f"{verdict.current:.3g} m^2 on fresh data, {name} by {error:.3g}"
@@ -455,7 +465,7 @@ class OnlineAdaptation:
                 self._previous, self._take_back = None, ""
                 self._serving = self._before
             self._installed.add(self._newest, self._serving)
-            self._eager = False
+            self._eager, self._doubts = False, 0
             self._detector.new_model()
 
     def refused(self) -> None:

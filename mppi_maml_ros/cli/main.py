@@ -16,6 +16,7 @@ from .meta_train import meta_train
 from .mujoco_study import mujoco_study
 from .path_study import path_study
 from .prediction_study import prediction_study
+from .promise import promise
 from .sinusoid import sinusoid
 from .soak import soak
 from .system import demo, fuzz
@@ -44,6 +45,7 @@ for _command in (
     record,
     report,
     live,
+    promise,
     soak,
     fuzz,
 ):

@@ -91,6 +91,24 @@ class Transitions:
         return locked(kinematic_residuals(self.states, self.commands, self.next_states, self.model_dt))
 
 
+def runs(data: Transitions, longest: int) -> tuple[NDArray[np.int_], int]:
+    """First rows of all runs without a gap, each as long as the data allow, and how long they are.
+
+    Args:
+        longest: steps of a run at most; they are no more than half the data either.
+
+    Returns:
+        Shape (S,), and the steps; empty and 0 when there are no data.
+    """
+    count = len(data)
+    for steps in range(min(longest, (count + 1) // 2), 0, -1):
+        starts = np.arange(count - steps + 1)
+        starts = starts[data.segments[starts] == data.segments[starts + steps - 1]]
+        if len(starts):
+            return starts, steps
+    return np.zeros(0, dtype=int), 0
+
+
 def kinematic_residuals(states: Array, commands: Array, next_states: Array, dt: float) -> Array:
     """What the kinematic prior gets wrong over one step.
 

@@ -106,14 +106,16 @@ def drive_faulty(
         loop.handle_path(config.odom_frame, path)
     injector = Injector(faults, seed)
     every_odometry, every_control = round(1.0 / odometry_rate / TICK), round(config.period / TICK)
-    command, heard, due = np.zeros(2), (0.0, 0.0), 0.0
+    command, heard, due, newest = np.zeros(2), (0.0, 0.0), 0.0, -math.inf
     outputs, poses, decisions = [], [], []
     for k in range(1, round(duration / TICK) + 1):
         t = k * TICK
         now = EPOCH + t
         injector.step(world, heard, TICK, t - TICK)
-        if k % every_odometry == 0:
-            sent = OdometryMessage.planar(now - world.odometry_age, world.odometry())
+        measured = now - world.odometry_age
+        if k % every_odometry == 0 and measured > newest + 1e-6:  # a slow base has nothing new each time
+            newest = measured
+            sent = OdometryMessage.planar(measured, world.odometry())
             for arrived in injector.odometry(sent, t):
                 verdict = loop.handle_odometry(arrived, now, now)
                 if adaptation is None:
@@ -136,7 +138,8 @@ def drive_faulty(
             if adaptation is not None:
                 adaptation.add_command(now, command)
             reaches = injector.command((float(command[0]), float(command[1])), t)
-            heard = heard if reaches is None else reaches
+            if reaches is not None and all(map(math.isfinite, reaches)):  # a base drops what is no number
+                heard = reaches
             outputs.append(out)
             poses.append(world.state[:3])
     places = np.array(poses)

@@ -165,6 +165,26 @@ def test_a_model_that_drives_against_its_commands_is_refused(late):
         assert ("the other way" in implausible(weights, data)) == wrong
 
 
+@pytest.mark.parametrize(
+    ("gain", "answers"), [((0.0, 1.0), False), ((1.0, 0.08), False), ((0.12, 0.12), True)]
+)
+def test_a_model_of_a_robot_that_does_not_answer_is_refused(gain, answers):
+    """Commands that stay in a dead band teach that none does anything, and nobody gives a larger one."""
+    weights = ResidualWeights.first_order((0.2, 0.2), gain=gain)
+    assert (implausible(weights, transitions(weights)) == "") == answers
+    assert implausible(weights, transitions()) == ""  # data of a robot that does answer judge it by its error
+
+
+@pytest.mark.parametrize(("count", "accepted"), [(4, False), (60, True)])
+def test_a_small_advantage_over_the_prior_counts_once_there_are_data_enough(count, accepted):
+    data = transitions(SLOW, count)
+    prior, _ = prediction_error(PRIOR, data)
+    blends = (attrs.evolve(SLOW, displacement_blend=b) for b in np.linspace(0.0, 1.0, 101))  # 0 is the prior
+    candidate = next(c for c in blends if prediction_error(c, data)[0] < 0.9 * prior)
+    assert prediction_error(candidate, data)[0] > 0.8 * prior
+    assert judge(candidate, candidate, None, data, GuardConfig()).accepted == accepted
+
+
 def test_a_loop_that_overshoots_is_plausible():
     loop = ResidualWeights.first_order((0.4, 0.4))
     assert not implausible(attrs.evolve(loop, momentum=(0.9, 0.8)), transitions())

@@ -122,6 +122,47 @@ def test_weights_that_turned_bad_are_rolled_back_to_what_predicts_the_robot(meta
 
 
 @pytest.mark.fault(36)
+def test_what_errs_more_three_times_in_a_row_goes_though_the_data_are_too_few_to_be_sure(
+    meta, drive, monkeypatch
+):
+    monkeypatch.setattr(online_module, "surely_worse", lambda *_: False)
+    loop = online(
+        meta,
+        adapter="online_learner",
+        sgd=SGDConfig(inner_lr=1e-6, inner_steps=1),
+        guard=GuardConfig(margin=0.5),
+    )
+    drive(loop.add_odometry, loop.add_command, SLOW)
+    loop._offered = ResidualWeights.first_order((0.3, 0.3), gain=(2.5, -2.0))
+    loop.installed()
+    decisions = []
+    for k in range(3):
+        drive(loop.add_odometry, loop.add_command, SLOW, start=8.0 + 8.0 * k)
+        decisions.append(loop.attempt().decision)
+    assert decisions == [Decision.REJECTED_HELD_OUT] * 2 + [Decision.ROLLED_BACK]
+
+
+@pytest.mark.fault(36)
+@pytest.mark.parametrize("serving", [None, SLOW])
+def test_who_serves_a_model_of_a_robot_that_does_not_answer_goes_back_to_the_prior(
+    meta, drive, monkeypatch, serving
+):
+    loop = online(meta, adapter="physics")
+    monkeypatch.setattr(online_module, "implausible", lambda *_: "it does not answer")
+    if serving is not None:
+        loop._offered = serving
+        loop.installed()
+    drive(loop.add_odometry, loop.add_command, SLOW, noise=0.003)
+    loop.config = attrs.evolve(loop.config, guard=GuardConfig(tolerance=0.9))
+    attempt = loop.attempt()
+    assert "it does not answer" in attempt.reason
+    if serving is None:
+        assert attempt.decision == Decision.REJECTED_NORM and attempt.weights is None
+    else:
+        assert attempt.decision == Decision.ROLLED_BACK and attempt.weights.is_prior
+
+
+@pytest.mark.fault(36)
 @pytest.mark.parametrize(("gain", "rolled_back"), [((0.85, 0.9), True), ((0.701, 0.801), False)])
 def test_weights_on_probation_go_when_those_before_them_predict_fresh_data_better(
     meta, drive, gain, rolled_back

@@ -371,7 +371,7 @@ def _outcomes(jobs: list, settings: ComparisonSettings, folder: Path, processes:
         for job in jobs:
             yield job, _checked(job, lambda job=job: _work(job, tools))
         return
-    with _one_thread_each():
+    with one_thread_each():
         pool = ProcessPoolExecutor(
             min(processes, len(jobs)),
             mp_context=multiprocessing.get_context("spawn"),
@@ -406,7 +406,7 @@ def _checked(job: Job | Preparation, result: Callable) -> JobResult | None:
         raise MppiMamlError(f"the run {job} failed: {type(error).__name__}: {error}") from error
 
 
-class _one_thread_each:
+class one_thread_each:
     """Children started within use one thread; numerical libraries read it when they are imported."""
 
     _names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
