@@ -1,5 +1,6 @@
 """Three seconds after any fault, adaptation errs by at most 1.25 times the kinematic error, and 1 cm."""
 
+import json
 import math
 from pathlib import Path
 
@@ -109,3 +110,13 @@ def test_the_command_goes_on_where_it_was_left_and_names_what_is_above(tmp_path,
 def test_several_processes_come_to_the_same():
     alone = [promise.hold(seed, MetaModel.load(PACKAGED)) for seed in (2, 13)]
     assert [str(o) for o in promise.hold_all((2, 13), jobs=2)] == [str(o) for o in alone]
+
+
+def test_the_result_that_is_kept_says_how_many_are_above_and_which():
+    outcomes = promise.read(RESULT)
+    text = RESULT.read_text()
+    for name, value in promise.summary(outcomes.values()).items():
+        assert f'"{name}": ' in text
+        assert json.loads(text)[name] == value
+    assert sorted(outcomes) == list(range(len(outcomes)))
+    assert {seed for seed in CI if not outcomes[seed].kept} == set(ABOVE)
