@@ -249,10 +249,12 @@ class MPPIController:
         inputs = np.empty((steps, samples, input_size(weights.delay_taps)), dtype=np.float32)
         for i, (values, start) in enumerate(((t.v, state[3]), (t.omega, state[4]))):
             inputs[0, :, i], inputs[1:, :, i] = start, values[:-1]
-        for tap in range(weights.delay_taps + 1):
-            columns = inputs[:, :, 2 + 2 * tap : 4 + 2 * tap]
-            columns[tap:] = self._commands[: steps - tap].transpose(0, 2, 1)
-            columns[:tap] = past[:tap][::-1, None]
+        for axis, late in enumerate(weights.transport_delay):
+            for tap in range(weights.delay_taps + 1):
+                ago = min(tap + late, steps)
+                column = inputs[:, :, 2 + 2 * tap + axis]
+                column[ago:] = self._commands[: steps - ago, axis]
+                column[:ago] = past[tap + late - ago : tap + late, axis][::-1, None]
         return deviation(weights, inputs)
 
     def optimal_trajectory(

@@ -15,7 +15,8 @@ from ..srv import SwapWeights
 from ..weights.admission import Refusal, SwapError, check_tensor
 
 MAX_TENSORS = 16
-MATRICES = ("linear", "error_model", "covariance")  # and the weights of layers; all others are vectors
+MATRICES = ("linear", "error_model", "covariance", "observer")
+"""Tensors with two dimensions, as the weights of layers; all others are vectors."""
 MAX_VALUES = 2 * MAX_HIDDEN * MAX_HIDDEN
 
 

@@ -163,17 +163,19 @@ def driven_at(speed, taps=2):
     return attrs.evolve(ResidualWeights.prior(taps), linear=linear, covariance=covariance)
 
 
-def test_the_uncertainty_of_a_rollout_is_that_of_its_inputs():
-    weights, witness = driven_at(0.5), Witness()
+@pytest.mark.parametrize("late", [(0, 0), (1, 3), (8, 0)])
+def test_the_uncertainty_of_a_rollout_is_that_of_its_inputs(late):
+    weights, witness = attrs.evolve(driven_at(0.5), transport_delay=late), Witness()
     controller = MPPIController(MPPIConfig(batch_size=64, time_steps=6), LIMITS, 0, critics=(witness,))
     state, past = np.array([0.0, 0.0, 0.0, 0.4, 0.1]), np.array([[0.3, 0.1], [0.2, 0.0], [0.1, -0.1]])
     target = np.column_stack([0.025 * np.arange(7), np.zeros((7, 2))])
     controller.compute_control(state, target, past, past[0], weights)
     r = witness.seen
-    twist, commands = state[3:], [*past[::-1], *r.commands[:, :, 5].astype(float)]
+    before = [past[-1]] * 10 + [*past[::-1]]
+    twist, commands = state[3:], np.array([*before, *r.commands[:, :, 5].astype(float)])
     for k in range(6):
-        newest = len(past) + k
-        inputs = np.concatenate([twist, *(commands[newest - tap] for tap in range(3))])
+        acting = [[commands[len(before) + k - tap - late[a], a] for a in (0, 1)] for tap in range(3)]
+        inputs = np.concatenate([twist, *acting])
         assert r.uncertainty[k, 5] == pytest.approx(float(deviation(weights, inputs)), rel=1e-3)
         twist = np.array([r.v[k, 5], r.omega[k, 5]])
 

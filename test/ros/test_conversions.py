@@ -7,6 +7,7 @@ import contextlib
 import hashlib
 import math
 
+import attrs
 import numpy as np
 import pytest
 from geometry_msgs.msg import PoseStamped, Quaternion, Twist
@@ -177,6 +178,17 @@ def test_weights_survive_the_way_to_a_message_and_back(weights):
     again = read_weights(message)
     assert again.digest() == weights.digest()
     assert (again.adapter, again.activation, again.delay_taps, again.model_dt) == ("maml", "tanh", TAPS, 0.05)
+
+
+def test_weights_with_everything_that_may_be_left_out_survive_it_too(weights):
+    size = weights.linear.shape[1]
+    whole = attrs.evolve(
+        weights, transport_delay=(3, 12), momentum=(0.7, -0.2), observer=[[0.3, 0.4], [0.1, 1.0]],
+        error_model=[[0.9, 0.0], [0.2, 0.0], [-0.1, 0.0]], covariance=np.eye(size),
+    )  # fmt: skip
+    again = read_weights(weights_message(whole, stamp()))
+    assert again.digest() == whole.digest() and again.transport_delay == (3, 12)
+    assert np.array_equal(again.observer, whole.observer) and np.array_equal(again.momentum, whole.momentum)
 
 
 @pytest.mark.fault(33)
