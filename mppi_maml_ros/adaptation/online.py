@@ -14,11 +14,12 @@ from numpy.typing import ArrayLike
 from ..core.errors import InvalidValueError
 from ..core.tunable import tunable
 from ..core.types import Array, Odometry, VelocityLimits
+from ..dynamics.acceleration import FREE_ACCELERATION, UNLIMITED
 from ..dynamics.buffer import BufferConfig, TransitionBuffer
 from ..dynamics.compiled import correction
 from ..dynamics.features import MAX_TRANSPORT_DELAY
 from ..dynamics.first_order import typical
-from ..dynamics.identification import second_order, slip, transport
+from ..dynamics.identification import limits, second_order, slip, transport
 from ..dynamics.identification.error_models import TYPICAL, pushes
 from ..dynamics.observer import errors_of
 from ..dynamics.residual import ResidualWeights
@@ -174,6 +175,7 @@ class OnlineAdaptation:
         self._offered: ResidualWeights | None = None
         self._detector = ChangeDetector()
         self._meta = meta
+        self._acceleration = UNLIMITED  # of the robot, as far as is known
         self._warm = False
         self._untouched = True  # nothing was tried with what serves now
         self._eager = True
@@ -284,6 +286,8 @@ class OnlineAdaptation:
         """Drop what an earlier robot or floor made, if the data tell of one."""
         errors = self._serving.error_model if self._serving is not None else None
         data = self.buffer.latest().delayed(self._late)
+        if (self._acceleration < FREE_ACCELERATION).any():
+            data = self._unlimited(self.buffer.latest())
         kept = newest_regime(self._meta.physics, data, errors)
         if kept == len(self.buffer):
             self._detector.new_model()
@@ -313,7 +317,7 @@ class OnlineAdaptation:
     def reset(self) -> None:
         """Forget the data, as after a jump of the clock; what serves goes on serving."""
         self.buffer.reset()
-        self._late = self._prior
+        self._late, self._acceleration = self._prior, UNLIMITED
         self.evidence.reset()
         self._detector.restart()
 
@@ -349,7 +353,8 @@ class OnlineAdaptation:
         late = transport.transport_delay(data, self._meta.delay_taps, self._late.transport_delay)
         if late != self._late.transport_delay:
             self._late = attrs.evolve(self._late, transport_delay=late)
-        trial = self._adapt(train)
+        unlimited = self._unlimited(data)
+        trial = self._adapt(unlimited[: len(train)], train)
         verdict = judge(trial.weights, self._meta_weights, self._serving, held, c.guard, lead)
 
         def outcome(
@@ -365,7 +370,7 @@ class OnlineAdaptation:
             return outcome(Decision.REJECTED_NOT_FINITE, "the training loss is not finite")
         if not verdict.accepted:
             return self._fall_back(held, lead, verdict, outcome)
-        final = self._adapt(data)
+        final = self._adapt(unlimited, data)
         largest = np.abs(correction(final.weights, data.delayed(final.weights).inputs)[:, :2]).max()
         if not largest <= c.guard.max_correction:
             reason = f"predicts a correction of {largest:.3g}, at most {c.guard.max_correction:g} is allowed"
@@ -383,11 +388,18 @@ class OnlineAdaptation:
         self._offered = final.weights
         return outcome(Decision.ACCEPTED, verdict.reason, final.weights, final)
 
-    def _adapt(self, data: Transitions) -> Adaptation:
-        """The adapter sees commands when they act; what it makes serves with that delay and slip."""
-        acting = data.delayed(self._late)
-        found = self.adapter.adapt(acting)
-        found = attrs.evolve(found, weights=slip.with_slip(found.weights, acting))
+    def _unlimited(self, data: Transitions) -> Transitions:
+        """With the commands when they act, and ends of steps as they were without limits, which are found."""
+        physics = self._meta.physics
+        found = limits.find(data.delayed(self._late), physics.servo, physics.noise, self._acceleration)
+        self._acceleration = found.acceleration
+        return found.unlimited
+
+    def _adapt(self, unlimited: Transitions, data: Transitions) -> Adaptation:
+        """What the adapter makes serves with the delay, the limits and the slip of ``data``."""
+        found = self.adapter.adapt(unlimited)
+        weights = attrs.evolve(found.weights, acceleration=self._acceleration)
+        found = attrs.evolve(found, weights=slip.with_slip(weights, data.delayed(self._late)))
         late = self._late.transport_delay
         if not any(late):
             return found

@@ -19,6 +19,7 @@ from ..core.angles import TWO_PI
 from ..core.errors import InvalidValueError
 from ..core.kernels.cache import njit
 from ..core.types import Array
+from .acceleration import bounded
 from .features import EXTRA_FEATURES, SOFT_SIGN_OMEGA, SOFT_SIGN_V, input_size
 from .residual import OUTPUTS, ResidualWeights
 
@@ -160,6 +161,7 @@ def _open_loop(
     blend: float,
     dt: float,
     momentum: Array,
+    limits: Array,
     late: NDArray[np.int64],
     fraction: float,
     states: Array,
@@ -192,6 +194,8 @@ def _open_loop(
             v, omega, u, w = phi[0, j], phi[1, j], phi[2, j], phi[3, j]
             end_v = u + (delta[0, j] + push[t, 0] + momentum[0] * change[0, j])
             end_omega = w + (delta[1, j] + push[t, 1] + momentum[1] * change[1, j])
+            end_v = bounded(v, end_v, limits[0, 0], limits[1, 0])
+            end_omega = bounded(omega, end_omega, limits[0, 1], limits[1, 1])
             if fraction != 1.0 and blend > 0.0:
                 end_v, end_omega = v + fraction * (end_v - v), omega + fraction * (end_omega - omega)
             forward = u + blend * (0.5 * (v + end_v) - u)
@@ -221,6 +225,7 @@ class _Packed:
     tanh: bool
     wide: int
     momentum: Array  # of (v, omega): share of the change over the step before that goes on
+    limits: Array  # of a change over a step, away from standstill and towards it, of (v, omega)
     late: NDArray[np.int64]  # whole steps by which the commands of (v, omega) act later
 
     @classmethod
@@ -242,6 +247,7 @@ class _Packed:
                 weights.activation == "tanh",
                 max(widths, default=0),
                 momentum=weights.momentum.astype(float),
+                limits=weights.acceleration.astype(float) * weights.model_dt,
                 late=np.array(weights.transport_delay, dtype=np.int64),
             )
         return packed
@@ -307,7 +313,7 @@ def open_loop(
     out = np.empty((rows, steps, width))
     fraction = 1.0 if dt is None else dt / weights.model_dt
     _open_loop(
-        *packed.network, weights.displacement_blend, weights.model_dt, packed.momentum, packed.late, fraction,
-        states, commands, history, push, out,
+        *packed.network, weights.displacement_blend, weights.model_dt, packed.momentum, packed.limits, packed.late,
+        fraction, states, commands, history, push, out,
     )  # fmt: skip
     return out

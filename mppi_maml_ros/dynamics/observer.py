@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from ..core.kernels.cache import njit
 from ..core.types import Array
+from .acceleration import UNLIMITED, bound, bounded
 from .residual import ResidualWeights, correction
 from .transitions import Transitions
 
@@ -29,6 +30,7 @@ def _observe(
     keep: Array,
     momentum: Array,
     gains: Array,
+    limits: Array,
     state: Array,
     out: Array,
     estimates: Array,
@@ -41,10 +43,11 @@ def _observe(
             estimates[m, a], estimates[m, 2 + a] = x, change
             # What the estimates add to a prediction that took odometry at its word.
             more = keep[a] * (x - measured[m, a]) + momentum[a] * change
-            e = errors[m, a] - more
+            after = measured[m + 1, a]
+            e = after - bounded(x, after - errors[m, a] + more, limits[0, a], limits[1, a])
             out[m, a] = e
-            state[0, a] = measured[m + 1, a] - (1.0 - gains[0, a]) * e
-            state[1, a] = measured[m + 1, a] - e - x + gains[1, a] * e
+            state[0, a] = after - (1.0 - gains[0, a]) * e
+            state[1, a] = after - e - x + gains[1, a] * e
 
 
 def innovations(
@@ -54,6 +57,7 @@ def innovations(
     keep: Array,
     momentum: Array,
     gains: Array,
+    limits: Array = UNLIMITED,
     state: Array | None = None,
 ) -> tuple[Array, Array]:
     """Follow the odometry of successive transitions.
@@ -64,6 +68,7 @@ def innovations(
         first: rows that do not follow the one before, shape (M,) bool.
         keep: coefficient of x in the linear map, shape (2,) or longer; momentum: shape (2,).
         gains: of (x, c), shape (2, 2); an axis without momentum is taken as measured.
+        limits: of a change over a step, away from standstill and towards it, of (v, omega), shape (2, 2).
         state: (x, c) before the first row, unless that is the first of a chain; becomes what follows the last
             one; shape (2, 2); None for unknown.
 
@@ -78,7 +83,8 @@ def innovations(
     _observe(
         np.ascontiguousarray(errors, dtype=float), np.ascontiguousarray(measured, dtype=float), first,
         np.where(moves, np.asarray(keep)[:2], 0.0), np.array(momentum, dtype=float),
-        np.where(moves, gains, 1.0), np.zeros((2, 2)) if state is None else state, out, estimates,
+        np.where(moves, gains, 1.0), np.array(limits, dtype=float),
+        np.zeros((2, 2)) if state is None else state, out, estimates,
     )  # fmt: skip
     return out, estimates
 
@@ -94,7 +100,7 @@ def observe(
     measured = np.concatenate([data.states[:, 3:5], data.next_states[-1:, 3:5]])
     return innovations(
         errors, measured, data.first if first is None else first, np.diag(weights.linear), weights.momentum,
-        weights.observer, state,
+        weights.observer, weights.acceleration.astype(float) * weights.model_dt, state,
     )  # fmt: skip
 
 
@@ -103,4 +109,7 @@ def errors_of(weights: ResidualWeights, data: Transitions) -> Array:
     if weights.has_momentum:
         return observe(weights, data)[0]
     errors: Array = data.residuals[:, :2] - correction(weights, data.inputs)[:, :2]
+    if weights.is_limited:
+        twist, after = data.states[:, 3:5], data.next_states[:, 3:5]
+        errors = after - bound(twist, after - errors, weights.acceleration.astype(float) * weights.model_dt)
     return errors

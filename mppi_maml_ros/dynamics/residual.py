@@ -9,8 +9,9 @@ One step of ``model_dt`` under the command u0 (v in m/s, omega in rad/s, body fr
     pose+  = pose moved by the body twist (v_bar, s, omega_bar) for model_dt
 
 m is the momentum of an axis and c the change of its velocity over the step before, which dynamics.observer
-estimates. What the model got wrong a moment ago tells of the next steps: their (dv, domega) may be corrected
-by a push that ``error_model`` predicts from the errors so far (see dynamics.innovations).
+estimates. v+ and omega+ stay within the limits of ``acceleration`` (see dynamics.acceleration). What the model
+got wrong a moment ago tells of the next steps: their (dv, domega) may be corrected by a push that
+``error_model`` predicts from the errors so far (see dynamics.innovations).
 
 With L = 0, a zero output layer and b = 0 this IS the kinematic prior; b = 1 moves the robot
 by the mean of the velocities at both ends of the step, which is what a servo does.
@@ -30,6 +31,7 @@ from ..core import se2
 from ..core.arrays import read_only_float32
 from ..core.errors import InvalidValueError
 from ..core.types import Array
+from .acceleration import FREE_ACCELERATION, UNLIMITED, bound
 from .features import MAX_DELAY_TAPS, MAX_TRANSPORT_DELAY, feature_size, features, input_size
 
 ACTIVATIONS = ("tanh", "relu")
@@ -72,6 +74,8 @@ class ResidualWeights:
         transport_delay: whole steps, 0 to 12, by which all commands of (v, omega) act later.
         momentum: m of (v, omega), shape (2,), in [-1, 1].
         observer: gains of (velocity, change) by axis, shape (2, 2); ones take what was measured.
+        acceleration: limits away from standstill and towards it, of (v, omega), shape (2, 2), in (0, 1000]
+            [m/s^2, rad/s^2]; 1000 for none.
 
     Raises:
         InvalidValueError: a shape, a name or a value is not allowed; the message names the tensor.
@@ -90,6 +94,7 @@ class ResidualWeights:
     transport_delay: tuple[int, int] = attrs.field(default=(0, 0), converter=_whole_steps)
     momentum: np.ndarray = attrs.field(converter=read_only_float32, factory=lambda: np.zeros(2))
     observer: np.ndarray = attrs.field(converter=read_only_float32, factory=lambda: np.ones((2, 2)))
+    acceleration: np.ndarray = attrs.field(converter=read_only_float32, factory=lambda: UNLIMITED)
 
     def __attrs_post_init__(self) -> None:
         if not (isinstance(self.delay_taps, int) and 0 <= self.delay_taps <= MAX_DELAY_TAPS):
@@ -117,6 +122,10 @@ class ResidualWeights:
                 raise InvalidValueError(f"{name} must stay within +-{MAX_WEIGHT:g}, largest is {largest:g}")
         if np.abs(self.momentum).max() > 1.0:
             raise InvalidValueError(f"momentum must be in [-1, 1], got {self.momentum}")
+        if not ((self.acceleration > 0.0) & (self.acceleration <= FREE_ACCELERATION)).all():
+            raise InvalidValueError(
+                f"acceleration must be in (0, {FREE_ACCELERATION:g}], got {self.acceleration.tolist()}"
+            )
         for row, low, high in zip(self.error_model, *ERROR_MODEL_RANGE, strict=True):
             if not ((row >= low) & (row <= high)).all():
                 raise InvalidValueError(f"a row of error_model must be in [{low:g}, {high:g}], got {row}")
@@ -128,6 +137,7 @@ class ResidualWeights:
             "error_model": (3, 2),
             "momentum": (2,),
             "observer": (2, 2),
+            "acceleration": (2, 2),
         }
         for name, shape in expected.items():
             if getattr(self, name).shape != shape:
@@ -216,6 +226,11 @@ class ResidualWeights:
         return bool(self.momentum.any())
 
     @property
+    def is_limited(self) -> bool:
+        """Whether an axis cannot change its velocity at once."""
+        return bool((self.acceleration < FREE_ACCELERATION).any())
+
+    @property
     def history(self) -> int:
         """Past commands that a step reads."""
         return self.delay_taps + max(self.transport_delay)
@@ -224,7 +239,7 @@ class ResidualWeights:
     def is_prior(self) -> bool:
         """Whether the weights correct nothing at all."""
         silent = not self.layers or not (self.layers[-1][0].any() or self.layers[-1][1].any())
-        more = any(self.transport_delay) or self.has_momentum
+        more = any(self.transport_delay) or self.has_momentum or self.is_limited
         return silent and not self.linear.any() and self.displacement_blend == 0.0 and not more
 
     def check_step(self, model_dt: float) -> None:
@@ -246,6 +261,8 @@ class ResidualWeights:
             named["transport_delay"] = np.array(self.transport_delay, dtype=np.float32)
         if self.has_momentum:
             named["momentum"], named["observer"] = self.momentum, self.observer
+        if self.is_limited:
+            named["acceleration"] = self.acceleration
         return named
 
     @classmethod
@@ -269,6 +286,7 @@ class ResidualWeights:
             "transport_delay": np.zeros(2),
             "momentum": np.zeros(2),
             "observer": np.ones((2, 2)),
+            "acceleration": UNLIMITED,
         }
         tensors = {name: value.astype(np.float32) for name, value in optional.items()} | tensors
         for name, tensor in tensors.items():
@@ -294,6 +312,7 @@ class ResidualWeights:
             transport_delay=tensors["transport_delay"],
             momentum=tensors["momentum"],
             observer=tensors["observer"],
+            acceleration=tensors["acceleration"],
             activation=activation,
             delay_taps=delay_taps,
             model_dt=model_dt,
@@ -407,6 +426,8 @@ def step(
     if whole:
         delta[..., :2] += weights.momentum * state[..., 5:]
     end = command + delta[..., :2]
+    if weights.is_limited:
+        end = bound(state[..., 3:5], end, weights.acceleration.astype(float) * weights.model_dt)
     blend = weights.displacement_blend
     if fraction != 1.0 and blend > 0.0:
         end = state[..., 3:5] + fraction * (end - state[..., 3:5])

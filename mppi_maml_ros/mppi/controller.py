@@ -23,6 +23,8 @@ from .rollouts.compiled import CompiledRollout
 from .sampling import NoiseSource, Sampler, batch_width
 from .validation import first_contact
 
+SLOWEST = 0.95  # of what is left of a velocity after a step, from which noise is measured
+
 
 @attrs.frozen(eq=False)
 class MPPIResult:
@@ -194,11 +196,12 @@ class MPPIController:
         )
         jury = self._jury
         request.jury = jury if jury is not None and jury.prepare(situation) else None
+        scale = self._scale(weights)
         for _ in range(c.iteration_count):
             noise = self._sampler.sample()
             kernels.perturb_within_limits(
                 self._sequence, noise.values, noise.start, noise.sign, noise.first, noise.share,
-                noise.mirrored, self._std, last, self._low, self._high, self._fall, self._rise, self._about,
+                noise.mirrored, scale, last, self._low, self._high, self._fall, self._rise, self._about,
                 self._effort, self._rate, self._commands, self._costs,
             )  # fmt: skip
             self._rollout(weights, request)
@@ -218,6 +221,14 @@ class MPPIController:
             cost=float(lowest),
             effective_samples=float(1.0 / np.dot(self._weights, self._weights)),
         )
+
+    def _scale(self, weights: Model) -> Float32:
+        """Of the noise: commands so far away that the robot answers all of them alike are not sampled."""
+        if not (isinstance(weights, ResidualWeights) and weights.is_limited):
+            return self._std
+        change = np.sqrt(weights.acceleration[0] * weights.acceleration[1]) * self.config.model_dt
+        answer = 1.0 - np.clip(np.diag(weights.linear)[:2], 0.0, SLOWEST)
+        return np.minimum(self._std, change / answer).astype(np.float32)
 
     def _criticise(self, situation: Situation) -> None:
         t = self._request.kept()

@@ -15,7 +15,7 @@ from ..srv import SwapWeights
 from ..weights.admission import Refusal, SwapError, check_tensor
 
 MAX_TENSORS = 16
-MATRICES = ("linear", "error_model", "covariance", "observer")
+MATRICES = ("linear", "error_model", "covariance", "observer", "acceleration")
 """Tensors with two dimensions, as the weights of layers; all others are vectors."""
 MAX_VALUES = 2 * MAX_HIDDEN * MAX_HIDDEN
 

@@ -184,11 +184,13 @@ def test_weights_with_everything_that_may_be_left_out_survive_it_too(weights):
     size = weights.linear.shape[1]
     whole = attrs.evolve(
         weights, transport_delay=(3, 12), momentum=(0.7, -0.2), observer=[[0.3, 0.4], [0.1, 1.0]],
+        acceleration=[[0.5, 1000.0], [0.7, 2.0]],
         error_model=[[0.9, 0.0], [0.2, 0.0], [-0.1, 0.0]], covariance=np.eye(size),
     )  # fmt: skip
     again = read_weights(weights_message(whole, stamp()))
     assert again.digest() == whole.digest() and again.transport_delay == (3, 12)
     assert np.array_equal(again.observer, whole.observer) and np.array_equal(again.momentum, whole.momentum)
+    assert np.array_equal(again.acceleration, whole.acceleration)
 
 
 @pytest.mark.fault(33)

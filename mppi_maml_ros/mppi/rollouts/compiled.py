@@ -23,12 +23,15 @@ from ...core.kernels.simd import (
     TANH,
     dense_tile,
     load,
+    maximum,
+    minimum,
     round_even,
     splat,
     square_root,
     store,
 )
 from ...core.types import Float32
+from ...dynamics.acceleration import TURNING
 from ...dynamics.features import EXTRA_FEATURES, SOFT_SIGN_OMEGA, SOFT_SIGN_V, input_size
 from ...dynamics.residual import OUTPUTS, ResidualWeights
 from ..jury import OMEGA, YAW, Jury, V, X, Y, judge_group, judge_waiting
@@ -142,10 +145,20 @@ def _layer(weights, at, inner, rows, source, target, activation):  # type: ignor
             dense_tile(weights, at + tile * size, inner, source, target, 0, GROUP, tile * ROWS, ROWS, RELU)
 
 
+@njit(inline="always")
+def _bounded(x, end, up, down):  # type: ignore[no-untyped-def]  # numba
+    """See dynamics.acceleration."""
+    more, off = up - down, x * np.float32(1.0 / TURNING)
+    zero, one = splat(0.0), splat(1.0)
+    upper = x + down + more * minimum(maximum(1.0 + off, zero), one)
+    lower = x - down - more * minimum(maximum(1.0 - off, zero), one)
+    return minimum(maximum(end, lower), upper)
+
+
 @njit(cache=True, error_model="numpy")
 def _rollout_residual(  # type: ignore[no-untyped-def]  # numba
-    commands, v0, omega0, history, late_v, late_omega, push, momentum, change, network, inputs, wide0,
-    wide1, activation, blend, dt,
+    commands, v0, omega0, history, late_v, late_omega, push, momentum, limited, limits, change, network, inputs,
+    wide0, wide1, activation, blend, dt,
     tracked, tracked_target, weight, costs, kept, poses, judged, target, calls, weights,
     quick, reads, margin, few, few_commands, lanes, out, total,
 ):  # fmt: skip
@@ -209,6 +222,9 @@ def _rollout_residual(  # type: ignore[no-untyped-def]  # numba
                 end_omega = command_omega + load(delta, GROUP + half) + push[t, 1]
                 end_v += momentum[0] * load(state, 7 * GROUP + half)
                 end_omega += momentum[1] * load(state, 8 * GROUP + half)
+                if limited:
+                    end_v = _bounded(v, end_v, limits[0, 0], limits[1, 0])
+                    end_omega = _bounded(omega, end_omega, limits[0, 1], limits[1, 1])
                 store(state, 7 * GROUP + half, end_v - v)
                 store(state, 8 * GROUP + half, end_omega - omega)
                 lateral = load(delta, 2 * GROUP + half) * dt
@@ -330,7 +346,8 @@ def rollout(weights: ResidualWeights | None, request: RolloutRequest) -> None:
         packed = _packed[weights] = _Packed.of(weights)
     _rollout_residual(
         commands, np.float32(request.state[3]), np.float32(request.state[4]), request.history,
-        *weights.transport_delay, request.push, weights.momentum, request.change,
+        *weights.transport_delay, request.push, weights.momentum, weights.is_limited,
+        weights.acceleration * dt, request.change,
         packed.weights, packed.inputs, packed.wide0, packed.wide1, packed.activation, packed.blend, dt,
         *rest,
     )  # fmt: skip

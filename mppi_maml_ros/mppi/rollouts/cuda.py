@@ -17,6 +17,7 @@ import torch
 from ...core.angles import TWO_PI
 from ...core.errors import InvalidValueError
 from ...core.kernels.simd import GROUP
+from ...dynamics.acceleration import TURNING
 from ...dynamics.features import SOFT_SIGN_OMEGA, SOFT_SIGN_V, input_size
 from ...dynamics.residual import ResidualWeights
 from .base import Model, RolloutRequest
@@ -127,8 +128,8 @@ class _Program:
         self._commands = self._pair(n, 2, samples)
         # All that is small travels in one piece: its parts are views.
         parts = {
-            "twist": (2, 1), "change": (2, 1), "momentum": (2, 1), "past": (past, 2, 1), "scalars": (2,),
-            "push": (n, 2, 1), "target": (n, 3, 1), "weight": (n, 2, 1),
+            "twist": (2, 1), "change": (2, 1), "momentum": (2, 1), "limits": (4, 1), "past": (past, 2, 1),
+            "scalars": (2,), "push": (n, 2, 1), "target": (n, 3, 1), "weight": (n, 2, 1),
         }  # fmt: skip
         self._situation = self._pair(sum(int(np.prod(part)) for part in parts.values()))
         self._host, self._on_device = (_views(buffer, parts) for buffer in self._situation)
@@ -168,6 +169,8 @@ class _Program:
         host["twist"][:] = torch.as_tensor(np.asarray(request.state[3:5], dtype=np.float32))[:, None]
         host["change"][:] = torch.as_tensor(request.change)[:, None]
         host["momentum"][:] = torch.tensor(weights.momentum)[:, None]
+        limits = weights.acceleration.ravel() * np.float32(weights.model_dt)
+        host["limits"][:] = torch.tensor(limits)[:, None]
         if self._shape.history:
             host["past"][:] = torch.as_tensor(request.history[: self._shape.history])[..., None]
         host["push"][:] = torch.as_tensor(request.push)[..., None]
@@ -229,6 +232,8 @@ class _Program:
         by_twist, features = m["w0"][:, :2], torch.cat([m["linear"][:, :2], m["linear"][:, z + 1 :]], dim=1)
         twist, change = s["twist"].expand(-1, shape.samples), s["change"].expand(-1, shape.samples)
         steps = []
+        down = s["limits"][2:]
+        more = s["limits"][:2] - down
         for t in range(n):
             state = activate(torch.addmm(hidden[t], by_twist, twist))
             for i in range(1, last):
@@ -237,6 +242,10 @@ class _Program:
             phi = torch.cat([twist, twist[:1] * twist[1:], steep * torch.rsqrt(1.0 + steep * steep)])
             end = torch.addmm(torch.addmm(direct[t], features, phi), m[f"w{last}"], state)
             end[:2] += s["momentum"] * change
+            off = twist * (1.0 / TURNING)
+            upper = twist + down + more * torch.clamp(1.0 + off, 0.0, 1.0)
+            lower = twist - down - more * torch.clamp(1.0 - off, 0.0, 1.0)
+            end[:2] = torch.minimum(torch.maximum(end[:2], lower), upper)
             steps.append(end)
             twist, change = end[:2], end[:2] - twist
         ends = torch.stack(steps)

@@ -42,13 +42,16 @@ def expected_of(weights, request):
 @pytest.mark.parametrize("samples", [1, 128, 300])
 @pytest.mark.parametrize("pushed", [False, True])
 @pytest.mark.parametrize(
-    "late, momentum", [((0, 0), (0.0, 0.0)), ((5, 0), (0.7, 0.0)), ((1, 12), (0.4, 0.8))]
+    "more",
+    [
+        {},
+        {"transport_delay": (5, 0), "momentum": (0.7, 0.0)},
+        {"transport_delay": (1, 12), "momentum": (0.4, 0.8), "acceleration": [[0.6, 1000.0], [1.5, 2.0]]},
+    ],
+    ids=["plain", "late", "limited"],
 )
-def test_a_residual_is_rolled_out_as_it_is_predicted(
-    hidden, activation, taps, samples, pushed, late, momentum
-):
-    weights = random_weights(3, taps, hidden, activation)
-    weights = attrs.evolve(weights, transport_delay=late, momentum=momentum)
+def test_a_residual_is_rolled_out_as_it_is_predicted(hidden, activation, taps, samples, pushed, more):
+    weights = attrs.evolve(random_weights(3, taps, hidden, activation), **more)
     request = random_request(1, samples, pushed=pushed)
     rollout(weights, request)
     expected = expected_of(weights, request)

@@ -65,12 +65,20 @@ def both(in_torch, weights, samples=128, kept=True, pushed=True, seed=1):
 @pytest.mark.parametrize("activation", ["tanh", "relu"])
 @pytest.mark.parametrize("taps", [0, 3])
 @pytest.mark.parametrize("pushed", [False, True])
-@pytest.mark.parametrize("late, momentum", [((0, 0), (0.0, 0.0)), ((2, 5), (0.6, 0.3))])
-def test_torch_gives_the_numbers_of_the_compiled_code(
-    in_torch, hidden, activation, taps, pushed, late, momentum
-):
-    weights = random_weights(3, taps, hidden, activation)
-    weights = attrs.evolve(weights, transport_delay=late, momentum=momentum)
+@pytest.mark.parametrize(
+    "more",
+    [
+        {},
+        {
+            "transport_delay": (2, 5),
+            "momentum": (0.6, 0.3),
+            "acceleration": [[0.6, 1000.0], [1.5, 2.0]],
+        },
+    ],
+    ids=["plain", "late and limited"],
+)
+def test_torch_gives_the_numbers_of_the_compiled_code(in_torch, hidden, activation, taps, pushed, more):
+    weights = attrs.evolve(random_weights(3, taps, hidden, activation), **more)
     (expected, wanted), (got, costs) = both(in_torch, weights, pushed=pushed)
     for name in ("x", "y", "yaw", "v", "omega"):
         np.testing.assert_allclose(getattr(got, name), getattr(expected, name), atol=3e-5, err_msg=name)
