@@ -313,7 +313,7 @@ def open_loop(
     out = np.empty((rows, steps, width))
     fraction = 1.0 if dt is None else dt / weights.model_dt
     _open_loop(
-        *packed.network, weights.displacement_blend, weights.model_dt, packed.momentum, packed.limits, packed.late,
-        fraction, states, commands, history, push, out,
+        *packed.network, weights.displacement_blend, weights.model_dt, packed.momentum, packed.limits,
+        packed.late, fraction, states, commands, history, push, out,
     )  # fmt: skip
     return out

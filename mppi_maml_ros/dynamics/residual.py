@@ -9,8 +9,8 @@ One step of ``model_dt`` under the command u0 (v in m/s, omega in rad/s, body fr
     pose+  = pose moved by the body twist (v_bar, s, omega_bar) for model_dt
 
 m is the momentum of an axis and c the change of its velocity over the step before, which dynamics.observer
-estimates. v+ and omega+ stay within the limits of ``acceleration`` (see dynamics.acceleration). What the model
-got wrong a moment ago tells of the next steps: their (dv, domega) may be corrected by a push that
+estimates. v+ and omega+ stay within the limits of ``acceleration`` (see dynamics.acceleration). What the
+model got wrong a moment ago tells of the next steps: their (dv, domega) may be corrected by a push that
 ``error_model`` predicts from the errors so far (see dynamics.innovations).
 
 With L = 0, a zero output layer and b = 0 this IS the kinematic prior; b = 1 moves the robot

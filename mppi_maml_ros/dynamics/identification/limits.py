@@ -11,7 +11,7 @@ turn. Limits count where the data speak for them against the same lag without an
 of second order.
 
 What adapters learn from has the limits taken out (:attr:`Limits.unlimited`): where a step was bounded, its end
-is replaced by what the lag wanted, with the innovation that was measured. That is the E step of expectation
+is replaced by what the lag wanted, plus the innovation that was measured. That is the E step of expectation
 maximisation for censored data, done anew for each attempt.
 
 Source: Ljung, System Identification (1999), 7.2 (innovations); Schwarz (Annals of Statistics 1978); Tobin,
@@ -373,8 +373,8 @@ def _search(  # type: ignore[no-untyped-def]  # numba
 def _take_out(base, first, taps: int, dt: float, found, ends) -> None:  # type: ignore[no-untyped-def]
     gram, wanted = np.empty((5, 5)), np.full(len(base), np.nan)
     _follow(
-        base, first, taps, dt, found[0], found[1], found[2], found[3], found[4], found[6:10].copy(), 0.0, gram,
-        wanted,
+        base, first, taps, dt, found[0], found[1], found[2], found[3], found[4], found[6:10].copy(), 0.0,
+        gram, wanted,
     )  # fmt: skip
     for m in range(len(base)):
         if not math.isnan(wanted[m]):

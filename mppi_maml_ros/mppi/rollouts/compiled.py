@@ -157,8 +157,8 @@ def _bounded(x, end, up, down):  # type: ignore[no-untyped-def]  # numba
 
 @njit(cache=True, error_model="numpy")
 def _rollout_residual(  # type: ignore[no-untyped-def]  # numba
-    commands, v0, omega0, history, late_v, late_omega, push, momentum, limited, limits, change, network, inputs,
-    wide0, wide1, activation, blend, dt,
+    commands, v0, omega0, history, late_v, late_omega, push, momentum, limited, limits, change, network,
+    inputs, wide0, wide1, activation, blend, dt,
     tracked, tracked_target, weight, costs, kept, poses, judged, target, calls, weights,
     quick, reads, margin, few, few_commands, lanes, out, total,
 ):  # fmt: skip
