@@ -47,6 +47,18 @@ def test_a_true_residual_beats_the_kinematic_prior_on_a_weak_and_slow_robot():
     assert abs(with_model[0] - 2.5) < 0.5 * abs(with_prior[0] - 2.5)
 
 
+def test_a_robot_with_limits_is_driven_steadily():
+    free = ResidualWeights.first_order((0.1, 0.1))
+    limited = attrs.evolve(free, acceleration=[[0.4, 1.0], [0.4, 1.0]])
+    jumps = []
+    for model in (free, limited):
+        state, commands = drive(model, MPPIController(CONFIG, LIMITS, 0), 6.0, plant=limited)
+        assert state[0] == pytest.approx(3.0, abs=0.1)
+        jumps.append(np.abs(np.diff(commands[-60:], axis=0)).mean(axis=0))
+    # Noise beyond what such a robot can answer would be averaged to commands that mean nothing.
+    assert (jumps[1] < 0.05).all() and (jumps[1] < jumps[0]).all(), jumps
+
+
 def test_the_same_seed_gives_the_same_commands_and_another_seed_others():
     runs = [drive(None, MPPIController(CONFIG, LIMITS, seed), 0.5)[1] for seed in (1, 1, 2)]
     assert np.array_equal(runs[0], runs[1])

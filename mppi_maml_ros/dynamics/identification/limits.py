@@ -11,8 +11,8 @@ turn. Limits count where the data speak for them against the same lag without an
 of second order.
 
 What adapters learn from has the limits taken out (:attr:`Limits.unlimited`): where a step was bounded, its
-end is replaced by what the lag wanted, plus the innovation that was measured. That is the E step of expectation
-maximisation for censored data, done anew for each attempt.
+end is replaced by what the lag wanted, plus the innovation that was measured. That is the E step of
+expectation maximisation for censored data, done anew for each attempt.
 
 Source: Ljung, System Identification (1999), 7.2 (innovations); Schwarz (Annals of Statistics 1978); Tobin,
 Estimation of relationships for limited dependent variables (Econometrica 1958).
