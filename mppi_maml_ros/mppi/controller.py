@@ -24,6 +24,7 @@ from .sampling import NoiseSource, Sampler, batch_width
 from .validation import first_contact
 
 SLOWEST = 0.95  # of what is left of a velocity after a step, from which noise is measured
+CATCH_UP = 1.5  # [1/s] speed for each metre that the robot is off, to which samples reach
 
 
 @attrs.frozen(eq=False)
@@ -196,7 +197,7 @@ class MPPIController:
         )
         jury = self._jury
         request.jury = jury if jury is not None and jury.prepare(situation) else None
-        scale = self._scale(weights)
+        scale = self._scale(weights, state)
         for _ in range(c.iteration_count):
             noise = self._sampler.sample()
             kernels.perturb_within_limits(
@@ -222,13 +223,20 @@ class MPPIController:
             effective_samples=float(1.0 / np.dot(self._weights, self._weights)),
         )
 
-    def _scale(self, weights: Model) -> Float32:
-        """Of the noise: commands so far away that the robot answers all of them alike are not sampled."""
+    def _scale(self, weights: Model, state: Array) -> Float32:
+        """Of the noise: beyond its limits a robot answers all commands alike, and noise only makes it restless.
+
+        So where there are limits, samples reach as far as it answers a step, and as far as it is off.
+        """
         if not (isinstance(weights, ResidualWeights) and weights.is_limited):
             return self._std
         change = np.sqrt(weights.acceleration[0] * weights.acceleration[1]) * self.config.model_dt
         answer = 1.0 - np.clip(np.diag(weights.linear)[:2], 0.0, SLOWEST)
-        return np.minimum(self._std, change / answer).astype(np.float32)
+        x, y, turn = self._tracking.target[0]
+        off = np.hypot(x, y) + np.array([0.0, abs(turn)])
+        off = np.abs(self._feedforward[0] - state[3:]) + CATCH_UP * off
+        scale: Float32 = np.minimum(self._std, change / answer + off).astype(np.float32)
+        return scale
 
     def _criticise(self, situation: Situation) -> None:
         t = self._request.kept()
