@@ -224,7 +224,7 @@ class MPPIController:
         )
 
     def _scale(self, weights: Model, state: Array) -> Float32:
-        """Of the noise: beyond its limits a robot answers all commands alike, and noise only makes it restless.
+        """Of the noise: beyond its limits a robot answers all commands alike, and noise makes it restless.
 
         So where there are limits, samples reach as far as it answers a step, and as far as it is off.
         """
