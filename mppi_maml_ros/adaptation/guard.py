@@ -78,7 +78,7 @@ def prediction_errors(
     """
     states = data.states
     if weights.has_momentum:
-        twists = observe(weights, data.delayed(weights))[1]
+        twists = observe(weights, data)[1]
         states = np.concatenate([states[:, :3], twists], axis=1)
     states, data = states[lead:], data[lead:]
     starts, steps = runs(data, horizon)

@@ -274,7 +274,7 @@ class OnlineAdaptation:
 
     def _innovations(self, serving: ResidualWeights, count: int) -> Array:
         """Of the newest transitions: one-step errors of what serves beyond the push, shape (count, 2)."""
-        known = self.buffer.latest(count + PUSH_MEMORY).delayed(serving)
+        known = self.buffer.latest(count + PUSH_MEMORY)
         errors = errors_of(serving, known)
         if serving.error_model[1:].any():
             errors -= pushes(errors, known.first, serving.error_model)[:-1]

@@ -18,9 +18,11 @@ from numpy.typing import ArrayLike, NDArray
 from ..core.angles import TWO_PI
 from ..core.errors import InvalidValueError
 from ..core.kernels.cache import njit
+from ..core.kernels.se2 import displacement
 from ..core.types import Array
 from .features import EXTRA_FEATURES, SOFT_SIGN_OMEGA, SOFT_SIGN_V, input_size
 from .residual import OUTPUTS, ResidualWeights
+from .transitions import Transitions
 
 WIDE = 8  # rows are filled up to whole vectors of these
 _PER_TURN = 1.0 / TWO_PI
@@ -151,6 +153,39 @@ def _correction(
 
 
 @njit(cache=True, error_model="numpy", fastmath={"contract"})
+def _missed(
+    linear: Array,
+    parameters: Array,
+    widths: NDArray[np.int64],
+    tanh: bool,
+    wide: int,
+    late: NDArray[np.int64],
+    dt: float,
+    states: Array,
+    commands: Array,
+    history: Array,
+    next_states: Array,
+    out: Array,
+) -> None:
+    rows, size = len(states), linear.shape[1] - EXTRA_FEATURES
+    filled, taps = (rows + WIDE - 1) // WIDE * WIDE, (size - 4) // 2
+    phi, spare = np.zeros((size + EXTRA_FEATURES, filled)), np.empty((2, wide, filled))
+    delta = np.empty((3, filled))
+    for j in range(rows):
+        phi[0, j], phi[1, j] = states[j, 3], states[j, 4]
+        for axis in range(2):
+            for back in range(taps + 1):
+                ago = back + late[axis]
+                phi[2 + 2 * back + axis, j] = history[j, ago - 1, axis] if ago else commands[j, axis]
+    _complete(phi, size)
+    _corrections(linear, parameters, widths, tanh, phi, spare, delta)
+    for j in range(rows):
+        for axis in range(2):
+            out[j, axis] = next_states[j, 3 + axis] - phi[2 + axis, j] - delta[axis, j]
+        out[j, 2] = displacement(states[j], next_states[j])[1] / dt - delta[2, j]
+
+
+@njit(cache=True, error_model="numpy", fastmath={"contract"})
 def _open_loop(
     linear: Array,
     parameters: Array,
@@ -264,6 +299,24 @@ def correction(weights: ResidualWeights, inputs: Array) -> Array:
     out = np.empty((len(inputs), OUTPUTS))
     # A copy, as whatever is read-only or lies otherwise would be compiled for anew.
     _correction(*_Packed.of(weights).network, np.array(inputs, dtype=float, order="C"), out)
+    return out
+
+
+def missed(weights: ResidualWeights, data: Transitions) -> Array:
+    """What weights got wrong of (v, omega) and of the lateral velocity in each step, shape (M, 3).
+
+    Args:
+        data: with commands as they were given; the weights know when those act.
+
+    Raises:
+        InvalidValueError: the history is too short.
+    """
+    data.check_history(weights)
+    packed, out = _Packed.of(weights), np.empty((len(data), OUTPUTS))
+    _missed(
+        *packed.network, packed.late, data.model_dt, data.states, data.commands, data.history,
+        data.next_states, out,
+    )  # fmt: skip
     return out
 
 
