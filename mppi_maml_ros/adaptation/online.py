@@ -18,7 +18,7 @@ from ..dynamics.buffer import BufferConfig, TransitionBuffer
 from ..dynamics.compiled import correction
 from ..dynamics.features import MAX_TRANSPORT_DELAY
 from ..dynamics.first_order import typical
-from ..dynamics.identification import second_order, slip, transport
+from ..dynamics.identification import clock, second_order, slip, transport
 from ..dynamics.identification.error_models import TYPICAL, pushes
 from ..dynamics.observer import errors_of
 from ..dynamics.residual import ResidualWeights
@@ -183,7 +183,7 @@ class OnlineAdaptation:
 
     def warm_up(self) -> None:
         """Compile and touch all that an attempt needs, so that the first is as fast as the rest."""
-        meta, count = self._meta, 2 * max(second_order.FEWEST, transport.FEWEST)
+        meta, count = self._meta, 2 * max(second_order.FEWEST, transport.FEWEST, clock.FEWEST)
         ramp = np.linspace(0.0, 1.0, count)
         data = Transitions(
             stamps=ramp,
@@ -201,6 +201,7 @@ class OnlineAdaptation:
         second_order.warm_up(meta.physics.servo, data.inputs, data.residuals, data.first)
         judge(weights, self._meta_weights, swinging, data, self.config.guard)
         transport.transport_delay(data, meta.delay_taps)
+        clock.earliness(data)
         implausible(weights, data)
         extrapolation(weights, data, self.config.limits)
         newest_regime(meta.physics, data, TYPICAL)

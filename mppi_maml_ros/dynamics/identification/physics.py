@@ -150,14 +150,12 @@ def fit(
     joint = np.empty((OUTPUTS, *2 * designs.shape[2:]))
     for design, gram in zip(designs, joint, strict=True):
         _gram(design, weights, gram)
-    count = float(weights.sum())
+    count, floors = float(weights.sum()), np.append(simple.evidence.max(axis=1), -np.inf)
     if learned is None:
-        free, nearest = (
-            free_maps.fit(joint, count, levels, prior.mean, prior.precision, prior.log_det),
-            prior.nearest,
-        )
+        parts = prior.mean, prior.precision, prior.log_det
+        free, nearest = free_maps.fit(joint, count, levels, *parts, floors), prior.nearest
     else:
-        free, nearest = learned.fit(joint, count, levels), np.zeros_like(prior.nearest)
+        free, nearest = learned.fit(joint, count, levels, floors), np.zeros_like(prior.nearest)
     delay, component, rows, noise = _mix(
         simple.evidence, simple.linear, simple.noise, free.evidence, free.mean, free.noise, nearest,
         SERVO_SHARE,
