@@ -10,10 +10,9 @@ from __future__ import annotations
 import attrs
 import numpy as np
 
-from ..core.angles import wrap
 from ..core.tunable import tunable
 from ..core.types import VelocityLimits
-from ..dynamics.compiled import correction, open_loop
+from ..dynamics.compiled import correction, open_loop, run_errors
 from ..dynamics.features import input_size
 from ..dynamics.observer import observe
 from ..dynamics.residual import ResidualWeights
@@ -76,19 +75,10 @@ def prediction_errors(
     Returns:
         Mean squared error of each start [m^2], and the steps predicted; empty when there is no start.
     """
-    states = data.states
-    if weights.has_momentum:
-        twists = observe(weights, data)[1]
-        states = np.concatenate([states[:, :3], twists], axis=1)
-    states, data = states[lead:], data[lead:]
+    twists = observe(weights, data)[1] if weights.has_momentum else data.states[:, 3:5]
+    twists, data = twists[lead:], data[lead:]
     starts, steps = runs(data, horizon)
-    if not steps:
-        return np.zeros(0), 0
-    index = starts[:, None] + np.arange(steps)
-    predicted = open_loop(weights, states[starts], data.commands[index], data.history[starts])
-    error = predicted[..., :3] - data.next_states[index][..., :3]
-    square = error[..., 0] ** 2 + error[..., 1] ** 2 + (ARM * wrap(error[..., 2])) ** 2
-    return square.mean(axis=1), steps
+    return (run_errors(weights, data, twists, starts, steps, ARM) if steps else np.zeros(0)), steps
 
 
 def prediction_error(

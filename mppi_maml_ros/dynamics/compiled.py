@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 from ..core.angles import TWO_PI
 from ..core.errors import InvalidValueError
 from ..core.kernels.cache import njit
-from ..core.kernels.se2 import displacement
+from ..core.kernels.se2 import displacement, wrapped
 from ..core.types import Array
 from .features import EXTRA_FEATURES, SOFT_SIGN_OMEGA, SOFT_SIGN_V, input_size
 from .residual import OUTPUTS, ResidualWeights
@@ -246,6 +246,48 @@ def _open_loop(
             phi[0, j], phi[1, j] = end_v, end_omega
 
 
+@njit(cache=True, error_model="numpy", fastmath={"contract"})
+def _run_errors(
+    linear: Array,
+    parameters: Array,
+    widths: NDArray[np.int64],
+    tanh: bool,
+    wide: int,
+    blend: float,
+    dt: float,
+    momentum: Array,
+    late: NDArray[np.int64],
+    states: Array,
+    twists: Array,
+    commands: Array,
+    history: Array,
+    next_states: Array,
+    starts: NDArray[np.int64],
+    steps: int,
+    arm: float,
+    out: Array,
+) -> None:
+    rows, width, known = len(starts), 3 + twists.shape[1], history.shape[1]
+    begin, told = np.empty((rows, width)), np.empty((rows, steps, 2))
+    before, push = np.empty((rows, known, 2)), np.zeros((steps, 2))
+    predicted = np.empty((rows, steps, width))
+    for j in range(rows):
+        first = starts[j]
+        begin[j, :3], begin[j, 3:], before[j] = states[first, :3], twists[first], history[first]
+        told[j] = commands[first : first + steps]
+    _open_loop(
+        linear, parameters, widths, tanh, wide, blend, dt, momentum, late, 1.0, begin, told, before, push,
+        predicted,
+    )  # fmt: skip
+    for j in range(rows):
+        total = 0.0
+        for t in range(steps):
+            seen, said = next_states[starts[j] + t], predicted[j, t]
+            x, y, turn = said[0] - seen[0], said[1] - seen[1], wrapped(said[2] - seen[2])
+            total += x * x + y * y + (arm * turn) ** 2
+        out[j] = total / steps
+
+
 @attrs.frozen(eq=False)
 class _Packed:
     """A snapshot as the kernels read it, the input scale folded into the first layer."""
@@ -362,5 +404,34 @@ def open_loop(
     _open_loop(
         *packed.network, weights.displacement_blend, weights.model_dt, packed.momentum, packed.late, fraction,
         states, commands, history, push, out,
+    )  # fmt: skip
+    return out
+
+
+def run_errors(
+    weights: ResidualWeights,
+    data: Transitions,
+    twists: Array,
+    starts: NDArray[np.int64],
+    steps: int,
+    arm: float,
+) -> Array:
+    """Mean square error of predictions along the commands that were given, shape (S,) [m^2].
+
+    Args:
+        data: what happened.
+        twists: at the start of each transition, (v, omega) or with their changes, shape (M, 2) or (M, 4).
+        starts: first transitions, each followed by ``steps`` in all without a gap, shape (S,).
+        arm: [m] of a yaw error.
+
+    Raises:
+        InvalidValueError: the history is too short.
+    """
+    data.check_history(weights)
+    packed, out = _Packed.of(weights), np.empty(len(starts))
+    _run_errors(
+        *packed.network, weights.displacement_blend, weights.model_dt, packed.momentum, packed.late,
+        data.states, np.array(twists, dtype=float, order="C"), data.commands, data.history,
+        data.next_states, starts, steps, arm, out,
     )  # fmt: skip
     return out
