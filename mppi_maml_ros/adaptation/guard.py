@@ -27,6 +27,12 @@ RUNAWAY = 10.0  # times the fastest velocity; no robot that is told to hold one 
 SURE = 1.0  # standard errors
 FEW, MOST = 0.1, 0.3  # margin to the prior that one independent prediction has to show, and at most
 PROBES = 5  # velocities on each axis at which extrapolation is looked at
+_SHARES = np.linspace(0.0, 1.0, PROBES)
+GRID = np.array(
+    [(v, omega) for omega in _SHARES for v in _SHARES]
+)  # of the way from the lowest to the highest
+_CORNERS = [(v, omega) for omega in (-1.0, 0.0, 1.0) for v in (-1.0, 0.0, 1.0)]
+STARTS, HELD = np.moveaxis(np.array([(start, held) for start in _CORNERS for held in _CORNERS]), 1, 0)
 LEAST_PROBED = (0.5, 0.5)  # [m/s, rad/s] when the limits are not known
 ARM = 0.5  # [m] turns a yaw error into the position error that it causes half a metre on
 
@@ -133,8 +139,7 @@ def extrapolation(weights: ResidualWeights, data: Transitions, limits: VelocityL
         low, high = -fastest, fastest
     else:
         low, high = np.array([limits.vx_min, -limits.wz_max]), np.array([limits.vx_max, limits.wz_max])
-    v, omega = np.linspace(low, high, PROBES).T
-    steady = np.stack(np.meshgrid(v, omega), axis=-1).reshape(-1, 2)
+    steady = low + (high - low) * GRID
     inputs = np.tile(steady, (1, input_size(weights.delay_taps) // 2))
     largest = np.abs(correction(weights, inputs)[:, :2]).max(axis=0)
     return float((largest / np.maximum(high, -low)).max())
@@ -155,8 +160,7 @@ def implausible(weights: ResidualWeights, data: Transitions) -> str:
     """
     fastest = np.maximum(np.abs(data.commands).max(axis=0), LEAST_PROBED)
     fastest = np.maximum(fastest, np.abs(data.states[:, 3:5]).max(axis=0))
-    corners = fastest * np.stack(np.meshgrid((-1.0, 0.0, 1.0), (-1.0, 0.0, 1.0)), axis=-1).reshape(-1, 2)
-    start, held = (a.reshape(-1, 2) for a in np.broadcast_arrays(corners[:, None], corners[None]))
+    start, held = fastest * STARTS, fastest * HELD
     states = np.concatenate([np.zeros((len(start), 3)), start], axis=1)
     history = np.repeat(start[:, None], max(weights.history, 1), axis=1)
     with np.errstate(over="ignore", invalid="ignore"):

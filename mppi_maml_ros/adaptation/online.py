@@ -16,7 +16,7 @@ from ..core.tunable import tunable
 from ..core.types import Array, Odometry, VelocityLimits
 from ..dynamics.buffer import BufferConfig, TransitionBuffer
 from ..dynamics.compiled import correction
-from ..dynamics.features import MAX_TRANSPORT_DELAY
+from ..dynamics.features import MAX_TRANSPORT_DELAY, input_size
 from ..dynamics.first_order import typical
 from ..dynamics.identification import clock, second_order, slip, transport
 from ..dynamics.identification.error_models import TYPICAL, pushes
@@ -189,22 +189,24 @@ class OnlineAdaptation:
             stamps=ramp,
             states=np.repeat(ramp[:, None], 5, axis=1),
             commands=np.repeat(ramp[:, None], 2, axis=1),
-            history=np.zeros((count, meta.delay_taps, 2)),
+            history=np.zeros((count, meta.delay_taps + MAX_TRANSPORT_DELAY, 2)),
             next_states=np.repeat(ramp[:, None], 5, axis=1),
             segments=np.zeros(count, dtype=int),
             model_dt=meta.model_dt,
         )
+        acting = data.delayed(self._prior)
         # Some adapters remember: another instance than the one that serves.
-        weights = make_adapter(self.config.adapter, meta, self.config.sgd).adapt(data).weights
+        weights = make_adapter(self.config.adapter, meta, self.config.sgd).adapt(acting).weights
         weights = attrs.evolve(weights, error_model=TYPICAL)
         swinging = attrs.evolve(weights, momentum=np.full(2, 0.5))
-        second_order.warm_up(meta.physics.servo, data.inputs, data.residuals, data.first)
+        second_order.warm_up(meta.physics.servo, acting.inputs, acting.residuals, acting.first)
         judge(weights, self._meta_weights, swinging, data, self.config.guard)
         transport.transport_delay(data, meta.delay_taps)
         clock.earliness(data)
+        slip.with_slip(weights, acting)
         implausible(weights, data)
         extrapolation(weights, data, self.config.limits)
-        newest_regime(meta.physics, data, TYPICAL)
+        newest_regime(meta.physics, acting, TYPICAL)
         other = OnlineAdaptation(meta, self.config)
         for k in range(8):
             other._serving = swinging if k % 2 else weights
@@ -350,7 +352,8 @@ class OnlineAdaptation:
         late = transport.transport_delay(data, self._meta.delay_taps, self._late.transport_delay)
         if late != self._late.transport_delay:
             self._late = attrs.evolve(self._late, transport_delay=late)
-        trial = self._adapt(train)
+        acting = data.delayed(self._late)  # adapters see commands when they act
+        trial = self._adapt(acting[: len(train)])
         verdict = judge(trial.weights, self._meta_weights, self._serving, held, c.guard, lead)
 
         def outcome(
@@ -366,8 +369,9 @@ class OnlineAdaptation:
             return outcome(Decision.REJECTED_NOT_FINITE, "the training loss is not finite")
         if not verdict.accepted:
             return self._fall_back(held, lead, verdict, outcome)
-        final = self._adapt(data)
-        largest = np.abs(correction(final.weights, data.delayed(final.weights).inputs)[:, :2]).max()
+        final = self._adapt(acting)
+        inputs = acting.inputs[:, : input_size(final.weights.delay_taps)]
+        largest = np.abs(correction(final.weights, inputs)[:, :2]).max()
         if not largest <= c.guard.max_correction:
             reason = f"predicts a correction of {largest:.3g}, at most {c.guard.max_correction:g} is allowed"
             return outcome(Decision.REJECTED_NORM, reason, None, final)
@@ -384,16 +388,11 @@ class OnlineAdaptation:
         self._offered = final.weights
         return outcome(Decision.ACCEPTED, verdict.reason, final.weights, final)
 
-    def _adapt(self, data: Transitions) -> Adaptation:
-        """The adapter sees commands when they act; what it makes serves with that delay and slip."""
-        acting = data.delayed(self._late)
-        found = self.adapter.adapt(acting)
-        found = attrs.evolve(found, weights=slip.with_slip(found.weights, acting))
-        late = self._late.transport_delay
-        if not any(late):
-            return found
-        weights = attrs.evolve(found.weights, transport_delay=late)
-        return attrs.evolve(found, weights=weights, delay=found.delay + np.mean(late) * data.model_dt)
+    def _adapt(self, acting: Transitions) -> Adaptation:
+        """What the adapter makes serves with the transport delay, and with slip."""
+        found, late = self.adapter.adapt(acting), self._late.transport_delay
+        delay = found.delay + sum(late) / len(late) * acting.model_dt
+        return attrs.evolve(found, weights=slip.with_slip(found.weights, acting, late), delay=delay)
 
     def _objection(self) -> Attempt | None:
         """An attempt that takes weights back, or says why none is made; None when one may be."""

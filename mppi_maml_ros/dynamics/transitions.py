@@ -52,14 +52,14 @@ class Transitions:
 
     def __getitem__(self, which: Any) -> Transitions:
         """Select transitions by slice, mask or index array."""
-        return attrs.evolve(
-            self,
-            stamps=self.stamps[which],
-            states=self.states[which],
-            commands=self.commands[which],
-            history=self.history[which],
-            next_states=self.next_states[which],
-            segments=self.segments[which],
+        return Transitions(
+            self.stamps[which],
+            self.states[which],
+            self.commands[which],
+            self.history[which],
+            self.next_states[which],
+            self.segments[which],
+            self.model_dt,
         )
 
     def delayed(self, weights: ResidualWeights) -> Transitions:
@@ -74,7 +74,9 @@ class Transitions:
         if not any(weights.transport_delay) and self.history.shape[1] == weights.delay_taps:
             return self
         commands, history = delayed(self.commands, self.history, weights)
-        return attrs.evolve(self, commands=commands, history=history)
+        return Transitions(
+            self.stamps, self.states, commands, history, self.next_states, self.segments, self.model_dt
+        )
 
     def check_history(self, weights: ResidualWeights) -> None:
         """Raise :class:`InvalidValueError` unless the transitions hold the commands that ``weights`` read."""

@@ -79,7 +79,7 @@ def fit(
         first: which transitions do not follow the one before, shape (M,).
         noise: variances of the innovations to choose from, shape (G,).
         delay_taps, model_dt: as in the residual.
-        floor: the search ends early where the evidence stays far below it.
+        floor: log evidence below which the loop itself is not told; the search ends early far below.
     """
     size = input_size(delay_taps) + 4
     row, observer = np.zeros(size), np.ones(2)
@@ -90,8 +90,9 @@ def fit(
             base, first, np.ascontiguousarray(noise), MEAN[:3], PRECISION[axis, -1, :3].copy(),
             delay_taps + 1, model_dt, FREQUENCIES, DAMPINGS, PROCESS, floor, found,
         )  # fmt: skip
-    if not np.isfinite(evidence):
-        return SecondOrderFit(-np.inf, row, 0.0, observer, float(noise.max()), math.nan, math.nan, math.nan)
+    if not evidence > floor:
+        lost = float(evidence) if np.isfinite(evidence) else -np.inf
+        return SecondOrderFit(lost, row, 0.0, observer, float(noise.max()), math.nan, math.nan, math.nan)
     frequency, damping, delay, process, level, gain, bias, friction = found
     phi, newer, older, whole = _discrete(frequency, damping, delay, model_dt)
     a1, a2 = phi[0] + phi[3], phi[1] * phi[2] - phi[0] * phi[3]
