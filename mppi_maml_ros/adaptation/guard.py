@@ -164,7 +164,8 @@ def implausible(weights: ResidualWeights, data: Transitions) -> str:
     states = np.concatenate([np.zeros((len(start), 3)), start], axis=1)
     history = np.repeat(start[:, None], max(weights.history, 1), axis=1)
     with np.errstate(over="ignore", invalid="ignore"):
-        ends = open_loop(weights, states, np.repeat(held[:, None], ROLLOUT, axis=1), history)[:, -1, 3:5]
+        commands = np.repeat(held[:, None], ROLLOUT, axis=1)
+        ends = open_loop(weights, states, commands, history, poses=False)[:, -1, 3:5]
     if not (np.abs(ends) <= RUNAWAY * fastest).all():
         return f"its rollouts run away within {ROLLOUT} steps"
     told = held * ~start.any(axis=1, keepdims=True)
