@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
-
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -49,9 +47,10 @@ class ChangeDetector:
                 "window must be at least 2, reference at least window, thresholds above 1"
             )
         self._window, self._reference = window, reference
-        self._thresholds = np.array(thresholds)[:, None]
+        self._thresholds = np.array(thresholds)
         square = np.square(np.asarray(floor, dtype=float))
         self._floor = np.stack([square, square / window])
+        self._recent, self._delayed = np.empty((window, 2)), np.empty((window, 2, 2))
         self.restart()
 
     def new_model(self) -> None:
@@ -60,8 +59,7 @@ class ChangeDetector:
         What is normal stays: it is mostly noise, and starting over at every swap would leave the
         detector blind most of the time.
         """
-        self._recent: deque[np.ndarray] = deque(maxlen=self._window)
-        self._delayed: deque[np.ndarray] = deque()
+        self._of_model = 0  # innovations seen
 
     def restart(self) -> None:
         """Begin a new reference period, as after a change or a gap in the data."""
@@ -72,21 +70,53 @@ class ChangeDetector:
 
     def update(self, innovation: ArrayLike) -> bool:
         """Add one (v, omega) innovation; True when a change is declared."""
-        self._recent.append(np.asarray(innovation, dtype=float))
+        self._of_model += 1
         self._seen += 1
-        if len(self._recent) < self._window:
-            return False
-        window = np.array(self._recent)
-        statistic = np.stack([np.mean(window**2, axis=0), np.mean(window, axis=0) ** 2])
         # What is normal lags behind by one window, so that a change does not raise its own bar.
-        self._delayed.append(statistic)
-        if len(self._delayed) > self._window:
-            self._count += 1
-            share = max(1.0 / self._count, 0.02)
-            self._normal += share * (self._delayed.popleft() - self._normal)
-        if self._seen <= self._reference:
-            return False
-        return bool((statistic > self._thresholds * np.maximum(self._normal, self._floor)).any())
+        self._count += self._of_model >= 2 * self._window
+        return _exceeds(
+            np.asarray(innovation, dtype=float), self._recent, self._delayed, self._normal, self._floor,
+            self._thresholds, self._of_model, self._count,
+        ) and self._seen > self._reference  # fmt: skip
+
+
+@njit(cache=True)
+def _exceeds(
+    innovation: Array,
+    recent: Array,
+    delayed: Array,
+    normal: Array,
+    floor: Array,
+    thresholds: Array,
+    seen: int,
+    count: int,
+) -> bool:
+    """Follow one innovation; whether a statistic of a full window exceeds its threshold.
+
+    Args:
+        recent, delayed: rings of the newest innovations (W, 2) and statistics (W, 2, 2).
+        normal: average statistics before, (2, 2).
+        seen: innovations of the model; count: statistics in ``normal``; both with this one.
+    """
+    window = len(recent)
+    recent[(seen - 1) % window] = innovation
+    if seen < window:
+        return False
+    slot, exceeds = (seen - window) % window, False
+    for axis in range(2):
+        total = square = 0.0
+        for value in recent[:, axis]:
+            total += value
+            square += value * value
+        for kind in range(2):
+            statistic = square / window if kind == 0 else (total / window) ** 2
+            if seen >= 2 * window:
+                share = max(1.0 / count, 0.02)
+                normal[kind, axis] += share * (delayed[slot, kind, axis] - normal[kind, axis])
+            delayed[slot, kind, axis] = statistic
+            bar = thresholds[kind] * max(normal[kind, axis], floor[kind, axis])
+            exceeds = exceeds or statistic > bar
+    return exceeds
 
 
 def newest_regime(prior: PhysicsPrior, data: Transitions, error_model: Float32 | None = None) -> int:
@@ -118,11 +148,14 @@ def newest_regime(prior: PhysicsPrior, data: Transitions, error_model: Float32 |
     newer, whole = newer[:, :-1], newer[:, -1]
     noise = prior.noise[:, :2]
 
-    # Floors and loads change, computers hardly: delays that all the data speak against are left out.
-    family = prior.servo
-    by_delay = evidences(family, whole[:, None], np.array([float(count)]), noise).sum(axis=0)[0]
-    family = family.only(by_delay > by_delay.max() - RULED_OUT)
-    mass = np.log(len(by_delay))
+    # Floors and loads change, computers hardly: delays that all the data speak against are left out, and
+    # of the others every second, as neighbours say nearly the same.
+    every = prior.servo
+    by_delay = evidences(every, whole[:, None], np.array([float(count)]), noise).sum(axis=0)[0]
+    which = np.arange(by_delay.argmax() % 2, len(by_delay), 2)
+    mass = np.log(len(which))
+    which = which[by_delay[which] > by_delay.max() - RULED_OUT]
+    family = every.only(which)
 
     def likelihood(grams: Array, sizes: Array) -> Array:
         averaged: Array = np.logaddexp.reduce(evidences(family, grams, sizes, noise).sum(0), axis=-1)
@@ -130,7 +163,7 @@ def newest_regime(prior: PhysicsPrior, data: Transitions, error_model: Float32 |
 
     sizes = np.array(lengths, dtype=float)
     apart = likelihood(newer, sizes) + likelihood(whole[:, None] - newer, count - sizes)
-    gain = apart - (np.logaddexp.reduce(by_delay) - mass)
+    gain = apart - (np.logaddexp.reduce(by_delay[which]) - mass)
     best = int(gain.argmax())
     return lengths[best] if gain[best] > ODDS else count
 

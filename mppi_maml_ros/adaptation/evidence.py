@@ -39,6 +39,7 @@ class Evidence:
         self._stopped = self._was_blocked = False
         self._newest = -math.inf
         self._same: Odometry | None = None  # first sample with the newest twist
+        self._said: list[float] = []  # the newest twist
         self.untrusted_since = math.inf
 
     def reset(self) -> None:
@@ -66,8 +67,9 @@ class Evidence:
 
     def take(self, sample: Odometry, continuous: bool = True) -> Odometry | None:
         """The sample to learn from; None when it tells nothing of the robot."""
-        if self._same is None or not continuous or (sample.twist != self._same.twist).any():
-            self._same = sample
+        said = sample.twist.tolist()
+        if said != self._said or not continuous:
+            self._same, self._said = sample, said
         self._newest = sample.stamp
         found = self._contradicted()
         given = self.twist.take(sample, continuous)
@@ -88,7 +90,7 @@ class Evidence:
 
     def _same_for(self, now: float) -> float:
         """Time over which the twist in use has not changed by a bit [s]; 0 at rest."""
-        if self._same is None or not self._same.twist.any() or not self.twist.believed:
+        if self._same is None or not any(self._said) or not self.twist.believed:
             return 0.0
         return now - self._same.stamp
 

@@ -10,10 +10,9 @@ from __future__ import annotations
 import attrs
 import numpy as np
 
-from ..core.angles import wrap
 from ..core.tunable import tunable
 from ..core.types import VelocityLimits
-from ..dynamics.compiled import correction, open_loop
+from ..dynamics.compiled import correction, open_loop, run_errors
 from ..dynamics.features import input_size
 from ..dynamics.observer import observe
 from ..dynamics.residual import ResidualWeights
@@ -28,6 +27,12 @@ RUNAWAY = 10.0  # times the fastest velocity; no robot that is told to hold one 
 SURE = 1.0  # standard errors
 FEW, MOST = 0.1, 0.3  # margin to the prior that one independent prediction has to show, and at most
 PROBES = 5  # velocities on each axis at which extrapolation is looked at
+_SHARES = np.linspace(0.0, 1.0, PROBES)
+GRID = np.array(
+    [(v, omega) for omega in _SHARES for v in _SHARES]
+)  # of the way from the lowest to the highest
+_CORNERS = [(v, omega) for omega in (-1.0, 0.0, 1.0) for v in (-1.0, 0.0, 1.0)]
+STARTS, HELD = np.moveaxis(np.array([(start, held) for start in _CORNERS for held in _CORNERS]), 1, 0)
 LEAST_PROBED = (0.5, 0.5)  # [m/s, rad/s] when the limits are not known
 ARM = 0.5  # [m] turns a yaw error into the position error that it causes half a metre on
 
@@ -76,19 +81,10 @@ def prediction_errors(
     Returns:
         Mean squared error of each start [m^2], and the steps predicted; empty when there is no start.
     """
-    states = data.states
-    if weights.has_momentum:
-        twists = observe(weights, data.delayed(weights))[1]
-        states = np.concatenate([states[:, :3], twists], axis=1)
-    states, data = states[lead:], data[lead:]
+    twists = observe(weights, data)[1] if weights.has_momentum else data.states[:, 3:5]
+    twists, data = twists[lead:], data[lead:]
     starts, steps = runs(data, horizon)
-    if not steps:
-        return np.zeros(0), 0
-    index = starts[:, None] + np.arange(steps)
-    predicted = open_loop(weights, states[starts], data.commands[index], data.history[starts])
-    error = predicted[..., :3] - data.next_states[index][..., :3]
-    square = error[..., 0] ** 2 + error[..., 1] ** 2 + (ARM * wrap(error[..., 2])) ** 2
-    return square.mean(axis=1), steps
+    return (run_errors(weights, data, twists, starts, steps, ARM) if steps else np.zeros(0)), steps
 
 
 def prediction_error(
@@ -143,8 +139,7 @@ def extrapolation(weights: ResidualWeights, data: Transitions, limits: VelocityL
         low, high = -fastest, fastest
     else:
         low, high = np.array([limits.vx_min, -limits.wz_max]), np.array([limits.vx_max, limits.wz_max])
-    v, omega = np.linspace(low, high, PROBES).T
-    steady = np.stack(np.meshgrid(v, omega), axis=-1).reshape(-1, 2)
+    steady = low + (high - low) * GRID
     inputs = np.tile(steady, (1, input_size(weights.delay_taps) // 2))
     largest = np.abs(correction(weights, inputs)[:, :2]).max(axis=0)
     return float((largest / np.maximum(high, -low)).max())
@@ -165,12 +160,12 @@ def implausible(weights: ResidualWeights, data: Transitions) -> str:
     """
     fastest = np.maximum(np.abs(data.commands).max(axis=0), LEAST_PROBED)
     fastest = np.maximum(fastest, np.abs(data.states[:, 3:5]).max(axis=0))
-    corners = fastest * np.stack(np.meshgrid((-1.0, 0.0, 1.0), (-1.0, 0.0, 1.0)), axis=-1).reshape(-1, 2)
-    start, held = (a.reshape(-1, 2) for a in np.broadcast_arrays(corners[:, None], corners[None]))
+    start, held = fastest * STARTS, fastest * HELD
     states = np.concatenate([np.zeros((len(start), 3)), start], axis=1)
     history = np.repeat(start[:, None], max(weights.history, 1), axis=1)
     with np.errstate(over="ignore", invalid="ignore"):
-        ends = open_loop(weights, states, np.repeat(held[:, None], ROLLOUT, axis=1), history)[:, -1, 3:5]
+        commands = np.repeat(held[:, None], ROLLOUT, axis=1)
+        ends = open_loop(weights, states, commands, history, poses=False)[:, -1, 3:5]
     if not (np.abs(ends) <= RUNAWAY * fastest).all():
         return f"its rollouts run away within {ROLLOUT} steps"
     told = held * ~start.any(axis=1, keepdims=True)

@@ -17,9 +17,9 @@ from ..core.types import Array, Odometry, VelocityLimits
 from ..dynamics.acceleration import FREE_ACCELERATION, UNLIMITED
 from ..dynamics.buffer import BufferConfig, TransitionBuffer
 from ..dynamics.compiled import correction
-from ..dynamics.features import MAX_TRANSPORT_DELAY
+from ..dynamics.features import MAX_TRANSPORT_DELAY, input_size
 from ..dynamics.first_order import typical
-from ..dynamics.identification import limits, second_order, slip, transport
+from ..dynamics.identification import clock, limits, second_order, slip, transport
 from ..dynamics.identification.error_models import TYPICAL, pushes
 from ..dynamics.observer import errors_of
 from ..dynamics.residual import ResidualWeights
@@ -185,27 +185,32 @@ class OnlineAdaptation:
 
     def warm_up(self) -> None:
         """Compile and touch all that an attempt needs, so that the first is as fast as the rest."""
-        meta, count = self._meta, 2 * max(second_order.FEWEST, transport.FEWEST)
+        meta, count = self._meta, 2 * max(second_order.FEWEST, transport.FEWEST, clock.FEWEST)
         ramp = np.linspace(0.0, 1.0, count)
         data = Transitions(
             stamps=ramp,
             states=np.repeat(ramp[:, None], 5, axis=1),
             commands=np.repeat(ramp[:, None], 2, axis=1),
-            history=np.zeros((count, meta.delay_taps, 2)),
+            history=np.zeros((count, meta.delay_taps + MAX_TRANSPORT_DELAY, 2)),
             next_states=np.repeat(ramp[:, None], 5, axis=1),
             segments=np.zeros(count, dtype=int),
             model_dt=meta.model_dt,
         )
+        acting = data.delayed(self._prior)
         # Some adapters remember: another instance than the one that serves.
-        weights = make_adapter(self.config.adapter, meta, self.config.sgd).adapt(data).weights
+        weights = make_adapter(self.config.adapter, meta, self.config.sgd).adapt(acting).weights
         weights = attrs.evolve(weights, error_model=TYPICAL)
         swinging = attrs.evolve(weights, momentum=np.full(2, 0.5))
-        second_order.warm_up(meta.physics.servo, data.inputs, data.residuals, data.first)
+        second_order.warm_up(meta.physics.servo, acting.inputs, acting.residuals, acting.first)
         judge(weights, self._meta_weights, swinging, data, self.config.guard)
         transport.transport_delay(data, meta.delay_taps)
+        for known in (UNLIMITED, np.full((2, 2), 0.1)):
+            limits.find(data, meta.physics.servo, meta.physics.noise, known)
+        clock.earliness(data)
+        slip.with_slip(weights, acting)
         implausible(weights, data)
         extrapolation(weights, data, self.config.limits)
-        newest_regime(meta.physics, data, TYPICAL)
+        newest_regime(meta.physics, acting, TYPICAL)
         other = OnlineAdaptation(meta, self.config)
         for k in range(8):
             other._serving = swinging if k % 2 else weights
@@ -276,7 +281,7 @@ class OnlineAdaptation:
 
     def _innovations(self, serving: ResidualWeights, count: int) -> Array:
         """Of the newest transitions: one-step errors of what serves beyond the push, shape (count, 2)."""
-        known = self.buffer.latest(count + PUSH_MEMORY).delayed(serving)
+        known = self.buffer.latest(count + PUSH_MEMORY)
         errors = errors_of(serving, known)
         if serving.error_model[1:].any():
             errors -= pushes(errors, known.first, serving.error_model)[:-1]
@@ -287,7 +292,7 @@ class OnlineAdaptation:
         errors = self._serving.error_model if self._serving is not None else None
         data = self.buffer.latest().delayed(self._late)
         if (self._acceleration < FREE_ACCELERATION).any():
-            data = self._unlimited(self.buffer.latest())
+            data = self._unlimited(data)
         kept = newest_regime(self._meta.physics, data, errors)
         if kept == len(self.buffer):
             self._detector.new_model()
@@ -353,8 +358,9 @@ class OnlineAdaptation:
         late = transport.transport_delay(data, self._meta.delay_taps, self._late.transport_delay)
         if late != self._late.transport_delay:
             self._late = attrs.evolve(self._late, transport_delay=late)
-        unlimited = self._unlimited(data)
-        trial = self._adapt(unlimited[: len(train)], train)
+        acting = data.delayed(self._late)  # adapters see commands when they act
+        unlimited = self._unlimited(acting)
+        trial = self._adapt(unlimited[: len(train)], acting[: len(train)])
         verdict = judge(trial.weights, self._meta_weights, self._serving, held, c.guard, lead)
 
         def outcome(
@@ -370,8 +376,9 @@ class OnlineAdaptation:
             return outcome(Decision.REJECTED_NOT_FINITE, "the training loss is not finite")
         if not verdict.accepted:
             return self._fall_back(held, lead, verdict, outcome)
-        final = self._adapt(unlimited, data)
-        largest = np.abs(correction(final.weights, data.delayed(final.weights).inputs)[:, :2]).max()
+        final = self._adapt(unlimited, acting)
+        inputs = acting.inputs[:, : input_size(final.weights.delay_taps)]
+        largest = np.abs(correction(final.weights, inputs)[:, :2]).max()
         if not largest <= c.guard.max_correction:
             reason = f"predicts a correction of {largest:.3g}, at most {c.guard.max_correction:g} is allowed"
             return outcome(Decision.REJECTED_NORM, reason, None, final)
@@ -388,23 +395,21 @@ class OnlineAdaptation:
         self._offered = final.weights
         return outcome(Decision.ACCEPTED, verdict.reason, final.weights, final)
 
-    def _unlimited(self, data: Transitions) -> Transitions:
-        """With the commands when they act, and ends of steps as they were without limits, which are found."""
+    def _unlimited(self, acting: Transitions) -> Transitions:
+        """The ends of steps as they were without limits of acceleration, which are found."""
         physics = self._meta.physics
-        found = limits.find(data.delayed(self._late), physics.servo, physics.noise, self._acceleration)
+        found = limits.find(acting, physics.servo, physics.noise, self._acceleration)
         self._acceleration = found.acceleration
         return found.unlimited
 
-    def _adapt(self, unlimited: Transitions, data: Transitions) -> Adaptation:
-        """What the adapter makes serves with the delay, the limits and the slip of ``data``."""
-        found = self.adapter.adapt(unlimited)
-        weights = attrs.evolve(found.weights, acceleration=self._acceleration)
-        found = attrs.evolve(found, weights=slip.with_slip(weights, data.delayed(self._late)))
-        late = self._late.transport_delay
-        if not any(late):
-            return found
-        weights = attrs.evolve(found.weights, transport_delay=late)
-        return attrs.evolve(found, weights=weights, delay=found.delay + np.mean(late) * data.model_dt)
+    def _adapt(self, unlimited: Transitions, acting: Transitions) -> Adaptation:
+        """What the adapter makes serves with the limits, the transport delay and the slip of ``acting``."""
+        found, late = self.adapter.adapt(unlimited), self._late.transport_delay
+        delay = found.delay + sum(late) / len(late) * acting.model_dt
+        weights = slip.with_slip(found.weights, acting, late)
+        if (self._acceleration < FREE_ACCELERATION).any():
+            weights = attrs.evolve(weights, acceleration=self._acceleration)
+        return attrs.evolve(found, weights=weights, delay=delay)
 
     def _objection(self) -> Attempt | None:
         """An attempt that takes weights back, or says why none is made; None when one may be."""

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from .errors import InvalidValueError
+from .kernels.cache import njit
 from .types import Array
 
 INSTANT = 1e-9  # [s] times nearer to each other are one; what ROS resolves
@@ -31,17 +32,15 @@ class CommandHistory:
         if not (0.0 < jump_back < math.inf):
             raise InvalidValueError(f"jump_back must be finite and above 0, got {jump_back}")
         self._capacity, self._jump_back = int(capacity), jump_back
-        # Plain lists: scalar access in the tick is several times faster than in numpy arrays.
-        self._times = [0.0] * self._capacity
-        self._v = [0.0] * self._capacity
-        self._omega = [0.0] * self._capacity
+        self._ring = np.zeros((self._capacity, 3))  # (t, v, omega)
         self.reset()
 
     def reset(self) -> None:
         """Forget everything, as after a jump of the clock."""
         self._count = 0
         self._newest = -1
-        self._v_before = self._omega_before = 0.0
+        self._newest_time = -math.inf
+        self._before = (0.0, 0.0)  # command before the oldest one kept
 
     def __len__(self) -> int:
         return self._count
@@ -56,18 +55,17 @@ class CommandHistory:
         if not (math.isfinite(t) and math.isfinite(v) and math.isfinite(omega)):
             raise InvalidValueError(f"time and command must be finite, got {t}, ({v}, {omega})")
         if self._count:
-            newest = self._times[self._newest]
-            if t < newest - self._jump_back:
+            if t < self._newest_time - self._jump_back:
                 self.reset()
             else:
-                t = max(t, newest)
-        slot = (self._newest + 1) % self._capacity
+                t = max(t, self._newest_time)
+        slot, ring = (self._newest + 1) % self._capacity, self._ring
         if self._count == self._capacity:
-            self._v_before, self._omega_before = self._v[slot], self._omega[slot]
+            self._before = ring.item(slot, 1), ring.item(slot, 2)
         else:
             self._count += 1
-        self._times[slot], self._v[slot], self._omega[slot] = t, v, omega
-        self._newest = slot
+        ring[slot, 0], ring[slot, 1], ring[slot, 2] = t, v, omega
+        self._newest, self._newest_time = slot, t
 
     def mean_over(self, t0: float, t1: float) -> np.ndarray:
         """Mean command over [t0, t1] [s], shape (2,); for t0 == t1 the one that holds then.
@@ -77,8 +75,8 @@ class CommandHistory:
         """
         if not (math.isfinite(t0) and math.isfinite(t1) and t0 <= t1):
             raise InvalidValueError(f"times must be finite and in order, got [{t0}, {t1}]")
-        v, omega, _ = self._mean(t0, t1, 0)
-        return np.array([v, omega])
+        v, omega, _ = _mean(self._ring, self._newest, self._count, self._before, float(t0), float(t1), 0)
+        return np.array((v, omega))
 
     def history(self, t: float, taps: int, dt: float) -> np.ndarray:
         """Mean commands of the ``taps`` steps of ``dt`` [s] before ``t``, newest first.
@@ -91,38 +89,48 @@ class CommandHistory:
         """
         if not (math.isfinite(t) and 0.0 < dt < math.inf and taps >= 0):
             raise InvalidValueError(f"need a finite t, dt above 0 and taps from 0 on, got {t}, {dt}, {taps}")
-        rows = np.zeros((taps, 2))
-        back, end = 0, t
-        for tap in range(taps):
-            start = t - (tap + 1) * dt
-            v, omega, back = self._mean(start, end, back)
-            rows[tap] = v, omega
-            end = start
+        rows = np.empty((taps, 2))
+        _means(self._ring, self._newest, self._count, self._before, float(t), float(dt), rows)
         return rows
 
-    def _mean(self, t0: float, t1: float, back: int) -> tuple[float, float, int]:
-        """Mean over [t0, t1], and how far back from the newest the command at t0 is found.
 
-        Args:
-            back: how far to begin looking; every command less far back starts at t1 or later.
-        """
-        v_sum = omega_sum = 0.0
-        end = t1
-        while back < self._count:
-            slot = (self._newest - back) % self._capacity
-            start = self._times[slot]
-            if start <= t0 + INSTANT:
-                break
-            if start < end - INSTANT:
-                v_sum += self._v[slot] * (end - start)
-                omega_sum += self._omega[slot] * (end - start)
-                end = start
-            back += 1
-        if back < self._count:
-            v, omega = self._v[slot], self._omega[slot]
-        else:
-            v, omega = self._v_before, self._omega_before
-        if end == t1:
-            return v, omega, back
-        span = t1 - t0
-        return (v_sum + v * (end - t0)) / span, (omega_sum + omega * (end - t0)) / span, back
+@njit(cache=True)
+def _means(
+    ring: Array, newest: int, count: int, before: tuple[float, float], t: float, dt: float, rows: Array
+) -> None:
+    back, end = 0, t
+    for tap in range(len(rows)):
+        start = t - (tap + 1) * dt
+        rows[tap, 0], rows[tap, 1], back = _mean(ring, newest, count, before, start, end, back)
+        end = start
+
+
+@njit(cache=True)
+def _mean(
+    ring: Array, newest: int, count: int, before: tuple[float, float], t0: float, t1: float, back: int
+) -> tuple[float, float, int]:
+    """Mean over [t0, t1], and how far back from the newest the command at t0 is found.
+
+    Args:
+        before: the command before the oldest one in the ring.
+        back: how far to begin looking; every command less far back starts at t1 or later.
+    """
+    v_sum = omega_sum = 0.0
+    slot, end = 0, t1
+    while back < count:
+        slot = (newest - back) % len(ring)
+        start = ring[slot, 0]
+        if start <= t0 + INSTANT:
+            break
+        if start < end - INSTANT:
+            v_sum += ring[slot, 1] * (end - start)
+            omega_sum += ring[slot, 2] * (end - start)
+            end = start
+        back += 1
+    v, omega = before
+    if back < count:
+        v, omega = ring[slot, 1], ring[slot, 2]
+    if end == t1:
+        return v, omega, back
+    span = t1 - t0
+    return (v_sum + v * (end - t0)) / span, (omega_sum + omega * (end - t0)) / span, back

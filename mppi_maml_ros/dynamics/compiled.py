@@ -18,10 +18,12 @@ from numpy.typing import ArrayLike, NDArray
 from ..core.angles import TWO_PI
 from ..core.errors import InvalidValueError
 from ..core.kernels.cache import njit
+from ..core.kernels.se2 import displacement, wrapped
 from ..core.types import Array
 from .acceleration import bounded
 from .features import EXTRA_FEATURES, SOFT_SIGN_OMEGA, SOFT_SIGN_V, input_size
 from .residual import OUTPUTS, ResidualWeights
+from .transitions import Transitions
 
 WIDE = 8  # rows are filled up to whole vectors of these
 _PER_TURN = 1.0 / TWO_PI
@@ -152,6 +154,39 @@ def _correction(
 
 
 @njit(cache=True, error_model="numpy", fastmath={"contract"})
+def _missed(
+    linear: Array,
+    parameters: Array,
+    widths: NDArray[np.int64],
+    tanh: bool,
+    wide: int,
+    late: NDArray[np.int64],
+    dt: float,
+    states: Array,
+    commands: Array,
+    history: Array,
+    next_states: Array,
+    out: Array,
+) -> None:
+    rows, size = len(states), linear.shape[1] - EXTRA_FEATURES
+    filled, taps = (rows + WIDE - 1) // WIDE * WIDE, (size - 4) // 2
+    phi, spare = np.zeros((size + EXTRA_FEATURES, filled)), np.empty((2, wide, filled))
+    delta = np.empty((3, filled))
+    for j in range(rows):
+        phi[0, j], phi[1, j] = states[j, 3], states[j, 4]
+        for axis in range(2):
+            for back in range(taps + 1):
+                ago = back + late[axis]
+                phi[2 + 2 * back + axis, j] = history[j, ago - 1, axis] if ago else commands[j, axis]
+    _complete(phi, size)
+    _corrections(linear, parameters, widths, tanh, phi, spare, delta)
+    for j in range(rows):
+        for axis in range(2):
+            out[j, axis] = next_states[j, 3 + axis] - phi[2 + axis, j] - delta[axis, j]
+        out[j, 2] = displacement(states[j], next_states[j])[1] / dt - delta[2, j]
+
+
+@njit(cache=True, error_model="numpy", fastmath={"contract"})
 def _open_loop(
     linear: Array,
     parameters: Array,
@@ -168,6 +203,7 @@ def _open_loop(
     commands: Array,
     history: Array,
     push: Array,
+    poses: bool,
     out: Array,
 ) -> None:
     rows, steps = commands.shape[0], commands.shape[1]
@@ -198,14 +234,15 @@ def _open_loop(
             end_omega = bounded(omega, end_omega, limits[0, 1], limits[1, 1])
             if fraction != 1.0 and blend > 0.0:
                 end_v, end_omega = v + fraction * (end_v - v), omega + fraction * (end_omega - omega)
-            forward = u + blend * (0.5 * (v + end_v) - u)
-            turn = (w + blend * (0.5 * (omega + end_omega) - w)) * moved
-            x, y, yaw = before[j, 0], before[j, 1], before[j, 2]
-            c, s = math.cos(yaw + 0.5 * turn), math.sin(yaw + 0.5 * turn)
-            yaw += turn
-            out[j, t, 0] = x + (c * forward - s * delta[2, j]) * moved
-            out[j, t, 1] = y + (s * forward + c * delta[2, j]) * moved
-            out[j, t, 2] = yaw - TWO_PI * math.floor((yaw + math.pi) * _PER_TURN)
+            if poses:
+                forward = u + blend * (0.5 * (v + end_v) - u)
+                turn = (w + blend * (0.5 * (omega + end_omega) - w)) * moved
+                x, y, yaw = before[j, 0], before[j, 1], before[j, 2]
+                c, s = math.cos(yaw + 0.5 * turn), math.sin(yaw + 0.5 * turn)
+                yaw += turn
+                out[j, t, 0] = x + (c * forward - s * delta[2, j]) * moved
+                out[j, t, 1] = y + (s * forward + c * delta[2, j]) * moved
+                out[j, t, 2] = yaw - TWO_PI * math.floor((yaw + math.pi) * _PER_TURN)
             out[j, t, 3], out[j, t, 4] = end_v, end_omega
             # A change over a fraction of a step is filled up with the one before.
             change[0, j] = end_v - v + (1.0 - fraction) * change[0, j]
@@ -213,6 +250,49 @@ def _open_loop(
             if out.shape[2] == 7:
                 out[j, t, 5], out[j, t, 6] = change[0, j], change[1, j]
             phi[0, j], phi[1, j] = end_v, end_omega
+
+
+@njit(cache=True, error_model="numpy", fastmath={"contract"})
+def _run_errors(
+    linear: Array,
+    parameters: Array,
+    widths: NDArray[np.int64],
+    tanh: bool,
+    wide: int,
+    blend: float,
+    dt: float,
+    momentum: Array,
+    limits: Array,
+    late: NDArray[np.int64],
+    states: Array,
+    twists: Array,
+    commands: Array,
+    history: Array,
+    next_states: Array,
+    starts: NDArray[np.int64],
+    steps: int,
+    arm: float,
+    out: Array,
+) -> None:
+    rows, width, known = len(starts), 3 + twists.shape[1], history.shape[1]
+    begin, told = np.empty((rows, width)), np.empty((rows, steps, 2))
+    before, push = np.empty((rows, known, 2)), np.zeros((steps, 2))
+    predicted = np.empty((rows, steps, width))
+    for j in range(rows):
+        first = starts[j]
+        begin[j, :3], begin[j, 3:], before[j] = states[first, :3], twists[first], history[first]
+        told[j] = commands[first : first + steps]
+    _open_loop(
+        linear, parameters, widths, tanh, wide, blend, dt, momentum, limits, late, 1.0, begin, told, before,
+        push, True, predicted,
+    )  # fmt: skip
+    for j in range(rows):
+        total = 0.0
+        for t in range(steps):
+            seen, said = next_states[starts[j] + t], predicted[j, t]
+            x, y, turn = said[0] - seen[0], said[1] - seen[1], wrapped(said[2] - seen[2])
+            total += x * x + y * y + (arm * turn) ** 2
+        out[j] = total / steps
 
 
 @attrs.frozen(eq=False)
@@ -273,6 +353,24 @@ def correction(weights: ResidualWeights, inputs: Array) -> Array:
     return out
 
 
+def missed(weights: ResidualWeights, data: Transitions) -> Array:
+    """What weights got wrong of (v, omega) and of the lateral velocity in each step, shape (M, 3).
+
+    Args:
+        data: with commands as they were given; the weights know when those act.
+
+    Raises:
+        InvalidValueError: the history is too short.
+    """
+    data.check_history(weights)
+    packed, out = _Packed.of(weights), np.empty((len(data), OUTPUTS))
+    _missed(
+        *packed.network, packed.late, data.model_dt, data.states, data.commands, data.history,
+        data.next_states, out,
+    )  # fmt: skip
+    return out
+
+
 def open_loop(
     weights: ResidualWeights,
     states: ArrayLike,
@@ -280,6 +378,7 @@ def open_loop(
     history: ArrayLike,
     push: ArrayLike | None = None,
     dt: float | None = None,
+    poses: bool = True,
 ) -> Array:
     """Predict command sequences.
 
@@ -290,6 +389,7 @@ def open_loop(
         history: commands before the first, newest first, shape (S, D, 2), D >= weights.history.
         push: added to (v, omega) at the end of each step, shape (T, 2); None for nothing.
         dt: of each step [s], at most model_dt; None for model_dt.
+        poses: whether they are of interest; else they are left at zero, which takes half the time.
 
     Returns:
         States after each command, shape (S, T, 5) or (S, T, 7).
@@ -310,10 +410,39 @@ def open_loop(
     for name, (array, shape) in shapes.items():
         if array.shape != shape:
             raise InvalidValueError(f"{name} must have the shape {shape}, got {array.shape}")
-    out = np.empty((rows, steps, width))
+    out = np.empty((rows, steps, width)) if poses else np.zeros((rows, steps, width))
     fraction = 1.0 if dt is None else dt / weights.model_dt
     _open_loop(
         *packed.network, weights.displacement_blend, weights.model_dt, packed.momentum, packed.limits,
-        packed.late, fraction, states, commands, history, push, out,
+        packed.late, fraction, states, commands, history, push, poses, out,
+    )  # fmt: skip
+    return out
+
+
+def run_errors(
+    weights: ResidualWeights,
+    data: Transitions,
+    twists: Array,
+    starts: NDArray[np.int64],
+    steps: int,
+    arm: float,
+) -> Array:
+    """Mean square error of predictions along the commands that were given, shape (S,) [m^2].
+
+    Args:
+        data: what happened.
+        twists: at the start of each transition, (v, omega) or with their changes, shape (M, 2) or (M, 4).
+        starts: first transitions, each followed by ``steps`` in all without a gap, shape (S,).
+        arm: [m] of a yaw error.
+
+    Raises:
+        InvalidValueError: the history is too short.
+    """
+    data.check_history(weights)
+    packed, out = _Packed.of(weights), np.empty(len(starts))
+    _run_errors(
+        *packed.network, weights.displacement_blend, weights.model_dt, packed.momentum, packed.limits,
+        packed.late, data.states, np.array(twists, dtype=float, order="C"), data.commands, data.history,
+        data.next_states, starts, steps, arm, out,
     )  # fmt: skip
     return out

@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from ..core.kernels.cache import njit
 from ..core.types import Array
 from .acceleration import UNLIMITED, bound, bounded
-from .residual import ResidualWeights, correction
+from .compiled import missed
+from .residual import ResidualWeights
 from .transitions import Transitions
 
 
@@ -95,20 +96,20 @@ def observe(
     first: NDArray[np.bool_] | None = None,
     state: Array | None = None,
 ) -> tuple[Array, Array]:
-    """:func:`innovations` of weights over transitions as :meth:`Transitions.delayed` gives them for those."""
-    errors = data.residuals[:, :2] - correction(weights, data.inputs)[:, :2]
+    """:func:`innovations` of weights over transitions."""
     measured = np.concatenate([data.states[:, 3:5], data.next_states[-1:, 3:5]])
     return innovations(
-        errors, measured, data.first if first is None else first, np.diag(weights.linear), weights.momentum,
-        weights.observer, weights.acceleration.astype(float) * weights.model_dt, state,
+        missed(weights, data)[:, :2], measured, data.first if first is None else first,
+        np.diag(weights.linear), weights.momentum, weights.observer,
+        weights.acceleration.astype(float) * weights.model_dt, state,
     )  # fmt: skip
 
 
 def errors_of(weights: ResidualWeights, data: Transitions) -> Array:
-    """One-step errors of (v, omega) over successive transitions, shape (M, 2); data as of :func:`observe`."""
+    """One-step errors of (v, omega) over successive transitions, shape (M, 2)."""
     if weights.has_momentum:
         return observe(weights, data)[0]
-    errors: Array = data.residuals[:, :2] - correction(weights, data.inputs)[:, :2]
+    errors = np.ascontiguousarray(missed(weights, data)[:, :2])
     if weights.is_limited:
         twist, after = data.states[:, 3:5], data.next_states[:, 3:5]
         errors = after - bound(twist, after - errors, weights.acceleration.astype(float) * weights.model_dt)

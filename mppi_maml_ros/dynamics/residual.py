@@ -20,6 +20,7 @@ by the mean of the velocities at both ends of the step, which is what a servo do
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Iterable, Sequence
 from functools import cache
 
@@ -30,7 +31,8 @@ from numpy.typing import ArrayLike
 from ..core import se2
 from ..core.arrays import read_only_float32
 from ..core.errors import InvalidValueError
-from ..core.types import Array
+from ..core.kernels.cache import njit
+from ..core.types import Array, Float32
 from .acceleration import FREE_ACCELERATION, UNLIMITED, bound
 from .features import MAX_DELAY_TAPS, MAX_TRANSPORT_DELAY, feature_size, features, input_size
 
@@ -52,6 +54,18 @@ def _whole_steps(value: Iterable[float]) -> tuple[int, int]:
     if not (v.is_integer() and omega.is_integer()):
         raise InvalidValueError(f"transport_delay must be whole numbers of steps, got {(v, omega)}")
     return int(v), int(omega)
+
+
+@njit(cache=True)
+def _largest(values: Float32) -> float:
+    """Magnitude; NaN where one is."""
+    largest = 0.0
+    for value in values:
+        if not abs(value) <= largest:
+            largest = abs(value)
+            if math.isnan(largest):
+                break
+    return largest
 
 
 @attrs.frozen(eq=False)
@@ -115,19 +129,19 @@ class ResidualWeights:
             raise InvalidValueError(f"displacement_blend must be in [0, 1], got {self.displacement_blend}")
         self._check_shapes()
         for name, tensor in self.tensors().items():
-            largest = np.abs(tensor).max() if tensor.size else 0.0
-            if not np.isfinite(largest):
+            largest = _largest(tensor.reshape(-1))
+            if not math.isfinite(largest):
                 raise InvalidValueError(f"{name} must be finite")
             if largest > MAX_WEIGHT:
                 raise InvalidValueError(f"{name} must stay within +-{MAX_WEIGHT:g}, largest is {largest:g}")
-        if np.abs(self.momentum).max() > 1.0:
+        if max(map(abs, self.momentum.tolist())) > 1.0:
             raise InvalidValueError(f"momentum must be in [-1, 1], got {self.momentum}")
-        if not ((self.acceleration > 0.0) & (self.acceleration <= FREE_ACCELERATION)).all():
+        if not all(0.0 < limit <= FREE_ACCELERATION for row in self.acceleration.tolist() for limit in row):
             raise InvalidValueError(
                 f"acceleration must be in (0, {FREE_ACCELERATION:g}], got {self.acceleration.tolist()}"
             )
-        for row, low, high in zip(self.error_model, *ERROR_MODEL_RANGE, strict=True):
-            if not ((row >= low) & (row <= high)).all():
+        for row, low, high in zip(self.error_model.tolist(), *ERROR_MODEL_RANGE, strict=True):
+            if not all(low <= value <= high for value in row):
                 raise InvalidValueError(f"a row of error_model must be in [{low:g}, {high:g}], got {row}")
 
     def _check_shapes(self) -> None:

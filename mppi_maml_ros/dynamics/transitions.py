@@ -7,7 +7,7 @@ from typing import Any
 
 import attrs
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from ..core.arrays import locked
 from ..core.errors import InvalidValueError
@@ -17,9 +17,17 @@ from ..core.types import Array
 from .residual import ResidualWeights, delayed
 
 
+def _numbers(values: ArrayLike) -> Array:
+    return locked(np.ascontiguousarray(values, dtype=np.float64))
+
+
+def _whole_numbers(values: ArrayLike) -> NDArray[np.int64]:
+    return locked(np.ascontiguousarray(values, dtype=np.int64))
+
+
 @attrs.frozen(eq=False)
 class Transitions:
-    """M transitions in time order; all arrays are read-only.
+    """M transitions in time order; all arrays are read-only, and row after row in memory.
 
     Attributes:
         stamps: start of each transition [s], shape (M,).
@@ -31,12 +39,12 @@ class Transitions:
         model_dt: step [s].
     """
 
-    stamps: Array = attrs.field(converter=locked)
-    states: Array = attrs.field(converter=locked)
-    commands: Array = attrs.field(converter=locked)
-    history: Array = attrs.field(converter=locked)
-    next_states: Array = attrs.field(converter=locked)
-    segments: NDArray[np.int64] = attrs.field(converter=locked)
+    stamps: Array = attrs.field(converter=_numbers)
+    states: Array = attrs.field(converter=_numbers)
+    commands: Array = attrs.field(converter=_numbers)
+    history: Array = attrs.field(converter=_numbers)
+    next_states: Array = attrs.field(converter=_numbers)
+    segments: NDArray[np.int64] = attrs.field(converter=_whole_numbers)
     model_dt: float
 
     def __len__(self) -> int:
@@ -44,14 +52,14 @@ class Transitions:
 
     def __getitem__(self, which: Any) -> Transitions:
         """Select transitions by slice, mask or index array."""
-        return attrs.evolve(
-            self,
-            stamps=self.stamps[which],
-            states=self.states[which],
-            commands=self.commands[which],
-            history=self.history[which],
-            next_states=self.next_states[which],
-            segments=self.segments[which],
+        return Transitions(
+            self.stamps[which],
+            self.states[which],
+            self.commands[which],
+            self.history[which],
+            self.next_states[which],
+            self.segments[which],
+            self.model_dt,
         )
 
     def delayed(self, weights: ResidualWeights) -> Transitions:
@@ -62,14 +70,20 @@ class Transitions:
         Raises:
             InvalidValueError: the history is too short.
         """
+        self.check_history(weights)
+        if not any(weights.transport_delay) and self.history.shape[1] == weights.delay_taps:
+            return self
+        commands, history = delayed(self.commands, self.history, weights)
+        return Transitions(
+            self.stamps, self.states, commands, history, self.next_states, self.segments, self.model_dt
+        )
+
+    def check_history(self, weights: ResidualWeights) -> None:
+        """Raise :class:`InvalidValueError` unless the transitions hold the commands that ``weights`` read."""
         if self.history.shape[1] < weights.history:
             raise InvalidValueError(
                 f"{weights.history} past commands are needed, the transitions hold {self.history.shape[1]}"
             )
-        if not any(weights.transport_delay) and self.history.shape[1] == weights.delay_taps:
-            return self
-        commands, history = delayed(self.commands, self.history, weights)
-        return attrs.evolve(self, commands=commands, history=history)
 
     @property
     def first(self) -> NDArray[np.bool_]:

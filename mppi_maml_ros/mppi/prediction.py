@@ -141,7 +141,7 @@ class ErrorTracker:
             self._follow(weights)
         fresh = min(self._buffer.total - self._used, len(self._buffer))
         if fresh:
-            data = self._buffer.latest(fresh).delayed(weights)
+            data = self._buffer.latest(fresh)
             first = data.first
             first[0] = data.segments[0] != self._segment
             if weights.has_momentum:

@@ -15,6 +15,7 @@ import numpy as np
 
 from ..core import se2
 from ..core.command_history import CommandHistory
+from ..core.kernels.se2 import displacement
 from ..core.types import Array, Odometry, VelocityLimits
 
 WINDOW = 0.3  # [s] over which motion is looked at
@@ -48,9 +49,8 @@ class BlockedCheck:
 
     def configure(self, limits: VelocityLimits | None) -> None:
         """Other limits from now on."""
-        self._least = LEAST
-        if limits is not None:
-            self._least = np.minimum(LEAST, REACHABLE * limits.high)
+        least = LEAST if limits is None else np.minimum(LEAST, REACHABLE * limits.high)
+        self._least: list[float] = least.tolist()
 
     def reset(self) -> None:
         """Forget everything, as after a jump of the clock."""
@@ -104,18 +104,22 @@ class BlockedCheck:
         span = sample.stamp - first.stamp
         if span < WINDOW - 1e-6:
             return
-        told = np.abs(self._commands.mean_over(first.stamp, sample.stamp))
-        # Whoever is pushed sideways does not drive.
-        forward, _, turn = se2.displacement_twist(first.pose, sample.pose, 1.0)
-        least = COVERED * np.maximum(told, self._least)
-        moves = (np.abs((forward, turn)) > least * span) | (np.abs(sample.twist) > 2.0 * least)
-        enough = (STANDING if self.blocked else 1.0) * self._least
+        told = np.abs(self._commands.mean_over(first.stamp, sample.stamp)).tolist()
         if self.blocked and self.still_for >= SETTLED:
             # Who is blocked stays so, whatever noise there is, until it gets away or is told to stand.
-            moves = np.abs(se2.to_body(sample.pose, self._stuck_at)[[0, 2]]) > AWAY
+            moves = bool((np.abs(se2.to_body(sample.pose, self._stuck_at)[[0, 2]]) > AWAY).any())
         else:
             self._stuck_at = sample.pose
-        if not (told >= enough).any() or moves.any():
+            forward, _, turn = displacement(first.pose, sample.pose)  # pushed sideways is not driven
+            least = [COVERED * max(pair) for pair in zip(told, self._least, strict=True)]
+            ways, twist = (abs(forward), abs(turn)), np.abs(sample.twist).tolist()
+            moves = any(
+                way > slow * span or fast > 2.0 * slow
+                for way, fast, slow in zip(ways, twist, least, strict=True)
+            )
+        share = STANDING if self.blocked else 1.0
+        told_to = any(value >= share * most for value, most in zip(told, self._least, strict=True))
+        if moves or not told_to:
             self._release()
             return
         if not self.suspected:

@@ -8,16 +8,18 @@ twist that comes up to ``LATE`` spacings late is no contradiction. No clock: tim
 
 from __future__ import annotations
 
-import collections
 import enum
 import math
 from collections.abc import Iterable
 
 import attrs
 import numpy as np
+from numpy.typing import NDArray
 
-from ..core import se2
 from ..core.command_history import CommandHistory
+from ..core.kernels.cache import njit
+from ..core.kernels.se2 import displacement
+from ..core.recent import Recent
 from ..core.types import Array, Odometry
 
 SPAN, SHORTEST = 0.4, 0.2  # [s] over which a displacement is compared, and over which it is at the start
@@ -41,14 +43,14 @@ FORGIVEN_AFTER = 10.0  # [s] in motion that a contradiction is over after, and t
 
 
 class Contradiction(str, enum.Enum):
-    """What a twist says in place of the motion; the value completes "the twist ..."."""
+    """What a twist says in place of the motion, the simplest first; completes "the twist ..."."""
 
     ZERO = "is zero"
-    FRAME = "is in the frame of the pose"
     SIGN = "has the other sign"
+    FRAME = "is in the frame of the pose"
     ECHO = "repeats the command"
-    HANGING = "hangs"
     SCALE = "has another scale"
+    HANGING = "hangs"
     OTHER = "is another motion"
 
 
@@ -75,16 +77,13 @@ class Finding:
         )
 
 
-@attrs.frozen
-class _Compared:
-    """One span: pose's own rate, mean twist, mean command (NaN: none known), (2,) each; see ``frame``."""
-
-    stamp: float
-    rate: Array
-    twist: Array
-    command: Array
-    frame: float  # [m/s] along x of the frame of odometry
-    constant: bool  # every twist of the span was the same
+_UNKNOWN = np.full(2, math.nan)
+_KINDS = tuple(Contradiction)
+_ZERO, _SIGN, _FRAME, _ECHO, _SCALE, _HANGING, _OTHER = range(len(_KINDS))
+# Of a comparison: end, the pose's own rate, mean twist, mean command (NaN: none known), rate along x of the
+# frame of odometry, and whether every twist of the span was the same.
+_STAMP, _RATE, _TWIST, _COMMAND, _ALONG_X, _CONSTANT, _COMPARED = 0, 1, 3, 5, 7, 8, 9
+_NOTHING, _AGREES, _CONTRADICTS = range(3)
 
 
 class OdometryConsistency:
@@ -106,8 +105,9 @@ class OdometryConsistency:
 
     def _break(self) -> None:
         self._suspicious = [0, 0]
-        self._samples: collections.deque[Odometry] = collections.deque()
-        self._compared: collections.deque[_Compared] = collections.deque(maxlen=4 * KEPT)
+        self._samples = Recent(6)  # (stamp, x, y, yaw, v, omega)
+        self._compared = Recent(_COMPARED)
+        self._last = self._last_compared = -math.inf  # stamps
 
     @property
     def findings(self) -> tuple[Finding, ...]:
@@ -154,135 +154,205 @@ class OdometryConsistency:
         Returns:
             Whether a contradiction was found, or is over.
         """
-        samples = self._samples
-        if samples and (not continuous or not 0.0 < sample.stamp - samples[-1].stamp <= LONGEST_GAP):
+        if not continuous or not 0.0 < sample.stamp - self._last <= LONGEST_GAP:
             self._break()
-            samples = self._samples
-        samples.append(sample)
-        while len(samples) > 2 and sample.stamp - samples[1].stamp >= SPAN - 1e-6:
-            samples.popleft()
-        if sample.stamp - samples[0].stamp < SHORTEST - 1e-6:
+        stamp = self._last = sample.stamp
+        row = self._samples.add()
+        row[0], row[1:4], row[4:] = stamp, sample.pose, sample.twist
+        if stamp - self._last_compared < SPACING - 1e-6:
             return False
-        if self._compared and sample.stamp - self._compared[-1].stamp < SPACING - 1e-6:
+        self._samples.drop(_older(self._samples.rows, SPAN))
+        rows = self._samples.rows
+        if stamp - rows.item(0, 0) < SHORTEST - 1e-6:
             return False
-        self._compare()
+        self._last_compared = stamp
+        command = self._commands.mean_over(rows.item(0, 0), stamp) if len(self._commands) else _UNKNOWN
+        _compare(rows, command, self._compared.add())
+        self._compared.drop(len(self._compared) - 4 * KEPT)
         changed = [self._judge(axis) for axis in range(2)]
         return any(changed)
 
-    def _compare(self) -> None:
-        samples = list(self._samples)
-        first, last = samples[0], samples[-1]
-        span = last.stamp - first.stamp
-        twists = np.array([s.twist for s in samples])
-        steps = np.diff([s.stamp for s in samples])
-        mean = (0.5 * (twists[1:] + twists[:-1]) * steps[:, None]).sum(axis=0) / span
-        command = np.full(2, np.nan)
-        if len(self._commands):
-            command = self._commands.mean_over(first.stamp, last.stamp)
-        # Turns of more than half a circle within a span are followed sample by sample.
-        moved = se2.displacement_twist(
-            np.array([s.pose for s in samples[:-1]]), np.array([s.pose for s in samples[1:]]), steps
-        )
-        rate = (moved * steps[:, None]).sum(axis=0)[[0, 2]] / span
-        frame = (last.pose[0] - first.pose[0]) / span
-        constant = bool((twists == twists[0]).all())
-        self._compared.append(_Compared(last.stamp, rate, mean, command, frame, constant))
-
     def _judge(self, axis: int) -> bool:
         """Look at the newest comparisons in motion; whether the finding on the axis changed."""
-        newest = self._compared[-1]
-        apart = abs(newest.twist[axis] - newest.rate[axis])
-        largest = max(abs(newest.twist[axis]), abs(newest.rate[axis]))
-        doubtful = apart > max(UNEXPLAINED * FLOOR[axis], UNEXPLAINED_SHARE * largest)
-        self._suspicious[axis] = self._suspicious[axis] + 1 if doubtful else 0
-        rows = [(k, row) for k, row in enumerate(self._compared) if newest.stamp - row.stamp <= OLDEST]
-        moving = [(k, r) for k, r in rows if max(abs(r.rate[axis]), abs(r.twist[axis])) > MOVING[axis]][
-            -KEPT:
-        ]
-        if len(moving) < FEWEST or moving[-1][1] is not newest:
-            return False
-        said = np.array([row.twist[axis] for _, row in moving])
-        moved = np.array([row.rate[axis] for _, row in moving])
-        size = float(np.median(np.maximum(np.abs(said), np.abs(moved))))
-        differs = min(self._difference(moving, axis, late) for late in range(LATE + 1))
-        noise = NOISY * self._noise(moving, axis)
-        scale, floor = SHARE * size, max(FLOOR[axis], noise)
-        if self._clear(axis, moving, said, differs):
-            # These agree until the robot turns or is slow, and do harm before the rest is sure of them.
-            scale, floor = EARLY * scale, max(EARLY * FLOOR[axis], noise)
-        elif differs <= AGREEING * max(scale, min(floor, EXPLAINS * size)):
-            return self._agrees(axis, moving)
-        why = self._explanation(axis, moving[-FEWEST:])
-        if why is Contradiction.OTHER:
-            scale, floor = UNEXPLAINED_SHARE * size, UNEXPLAINED * floor
-        if differs <= max(scale, floor):
-            return False
-        if self._found[axis] is None:
-            self._since[axis] = moving[0][1].stamp - SPAN
-        self._agreeing[axis] = 0.0
-        new = self._found[axis] is None
-        self._found[axis] = Finding(axis, why, *np.median(np.abs((said, moved)), axis=1).tolist())
-        return new
-
-    def _clear(self, axis: int, moving: list[tuple[int, _Compared]], said: Array, differs: float) -> bool:
-        """Whether the command, or the displacement in the frame of the pose, fits far better."""
-        frames = np.array([row.frame if axis == 0 else np.nan for _, row in moving])
-        commands = np.array([row.command[axis] for _, row in moving])
-        commands[np.abs(commands) < MOVING[axis]] = np.nan
-        left = (float(np.median(np.abs(said - expected))) for expected in (frames, commands))
-        return any(value <= CLEARLY_EXPLAINS * differs for value in left)
-
-    def _difference(self, moving: list[tuple[int, _Compared]], axis: int, late: int) -> float:
-        """Median of what the twist differs by from the displacement ``late`` comparisons before."""
-        kept = self._compared
-        return float(
-            np.median([abs(row.twist[axis] - kept[max(k - late, 0)].rate[axis]) for k, row in moving])
+        before = self._found[axis]
+        doubtful, verdict, why, since, lasts, said, moved = _judged(
+            self._compared.rows, axis, -1 if before is None else _KINDS.index(before.contradiction)
         )
+        self._suspicious[axis] = self._suspicious[axis] + 1 if doubtful else 0
+        if verdict == _AGREES:
+            return self._agrees(axis, lasts)
+        if verdict == _NOTHING:
+            return False
+        if before is None:
+            self._since[axis] = since
+        self._agreeing[axis] = 0.0
+        self._found[axis] = Finding(axis, _KINDS[why], said, moved)
+        return before is None
 
-    def _noise(self, moving: list[tuple[int, _Compared]], axis: int) -> float:
-        """Median change of the difference between spans that do not overlap: what jumps about is noise."""
-        apart, kept = round(SPAN / SPACING), self._compared
-        difference = [row.twist[axis] - row.rate[axis] for row in kept]
-        changes = [abs(difference[k] - difference[k - apart]) for k, _ in moving if k >= apart]
-        return float(np.median(changes)) if changes else 0.0
-
-    def _agrees(self, axis: int, moving: list[tuple[int, _Compared]]) -> bool:
-        self._agreeing[axis] += moving[-1][1].stamp - moving[-2][1].stamp
+    def _agrees(self, axis: int, lasts: float) -> bool:
+        self._agreeing[axis] += lasts
         if self._found[axis] is None or self._agreeing[axis] < self._forgiven_after[axis]:
             return False
         self._found[axis], self._since[axis] = None, math.inf
         self._forgiven_after[axis] *= 2.0
         return True
 
-    def _explanation(self, axis: int, moving: list[tuple[int, _Compared]]) -> Contradiction:
-        """What the twist says instead: what it said before, or the simplest of those that explain it best."""
-        rows = [row for _, row in moving]
-        said = np.array([row.twist[axis] for row in rows])
-        moved = np.array([row.rate[axis] for row in rows])
-        differs = float(np.median(np.abs(said - moved)))
-        scale = float(said @ moved) / max(float(moved @ moved), 1e-12)
-        candidates = {
-            Contradiction.ZERO: np.zeros(len(rows)),
-            Contradiction.SIGN: -moved,
-            Contradiction.FRAME: np.array([row.frame if axis == 0 else np.nan for row in rows]),
-            Contradiction.ECHO: np.array([row.command[axis] for row in rows]),
-            Contradiction.SCALE: moved * scale,
-        }
-        left = {name: float(np.median(np.abs(said - says))) for name, says in candidates.items()}
-        before, constant = self._found[axis], all(row.constant for row in rows)
-        if before is not None and before.contradiction is Contradiction.HANGING and constant:
-            return Contradiction.HANGING
-        if before is not None and left.get(before.contradiction, math.inf) <= EXPLAINS * differs:
-            return before.contradiction
-        least = min((value for value in left.values() if not math.isnan(value)), default=math.inf)
-        if least <= EXPLAINS * differs:
-            within = max(ABOUT_AS_GOOD * least, 0.1 * differs)
-            best = next(name for name, value in left.items() if value <= within)
-            if best is not Contradiction.SCALE:
-                return best
-        if constant:
-            return Contradiction.HANGING
-        return Contradiction.SCALE if least <= EXPLAINS * differs else Contradiction.OTHER
+
+@njit(cache=True)
+def _older(samples: Array, span: float) -> int:
+    """Samples before the newest one that is older than the last by a span; 0 when there is none."""
+    count = len(samples)
+    latest, k = samples[count - 1, 0] - span + 1e-6, 0
+    while k + 2 < count and samples[k + 1, 0] <= latest:
+        k += 1
+    return k
+
+
+@njit(cache=True)
+def _compare(samples: Array, command: Array, out: Array) -> None:
+    """Twist and displacement over a span, (stamp, x, y, yaw, v, omega) by row; see ``_COMPARED``."""
+    count = len(samples)
+    first, last = samples[0], samples[count - 1]
+    span = last[0] - first[0]
+    out[:] = 0.0
+    same = True
+    for k in range(1, count):
+        a, b = samples[k - 1], samples[k]
+        # Turns of more than half a circle within a span are followed sample by sample.
+        forward, _, turn = displacement(a[1:4], b[1:4])
+        out[_RATE] += forward / span
+        out[_RATE + 1] += turn / span
+        for axis in range(2):
+            out[_TWIST + axis] += 0.5 * (a[4 + axis] + b[4 + axis]) * (b[0] - a[0]) / span
+        same = same and b[4] == first[4] and b[5] == first[5]
+    out[_STAMP], out[_ALONG_X], out[_CONSTANT] = last[0], (last[1] - first[1]) / span, 1.0 if same else 0.0
+    out[_COMMAND], out[_COMMAND + 1] = command[0], command[1]
+
+
+@njit(cache=True)
+def _judged(compared: Array, axis: int, before: int) -> tuple[bool, int, int, float, float, float, float]:
+    """What the newest comparison, and those in motion before it, say of an axis.
+
+    Args:
+        compared: rows of comparisons, the oldest first.
+        before: kind of the contradiction that is known, -1 for none.
+
+    Returns:
+        Whether the newest is doubtful, the verdict; of a contradiction its kind and since when; time from the
+        comparison before; typical size of twist and rate.
+    """
+    newest = compared[len(compared) - 1]
+    twist, rate = compared[:, _TWIST + axis], compared[:, _RATE + axis]
+    now_twist, now_rate = abs(newest[_TWIST + axis]), abs(newest[_RATE + axis])
+    apart = abs(newest[_TWIST + axis] - newest[_RATE + axis])
+    doubtful = apart > max(UNEXPLAINED * FLOOR[axis], UNEXPLAINED_SHARE * max(now_twist, now_rate))
+    nothing = doubtful, _NOTHING, _OTHER, 0.0, 0.0, 0.0, 0.0
+    moving, count = np.empty(KEPT, dtype=np.int64), 0  # the newest first
+    if not max(now_twist, now_rate) > MOVING[axis]:
+        return nothing
+    for k in range(len(compared) - 1, -1, -1):
+        if count == KEPT or newest[_STAMP] - compared[k, _STAMP] > OLDEST:
+            break
+        if max(abs(rate[k]), abs(twist[k])) > MOVING[axis]:
+            moving[count] = k
+            count += 1
+    if count < FEWEST:
+        return nothing
+    moving = moving[:count]
+    values, size = np.empty((LATE + 1, count)), np.empty(count)
+    for i in range(count):
+        k = moving[i]
+        size[i] = max(abs(twist[k]), abs(rate[k]))
+        for late in range(LATE + 1):
+            values[late, i] = abs(twist[k] - rate[max(k - late, 0)])
+    typical, differs = _median(size), math.inf
+    for late in range(LATE + 1):
+        differs = min(differs, _median(values[late]))
+    noise = NOISY * _noise(twist, rate, moving)
+    scale, floor = SHARE * typical, max(FLOOR[axis], noise)
+    if _clear(compared, axis, moving, differs):
+        # These agree until the robot turns or is slow, and do harm before the rest is sure of them.
+        scale, floor = EARLY * scale, max(EARLY * FLOOR[axis], noise)
+    elif differs <= AGREEING * max(scale, min(floor, EXPLAINS * typical)):
+        lasts = newest[_STAMP] - compared[moving[1], _STAMP]
+        return doubtful, _AGREES, _OTHER, 0.0, lasts, 0.0, 0.0
+    why = _explanation(compared, axis, moving[:FEWEST], before)
+    if why == _OTHER:
+        scale, floor = UNEXPLAINED_SHARE * typical, UNEXPLAINED * floor
+    if differs <= max(scale, floor):
+        return nothing
+    said, moved = _median(np.abs(twist[moving])), _median(np.abs(rate[moving]))
+    return doubtful, _CONTRADICTS, why, compared[moving[count - 1], _STAMP] - SPAN, 0.0, said, moved
+
+
+@njit(cache=True)
+def _clear(compared: Array, axis: int, moving: NDArray[np.int64], differs: float) -> bool:
+    """Whether the command, or the displacement in the frame of the pose, fits far better."""
+    frames, commands = np.empty(len(moving)), np.empty(len(moving))
+    for i in range(len(moving)):
+        row = compared[moving[i]]
+        said, command = row[_TWIST + axis], row[_COMMAND + axis]
+        frames[i] = abs(said - row[_ALONG_X]) if axis == 0 else math.nan
+        commands[i] = math.nan if abs(command) < MOVING[axis] else abs(said - command)
+    return _median(frames) <= CLEARLY_EXPLAINS * differs or _median(commands) <= CLEARLY_EXPLAINS * differs
+
+
+@njit(cache=True)
+def _noise(twist: Array, rate: Array, moving: NDArray[np.int64]) -> float:
+    """Median change of the difference between spans that do not overlap: what jumps about is noise."""
+    apart, changes, count = round(SPAN / SPACING), np.empty(len(moving)), 0
+    for k in moving:
+        if k >= apart:
+            before = twist[k - apart] - rate[k - apart]
+            changes[count] = abs(twist[k] - rate[k] - before)
+            count += 1
+    return _median(changes[:count]) if count else 0.0
+
+
+@njit(cache=True)
+def _explanation(compared: Array, axis: int, moving: NDArray[np.int64], before: int) -> int:
+    """What the twist says instead: what it said before, or the simplest of those that explain it best."""
+    count, constant, product, square = len(moving), True, 0.0, 0.0
+    for k in moving:
+        product += compared[k, _TWIST + axis] * compared[k, _RATE + axis]
+        square += compared[k, _RATE + axis] ** 2
+        constant = constant and compared[k, _CONSTANT] > 0.0
+    scale = product / max(square, 1e-12)
+    left, apart = np.empty((_SCALE + 1, count)), np.empty(count)
+    for i in range(count):
+        row = compared[moving[i]]
+        said, moved = row[_TWIST + axis], row[_RATE + axis]
+        apart[i] = abs(said - moved)
+        left[_ZERO, i], left[_SIGN, i] = abs(said), abs(said + moved)
+        left[_FRAME, i] = abs(said - row[_ALONG_X]) if axis == 0 else math.nan
+        left[_ECHO, i], left[_SCALE, i] = abs(said - row[_COMMAND + axis]), abs(said - moved * scale)
+    differs, medians, least = _median(apart), np.empty(_SCALE + 1), math.inf
+    for kind in range(len(medians)):
+        medians[kind] = _median(left[kind])
+        if medians[kind] < least:
+            least = medians[kind]
+    if before == _HANGING and constant:
+        return _HANGING
+    if 0 <= before <= _SCALE and medians[before] <= EXPLAINS * differs:
+        return before
+    if least <= EXPLAINS * differs:
+        within, best = max(ABOUT_AS_GOOD * least, 0.1 * differs), 0
+        while not medians[best] <= within:
+            best += 1
+        if best != _SCALE:
+            return best
+    if constant:
+        return _HANGING
+    return _SCALE if least <= EXPLAINS * differs else _OTHER
+
+
+@njit(cache=True)
+def _median(values: Array) -> float:
+    """Of a few values; NaN where one of them is."""
+    if np.isnan(values).any():
+        return math.nan
+    ordered, middle = np.sort(values), len(values) // 2
+    return 0.5 * (ordered[middle - 1] + ordered[middle]) if len(values) % 2 == 0 else ordered[middle]
 
 
 def contradictions(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import attrs
 import numpy as np
 import pytest
 
@@ -9,6 +10,7 @@ from mppi_maml_ros.core.errors import InvalidValueError
 from mppi_maml_ros.dynamics import compiled, residual
 from mppi_maml_ros.dynamics.features import feature_size, input_size
 from mppi_maml_ros.dynamics.residual import ResidualWeights
+from mppi_maml_ros.dynamics.transitions import Transitions
 
 
 def weights_of(rng, hidden, activation, taps, blend) -> ResidualWeights:
@@ -40,6 +42,21 @@ def test_corrections_are_those_of_the_reference(hidden, activation, taps):
         np.testing.assert_allclose(
             compiled.correction(weights, inputs), residual.correction(weights, inputs), rtol=0.0, atol=1e-10
         )
+
+
+@pytest.mark.parametrize("late", [(0, 0), (4, 1)])
+@pytest.mark.parametrize("hidden, activation", NETWORKS)
+def test_errors_are_residuals_less_corrections_of_the_commands_that_act(hidden, activation, late):
+    rng = np.random.default_rng(5)
+    weights = attrs.evolve(weights_of(rng, hidden, activation, 3, 1.0), transport_delay=late)
+    count, shapes = 21, [(5,), (2,), (8, 2), (5,)]
+    states, commands, history, ends = (rng.normal(size=(count, *shape)) for shape in shapes)
+    data = Transitions(np.arange(count), states, commands, history, ends, np.zeros(count), 0.05)
+    acting = data.delayed(weights)
+    expected = acting.residuals - residual.correction(weights, acting.inputs)
+    np.testing.assert_allclose(compiled.missed(weights, data), expected, rtol=0.0, atol=1e-9)
+    with pytest.raises(InvalidValueError, match="past commands"):
+        compiled.missed(attrs.evolve(weights, transport_delay=(6, 0)), data)
 
 
 @pytest.mark.parametrize("blend", [0.0, 0.4, 1.0])

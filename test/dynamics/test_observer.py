@@ -107,4 +107,4 @@ def test_transitions_are_told_as_weights_with_late_commands_take_them(late):
         assert np.array_equal(seen.commands[:, axis], course[:, steps])
         assert np.array_equal(seen.history[:, 0, axis], course[:, steps + 1])
     assert seen.history.shape == (60, 1, 2)
-    assert np.abs(errors_of(weights, seen)).max() < 1e-6
+    assert np.abs(errors_of(weights, data)).max() < 1e-6

@@ -8,6 +8,8 @@ is quadratic.
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from ...dynamics.features import features
@@ -20,6 +22,8 @@ from ...weights.meta_model import MetaModel
 from ..starts import Starts
 from .base import Adaptation
 
+MORE = 1.5  # times the data of the fit before; of more than that the errors are looked at anew
+
 
 class PhysicsAdapter:
     """Bayesian regression of gain, lag, delay and friction with the meta-learned prior.
@@ -30,6 +34,7 @@ class PhysicsAdapter:
     """
 
     def __init__(self, meta: MetaModel, starts: Starts | None = None) -> None:
+        self._begin, self._count, self._errors = math.nan, 0, np.zeros(2, dtype=int)  # of the fit before
         self.name = "physics" if starts is None else "physics+maml"
         self._meta, self._typical = meta, meta.physics.typical
         self._learned = None if starts is None else LearnedMaps.of(starts.output, starts.mean, starts.factor)
@@ -39,17 +44,25 @@ class PhysicsAdapter:
         return self._meta.weights(self.name, linear=self._typical, error_model=TYPICAL)
 
     def fit(self, data: Transitions) -> physics.PhysicsPosterior:
-        """Posterior of the coefficients given the transitions."""
-        return physics.fit(
-            self._meta.physics, data.inputs, data.residuals, first=data.first, learned=self._learned
-        )
+        """Posterior of the coefficients given the transitions.
+
+        Where they go on from those of the fit before, their errors are of the same kind.
+        """
+        begin, count = float(data.stamps[0]) if len(data) else math.nan, len(data)
+        goes_on = begin == self._begin and self._count < count <= MORE * self._count
+        found = physics.fit(
+            self._meta.physics, data.inputs, data.residuals, first=data.first, learned=self._learned,
+            errors=self._errors if goes_on else None,
+        )  # fmt: skip
+        self._begin, self._count, self._errors = begin, count, found.errors
+        return found
 
     def adapt(self, data: Transitions) -> Adaptation:
         posterior = self.fit(data)
         inputs, residuals = data.inputs, data.residuals
-        phi, deviation = features(inputs), np.sqrt(self._meta.noise)
-        scaled = (phi @ posterior.mean.T - residuals) / deviation
-        before = (phi @ self._typical.T - residuals) / deviation
+        maps = np.stack([self._typical, posterior.mean])
+        left = (features(inputs) @ maps.reshape(6, -1).T).reshape(-1, 2, 3) - residuals[:, None]
+        losses = np.einsum("mko,mko,o->k", left, left, 1.0 / self._meta.noise) / len(data)
         gain, time_constant = response(posterior.mean, self._meta.model_dt)
         return Adaptation(
             weights=self._meta.weights(
@@ -60,8 +73,8 @@ class PhysicsAdapter:
                 momentum=posterior.momentum,
                 observer=posterior.observer,
             ),
-            loss_before=float(np.mean(np.sum(before**2, axis=1))),
-            loss_after=float(np.mean(np.sum(scaled**2, axis=1))),
+            loss_before=float(losses[0]),
+            loss_after=float(losses[1]),
             delay=posterior.delay,
             gain=gain,
             time_constant=time_constant,

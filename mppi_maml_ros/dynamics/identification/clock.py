@@ -15,6 +15,7 @@ from __future__ import annotations
 import attrs
 import numpy as np
 
+from ...core.kernels.cache import njit
 from ...core.types import Array
 from ..transitions import Transitions
 
@@ -66,21 +67,16 @@ def earliness(data: Transitions) -> Earliness | None:
     breaks = np.flatnonzero(data.first)
     start = max(int(breaks[-1]) if len(breaks) else 0, len(data) - MOST - LATEST + EARLIEST)
     commands, velocities = data.commands[start:], data.next_states[start:, 3:5]
-    rows = np.arange(LATEST, len(commands) + EARLIEST)
-    if len(rows) < FEWEST:
+    rows = slice(LATEST, len(commands) + EARLIEST)
+    count = rows.stop - rows.start
+    if count < FEWEST:
         return None
-    poles = np.exp(-data.model_dt / LAGS)
-    lagged = np.empty((len(commands), len(poles), 2))
-    state = np.repeat(commands[:1], len(poles), axis=0)
-    for k, command in enumerate(commands):
-        state = poles[:, None] * state + (1.0 - poles[:, None]) * command
-        lagged[k] = state
     shifts = np.arange(EARLIEST, LATEST + 1)
-    f = lagged[rows[None] - shifts[:, None]]  # (shift, row, pole, axis)
-    decay = (poles ** np.arange(1.0, len(rows) + 1.0)[:, None])[None, ..., None]  # (1, row, pole, 1)
-    left = _left(velocities[rows], f, decay).min(axis=1) / len(rows)  # (shift, axis)
+    left = np.empty((len(shifts), 2))
+    _unexplained(commands.T.copy(), velocities.T.copy(), np.exp(-data.model_dt / LAGS), left)
+    left /= count
     variance = velocities[rows].var(axis=0)
-    likelihood = -0.5 * len(rows) * np.log(left + SMALLEST + UNMODELLED**2 * variance)
+    likelihood = -0.5 * count * np.log(left + SMALLEST + UNMODELLED**2 * variance)
     impossible, best = shifts < -TOLERATED, int(likelihood.sum(axis=1).argmax())
     return Earliness(
         ratio=likelihood[impossible].max(axis=0) - likelihood[~impossible].max(axis=0),
@@ -89,17 +85,39 @@ def earliness(data: Transitions) -> Earliness | None:
     )
 
 
-def _left(y: Array, f: Array, decay: Array) -> Array:
-    """Squared error of y (row, axis) regressed on f and decay, (shift, pole, axis)."""
-    ff, dd = (f * f).sum(axis=1), (decay * decay).sum(axis=1)
-    fd = (f * decay).sum(axis=1)
-    fy, dy = np.einsum("srpa,ra->spa", f, y), np.einsum("srpa,ra->spa", np.broadcast_to(decay, f.shape), y)
-    determinant = ff * dd - fd**2
-    safe = determinant > 1e-12 * ff * dd
-    gain = np.where(safe, (dd * fy - fd * dy) / np.where(safe, determinant, 1.0), 0.0)
-    rest = np.where(safe, (ff * dy - fd * fy) / np.where(safe, determinant, 1.0), 0.0)
-    left: Array = (y * y).sum(axis=0) - gain * fy - rest * dy
-    return np.maximum(left, 0.0)
+@njit(cache=True, fastmath={"reassoc", "contract"})
+def _unexplained(commands: Array, velocities: Array, poles: Array, left: Array) -> None:
+    """Least squared error over the poles of the velocities regressed on f and the decay, (shift, axis).
+
+    Args:
+        commands, velocities: of one stretch, shape (2, N) each.
+    """
+    steps = commands.shape[1]
+    count, lagged, decay = steps + EARLIEST - LATEST, np.empty(steps), np.empty(steps + EARLIEST - LATEST)
+    left[:] = np.inf
+    for axis in range(2):
+        y = velocities[axis, LATEST : steps + EARLIEST]
+        power = (y * y).sum()
+        for pole in poles:
+            value = commands[axis, 0]
+            for k in range(steps):
+                value = pole * value + (1.0 - pole) * commands[axis, k]
+                lagged[k] = value
+            fade = 1.0
+            for k in range(count):
+                fade *= pole
+                decay[k] = fade
+            dd, dy = (decay * decay).sum(), (decay * y).sum()
+            for s in range(len(left)):
+                f, ff, fd, fy = lagged[LATEST - EARLIEST - s :], 0.0, 0.0, 0.0
+                for k in range(count):
+                    ff += f[k] * f[k]
+                    fd += f[k] * decay[k]
+                    fy += f[k] * y[k]
+                determinant, rest = ff * dd - fd * fd, power
+                if determinant > 1e-12 * ff * dd:
+                    rest -= ((dd * fy - fd * dy) * fy + (ff * dy - fd * fy) * dy) / determinant
+                left[s, axis] = min(left[s, axis], max(rest, 0.0))
 
 
 class ClockOffset:

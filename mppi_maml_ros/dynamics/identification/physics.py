@@ -102,6 +102,7 @@ class PhysicsPosterior:
             the errors of an axis are not white.
         covariance: of the coefficients of v if they were free, in the likeliest component, shape (P, P).
         error_model: likeliest (pole, push_gain, noise_gain) of the errors of (v, omega), shape (3, 2).
+        errors: number of each axis' error model in error_models.MODELS, shape (2,).
         momentum: of (v, omega), shape (2,); observer: gains of (velocity, change), shape (2, 2). See
             dynamics.observer; zeros and ones where an axis is of no second order.
     """
@@ -111,6 +112,7 @@ class PhysicsPosterior:
     delay: float
     noise: np.ndarray
     error_model: np.ndarray
+    errors: NDArray[np.int64]
     covariance: np.ndarray
     momentum: np.ndarray
     observer: np.ndarray
@@ -123,6 +125,7 @@ def fit(
     weights: ArrayLike | None = None,
     first: NDArray[np.bool_] | None = None,
     learned: LearnedMaps | None = None,
+    errors: NDArray[np.int64] | None = None,
 ) -> PhysicsPosterior:
     """Regress residuals on features.
 
@@ -133,6 +136,7 @@ def fit(
         weights: of each transition in [0, 1], shape (M,); None for ones.
         first: which transitions do not follow the one before, shape (M,) bool; None: the errors are white.
         learned: free maps in place of the prior's own.
+        errors: number of each axis' error model where it is known, shape (2,); None: the likeliest.
 
     Returns:
         The posterior; with M = 0 it is the prior.
@@ -141,7 +145,7 @@ def fit(
     weights = np.ones(len(phi)) if weights is None else np.asarray(weights, dtype=float)
     family = prior.servo
     base = family.base(inputs, residuals)
-    models, levels, log_det, simple = _servo_fit(prior, base, first, weights)
+    models, levels, log_det, simple = _servo_fit(prior, base, first, weights, errors)
     designs = np.empty((OUTPUTS, len(phi), phi.shape[1] + 1))
     designs[..., :-1], designs[..., -1] = phi, residuals.T
     for axis in (0, 1):
@@ -150,14 +154,12 @@ def fit(
     joint = np.empty((OUTPUTS, *2 * designs.shape[2:]))
     for design, gram in zip(designs, joint, strict=True):
         _gram(design, weights, gram)
-    count = float(weights.sum())
+    count, floors = float(weights.sum()), np.append(simple.evidence.max(axis=1), -np.inf)
     if learned is None:
-        free, nearest = (
-            free_maps.fit(joint, count, levels, prior.mean, prior.precision, prior.log_det),
-            prior.nearest,
-        )
+        parts = prior.mean, prior.precision, prior.log_det
+        free, nearest = free_maps.fit(joint, count, levels, *parts, floors), prior.nearest
     else:
-        free, nearest = learned.fit(joint, count, levels), np.zeros_like(prior.nearest)
+        free, nearest = learned.fit(joint, count, levels, floors), np.zeros_like(prior.nearest)
     delay, component, rows, noise = _mix(
         simple.evidence, simple.linear, simple.noise, free.evidence, free.mean, free.noise, nearest,
         SERVO_SHARE,
@@ -187,6 +189,7 @@ def fit(
         delay=expected,
         noise=level,
         error_model=error_model,
+        errors=models,
         momentum=momentum,
         observer=observer,
         covariance=np.linalg.inv(prior.precision[likeliest, 0] + joint[0, :-1, :-1] / noise[0]),
@@ -258,7 +261,11 @@ def _whiten(model: int, columns: Array, first: NDArray[np.bool_], out: Array) ->
 
 
 def _servo_fit(
-    prior: PhysicsPrior, base: Array, first: NDArray[np.bool_] | None, weights: Array
+    prior: PhysicsPrior,
+    base: Array,
+    first: NDArray[np.bool_] | None,
+    weights: Array,
+    errors: NDArray[np.int64] | None = None,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, servo.ServoFit]:
     """The servo family's fit under the likeliest model of the errors of each axis.
 
@@ -271,7 +278,7 @@ def _servo_fit(
     for axis in (0, 1):
         white = base[axis]
         if first is not None:
-            models[axis] = _likeliest(
+            models[axis] = errors[axis] if errors is not None else _likeliest(
                 base[axis], first, weights, np.ascontiguousarray(prior.noise[:, axis]), MODELS.pole,
                 MODELS.push_gain, MODELS.noise_gain, MODELS.scale, MODELS.share, len(THETAS),
                 servo.MEAN, servo.PRECISION[axis], *family.grid,

@@ -24,15 +24,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...core.kernels.cache import njit
+from ...core.kernels.simd import LANES
 from ...core.types import Array
 from ..features import input_size
+from .loops import SETTLED, gram_of, new_space, put, respond, rows_by_age
 from .servo import MEAN, PRECISION, ServoFamily
 
 FREQUENCIES = np.array([2.5, 3.75, 5.6, 8.5, 12.5])  # [rad/s] where the search begins
 DAMPINGS = np.array([0.2, 0.4, 0.75, 1.2])
 LATEST = 2.0  # [steps] delay, so that the taps suffice
 PROCESS = np.array([0.02, 0.4])  # variance of a kick in a step, in that of the odometry's noise
-SETTLED = 32  # steps after the start of a chain from which on the gains are taken for constant
 REFINEMENTS = 4  # halvings of the search's steps
 FEWEST = 16  # transitions
 SEARCHED = 3  # parameters that the search settles
@@ -78,20 +79,21 @@ def fit(
         first: which transitions do not follow the one before, shape (M,).
         noise: variances of the innovations to choose from, shape (G,).
         delay_taps, model_dt: as in the residual.
-        floor: the search ends early where the evidence stays far below it.
+        floor: log evidence below which the loop itself is not told; the search ends early far below.
     """
     size = input_size(delay_taps) + 4
     row, observer = np.zeros(size), np.ones(2)
-    found = np.empty(12)
+    found = np.empty(8)
     evidence = -np.inf
     if len(base) >= FEWEST and delay_taps >= math.ceil(LATEST) + 1:
         evidence = _search(
             base, first, np.ascontiguousarray(noise), MEAN[:3], PRECISION[axis, -1, :3].copy(),
             delay_taps + 1, model_dt, FREQUENCIES, DAMPINGS, PROCESS, floor, found,
         )  # fmt: skip
-    if not np.isfinite(evidence):
-        return SecondOrderFit(-np.inf, row, 0.0, observer, float(noise.max()), math.nan, math.nan, math.nan)
-    frequency, damping, delay, process, level, gain, bias, friction = found[:8]
+    if not evidence > floor:
+        lost = float(evidence) if np.isfinite(evidence) else -np.inf
+        return SecondOrderFit(lost, row, 0.0, observer, float(noise.max()), math.nan, math.nan, math.nan)
+    frequency, damping, delay, process, level, gain, bias, friction = found
     phi, newer, older, whole = _discrete(frequency, damping, delay, model_dt)
     a1, a2 = phi[0] + phi[3], phi[1] * phi[2] - phi[0] * phi[3]
     # (Phi - z I)^-1 of the input, as a numerator: the part of both states that comes a step later.
@@ -211,36 +213,91 @@ def _grams(base, first, taps: int, phi, newer, older, whole: int, gains, scale, 
 @njit(cache=True)
 def _likelihood(  # type: ignore[no-untyped-def]  # numba
     base, first, noise, mean, precision, taps: int, dt: float, w: float, d: float, delay: float,
-    process: float, gram, found,
+    process: float, found,
 ):  # fmt: skip
     """Log evidence at one frequency, damping, delay and process noise; ``found`` gets the best level's."""
     phi, newer, older, whole = _discrete(w, d, delay, dt)
     gains, scale = _gains(phi, process, w)
+    gram = np.empty((4, 4))
     log_det = _grams(base, first, taps, phi, newer, older, whole, gains, scale, gram)
-    count, best = len(base), -np.inf
-    least = noise.min()
-    for g in range(len(noise)):
-        level = max(noise[g] / scale[SETTLED - 1], least)
-        i = 1.0 / level
-        a00 = precision[0] + i * gram[0, 0]
-        l10, l20 = i * gram[1, 0] / a00, i * gram[2, 0] / a00
-        a11 = precision[1] + i * gram[1, 1] - l10 * l10 * a00
-        l21 = (i * gram[2, 1] - l20 * l10 * a00) / a11
-        a22 = precision[2] + i * gram[2, 2] - l20 * l20 * a00 - l21 * l21 * a11
-        b0 = precision[0] * mean[0] + i * gram[3, 0]
-        b1 = precision[1] * mean[1] + i * gram[3, 1] - l10 * b0
-        b2 = precision[2] * mean[2] + i * gram[3, 2] - l20 * b0 - l21 * b1
-        square = i * gram[3, 3] + precision[0] * mean[0] ** 2 + precision[1] * mean[1] ** 2
-        square += precision[2] * mean[2] ** 2 - b0 * b0 / a00 - b1 * b1 / a11 - b2 * b2 / a22
-        volume = math.log(a00 * a11 * a22 / (precision[0] * precision[1] * precision[2]))
-        value = -0.5 * (count * math.log(2.0 * math.pi * level) + log_det + volume + square)
+    settled, best, least = scale[SETTLED - 1], -np.inf, noise.min()
+    for variance in noise:
+        level = max(variance / settled, least)
+        value, gain, bias, friction = _at_level(gram, len(base), log_det, level, mean, precision)
         if value > best:
             best = value
-            friction = b2 / a22
-            bias = b1 / a11 - l21 * friction
-            found[0], found[1], found[2], found[3], found[4] = w, d, delay, process, level
-            found[5], found[6], found[7] = b0 / a00 - l10 * bias - l20 * friction, bias, friction
+            found[:] = w, d, delay, process, level, gain, bias, friction
     return best
+
+
+@njit(cache=True, error_model="numpy")
+def _at_level(gram, count: int, log_det: float, level: float, mean, precision):  # type: ignore[no-untyped-def]  # numba
+    """Log evidence at one noise level, and posterior mean of gain, bias and friction."""
+    i = 1.0 / level
+    a00 = precision[0] + i * gram[0, 0]
+    l10, l20 = i * gram[1, 0] / a00, i * gram[2, 0] / a00
+    a11 = precision[1] + i * gram[1, 1] - l10 * l10 * a00
+    l21 = (i * gram[2, 1] - l20 * l10 * a00) / a11
+    a22 = precision[2] + i * gram[2, 2] - l20 * l20 * a00 - l21 * l21 * a11
+    b0 = precision[0] * mean[0] + i * gram[3, 0]
+    b1 = precision[1] * mean[1] + i * gram[3, 1] - l10 * b0
+    b2 = precision[2] * mean[2] + i * gram[3, 2] - l20 * b0 - l21 * b1
+    square = i * gram[3, 3] + precision[0] * mean[0] ** 2 + precision[1] * mean[1] ** 2
+    square += precision[2] * mean[2] ** 2 - b0 * b0 / a00 - b1 * b1 / a11 - b2 * b2 / a22
+    volume = math.log(a00 * a11 * a22 / (precision[0] * precision[1] * precision[2]))
+    value = -0.5 * (count * math.log(2.0 * math.pi * level) + log_det + volume + square)
+    friction = b2 / a22
+    bias = b1 / a11 - l21 * friction
+    return value, b0 / a00 - l10 * bias - l20 * friction, bias, friction
+
+
+@njit(cache=True)
+def _at_best_level(gram, count: int, log_det: float, settled: float, noise, mean, precision, guess: int):  # type: ignore[no-untyped-def]  # numba
+    """Log evidence, gain and which level; over rising levels the evidence has one maximum."""
+    best, gain = -np.inf, 0.0
+    level = guess
+    for step in (0, 1, -1):
+        g = guess + step
+        while 0 <= g < len(noise):
+            variance = max(noise[g] / settled, noise[0])
+            value, reached, _, _ = _at_level(gram, count, log_det, variance, mean, precision)
+            if not value > best:
+                break
+            best, gain, level = value, reached, g
+            if step == 0:
+                break
+            g += step
+        if level != guess:
+            break
+    return best, gain, level
+
+
+@njit(cache=True)
+def _try(base, first, ages, noise, mean, precision, dt: float, points, count: int, guess: int, space):  # type: ignore[no-untyped-def]  # numba
+    """The likeliest of up to LANES points (frequency, damping, delay, process, about the gain).
+
+    Args:
+        points: (LANES, 5); the gain of the likeliest becomes what it was found to be.
+        noise: rising; guess: which level may be the likeliest.
+
+    Returns:
+        Its log evidence, which point, and which level.
+    """
+    for lane in range(LANES):
+        w, d, delay, process, gain = points[min(lane, count - 1)]
+        phi, newer, older, whole = _discrete(w, d, delay, dt)
+        put(space, lane, phi, newer, older, whole, process, w, gain)
+    respond(base, first, space)
+    gram, best, which, best_level = np.empty((4, 4)), -np.inf, 0, guess
+    for lane in range(count):
+        log_det, settled = gram_of(space, lane, ages, gram)
+        value, gain, level = _at_best_level(
+            gram, len(base), log_det, settled, noise, mean, precision, best_level
+        )
+        if value > best:
+            best, which, best_level = value, lane, level
+            points[lane, 4] = gain
+    return best, which, best_level
 
 
 @njit(cache=True)
@@ -248,47 +305,48 @@ def _search(  # type: ignore[no-untyped-def]  # numba
     base, first, noise, mean, precision, taps: int, dt: float, frequencies, dampings, processes,
     floor: float, found,
 ):  # fmt: skip
-    gram, trial = np.empty((4, 4)), np.empty(12)
-    best, count = -np.inf, len(base)
-    for w in frequencies:
-        for d in dampings:
-            for delay in (0.0, 1.0, 2.0):
-                value = _likelihood(
-                    base, first, noise, mean, precision, taps, dt, w, d, delay, processes[0], gram, trial
-                )
-                if value > best:
-                    best = value
-                    found[:] = trial
+    best, level, count, filled = -np.inf, len(noise) // 2, len(base), 0
+    noise, ages, space, points = np.sort(noise), rows_by_age(first), new_space(), np.empty((LANES, 5))
+    at, late = np.zeros(5), int(LATEST) + 1
+    total = len(frequencies) * len(dampings) * late
+    for k in range(total):
+        points[filled, 0], points[filled, 1] = (
+            frequencies[k // late // len(dampings)],
+            dampings[k // late % len(dampings)],
+        )
+        points[filled, 2], points[filled, 3], points[filled, 4] = k % late, processes[0], mean[0]
+        filled += 1
+        if filled == LANES or k == total - 1:
+            value, which, g = _try(
+                base, first, ages, noise, mean, precision, dt, points, filled, level, space
+            )
+            if value > best:
+                best, level = value, g
+                at[:] = points[which]
+            filled = 0
     if best < floor - 0.5 * count:
         return -np.inf
     for process in processes[1:]:
-        value = _likelihood(
-            base, first, noise, mean, precision, taps, dt, found[0], found[1], found[2], process, gram, trial
-        )
+        points[0] = at
+        points[0, 3] = process
+        value, _, g = _try(base, first, ages, noise, mean, precision, dt, points, 1, level, space)
         if value > best:
-            best = value
-            found[:] = trial
+            best, level = value, g
+            at[:] = points[0]
     step_w, step_d, step_delay = 1.22, 1.35, 0.5
     for _ in range(REFINEMENTS):
         for _ in range(3):
-            moved = False
-            w, d, delay = found[0], found[1], found[2]
-            for k in range(6):
-                tw, td, tl = w, d, delay
-                sign = 1.0 if k % 2 == 0 else -1.0
-                if k < 2:
-                    tw = min(max(w * step_w**sign, 1.5), 16.0)
-                elif k < 4:
-                    td = min(max(d * step_d**sign, 0.08), 2.0)
-                else:
-                    tl = min(max(delay + sign * step_delay, 0.0), LATEST)
-                value = _likelihood(
-                    base, first, noise, mean, precision, taps, dt, tw, td, tl, found[3], gram, trial
-                )
-                if value > best + 1e-3:
-                    best, moved = value, True
-                    found[:] = trial
-            if not moved:
+            points[:6] = at
+            for k in range(2):
+                sign = 1.0 if k == 0 else -1.0
+                points[k, 0] = min(max(at[0] * step_w**sign, 1.5), 16.0)
+                points[2 + k, 1] = min(max(at[1] * step_d**sign, 0.08), 2.0)
+                points[4 + k, 2] = min(max(at[2] + sign * step_delay, 0.0), LATEST)
+            value, which, g = _try(base, first, ages, noise, mean, precision, dt, points, 6, level, space)
+            if not value > best + 1e-3:
                 break
+            best, level = value, g
+            at[:] = points[which]
         step_w, step_d, step_delay = math.sqrt(step_w), math.sqrt(step_d), 0.5 * step_delay
+    best = _likelihood(base, first, noise, mean, precision, taps, dt, at[0], at[1], at[2], at[3], found)
     return best - 0.5 * SEARCHED * math.log(count)

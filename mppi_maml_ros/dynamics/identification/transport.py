@@ -11,9 +11,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from ...core.kernels.cache import njit
 from ...core.types import Array
 from ..features import MAX_TRANSPORT_DELAY
 from ..transitions import Transitions
+from . import cholesky
 
 ODDS = 10.0  # log of how much likelier a delay must make the data
 FEWEST = 12  # transitions that tell anything
@@ -33,27 +35,56 @@ def transport_delay(data: Transitions, delay_taps: int, before: tuple[int, int] 
     most = min(MAX_TRANSPORT_DELAY, data.history.shape[1] - delay_taps)
     if most <= 0 or len(data) < FEWEST:
         return before
-    course = np.concatenate([data.commands[:, None], data.history], axis=1)
-    v, omega = (
-        _axis(data.states[:, 3 + a], course[..., a], data.next_states[:, 3 + a], delay_taps, most, before[a])
-        for a in (0, 1)
-    )
+    square = np.empty((2, most + 1))
+    _losses(data.states, data.commands, data.history, data.next_states, delay_taps, square)
+    v, omega = (_chosen(0.5 * len(data) * np.log(square[axis]), most, before[axis]) for axis in (0, 1))
     return v, omega
 
 
-def _axis(x: Array, course: Array, after: Array, taps: int, most: int, before: int) -> int:
-    count, size = len(x), taps + 3
-    columns = np.column_stack([x, np.ones(count), course[:, : taps + most + 1], after])
-    gram = columns.T @ columns
-    moment, power = gram[:, -1], gram[-1, -1]
-    windows = np.arange(most + 1)[:, None] + 2 + np.arange(taps + 1)
-    used = np.concatenate([np.broadcast_to([0, 1], (most + 1, 2)), windows], axis=1)
-    matrices = gram[used[:, :, None], used[:, None, :]] + RIDGE * count * np.eye(size)
-    solved = np.linalg.solve(matrices, moment[used][..., None])[..., 0]
-    square = np.maximum(power - (solved * moment[used]).sum(axis=1), 0.0) / count
-    worse = 0.5 * count * np.log(np.maximum(square, SMALLEST))
+def _chosen(worse: Array, most: int, before: int) -> int:
+    """The delay of an axis, for the log of how much less likely each makes the data, (most + 1,)."""
     worse -= worse.min()
-    if worse[min(before, most)] < ODDS and before <= most:
+    if before <= most and worse[before] < ODDS:
         return before
     least = int(np.flatnonzero(worse < ODDS)[0])
     return max(d for d in range(least, min(least + INSIDE, most) + 1) if worse[d] < ODDS) if least else 0
+
+
+@njit(cache=True)
+def _losses(
+    states: Array, commands: Array, history: Array, next_states: Array, taps: int, square: Array
+) -> None:
+    """Mean square error of the regression for each delay of each axis, (2, D), at least SMALLEST."""
+    count, delays, size = len(states), square.shape[1], taps + 3
+    columns = np.empty((taps + delays + 3, count))  # x, 1, the commands from the newest on, x afterwards
+    last = len(columns) - 1
+    gram, matrix = np.empty((last + 1, last + 1)), np.empty((size, size))
+    right, solved = np.empty(size), np.empty(size)
+    for axis in range(2):
+        for k in range(count):
+            columns[0, k], columns[1, k], columns[2, k] = states[k, 3 + axis], 1.0, commands[k, axis]
+            for back in range(taps + delays - 1):
+                columns[3 + back, k] = history[k, back, axis]
+            columns[last, k] = next_states[k, 3 + axis]
+        inner_products(columns, gram)
+        for delay in range(delays):
+            for p in range(size):
+                i = p if p < 2 else p + delay
+                right[p] = gram[i, last]
+                for q in range(p + 1):
+                    matrix[p, q] = gram[i, q if q < 2 else q + delay]
+                matrix[p, p] += RIDGE * count
+            explained = cholesky.solve(matrix, right, solved)[1]
+            square[axis, delay] = max(max(gram[last, last] - explained, 0.0) / count, SMALLEST)
+
+
+@njit(cache=True, fastmath={"contract", "reassoc"})
+def inner_products(columns: Array, gram: Array) -> None:
+    """Of K columns, given as rows (K, M), with one another, (K, K)."""
+    for i in range(len(columns)):
+        a = columns[i]
+        for j in range(i + 1):
+            b, total = columns[j], 0.0
+            for k in range(len(a)):
+                total += a[k] * b[k]
+            gram[i, j] = gram[j, i] = total
