@@ -26,7 +26,9 @@ from ..dynamics.transitions import Transitions
 from ..safety.twist_source import SOURCES
 from ..weights.meta_model import MetaModel
 from .adapters import ADAPTERS, Adaptation, make_adapter
+from .answers import Answers
 from .change import ChangeDetector, newest_regime
+from .drive_guard import DriveGuard, forecasts_worse
 from .evidence import Evidence, Installed
 from .guard import (
     GuardConfig,
@@ -160,6 +162,8 @@ class OnlineAdaptation:
                 limits=config.limits,
             )
         )
+        self._answers = Answers(meta)
+        self._drive = DriveGuard()
         self.evidence = Evidence(config.twist_source, config.limits)
         self._installed = Installed()
         self._take_back: str = ""  # why what serves is to be replaced by what served before
@@ -202,6 +206,7 @@ class OnlineAdaptation:
         judge(weights, self._meta_weights, swinging, data, self.config.guard)
         transport.transport_delay(data, meta.delay_taps)
         implausible(weights, data)
+        self._answers.warm_up(weights, data, self._prior)
         extrapolation(weights, data, self.config.limits)
         newest_regime(meta.physics, data, TYPICAL)
         other = OnlineAdaptation(meta, self.config)
@@ -230,7 +235,7 @@ class OnlineAdaptation:
         """
         if self._take_back:
             return self._offered is None
-        if self.evidence.objection:
+        if self.evidence.objection or self._drive.barred(self._newest):
             return False
         count = len(self.buffer)
         if count < self._needed:
@@ -251,6 +256,17 @@ class OnlineAdaptation:
         """A command (v, omega) in force from ``stamp`` [s]."""
         self.evidence.add_command(stamp, np.asarray(command, dtype=float))
         self.buffer.add_command(stamp, command)
+
+    def add_tracking(self, error: float) -> None:
+        """How far the robot is from where the controller wants it [m], once a control period while driven."""
+        serving = self._serving
+        suspected = self._drive.add(self._newest, error, serving is not None and serving is not self._prior)
+        if not suspected or serving is None or self._take_back or self.evidence.objection:
+            return
+        if not forecasts_worse(serving, self._prior, self.buffer.latest()):
+            return
+        self._drive.convict(self._newest)
+        self._before, self._take_back = None, "the robot strays by what serves"
 
     def add_odometry(self, sample: Odometry, continuous: bool = True) -> bool:
         """A checked odometry sample; True when a change was detected and an attempt is due at once.
@@ -301,6 +317,7 @@ class OnlineAdaptation:
         self._detector.restart()
         self._last_total = self.buffer.total
         self._eager = True
+        self._drive.unsettle()
         self._before = self._installed.before(since)
         self._take_back = why if self._before is not self._serving else ""
 
@@ -315,6 +332,7 @@ class OnlineAdaptation:
         self.buffer.reset()
         self._late = self._prior
         self.evidence.reset()
+        self._drive.reset()
         self._detector.restart()
 
     def forget_serving(self) -> None:
@@ -364,7 +382,7 @@ class OnlineAdaptation:
         if not np.isfinite([trial.loss_before, trial.loss_after]).all():
             return outcome(Decision.REJECTED_NOT_FINITE, "the training loss is not finite")
         if not verdict.accepted:
-            return self._fall_back(held, lead, verdict, outcome)
+            return self._fall_back(data, held, lead, verdict, outcome)
         final = self._adapt(data)
         largest = np.abs(correction(final.weights, data.delayed(final.weights).inputs)[:, :2]).max()
         if not largest <= c.guard.max_correction:
@@ -389,10 +407,10 @@ class OnlineAdaptation:
         found = self.adapter.adapt(acting)
         found = attrs.evolve(found, weights=slip.with_slip(found.weights, acting))
         late = self._late.transport_delay
-        if not any(late):
-            return found
-        weights = attrs.evolve(found.weights, transport_delay=late)
-        return attrs.evolve(found, weights=weights, delay=found.delay + np.mean(late) * data.model_dt)
+        if any(late):
+            weights = attrs.evolve(found.weights, transport_delay=late)
+            found = attrs.evolve(found, weights=weights, delay=found.delay + np.mean(late) * data.model_dt)
+        return self._answers.limit(self.adapter, found, data, self._late)
 
     def _objection(self) -> Attempt | None:
         """An attempt that takes weights back, or says why none is made; None when one may be."""
@@ -409,7 +427,7 @@ class OnlineAdaptation:
             return Attempt(
                 Decision.ROLLED_BACK, f"what served before again: {self._take_back}", self._offered
             )
-        if why := self.evidence.objection:
+        if why := self.evidence.objection or self._drive.barred(self._newest):
             return Attempt(Decision.SKIPPED_NOT_TRUSTED, why)
         return None
 
@@ -427,20 +445,27 @@ class OnlineAdaptation:
         return Attempt(Decision.ACCEPTED, reason, self._meta_weights, None, verdict, ms)
 
     def _fall_back(
-        self, held: Transitions, lead: int, verdict: Verdict, outcome: Callable[..., Attempt]
-    ) -> Attempt:
+        self, data: Transitions, held: Transitions, lead: int, verdict: Verdict,
+        outcome: Callable[..., Attempt],
+    ) -> Attempt:  # fmt: skip
         """A rejected candidate; when what serves is worse than what it replaced, take it back as well.
 
         What nothing was learned for is the kinematic prior or the typical robot, whichever predicts the data.
         """
         error, _ = prediction_error(self._typical, held, lead=lead)
         options = [(verdict.prior, self._prior, "the prior"), (error, self._typical, "the typical robot")]
-        if self._previous is not None:
+        learned = all(self._serving is not other for other in (None, self._prior, self._typical))
+        astray = learned and self._answers.astray(self.adapter, self._serving, data, self._late)
+        if self._previous is not None and not astray:
             error, _ = prediction_error(self._previous, held, lead=lead)
             options.append((error, self._previous, "the earlier weights"))
         error, best, name = min(
             (o for o in options if np.isfinite(o[0])), key=lambda o: o[0], default=options[0]
         )
+        if astray:
+            self._offered = best
+            reason = f"what serves does not answer commands as the robot does: back to {name}"
+            return outcome(Decision.ROLLED_BACK, reason, best)
         # A serving model without a finite error is worse than anything.
         if self._serving is None or not np.isfinite(error) or verdict.current <= WORSE * error:
             self._doubts = 0
