@@ -43,7 +43,7 @@ class DriveGuard:
 
     def reset(self) -> None:
         """Forget everything, as after a jump of the clock."""
-        self.barred_until = -math.inf
+        self.barred_until = self._kept_until = -math.inf
         self._hold = KEPT_AWAY
         self._accused: float | None = None  # error of the weights for which the prior is tried [m]
         self._accepted = 0.0  # tracking error that is the path's own [m]
@@ -100,9 +100,9 @@ class DriveGuard:
 
     def bar(self, stamp: float) -> None:
         """Keep what is learned away, for twice as long as the last time."""
-        again = stamp - self.barred_until < FORGIVEN * self._hold
+        again = stamp - self._kept_until < FORGIVEN * self._hold
         self._hold = min(2.0 * self._hold, LONGEST) if again else KEPT_AWAY
-        self.barred_until = stamp + self._hold
+        self.barred_until = self._kept_until = stamp + self._hold
 
     def convict(self, stamp: float) -> None:
         """The suspected weights are taken back: try the prior."""

@@ -454,8 +454,13 @@ class OnlineAdaptation:
         """
         error, _ = prediction_error(self._typical, held, lead=lead)
         options = [(verdict.prior, self._prior, "the prior"), (error, self._typical, "the typical robot")]
-        learned = all(self._serving is not other for other in (None, self._prior, self._typical))
-        astray = learned and self._answers.astray(self.adapter, self._serving, data, self._late)
+        astray = False
+        if (
+            self._serving is not None
+            and self._serving is not self._prior
+            and self._serving is not self._typical
+        ):
+            astray = self._answers.astray(self.adapter, self._serving, data, self._late)
         if self._previous is not None and not astray:
             error, _ = prediction_error(self._previous, held, lead=lead)
             options.append((error, self._previous, "the earlier weights"))
