@@ -92,16 +92,17 @@ class Answers:
         return answers(attrs.evolve(found, transport_delay=late.transport_delay), data)
 
     def astray(
-        self, adapter: Adapter, weights: ResidualWeights, data: Transitions, late: ResidualWeights
+        self, adapter: Adapter, weights: ResidualWeights | None, data: Transitions, late: ResidualWeights
     ) -> bool:
-        """Whether ``weights`` of an adapter do not answer as the robot does, by ``data`` of the buffer.
+        """Whether ``weights`` of an adapter are far from answering as the robot does; None does as it should.
 
         Args:
+            data: of the buffer.
             late: with the transport delay at which commands act.
         """
-        return not isinstance(adapter, BELIEVED) and not _alike(
-            weights, data, self._expected(data, late), ASTRAY
-        )
+        if weights is None or isinstance(adapter, BELIEVED):
+            return False
+        return not _alike(weights, data, self._expected(data, late), ASTRAY)
 
     def warm_up(self, weights: ResidualWeights, data: Transitions, late: ResidualWeights) -> None:
         """Compile all that is needed later."""

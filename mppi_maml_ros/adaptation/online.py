@@ -454,20 +454,14 @@ class OnlineAdaptation:
         """
         error, _ = prediction_error(self._typical, held, lead=lead)
         options = [(verdict.prior, self._prior, "the prior"), (error, self._typical, "the typical robot")]
-        astray = False
-        if (
-            self._serving is not None
-            and self._serving is not self._prior
-            and self._serving is not self._typical
-        ):
-            astray = self._answers.astray(self.adapter, self._serving, data, self._late)
+        astray = self._answers.astray(self.adapter, self._serving, data, self._late)
         if self._previous is not None and not astray:
             error, _ = prediction_error(self._previous, held, lead=lead)
             options.append((error, self._previous, "the earlier weights"))
         error, best, name = min(
             (o for o in options if np.isfinite(o[0])), key=lambda o: o[0], default=options[0]
         )
-        if astray:
+        if astray and best is not self._serving:
             self._offered = best
             reason = f"what serves does not answer commands as the robot does: back to {name}"
             return outcome(Decision.ROLLED_BACK, reason, best)
