@@ -1,4 +1,4 @@
-"""What an adapter finds is believed as far as it answers commands as the physics layer says the robot does."""
+"""What an adapter finds is believed as far as it answers commands as, by the physics layer, the robot does."""
 
 import attrs
 import numpy as np

@@ -1,44 +1,65 @@
-"""An adapter that predicts well and drives badly does no harm: each of the two guards sees to it alone.
+"""An adapter that predicts well and drives badly does no harm: each of the two guards sees to it.
 
-It says that velocities go on as they are, almost whatever is commanded. On a base with lag .3 and .25 s that
-predicts the next steps of a smooth drive better than the kinematic model does.
+It says that the robot goes as fast as it went of late, hardly faster when told to. Of a steady drive that
+is true, and of a base that gives .8 of what it is told it is truer than what the kinematic model says.
 """
 
+import attrs
 import numpy as np
 import pytest
 
 from mppi_maml_ros.adaptation import online
-from mppi_maml_ros.adaptation.adapters.first_order import adaptation, as_weights
+from mppi_maml_ros.adaptation.adapters.base import Adaptation
 from mppi_maml_ros.adaptation.answers import Answers
 from mppi_maml_ros.adaptation.drive_guard import DriveGuard
 from mppi_maml_ros.adaptation.online import Decision
+from mppi_maml_ros.dynamics.features import feature_size
 from mppi_maml_ros.experiments.faulty_drive import drive_faulty
 from mppi_maml_ros.references.figures import circle
 from mppi_maml_ros.simulation.world import DynamicWorld, WorldParameters
 from mppi_maml_ros.weights.meta_model import PACKAGED, MetaModel
 
-BASE = WorldParameters(lag_v=0.3, lag_omega=0.25, command_delay=0.06).with_odometry_noise(
-    (0.002, 0.002, 0.002, 0.01, 0.01)
-)
-STUBBORN = np.array([(0.985, 0.015, 0.0)] * 2)
+BASE = WorldParameters(
+    lag_v=0.3, lag_omega=0.25, motor_gain_left=0.8, motor_gain_right=0.8, command_delay=0.06
+).with_odometry_noise((0.002, 0.002, 0.002, 0.01, 0.01))
+RADIUS, SPEED = 1.5, 0.4  # [m, m/s]
+LATELY = 20  # transitions
+WIDTH = 0.3  # share of the typical velocity at which the answer to a command bends
 STARTED = 6.0  # [s]
 
 
-class Stubborn:
-    name = "stubborn"
+class Flat:
+    """speed * tanh(command / (WIDTH speed)) on each axis."""
+
+    name = "flat"
 
     def __init__(self, meta):
         self.meta = meta
 
+    def weights(self, speed):
+        linear = np.zeros((3, feature_size(self.meta.delay_taps)))
+        linear[0, 2] = linear[1, 3] = -1.0
+        inward = np.zeros((2, len(self.meta.input_scale)), np.float32)
+        inward[[0, 1], [2, 3]] = 1.0 / (WIDTH * speed + 1e-3)
+        outward = np.zeros((3, 2), np.float32)
+        outward[[0, 1], [0, 1]] = speed
+        layers = (
+            (inward / self.meta.input_scale, np.zeros(2, np.float32)),
+            (outward, np.zeros(3, np.float32)),
+        )
+        return attrs.evolve(self.meta.weights(self.name, linear=linear), layers=layers)
+
     def start(self):
-        return as_weights(self.meta, self.name, STUBBORN)
+        return self.weights(np.array([SPEED, SPEED / RADIUS]))
 
     def adapt(self, data):
-        return adaptation(self.meta, self.start(), STUBBORN, data)
+        speed = np.median(np.abs(data.next_states[-LATELY:, 3:]), axis=0)
+        return Adaptation(self.weights(speed), 1.0, 0.1)
 
 
 def drive(meta=None):
-    return drive_faulty(DynamicWorld(BASE, seed=0), circle(radius=1.5, speed=0.4).eased(2.0), (), meta, 20.0)
+    figure = circle(radius=RADIUS, speed=SPEED).eased(2.0)
+    return drive_faulty(DynamicWorld(BASE, seed=0), figure, (), meta, 16.0)
 
 
 @pytest.fixture(scope="module")
@@ -52,39 +73,52 @@ def kinematic():
 
 
 @pytest.fixture
-def stubborn(monkeypatch):
-    monkeypatch.setattr(online, "make_adapter", lambda name, meta, sgd: Stubborn(meta))
+def flat(monkeypatch):
+    monkeypatch.setattr(online, "make_adapter", lambda name, meta, sgd: Flat(meta))
     return monkeypatch
 
 
-def believe_answers(patch):
+def believe_its_answers(patch):
     patch.setattr(Answers, "limit", lambda self, adapter, found, data, late: found)
     patch.setattr(Answers, "astray", lambda *_: False)
 
 
-def believe_the_drive(patch):
+def believe_its_drive(patch):
     patch.setattr(DriveGuard, "add", lambda *_: False)
 
 
-def test_without_the_guards_it_leaves_the_path(stubborn, kinematic, meta):
-    believe_answers(stubborn)
-    believe_the_drive(stubborn)
-    run = drive(meta)
-    assert Decision.ACCEPTED in [decision for _, decision, _ in run.decisions]
-    assert run.rmse(STARTED) > 1.25 * kinematic + 0.05
+@pytest.fixture
+def unguarded(flat, meta):
+    with flat.context() as patch:
+        believe_its_answers(patch)
+        believe_its_drive(patch)
+        return drive(meta)
 
 
-def test_its_answers_to_commands_give_it_away(stubborn, kinematic, meta):
-    believe_the_drive(stubborn)
+def test_without_the_guards_the_robot_leaves_its_path(unguarded, kinematic):
+    decisions = [decision for _, decision, _ in unguarded.decisions]
+    assert decisions.count(Decision.ACCEPTED) > 10
+    assert unguarded.rmse(STARTED) > 2.0 * kinematic + 0.01
+
+
+@pytest.mark.usefixtures("flat")
+def test_it_does_no_harm(kinematic, meta):
     assert drive(meta).rmse(STARTED) <= 1.25 * kinematic + 0.01
 
 
-def test_its_drive_gives_it_away(stubborn, kinematic, meta):
-    believe_answers(stubborn)
+def test_its_answers_to_commands_alone_give_it_away(flat, kinematic, meta):
+    believe_its_drive(flat)
+    assert drive(meta).rmse(STARTED) <= 1.25 * kinematic + 0.01
+
+
+def test_its_drive_alone_gives_it_away_and_keeps_it_away_for_a_while(flat, unguarded, kinematic, meta):
+    believe_its_answers(flat)
     run = drive(meta)
     back = [t for t, decision, reason in run.decisions if "strays" in reason]
-    assert back, "it was never taken back"
-    barred = [t for t, decision, _ in run.decisions if decision is Decision.SKIPPED_NOT_TRUSTED]
-    assert len(barred) > 3
-    astray = run.times[np.nanargmax(run.error)]
-    assert run.rmse(STARTED) <= 1.25 * kinematic + 0.05, astray
+    assert len(back) >= 1
+    first = back[0]
+    served = np.interp(np.arange(first + 0.2, first + 3.0, 0.1), run.times, run.versions)
+    assert np.ptp(served) == 0.0, "something else was offered while the prior was tried"
+    kept = [decision for t, decision, _ in run.decisions if first < t < first + 3.0]
+    assert set(kept) == {Decision.SKIPPED_NOT_TRUSTED}
+    assert run.rmse(STARTED) < 0.7 * unguarded.rmse(STARTED)
