@@ -21,6 +21,6 @@ def render(page: str) -> str:
     )
 
 
-def on_page_content(page: str, **_: Any) -> str:
+def on_page_content(body: str, **_: Any) -> str:
     """Called by mkdocs with the body of each page."""
-    return render(page)
+    return render(body)

@@ -28,13 +28,19 @@ from .guard import ROLLOUT
 
 MORE = np.array([0.1, 0.2])  # [m/s, rad/s] that a command is changed by, up and down
 PROBES, APART = 5, 8  # newest transitions from which commands are held, and how far they lie apart
-LEAST, MOST = 0.6, 1.6  # of the answer of the physics layer
+LEAST, MOST = 0.6, 1.75  # of the answer of the physics layer, from wherever it is asked
 ASTRAY = 2.0  # times as far off is what serves taken back
 FAINT = 0.05  # answers below are taken for it
-BELIEVED = (PhysicsAdapter, MAMLAdapter)
+PUSH = TYPICAL * np.array([[1.0], [0.25], [1.0]])  # of models whose errors are not told from pushes
+AFRESH = 40  # transitions that what knows nothing of speed loops needs where data were not to be believed
 SHARES = (1.0, 0.8, 0.6, 0.4, 0.2, 0.0)  # of the correction
 
 _SIGNS = np.array([[1.0, 0.0], [-1.0, 0.0], [0.0, 1.0], [0.0, -1.0]])
+
+
+def believed(adapter: Adapter) -> bool:
+    """Whether an adapter knows what robots are like: the physics layer, and starts that are whole robots."""
+    return isinstance(adapter, PhysicsAdapter | MAMLAdapter)
 
 
 def answers(weights: ResidualWeights, data: Transitions) -> Array:
@@ -100,7 +106,7 @@ class Answers:
             data: of the buffer.
             late: with the transport delay at which commands act.
         """
-        if weights is None or isinstance(adapter, BELIEVED):
+        if weights is None or believed(adapter):
             return False
         return not _alike(weights, data, self._expected(data, late), ASTRAY)
 
@@ -113,14 +119,14 @@ class Answers:
     ) -> Adaptation:
         """What of ``found`` a controller may believe, and how much of the correction that is.
 
-        Weights that know of no push get the typical one: without it what they get wrong they get wrong for
-        ever, and the robot stays as far from its path.
+        Weights that know of no push get one: without it what they get wrong they get wrong for ever, and the
+        robot stays as far from its path.
         """
-        if isinstance(adapter, BELIEVED):
+        if believed(adapter):
             return found
         weights = found.weights
         if not weights.error_model.any() and not weights.has_momentum:
-            weights = attrs.evolve(weights, error_model=TYPICAL)
+            weights = attrs.evolve(weights, error_model=PUSH)
         expected = self._expected(data, late)
         share = next(s for s in SHARES if s == 0.0 or _alike(toward_prior(weights, s), data, expected))
         return attrs.evolve(found, weights=toward_prior(weights, share), share=share)
@@ -128,5 +134,5 @@ class Answers:
 
 def _alike(weights: ResidualWeights, data: Transitions, expected: Array, wider: float = 1.0) -> bool:
     with np.errstate(over="ignore", invalid="ignore"):
-        ratio = np.median(answers(weights, data) / np.maximum(expected, FAINT), axis=0)
+        ratio = answers(weights, data) / np.maximum(expected, FAINT)
     return bool(((ratio >= LEAST / wider) & (ratio <= MOST * wider)).all())

@@ -26,7 +26,7 @@ from ..dynamics.transitions import Transitions
 from ..safety.twist_source import SOURCES
 from ..weights.meta_model import MetaModel
 from .adapters import ADAPTERS, Adaptation, make_adapter
-from .answers import Answers
+from .answers import AFRESH, Answers, believed
 from .change import ChangeDetector, newest_regime
 from .drive_guard import DriveGuard, forecasts_worse
 from .evidence import Evidence, Installed
@@ -178,7 +178,7 @@ class OnlineAdaptation:
         self._offered: ResidualWeights | None = None
         self._detector = ChangeDetector()
         self._meta = meta
-        self._warm = False
+        self._warm = self._afresh = False
         self._untouched = True  # nothing was tried with what serves now
         self._eager = True
         self._doubts = 0  # attempts in a row that found what serves worse than what it replaced
@@ -245,7 +245,8 @@ class OnlineAdaptation:
 
     @property
     def _needed(self) -> int:
-        return self.config.min_samples if self._warm else self.config.warmup_samples
+        needed = self.config.min_samples if self._warm else self.config.warmup_samples
+        return max(needed, AFRESH) if self._afresh and not believed(self.adapter) else needed
 
     @property
     def serving(self) -> ResidualWeights | None:
@@ -316,7 +317,7 @@ class OnlineAdaptation:
         self.buffer.drop_since(since)
         self._detector.restart()
         self._last_total = self.buffer.total
-        self._eager = True
+        self._eager = self._afresh = True
         self._drive.unsettle()
         self._before = self._installed.before(since)
         self._take_back = why if self._before is not self._serving else ""
@@ -357,7 +358,7 @@ class OnlineAdaptation:
             )
         if self.buffer.total == self._last_total:
             return Attempt(Decision.SKIPPED_NO_EXCITATION, "no usable transition since the last attempt")
-        self._warm = True
+        self._warm, self._afresh = True, False
         if count >= 2 * c.min_samples and self._new_regime():
             count = len(self.buffer)
         self._last_total, self._last_count = self.buffer.total, count

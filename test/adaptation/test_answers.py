@@ -1,4 +1,4 @@
-"""What an adapter finds is believed as far as it answers commands as, by the physics layer, the robot does."""
+"""What an adapter finds is believed as far as it answers commands as, says the physics layer, robots do."""
 
 import attrs
 import numpy as np
@@ -7,9 +7,8 @@ import pytest
 from mppi_maml_ros.adaptation.adapters import make_adapter
 from mppi_maml_ros.adaptation.adapters.base import Adaptation
 from mppi_maml_ros.adaptation.adapters.first_order import KINEMATIC, as_weights
-from mppi_maml_ros.adaptation.answers import LEAST, PROBES, SHARES, Answers, answers, toward_prior
+from mppi_maml_ros.adaptation.answers import LEAST, PROBES, PUSH, SHARES, Answers, answers, toward_prior
 from mppi_maml_ros.adaptation.sgd import SGDConfig
-from mppi_maml_ros.dynamics.identification.error_models import TYPICAL
 from mppi_maml_ros.dynamics.residual import ResidualWeights, correction, step
 from mppi_maml_ros.dynamics.transitions import Transitions
 from mppi_maml_ros.weights.meta_model import PACKAGED, MetaModel
@@ -86,7 +85,7 @@ def test_what_answers_like_the_robot_is_left_as_it_is(grbal, meta, data, prior):
     limited = Answers(meta).limit(grbal, found(weights), data, prior)
     assert limited.share == 1.0
     np.testing.assert_array_equal(limited.weights.linear, weights.linear)
-    assert limited.weights.error_model == pytest.approx(TYPICAL)
+    assert limited.weights.error_model == pytest.approx(PUSH)
 
 
 @pytest.mark.parametrize(
