@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike
 from ..core.errors import InvalidValueError
 from ..core.tunable import tunable
 from ..core.types import Array, Odometry, VelocityLimits
-from ..dynamics.acceleration import FREE_ACCELERATION, UNLIMITED
+from ..dynamics.acceleration import UNLIMITED
 from ..dynamics.buffer import BufferConfig, TransitionBuffer
 from ..dynamics.compiled import correction
 from ..dynamics.features import MAX_TRANSPORT_DELAY, input_size
@@ -27,7 +27,9 @@ from ..dynamics.transitions import Transitions
 from ..safety.twist_source import SOURCES
 from ..weights.meta_model import MetaModel
 from .adapters import ADAPTERS, Adaptation, make_adapter
+from .answers import AFRESH, Answers, believed
 from .change import ChangeDetector, newest_regime
+from .drive_guard import DriveGuard, forecasts_worse
 from .evidence import Evidence, Installed
 from .guard import (
     GuardConfig,
@@ -161,6 +163,8 @@ class OnlineAdaptation:
                 limits=config.limits,
             )
         )
+        self._answers = Answers(meta)
+        self._drive = DriveGuard()
         self.evidence = Evidence(config.twist_source, config.limits)
         self._installed = Installed()
         self._take_back: str = ""  # why what serves is to be replaced by what served before
@@ -175,8 +179,7 @@ class OnlineAdaptation:
         self._offered: ResidualWeights | None = None
         self._detector = ChangeDetector()
         self._meta = meta
-        self._acceleration = UNLIMITED  # of the robot, as far as is known
-        self._warm = False
+        self._warm = self._afresh = False
         self._untouched = True  # nothing was tried with what serves now
         self._eager = True
         self._doubts = 0  # attempts in a row that found what serves worse than what it replaced
@@ -209,6 +212,7 @@ class OnlineAdaptation:
         clock.earliness(data)
         slip.with_slip(weights, acting)
         implausible(weights, data)
+        self._answers.warm_up(weights, acting, data, self._prior)
         extrapolation(weights, data, self.config.limits)
         newest_regime(meta.physics, acting, TYPICAL)
         other = OnlineAdaptation(meta, self.config)
@@ -237,7 +241,7 @@ class OnlineAdaptation:
         """
         if self._take_back:
             return self._offered is None
-        if self.evidence.objection:
+        if self.evidence.objection or self._drive.barred(self._newest):
             return False
         count = len(self.buffer)
         if count < self._needed:
@@ -247,7 +251,8 @@ class OnlineAdaptation:
 
     @property
     def _needed(self) -> int:
-        return self.config.min_samples if self._warm else self.config.warmup_samples
+        needed = self.config.min_samples if self._warm else self.config.warmup_samples
+        return max(needed, AFRESH) if self._afresh and not believed(self.adapter) else needed
 
     @property
     def serving(self) -> ResidualWeights | None:
@@ -258,6 +263,17 @@ class OnlineAdaptation:
         """A command (v, omega) in force from ``stamp`` [s]."""
         self.evidence.add_command(stamp, np.asarray(command, dtype=float))
         self.buffer.add_command(stamp, command)
+
+    def add_tracking(self, error: float) -> None:
+        """How far the robot is from where the controller wants it [m], once a control period while driven."""
+        serving = self._serving
+        suspected = self._drive.add(self._newest, error, serving is not None and serving is not self._prior)
+        if not suspected or serving is None or self._take_back or self.evidence.objection:
+            return
+        if not forecasts_worse(serving, self._prior, self.buffer.latest()):
+            return
+        self._drive.convict(self._newest)
+        self._before, self._take_back = None, "the robot strays by what serves"
 
     def add_odometry(self, sample: Odometry, continuous: bool = True) -> bool:
         """A checked odometry sample; True when a change was detected and an attempt is due at once.
@@ -291,7 +307,7 @@ class OnlineAdaptation:
         """Drop what an earlier robot or floor made, if the data tell of one."""
         errors = self._serving.error_model if self._serving is not None else None
         data = self.buffer.latest().delayed(self._late)
-        if (self._acceleration < FREE_ACCELERATION).any():
+        if self._late.is_limited:
             data = self._unlimited(data)
         kept = newest_regime(self._meta.physics, data, errors)
         if kept == len(self.buffer):
@@ -309,7 +325,8 @@ class OnlineAdaptation:
         self.buffer.drop_since(since)
         self._detector.restart()
         self._last_total = self.buffer.total
-        self._eager = True
+        self._eager = self._afresh = True
+        self._drive.unsettle()
         self._before = self._installed.before(since)
         self._take_back = why if self._before is not self._serving else ""
 
@@ -322,8 +339,9 @@ class OnlineAdaptation:
     def reset(self) -> None:
         """Forget the data, as after a jump of the clock; what serves goes on serving."""
         self.buffer.reset()
-        self._late, self._acceleration = self._prior, UNLIMITED
+        self._late = self._prior
         self.evidence.reset()
+        self._drive.reset()
         self._detector.restart()
 
     def forget_serving(self) -> None:
@@ -348,7 +366,7 @@ class OnlineAdaptation:
             )
         if self.buffer.total == self._last_total:
             return Attempt(Decision.SKIPPED_NO_EXCITATION, "no usable transition since the last attempt")
-        self._warm = True
+        self._warm, self._afresh = True, False
         if count >= 2 * c.min_samples and self._new_regime():
             count = len(self.buffer)
         self._last_total, self._last_count = self.buffer.total, count
@@ -360,7 +378,7 @@ class OnlineAdaptation:
             self._late = attrs.evolve(self._late, transport_delay=late)
         acting = data.delayed(self._late)  # adapters see commands when they act
         unlimited = self._unlimited(acting)
-        trial = self._adapt(unlimited[: len(train)], acting[: len(train)])
+        trial = self._adapt(unlimited[: len(train)], acting[: len(train)], train)
         verdict = judge(trial.weights, self._meta_weights, self._serving, held, c.guard, lead)
 
         def outcome(
@@ -375,8 +393,8 @@ class OnlineAdaptation:
         if not np.isfinite([trial.loss_before, trial.loss_after]).all():
             return outcome(Decision.REJECTED_NOT_FINITE, "the training loss is not finite")
         if not verdict.accepted:
-            return self._fall_back(held, lead, verdict, outcome)
-        final = self._adapt(unlimited, acting)
+            return self._fall_back(unlimited, data, held, lead, verdict, outcome)
+        final = self._adapt(unlimited, acting, data)
         inputs = acting.inputs[:, : input_size(final.weights.delay_taps)]
         largest = np.abs(correction(final.weights, inputs)[:, :2]).max()
         if not largest <= c.guard.max_correction:
@@ -397,19 +415,27 @@ class OnlineAdaptation:
 
     def _unlimited(self, acting: Transitions) -> Transitions:
         """The ends of steps as they were without limits of acceleration, which are found."""
-        physics = self._meta.physics
-        found = limits.find(acting, physics.servo, physics.noise, self._acceleration)
-        self._acceleration = found.acceleration
+        physics, known = self._meta.physics, self._late.acceleration.astype(float)
+        found = limits.find(acting, physics.servo, physics.noise, known)
+        if not np.array_equal(found.acceleration, known):
+            self._late = attrs.evolve(self._late, acceleration=found.acceleration)
         return found.unlimited
 
-    def _adapt(self, unlimited: Transitions, acting: Transitions) -> Adaptation:
-        """What the adapter makes serves with the limits, the transport delay and the slip of ``acting``."""
+    def _adapt(self, unlimited: Transitions, acting: Transitions, data: Transitions) -> Adaptation:
+        """What the adapter makes serves with the limits, the transport delay and the slip of the data.
+
+        Args:
+            unlimited: what the adapter sees: commands when they act, and ends as they were without limits.
+            acting: commands when they act.
+            data: as driven.
+        """
         found, late = self.adapter.adapt(unlimited), self._late.transport_delay
-        delay = found.delay + sum(late) / len(late) * acting.model_dt
+        delay = found.delay + sum(late) / len(late) * data.model_dt
         weights = slip.with_slip(found.weights, acting, late)
-        if (self._acceleration < FREE_ACCELERATION).any():
-            weights = attrs.evolve(weights, acceleration=self._acceleration)
-        return attrs.evolve(found, weights=weights, delay=delay)
+        if self._late.is_limited:
+            weights = attrs.evolve(weights, acceleration=self._late.acceleration)
+        found = attrs.evolve(found, weights=weights, delay=delay)
+        return self._answers.limit(self.adapter, found, unlimited, data, self._late)
 
     def _objection(self) -> Attempt | None:
         """An attempt that takes weights back, or says why none is made; None when one may be."""
@@ -426,7 +452,7 @@ class OnlineAdaptation:
             return Attempt(
                 Decision.ROLLED_BACK, f"what served before again: {self._take_back}", self._offered
             )
-        if why := self.evidence.objection:
+        if why := self.evidence.objection or self._drive.barred(self._newest):
             return Attempt(Decision.SKIPPED_NOT_TRUSTED, why)
         return None
 
@@ -444,20 +470,26 @@ class OnlineAdaptation:
         return Attempt(Decision.ACCEPTED, reason, self._meta_weights, None, verdict, ms)
 
     def _fall_back(
-        self, held: Transitions, lead: int, verdict: Verdict, outcome: Callable[..., Attempt]
-    ) -> Attempt:
+        self, unlimited: Transitions, data: Transitions, held: Transitions, lead: int, verdict: Verdict,
+        outcome: Callable[..., Attempt],
+    ) -> Attempt:  # fmt: skip
         """A rejected candidate; when what serves is worse than what it replaced, take it back as well.
 
         What nothing was learned for is the kinematic prior or the typical robot, whichever predicts the data.
         """
         error, _ = prediction_error(self._typical, held, lead=lead)
         options = [(verdict.prior, self._prior, "the prior"), (error, self._typical, "the typical robot")]
-        if self._previous is not None:
+        astray = self._answers.astray(self.adapter, self._serving, unlimited, data, self._late)
+        if self._previous is not None and not astray:
             error, _ = prediction_error(self._previous, held, lead=lead)
             options.append((error, self._previous, "the earlier weights"))
         error, best, name = min(
             (o for o in options if np.isfinite(o[0])), key=lambda o: o[0], default=options[0]
         )
+        if astray and best is not self._serving:
+            self._offered = best
+            reason = f"what serves does not answer commands as the robot does: back to {name}"
+            return outcome(Decision.ROLLED_BACK, reason, best)
         # A serving model without a finite error is worse than anything.
         if self._serving is None or not np.isfinite(error) or verdict.current <= WORSE * error:
             self._doubts = 0

@@ -27,7 +27,7 @@ from .options import LARGEST_SEED, artifact_option
     type=click.Path(dir_okay=False, path_type=Path),
     default="promise.json",
     show_default=True,
-    help="File of the outcomes; cases that it has are not driven again.",
+    help="File of the outcomes; cases that it has of this very state of the package are not driven again.",
 )
 def promise(cases: int, seed: int, jobs: int, artifact: Path | None, out: Path) -> None:
     """Drive random robots along random paths while something breaks, with every adapter.
@@ -43,7 +43,10 @@ def promise(cases: int, seed: int, jobs: int, artifact: Path | None, out: Path) 
 
     console = Console()
     wanted = range(seed, seed + cases)
-    outcomes = work.read(out)
+    made_by = work.tree(artifact or PACKAGED)
+    outcomes = work.read(out, made_by)
+    if older := len(work.read(out)) - len(outcomes):
+        console.print(f"{older} cases of another state of the package are driven again", highlight=False)
     missing = [s for s in wanted if s not in outcomes]
     above = sum(not outcomes[s].kept for s in wanted if s in outcomes)
     with shown(console) as bars:
@@ -51,7 +54,7 @@ def promise(cases: int, seed: int, jobs: int, artifact: Path | None, out: Path) 
         for outcome in work.hold_all(missing, artifact or PACKAGED, jobs):
             outcomes[outcome.seed] = outcome
             above += not outcome.kept
-            work.write(out, outcomes.values())
+            work.write(out, outcomes.values(), made_by)
             bar.advance(f"{above} above the promise")
     for s in wanted:
         if not (outcome := outcomes[s]).kept:

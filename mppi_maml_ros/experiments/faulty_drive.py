@@ -137,6 +137,8 @@ def drive_faulty(
             command = out.command
             if adaptation is not None:
                 adaptation.add_command(now, command)
+                if out.state is State.RUNNING:
+                    adaptation.add_tracking(out.tracking_error)
             reaches = injector.command((float(command[0]), float(command[1])), t)
             if reaches is not None and all(map(math.isfinite, reaches)):  # a base drops what is no number
                 heard = reaches

@@ -7,6 +7,7 @@ model does, and ``MARGIN``; see issue 18.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import multiprocessing
@@ -23,6 +24,7 @@ from ..adaptation.adapters import ADAPTERS
 from ..adaptation.online import OnlineConfig
 from ..core.errors import InvalidValueError
 from ..core.files import write_file
+from ..core.kernels.cache import stamp
 from ..references.figures import Figure, circle, figure8, sine
 from ..simulation.faults import KINDS, Fault, Target
 from ..simulation.firmware_worlds import FIRMWARE_WORLDS, firmware_world
@@ -226,8 +228,17 @@ def _hold_from(artifact: Path, seed: int) -> Outcome:
     return hold(seed, MetaModel.load(artifact))
 
 
-def read(path: Path) -> dict[int, Outcome]:
+def tree(artifact: Path = PACKAGED) -> str:
+    """Hash of what outcomes depend on: this file, all of the package that it imports, and the artifact."""
+    parts = stamp(Path(__file__).resolve()).encode(), artifact.read_bytes()
+    return hashlib.sha256(b"".join(parts)).hexdigest()[:16]
+
+
+def read(path: Path, made_by: str | None = None) -> dict[int, Outcome]:
     """What :func:`write` wrote, by seed; nothing where there is no such file.
+
+    Args:
+        made_by: :func:`tree` that is asked for: of another there is nothing; None: of any.
 
     Raises:
         InvalidValueError: not a file of outcomes.
@@ -235,18 +246,21 @@ def read(path: Path) -> dict[int, Outcome]:
     if not path.exists():
         return {}
     try:
-        rows: list[dict[str, Any]] = json.loads(path.read_bytes())["cases"]
+        document = json.loads(path.read_bytes())
+        rows: list[dict[str, Any]] = document["cases"]
+        if made_by not in (None, document.get("tree")):
+            return {}
         outcomes = [Outcome(**{k: _given(v) for k, v in row.items()}) for row in rows]
     except (ValueError, TypeError, KeyError) as error:
         raise InvalidValueError(f"{path} does not hold cases of the promise: {error}") from error
     return {outcome.seed: outcome for outcome in outcomes}
 
 
-def write(path: Path, outcomes: Iterable[Outcome]) -> None:
-    """One case a line after what they come to, see :func:`summary`."""
+def write(path: Path, outcomes: Iterable[Outcome], made_by: str = "") -> None:
+    """One case a line after what they come to, see :func:`summary`, and the :func:`tree` that drove them."""
     outcomes = sorted(outcomes, key=lambda o: o.seed)
     rows = [json.dumps({k: _plain(v) for k, v in attrs.asdict(o).items()}) for o in outcomes]
-    head = json.dumps(summary(outcomes), indent=2).removesuffix("\n}")
+    head = json.dumps({"tree": made_by} | summary(outcomes), indent=2).removesuffix("\n}")
     write_file(path, (head + ',\n  "cases": [\n    ' + ",\n    ".join(rows) + "\n  ]\n}\n").encode())
 
 

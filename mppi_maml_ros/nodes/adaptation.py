@@ -96,7 +96,11 @@ class AdaptationNode(BaseNode):
 
         self._status_publisher = self.advertise(AdaptationStatus, "~/status", qos.STATE)
         self._swaps = SwapClient(
-            self, values["controller_name"], values["swap_timeout"], self._online.forget_serving
+            self,
+            values["controller_name"],
+            values["swap_timeout"],
+            self._online.forget_serving,
+            self._online.add_tracking,
         )
         self.subscribe(Odometry, "odom", with_info(self._on_odometry), qos.RECORD, raw=True)
         self._commands = CommandSubscription(self, values["cmd_vel_type"], self._on_command)

@@ -20,7 +20,8 @@ from . import conversions as to
 
 _LITTLE = b"\x00\x01"
 _STAMP, _LENGTH, _VERSION = struct.Struct("<iI"), struct.Struct("<I"), struct.Struct("<Q")
-_POSE, _TWIST = struct.Struct("<7d"), struct.Struct("<6d")
+_POSE, _TWIST, _ERROR = struct.Struct("<7d"), struct.Struct("<6d"), struct.Struct("<d")
+_BETWEEN = _VERSION.size + _TWIST.size + _POSE.size  # from weights_version to tracking_error
 _BODY, _COVARIANCE = 4, 36 * 8  # what is before the body, and how long a covariance is [bytes]
 
 
@@ -87,14 +88,20 @@ def stamped_twist(data: bytes) -> tuple[float, tuple[float, float]]:
     return to.seconds(message.header.stamp), to.command_of(message)
 
 
-def weights_version(data: bytes) -> int:
-    """``weights_version`` of a ControllerStatus."""
+def controller_status(data: bytes) -> tuple[int, int, float]:
+    """``state``, ``weights_version`` and ``tracking_error`` of a ControllerStatus."""
     if data[:2] == _LITTLE:
         try:
             _, place = _string(data, _BODY + 8)
+            state = data[place]
             _, place = _string(data, place + 2)  # after state and code
             _, place = _string(data, place)
-            return int(_VERSION.unpack_from(data, _aligned(place, 8))[0])
-        except (struct.error, UnicodeDecodeError):
+            place = _aligned(place, 8)
+            version = int(_VERSION.unpack_from(data, place)[0])
+            error = float(_ERROR.unpack_from(data, place + _BETWEEN)[0])
+        except (struct.error, UnicodeDecodeError, IndexError):
             pass
-    return int(_message(data, ControllerStatus).weights_version)
+        else:
+            return state, version, error
+    message = _message(data, ControllerStatus)
+    return message.state, message.weights_version, message.tracking_error

@@ -54,15 +54,22 @@ class SwapClient:
         timeout: longest wait for an answer [s].
         on_restart: the controller serves other weights than those that were installed, which is so
             after it has started anew; what it serves is taken for the kinematic prior.
+        on_tracking: takes the tracking error [m] of each period in which the robot is driven.
 
     Attributes:
         version: of the weights that serve, as the controller counts them.
     """
 
     def __init__(
-        self, node: BaseNode, controller: str, timeout: float, on_restart: Callable[[], None]
+        self,
+        node: BaseNode,
+        controller: str,
+        timeout: float,
+        on_restart: Callable[[], None],
+        on_tracking: Callable[[float], None] | None = None,
     ) -> None:
-        self._node, self._timeout, self._on_restart = node, timeout, on_restart
+        self._node, self._timeout = node, timeout
+        self._on_restart, self._on_tracking = on_restart, on_tracking
         self.version = 0
         self._offer: _Offer | None = None
         self._differs_since: float | None = None
@@ -114,7 +121,9 @@ class SwapClient:
         offer.on_end(SwapAnswer(installed, answered, message, swap_ms))
 
     def _on_status(self, data: bytes) -> None:
-        version = cdr.weights_version(data)
+        state, version, error = cdr.controller_status(data)
+        if state == ControllerStatus.RUNNING and self._on_tracking is not None:
+            self._on_tracking(error)
         if self.busy or version == self.version:
             self._differs_since = None
             return

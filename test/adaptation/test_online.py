@@ -126,6 +126,7 @@ def test_what_errs_more_three_times_in_a_row_goes_though_the_data_are_too_few_to
     meta, drive, monkeypatch
 ):
     monkeypatch.setattr(online_module, "surely_worse", lambda *_: False)
+    monkeypatch.setattr(online_module.Answers, "astray", lambda *_: False)  # which would not wait
     loop = online(
         meta,
         adapter="online_learner",

@@ -105,6 +105,16 @@ def test_the_command_goes_on_where_it_was_left_and_names_what_is_above(tmp_path,
     said = capsys.readouterr().out
     assert "case 2: weak, estop@3.0+1.0, circle, maml: 0.100 -> 0.500 m" in said
     assert "1 of 4 cases are above the promise" in said
+    monkeypatch.setattr(promise, "tree", lambda artifact: "another")
+    assert main(["property", "--cases", "1", "--out", out]) == 0
+    assert driven[4:] == [0], "what another state of the package did is no result of this one"
+    assert "4 cases of another state of the package are driven again" in capsys.readouterr().out
+
+
+def test_outcomes_belong_to_sources_and_artifact(tmp_path):
+    other = tmp_path / "other"
+    other.write_bytes(PACKAGED.read_bytes() + b" ")
+    assert promise.tree() == promise.tree(PACKAGED) != promise.tree(other)
 
 
 def test_several_processes_come_to_the_same():

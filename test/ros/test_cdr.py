@@ -59,10 +59,12 @@ def test_commands_are_what_the_message_holds(frame, at, v, omega):
     assert same(cdr.stamped_twist(serialize_message(message)), (to.seconds(message.header.stamp), (v, omega)))
 
 
-@given(TEXT, TEXT, TEXT, st.integers(0, 2**64 - 1))
-def test_the_version_of_the_weights_is_what_the_message_holds(frame, reason, model, version):
-    message = stamp(ControllerStatus(reason=reason, model=model, weights_version=version), frame, (3, 4))
-    assert cdr.weights_version(serialize_message(message)) == version
+@given(TEXT, TEXT, TEXT, st.integers(0, 255), st.integers(0, 2**64 - 1), NUMBER)
+def test_what_the_controller_says_is_what_the_message_holds(frame, reason, model, state, version, error):
+    message = ControllerStatus(reason=reason, model=model, state=state, weights_version=version)
+    message.tracking_error = error
+    data = serialize_message(stamp(message, frame, (3, 4)))
+    assert same(cdr.controller_status(data), (state, version, error))
 
 
 READERS = {Odometry: cdr.odometry, Twist: cdr.twist, TwistStamped: cdr.stamped_twist}

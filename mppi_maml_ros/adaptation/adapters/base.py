@@ -22,6 +22,7 @@ class Adaptation:
         delay: estimated command delay [s]; NaN when not estimated.
         gain, time_constant: of (v, omega), shape (2,) [-, s]; NaN when not estimated.
         steps: gradient steps taken.
+        share: of the correction that the answers to commands allow, see :mod:`..answers`.
     """
 
     weights: ResidualWeights
@@ -31,6 +32,7 @@ class Adaptation:
     gain: np.ndarray = attrs.field(factory=lambda: np.full(2, np.nan))
     time_constant: np.ndarray = attrs.field(factory=lambda: np.full(2, np.nan))
     steps: int = 0
+    share: float = 1.0
 
 
 class Adapter(Protocol):
