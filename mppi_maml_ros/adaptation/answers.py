@@ -95,8 +95,8 @@ class Answers:
     def _expected(self, unlimited: Transitions, data: Transitions, late: ResidualWeights) -> Array:
         """Answers of the physics layer, (PROBES, 2)."""
         found = self._physics.adapt(unlimited).weights
-        known = {"transport_delay": late.transport_delay, "acceleration": late.acceleration}
-        return answers(attrs.evolve(found, **known), data)
+        found = attrs.evolve(found, transport_delay=late.transport_delay, acceleration=late.acceleration)
+        return answers(found, data)
 
     def astray(
         self,
