@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike
 
 from ..core.errors import InvalidValueError, NoValidControlError
 from ..core.types import Array, Odometry
+from ..dynamics.reach import Reach
 from ..mppi.costmap import Costmap
 from ..mppi.critics import Scene
 from ..mppi.prediction import Prediction, Predictor
@@ -106,6 +107,7 @@ class ControlStep:
         self.limiter = VelocityLimiter(config.limits, max_dt=2.0 * config.period)
         self.costmap: Costmap | None = None
         self._warm = False
+        self._asked: object = None  # weights that the follower knows the reach of
 
     def configure(self, config: ControlConfig, mppi: Mppi | None = None) -> None:
         """Other thresholds from the next step on, and another controller unless ``mppi`` is None."""
@@ -114,6 +116,7 @@ class ControlStep:
         self.twist.source = config.twist_source
         self.limiter.configure(config.limits, 2.0 * config.period)
         self.follower.configure(config)
+        self._asked = None
 
     def add_odometry(self, sample: Odometry, continuous: bool = True) -> Odometry:
         """A checked sample, and with the twist in use; ``continuous``: driven here from the one before."""
@@ -160,6 +163,7 @@ class ControlStep:
         pose = start[:3].copy()
         if config.open_loop:
             start[3:] = self.limiter.last
+        self._learn(weights)
         target = self.follower.target(now, start, dt)
         if target.halt is not None:
             return Stepped(pose, target, halt=target.halt)
@@ -175,6 +179,12 @@ class ControlStep:
         command = self.limiter.limit(command, dt)
         trajectory = self.mppi.optimal_trajectory(start, seen.history, weights) if with_trajectory else None
         return Stepped(pose, target, command, trajectory=trajectory)
+
+    def _learn(self, weights: Any) -> None:
+        """Tell the follower of new weights; without any for a while, what was known of the robot stays."""
+        if weights is not None and weights is not self._asked:
+            self._asked = weights
+            self.follower.learn(Reach.of(weights, self._config.limits))
 
     def _seen(self, now: float, weights: Any, state: Array | None) -> Prediction:
         if state is None:
