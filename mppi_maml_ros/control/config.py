@@ -49,6 +49,8 @@ class ControlConfig:
         timing: clock keeps a figure's own times and a path's speeds; progress slows both to what the robot
             reaches, see :mod:`.timing`; auto does so while the robot could not follow.
         lag_allowance: a figure slows for a robot farther behind, and waits at two and a half times that.
+        break_loose: see :mod:`.breakaway`.
+        learned_effort: see :attr:`..mppi.controller.MPPIController.command_per_speed`.
         desired_speed: on a path [m/s].
         deceleration: towards the goal and cusps of a path [m/s^2]; 0: half of the limit.
         approach_time: towards them the speed is at most the distance left divided by this [s].
@@ -152,6 +154,12 @@ class ControlConfig:
         10.0,
         "A figure slows for a robot farther behind, and waits at 2.5 times that (timing: not clock)",
         "m",
+    )
+    break_loose: bool = tunable(
+        True, description="Raise commands that do not move a standing robot, up to what does"
+    )
+    learned_effort: bool = tunable(
+        True, description="Count effort from the command that makes the reference's velocity, as learned"
     )
     desired_speed: float = tunable(0.5, 1e-3, 20.0, "Speed along a path where nothing limits it", "m/s")
     deceleration: float = tunable(

@@ -324,6 +324,7 @@ class ControlLoop:
                 self._step.follower.retreat(self._blocked.still_for)
                 self._step.cool()
             self._step.follower.hold()
+            self._step.breakaway.hold()
         self._was_blocked = self._blocked.blocked
 
     def _look_at_clock(self, now: float, steady_now: float) -> None:

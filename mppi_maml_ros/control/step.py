@@ -22,6 +22,7 @@ from ..mppi.validation import check_way
 from ..safety.codes import Code, State
 from ..safety.limiter import VelocityLimiter
 from ..safety.twist_source import TwistSource
+from .breakaway import Breakaway
 from .config import ControlConfig
 from .follower import Follower, Target
 from .output import Halt
@@ -55,6 +56,9 @@ class Mppi(Protocol):
         change: Array | None,
     ) -> Chosen:
         """The command for now; NoValidControlError where there is none."""
+
+    command_per_speed: Array
+    """Command that makes a steady (v, omega) of 1 in the end, shape (2,)."""
 
     @property
     def footprint_radius(self) -> float | None:
@@ -97,6 +101,7 @@ class ControlStep:
     Attributes:
         predictor: what the robot does, by its odometry and commands.
         twist: what of the odometry's twist is believed.
+        breakaway: raises commands that would not move the robot.
         costmap: obstacles; None for none.
     """
 
@@ -108,6 +113,8 @@ class ControlStep:
         self.costmap: Costmap | None = None
         self._warm = False
         self._asked: object = None  # weights that the follower knows the reach of
+        self.breakaway = Breakaway(config.limits)
+        self._raised = np.zeros(2)  # by which the last command is larger than what was chosen
 
     def configure(self, config: ControlConfig, mppi: Mppi | None = None) -> None:
         """Other thresholds from the next step on, and another controller unless ``mppi`` is None."""
@@ -116,12 +123,14 @@ class ControlStep:
         self.twist.source = config.twist_source
         self.limiter.configure(config.limits, 2.0 * config.period)
         self.follower.configure(config)
+        self.breakaway.configure(config.limits)
         self._asked = None
 
     def add_odometry(self, sample: Odometry, continuous: bool = True) -> Odometry:
         """A checked sample, and with the twist in use; ``continuous``: driven here from the one before."""
         given = self.twist.take(sample, continuous)
         self.predictor.add_odometry(given)
+        self.breakaway.add_odometry(given, continuous)
         return given
 
     def record(self, stamp: float, command: Array) -> None:
@@ -133,6 +142,7 @@ class ControlStep:
         """Odometry and commands so far, as after a jump of the clock."""
         self.predictor.reset()
         self.twist.reset()
+        self.breakaway.reset()
 
     def cool(self) -> None:
         """The next step begins without a warm start."""
@@ -141,6 +151,8 @@ class ControlStep:
     def hold(self) -> None:
         """The robot is not driven until the next step."""
         self.cool()
+        self.breakaway.hold()
+        self._raised[:] = 0.0
         self.follower.hold()
 
     def run(
@@ -176,7 +188,13 @@ class ControlStep:
             return Stepped(
                 pose, target, halt=Halt(State.STOPPED, Code.NO_VALID_CONTROL, f"no valid control: {error}")
             )
+        wanted = command
+        if config.break_loose:
+            command = self.breakaway.raised(wanted, dt)
+        raised = command - wanted
         command = self.limiter.limit(command, dt)
+        # What the next step may choose follows from what this one chose, not from what became of that.
+        self._raised = np.where(raised == 0.0, 0.0, command - wanted)
         trajectory = self.mppi.optimal_trajectory(start, seen.history, weights) if with_trajectory else None
         return Stepped(pose, target, command, trajectory=trajectory)
 
@@ -184,7 +202,12 @@ class ControlStep:
         """Tell the follower of new weights; without any for a while, what was known of the robot stays."""
         if weights is not None and weights is not self._asked:
             self._asked = weights
-            self.follower.learn(Reach.of(weights, self._config.limits))
+            reach = Reach.of(weights, self._config.limits)
+            self.follower.learn(reach)
+            if self._config.learned_effort:
+                self.mppi.command_per_speed = reach.command_per_speed(self._config.limits)
+            if reach.learned:
+                self.breakaway.learn(reach.delay)
 
     def _seen(self, now: float, weights: Any, state: Array | None) -> Prediction:
         if state is None:
@@ -202,7 +225,7 @@ class ControlStep:
                     seen.state,
                     target.window,
                     seen.history,
-                    self.limiter.last,
+                    self.limiter.last - self._raised,
                     weights,
                     dt,
                     scene,

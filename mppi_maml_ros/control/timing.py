@@ -23,7 +23,7 @@ from ..references.path import PathProfile
 
 TIMINGS = ("clock", "progress", "auto")
 
-MARGIN = 0.9  # of what the robot reaches; the rest is left for feedback
+MARGIN = 0.85  # of what the robot reaches; the rest is left for feedback
 SHARE = 0.5  # of the acceleration, for changes of the rate
 WAITS = 2.5  # allowances behind at which the phase waits
 ASIDE = 0.3  # slowest rate for a robot that is beside the reference, which comes back while it drives
@@ -50,9 +50,11 @@ def _allowed(speed: float, quick: float, most: float) -> float:
 @njit(cache=True, error_model="numpy")
 def _rates(
     grid: Array, dt: float, forward: float, backward: float, turn: float, lag_v: float, lag_omega: float,
-    change_v: float, change_omega: float, before: float, elapsed: float, squares: Array,
+    change_v: float, change_omega: float, before: float, elapsed: float, share: float, squares: Array,
 ) -> tuple[float, float]:  # fmt: skip
     """Squared rates at the poses of ``grid`` (N + 1, 3), ``dt`` [s] of phase apart, after a rate ``before``.
+
+    The rates are ``share`` of what is allowed.
 
     Returns:
         The least rates that v and omega allow.
@@ -73,7 +75,7 @@ def _rates(
         rate_v = _allowed(abs(v), lag_v * (abs(v) - abs(before_v)) / dt, most)
         rate_omega = _allowed(abs(omega), lag_omega * (abs(omega) - abs(before_omega)) / dt, turn)
         least_v, least_omega = min(least_v, rate_v), min(least_omega, rate_omega)
-        rate = min(rate_v, rate_omega)
+        rate = share * min(rate_v, rate_omega)
         squares[k] = rate * rate if k == 0 else min(squares[k], rate * rate)
         squares[k + 1] = rate * rate
         rise[k] = 2.0 * dt * min(change_v / max(abs(v), 1e-6), change_omega / max(abs(omega), 1e-6))
@@ -98,6 +100,11 @@ def _resample(grid: Array, squares: Array, out: Array) -> None:
         for column in range(3):
             out[k, column] = grid[i, column] + share * (grid[i + 1, column] - grid[i, column])
         at = min(at + math.sqrt(squares[i] + share * (squares[i + 1] - squares[i])), float(count))
+
+
+def _falling(value: float, start: float, end: float) -> float:
+    """1 up to ``start``, 0 from ``end`` on."""
+    return min(max((end - value) / (end - start), 0.0), 1.0)
 
 
 class Retiming:
@@ -130,6 +137,7 @@ class Retiming:
         self.rate = self._shown = 1.0
         self._ahead: float | None = None  # rate without what the robot lags
         self._fits = self._driven = 0.0
+        self._least = 1.0  # rate that the robot's speeds allow
         self.remark = ""
 
     def window(self, grid: Array, model_dt: float, state: Array, elapsed: float) -> Array:
@@ -147,14 +155,14 @@ class Retiming:
         if self._ahead is None:
             ahead = math.hypot(grid[1, 0] - grid[0, 0], grid[1, 1] - grid[0, 1]) / model_dt
             self._ahead = min(abs(float(state[3])) / max(ahead, 1e-6), 1.0)
+        behind, waits, slows = self._lags(grid, state)
         squares = np.empty(len(grid))
         least_v, least_omega = _rates(
             grid, model_dt, MARGIN * reach.forward, max(MARGIN * reach.backward, 1e-3), MARGIN * reach.turn,
-            *reach.lag, *self._changes(), self._ahead, elapsed, squares,
+            *reach.lag, *self._changes(), self._ahead, elapsed, slows, squares,
         )  # fmt: skip
-        behind, waits = self._waiting(grid, state)
-        least = min(least_v, least_omega)
-        self._decide(least, math.sqrt(squares[0]), waits, elapsed)
+        self._least = min(least_v, least_omega)
+        self._decide(math.sqrt(squares[0]) / slows, waits * slows, elapsed)
         if self._slow:
             self._ahead = math.sqrt(squares[0])
             self.rate = self._ahead * waits
@@ -176,30 +184,32 @@ class Retiming:
             omega = min(omega, reach.turn / reach.lag[1])
         return SHARE * v, SHARE * omega
 
-    def _waiting(self, grid: Array, state: Array) -> tuple[float, float]:
-        """How far the robot is behind [m], and the factor on the rate that comes of it and of being aside."""
+    def _lags(self, grid: Array, state: Array) -> tuple[float, float, float]:
+        """How far the robot is behind [m]; factors on the clock for that, on all rates for being aside."""
         dx, dy = grid[0, 0] - state[0], grid[0, 1] - state[1]
         along, left = grid[1, 0] - grid[0, 0], grid[1, 1] - grid[0, 1]
         step = math.hypot(along, left)
         if step < 1e-9:
-            return 0.0, 1.0
+            return 0.0, 1.0, 1.0
         behind = float(dx * along + dy * left) / step
         aside = abs(float(dy * along - dx * left)) / step
-        farthest = WAITS * self._allowance
-        free = self._allowance * (AT_ONCE if self.timing == "progress" else 1.0)
-        waits, slows = (min(max((farthest - d) / (farthest - free), 0.0), 1.0) for d in (behind, aside))
-        return behind, waits * max(slows, ASIDE)
+        near, far, most = AT_ONCE * self._allowance, self._allowance, WAITS * self._allowance
+        eager = self.timing == "progress"
+        waits = _falling(behind, near if eager else far, most)
+        # A robot at its limits has little left to come back with, unless it drives more slowly.
+        slows = _falling(aside, near, far) if eager or self._least < 1.0 else _falling(aside, far, most)
+        return behind, waits, max(slows, ASIDE)
 
-    def _decide(self, least: float, ahead: float, waits: float, elapsed: float) -> None:
+    def _decide(self, ahead: float, follows: float, elapsed: float) -> None:
         """Whether the clock's own rate does."""
         if self.timing == "progress":
             self._slow = True
             return
         starts = not self._slow and self._ahead is not None and self._ahead < 1.0
-        if starts or least < MARGIN or waits < 1.0:
+        if starts or self._least < MARGIN or follows < 1.0:
             self._slow, self._fits = True, 0.0
         elif self._slow:
-            self._fits = self._fits + elapsed if min(least, ahead, waits) >= 1.0 - 1e-6 else 0.0
+            self._fits = self._fits + elapsed if min(self._least, ahead, follows) >= 1.0 - 1e-6 else 0.0
             self._slow = self._fits < BACK_AFTER
 
     def _tell(self, least_v: float, least_omega: float, behind: float, elapsed: float) -> None:

@@ -14,6 +14,7 @@ from .residual import ResidualWeights
 SETTLING = 4.0  # [s] after which a response is taken for its steady value
 BEND = 0.5  # share of the forward limit at which it is asked how fast the robot turns
 LEAST, MOST = 0.05, 1.5  # of a limit; a model that says less or more of it is not followed there
+FARTHEST = 5.0  # times a velocity, of the command that is reckoned to make it
 EDGES = (0.1, 0.9)  # shares of the steady value between which a response rises
 RISE = math.log((1.0 - EDGES[0]) / (1.0 - EDGES[1]))  # in time constants of a lag of first order
 
@@ -67,6 +68,11 @@ class Reach:
             (delay_v, delay_omega),
             True,
         )
+
+    def command_per_speed(self, limits: VelocityLimits) -> Array:
+        """Steady command per (v, omega) that it makes, forwards, shape (2,); ones with nothing learned."""
+        reached = np.array([self.forward, self.turn])
+        return np.clip(limits.high / reached, 1.0 / MOST, FARTHEST) if self.learned else np.ones(2)
 
 
 def _within(speed: float, limit: float) -> float:

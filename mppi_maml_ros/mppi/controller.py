@@ -56,6 +56,8 @@ class MPPIController:
         rollout: where rollouts are computed, see :mod:`.rollouts.backends`; None for compiled code.
 
     Attributes:
+        command_per_speed: command that makes a steady (v, omega) of 1 in the end, shape (2,); from what makes
+            the reference's velocity so, effort is counted.
         footprint_radius: of the first critic that judges one [m]; None where none does.
     """
 
@@ -78,6 +80,7 @@ class MPPIController:
         self._weights = np.zeros(samples, dtype=np.float32)
         self._sequence = np.zeros((steps, 2), dtype=np.float32)
         self._feedforward = np.zeros((steps, 2), dtype=np.float32)
+        self.command_per_speed: Array = np.ones(2)
         self._ahead = np.arange(steps, dtype=np.float32)[:, None]
         self._low = limits.low.astype(np.float32)
         self._high = limits.high.astype(np.float32)
@@ -178,6 +181,9 @@ class MPPIController:
             for name, value in (("state", state), ("reference", reference)):
                 if not np.isfinite(value).all():
                     raise InvalidValueError(f"{name} must be finite")
+        if (self.command_per_speed != 1.0).any():
+            np.multiply(self._feedforward, self.command_per_speed, out=self._feedforward, casting="same_kind")
+            np.clip(self._feedforward, self._low, self._high, out=self._feedforward)
         if self._fresh:
             self._sequence[:] = self._feedforward
             self._fresh = False
