@@ -13,64 +13,77 @@ import math
 import numpy as np
 
 from ..core.types import Array, Odometry, VelocityLimits
+from ..dynamics.reach import Reach
 
-WINDOW = 0.2  # [s] over which motion is looked at
+WINDOW = 0.3  # [s] over which motion is looked at
+SMOOTH = 0.5  # [s] over which it is compared with what is wanted
 STILL = (0.02, 0.05)  # [m/s, rad/s] slower is no motion
-ANSWERS = 0.2  # share of what is wanted; who makes that obeys, if slowly
+ANSWERS = 0.15  # share of what is wanted; who makes that obeys, if slowly
 WORTH = (0.02, 0.05)  # [m, rad] of way wanted that a move is made for
 LONGEST = 4.0  # times as much, of one move
 FORGETS = 1.0  # [s] in which what was wanted fades
-PATIENCE = 1.0  # [s] no robot takes longer to answer
-BEYOND = 0.25  # [s] more than its delay, of a robot that is known
+PATIENCE = 2.0  # [s] no robot takes longer to answer: .8 s late, and slow
+LAGS, BEYOND = 2.0, 0.4  # one that is known: its delay, so many lags and [s]
 RISE = (0.1, 0.6)  # [m/s^2, rad/s^2] at which commands are raised
 MOST = (0.2, 1.2)  # [m/s, rad/s] no dead band is wider
 REACHABLE = 0.8  # share of the largest command, where that is less
-SINKS = 0.98  # of what broke an axis loose, the next time: friction changes
+FADES = 300.0  # [s] in which what broke an axis loose is forgotten: friction changes
 
 
 class _Axis:
     """One axis: what is wanted of it and not made, and the move that is made for that."""
 
     def __init__(self, axis: int) -> None:
-        self.still, self.worth, self.rise = STILL[axis], WORTH[axis], RISE[axis]
+        self.still, self.worth, self.rise, self.most = STILL[axis], WORTH[axis], RISE[axis], MOST[axis]
         self.least, self.patience = 0.0, PATIENCE
         self.hold()
 
     def hold(self) -> None:
+        self.wish = self.pace = 0.0  # means of what is wanted and made
         self.owed = self.stood = 0.0
+        self._end()
+
+    def _end(self) -> None:
         self.sign = 0.0  # of a move under way
         self.told = self.left = 0.0  # command of the move, way left to make
+        self.owed = self.stood = 0.0
 
-    def raised(self, wanted: float, speed: float, dt: float, most: float) -> float:
-        stands = abs(speed) < self.still and speed * math.copysign(1.0, wanted) < ANSWERS * abs(wanted)
-        self.stood = self.stood + dt if stands else 0.0
+    def raised(self, wanted: float, speed: float, dt: float) -> float:
+        """The command for a ``wanted`` one at a ``speed``, ``dt`` [s] after the last."""
         if self.sign:
-            return self._move(wanted, speed, dt, most, stands)
+            return self._move(wanted, speed, dt)
+        self.least *= 1.0 - min(dt / FADES, 1.0)
+        share = min(dt / SMOOTH, 1.0)
+        self.wish += share * (wanted - self.wish)
+        self.pace += share * (speed - self.pace)
+        if abs(self.pace) >= self.still:
+            self.owed = self.stood = 0.0
+            return wanted
         self.owed += dt * (wanted - speed - self.owed / FORGETS)
-        if not stands:
-            self.owed = 0.0
-        elif abs(self.owed) >= self.worth and self.owed * wanted > 0.0 and self._sticks(abs(wanted)):
-            self.sign = math.copysign(1.0, wanted)
-            self.left = min(abs(self.owed), LONGEST * self.worth)
-            self.told = max(self.least, abs(wanted))
-            self.stood = 0.0 if self.least > abs(wanted) else self.stood
-            return self._move(wanted, speed, 0.0, most, stands)
-        return wanted
+        worth = abs(self.owed) >= self.worth and self.owed * wanted > 0.0
+        obeys = self.pace * math.copysign(1.0, wanted) >= ANSWERS * max(abs(wanted), abs(self.wish))
+        self.stood = self.stood + dt if worth and not obeys else max(self.stood - dt, 0.0)
+        # Either it is known that so small a command does nothing, or it has done nothing for long enough.
+        unknown = abs(wanted) >= self.least
+        if not worth or abs(wanted) > self.most or (unknown and self.stood < self.patience):
+            return wanted
+        self.sign, self.told = math.copysign(1.0, wanted), max(self.least, abs(wanted))
+        self.left = min(abs(self.owed), LONGEST * self.worth)
+        self.stood = self.patience if unknown else 0.0
+        return self._move(wanted, speed, 0.0)
 
-    def _sticks(self, wanted: float) -> bool:
-        """A command so large is not known to move the axis, or has not."""
-        return wanted < self.least or self.stood >= self.patience
-
-    def _move(self, wanted: float, speed: float, dt: float, most: float, stands: bool) -> float:
+    def _move(self, wanted: float, speed: float, dt: float) -> float:
         self.left -= dt * speed * self.sign
-        if stands:
+        if speed * self.sign >= self.still:
+            self.least, self.stood = self.told, 0.0
+        else:
+            self.stood += dt
             if self.stood >= self.patience:
-                self.told = min(self.told + dt * self.rise, most)
-        elif speed * self.sign > 0.0:
+                self.told = max(self.told, min(self.told + dt * self.rise, self.most))
+        if self.left <= 0.0:
             self.least = self.told
         if self.left <= 0.0 or wanted * self.sign <= 0.0:
-            self.least *= SINKS
-            self.hold()
+            self._end()
             return wanted
         return self.sign * max(self.told, abs(wanted))
 
@@ -94,14 +107,13 @@ class Breakaway:
 
     def configure(self, limits: VelocityLimits) -> None:
         """Other limits from now on."""
-        self._most = np.minimum(MOST, REACHABLE * limits.high).tolist()
-        for axis, most in zip(self._axes, self._most, strict=True):
-            axis.least = min(axis.least, most)
+        for axis, most in zip(self._axes, np.minimum(MOST, REACHABLE * limits.high).tolist(), strict=True):
+            axis.most, axis.least = most, min(axis.least, most)
 
-    def learn(self, delay: tuple[float, float]) -> None:
-        """How long each axis takes to answer [s]."""
-        for axis, late in zip(self._axes, delay, strict=True):
-            axis.patience = min(late + BEYOND, PATIENCE)
+    def learn(self, reach: Reach) -> None:
+        """How long each axis takes to answer."""
+        for axis, late, lag in zip(self._axes, reach.delay, reach.lag, strict=True):
+            axis.patience = min(late + LAGS * lag + BEYOND, PATIENCE)
 
     def reset(self) -> None:
         """Forget what was measured and wanted; what breaks an axis loose stays known."""
@@ -129,5 +141,5 @@ class Breakaway:
         command = wanted.copy()
         for i, axis in enumerate(self._axes):
             speed = sum(float(sample.twist[i]) for sample in self._samples) / count
-            command[i] = axis.raised(float(wanted[i]), speed, dt, self._most[i])
+            command[i] = axis.raised(float(wanted[i]), speed, dt)
         return command

@@ -53,7 +53,8 @@ class ControlConfig:
         learned_effort: see :attr:`..mppi.controller.MPPIController.command_per_speed`.
         desired_speed: on a path [m/s].
         deceleration: towards the goal and cusps of a path [m/s^2]; 0: half of the limit.
-        approach_time: towards them the speed is at most the distance left divided by this [s].
+        approach_time: towards them the speed is at most the distance left divided by this [s]; 0: by lag and
+            delay as they are learned.
         path_tolerance: noise is smoothed out of a path, moving no pose by more; 0: it is kept.
         open_loop: predict from the commanded velocity in place of the measured one.
         xy_goal_tolerance, yaw_goal_tolerance: the goal is reached within these.
@@ -169,7 +170,7 @@ class ControlConfig:
         0.0,
         0.0,
         10.0,
-        "Towards them the speed is at most the distance left divided by this; 0: no bound",
+        "Towards them the speed is at most the distance left divided by this; 0: by what is learned",
         "s",
     )
     path_tolerance: float = tunable(

@@ -207,7 +207,7 @@ class ControlStep:
             if self._config.learned_effort:
                 self.mppi.command_per_speed = reach.command_per_speed(self._config.limits)
             if reach.learned:
-                self.breakaway.learn(reach.delay)
+                self.breakaway.learn(reach)
 
     def _seen(self, now: float, weights: Any, state: Array | None) -> Prediction:
         if state is None:

@@ -32,6 +32,7 @@ BACK_AFTER = 1.0  # [s] in which the clock's own rate would have done, until it 
 STARTS = 1.0  # [s] after a start in which nothing is told
 SMOOTH = 1.0  # [s] over which the rate is told
 TOLD, UNTOLD = 0.95, 0.98  # a rate below the first is told of until it is above the second
+LAGS, DELAYS = 2.0, 0.5  # of the robot, in the time of approach
 NOTICED = 0.03  # share by which a profile must change for a path to be timed anew
 _TIMES = ("desired_speed", "reverse_speed", "wz_max", "deceleration", "approach_time")
 _CREEP = 0.02  # least rate, from which a reference at rest gains speed
@@ -234,12 +235,14 @@ def within_reach(profile: PathProfile, reach: Reach | None, timing: str) -> Path
     if timing == "clock" or reach is None or not reach.learned:
         return profile
     braking = reach.forward / max(reach.lag[0], 1e-3)
+    approach = LAGS * reach.lag[0] + DELAYS * reach.delay[0]
     return attrs.evolve(
         profile,
         desired_speed=min(profile.desired_speed, MARGIN * reach.forward),
         reverse_speed=min(profile.reverse_speed, MARGIN * reach.backward),
         wz_max=min(profile.wz_max, reach.turn),
         deceleration=min(profile.deceleration, SHARE * braking),
+        approach_time=profile.approach_time or approach,
     )
 
 
