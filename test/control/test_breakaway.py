@@ -16,9 +16,6 @@ DT = 0.05
 LIMITS = VelocityLimits()
 NOISE = {"odometry_noise_x": 1e-3, "odometry_noise_y": 1e-3, "odometry_noise_yaw": 1e-3,
          "odometry_noise_v": 0.02, "odometry_noise_omega": 0.02}  # fmt: skip
-    f"odometry_noise_{name}": size
-    for name, size in zip(("x", "y", "yaw", "v", "omega"), (1e-3,) * 3 + (0.02,) * 2)
-}
 
 
 class Base:
