@@ -101,9 +101,10 @@ class Breakaway:
         self.reset()
 
     @property
-    def least(self) -> Array:
-        """What last broke each axis loose, shape (2,) [m/s, rad/s]; 0: nothing was needed so far."""
-        return np.array([axis.least for axis in self._axes])
+    def least(self) -> tuple[float, float]:
+        """What last broke v and omega loose [m/s, rad/s]; 0: nothing was needed so far."""
+        v, omega = self._axes
+        return v.least, omega.least
 
     def configure(self, limits: VelocityLimits) -> None:
         """Other limits from now on."""

@@ -57,6 +57,8 @@ class TimedFollower:
     ) -> None:
         self._reference: Timed | None = reference
         self._motion, self._retiming = motion, retiming
+        if retiming is not None:
+            retiming.warm_up()
         self._seen: Array | None = None
         self._time_steps, self._model_dt = time_steps, model_dt
         self._time = self._began = self._now = 0.0

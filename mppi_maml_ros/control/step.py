@@ -217,7 +217,7 @@ class ControlStep:
         )
 
     def _choose(self, seen: Prediction, target: Target, weights: Any, dt: float) -> Array:
-        scene = Scene(goal=target.goal, remaining=target.remaining, costmap=self.costmap)
+        scene = Scene(target.goal, target.remaining, self.costmap, self.breakaway.least)
         assert target.window is not None
         for _ in range(self._config.retry_attempt_limit + 1):
             try:

@@ -141,6 +141,12 @@ class Retiming:
         self._least = 1.0  # rate that the robot's speeds allow
         self.remark = ""
 
+    @staticmethod
+    def warm_up() -> None:
+        """Compile what a window needs, before the first control step waits for it."""
+        grid = np.zeros((3, 3))
+        Retiming("progress", VelocityLimits(), 1.0).window(grid, 0.1, np.zeros(5), 0.1)
+
     def window(self, grid: Array, model_dt: float, state: Array, elapsed: float) -> Array:
         """What is wanted now and at steps of ``model_dt`` [s] ahead, shape (N + 1, 3).
 
