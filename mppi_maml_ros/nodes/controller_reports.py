@@ -73,7 +73,7 @@ def control_report(output: ControlOutput | None, reference: str) -> Report:
         level = WARN
     else:
         level = ERROR if output.state in (State.STOPPING, State.STOPPED) else OK
-        level = WARN if output.code is Code.REFERENCE_SLOWED else level
+        level = WARN if level == OK and output.code is Code.REFERENCE_SLOWED else level
     values = {
         "state": output.state.name,
         "code": output.code.name,

@@ -50,6 +50,7 @@ class Base:
         return self.now - started
 
 
+@pytest.mark.fault(65)
 @pytest.mark.parametrize("sign", [1.0, -1.0])
 @pytest.mark.parametrize("gain", [1.0, 0.3])
 @pytest.mark.parametrize(
@@ -68,6 +69,7 @@ def test_an_axis_that_sticks_is_broken_loose_and_that_is_remembered(axis, wanted
     assert again <= min(first - 1.0, 2.0)
 
 
+@pytest.mark.fault(65)
 @pytest.mark.parametrize("gain", [1.0, 0.3])
 @pytest.mark.parametrize("delay", [0.0, 0.4, 0.8])
 @pytest.mark.parametrize("frequency", [4.0, 14.0])
@@ -100,6 +102,7 @@ def test_over_time_it_moves_about_as_far_as_is_wanted():
     assert (0.3 <= made).all() and (made <= 2.0).all()
 
 
+@pytest.mark.fault(65)
 def test_a_robot_that_is_held_is_told_no_more_than_any_dead_band_needs():
     breakaway = Breakaway(LIMITS)
     for k in range(400):
@@ -147,6 +150,7 @@ def meta():
     return MetaModel.load(PACKAGED)
 
 
+@pytest.mark.fault(65)
 @pytest.mark.slow
 @pytest.mark.parametrize("number", range(20))
 def test_robots_with_dead_bands_and_low_gains_reach_their_goals(number, meta):
@@ -162,6 +166,7 @@ def test_robots_with_dead_bands_and_low_gains_reach_their_goals(number, meta):
     assert run.states[-1] is State.GOAL_REACHED, f"{run.states[-1].name}: {run.reasons}"
 
 
+@pytest.mark.fault(65)
 @pytest.mark.parametrize("raised", [True, False])
 def test_a_turn_that_a_dead_band_swallows_is_made_all_the_same(raised):
     """At its goal, facing .35 rad away; a model that does not know of the dead band asks for too little."""

@@ -76,6 +76,7 @@ def rms(values):
     return float(np.sqrt(np.mean(values**2)))
 
 
+@pytest.mark.fault(64)
 @pytest.mark.parametrize("gain", [0.64, 0.3])
 def test_a_weak_robot_stays_on_the_figure_and_its_status_says_why_it_is_late(gain, meta):
     run, off = driven(gain, "auto", meta)
@@ -87,17 +88,20 @@ def test_a_weak_robot_stays_on_the_figure_and_its_status_says_why_it_is_late(gai
     assert "of its speed: the robot reaches at most" in said
 
 
+@pytest.mark.fault(64)
 @pytest.mark.parametrize("gain", [0.64, 0.3])
 def test_by_the_clock_it_leaves_the_figure(gain, meta):
     run, off = driven(gain, "clock", meta)
     assert off[run.times > SETTLED].max() > 0.12 and Code.REFERENCE_SLOWED not in run.codes
 
 
+@pytest.mark.fault(64)
 def test_a_weak_robot_of_which_nothing_is_learned_is_waited_for():
     run, off = driven(0.64, "auto", None)
     assert rms(off) <= 0.03 and "behind" in run.reasons[Code.REFERENCE_SLOWED]
 
 
+@pytest.mark.fault(64)
 def test_a_circle_that_asks_for_more_yaw_rate_than_the_robot_has_is_slowed_by_that(meta):
     figure = circle(radius=0.4, speed=0.5)  # 1.25 rad/s, of which the robot has .76
     line = figure.anchored(np.zeros(3)).pose_at(np.linspace(0.0, 6.0, 4001))[:, :2]
@@ -111,6 +115,7 @@ def test_a_circle_that_asks_for_more_yaw_rate_than_the_robot_has_is_slowed_by_th
     assert worst["auto"] <= 0.04 < 0.15 < worst["clock"]
 
 
+@pytest.mark.fault(64)
 def test_a_robot_that_can_follow_keeps_to_the_clock(meta):
     by_clock, _ = driven(1.0, "clock", meta, seconds=15.0)
     auto, off = driven(1.0, "auto", meta, seconds=15.0)
@@ -167,6 +172,7 @@ def test_by_the_clock_nothing_is_changed_to_the_last_bit():
 # The clock of the reference
 
 
+@pytest.mark.fault(64)
 def test_a_robot_that_is_held_is_waited_for():
     made = follower(straight(speed=0.5))
     targets = [made.target(k * DT, np.zeros(5), DT) for k in range(200)]
@@ -249,6 +255,7 @@ def path_speed(known, **settings):
     return twists(target.window)[0][0], target
 
 
+@pytest.mark.fault(64)
 def test_a_path_is_driven_no_faster_than_the_robot_reaches():
     speed, target = path_speed(reach(0.3))
     assert speed == pytest.approx(0.3 * MARGIN, abs=0.01) and target.rate == pytest.approx(
