@@ -25,7 +25,7 @@ FORGETS = 1.0  # [s] in which what was wanted fades
 PATIENCE = 2.0  # [s] no robot takes longer to answer: .8 s late, and slow
 LAGS, BEYOND = 2.0, 0.4  # one that is known: its delay, so many lags and [s]
 RISE = (0.1, 0.6)  # [m/s^2, rad/s^2] at which commands are raised
-MOST = (0.2, 1.2)  # [m/s, rad/s] no dead band is wider
+MOST = (0.17, 1.1)  # [m/s, rad/s] no dead band is wider; whoever is told more and stands is blocked
 REACHABLE = 0.8  # share of the largest command, where that is less
 FADES = 300.0  # [s] in which what broke an axis loose is forgotten: friction changes
 

@@ -118,6 +118,8 @@ class ControlStep:
 
     def configure(self, config: ControlConfig, mppi: Mppi | None = None) -> None:
         """Other thresholds from the next step on, and another controller unless ``mppi`` is None."""
+        if self._config.learned_effort and not config.learned_effort:
+            self.mppi.command_per_speed = np.ones(2)
         self._config = config
         self.mppi = mppi or self.mppi
         self.twist.source = config.twist_source

@@ -6,6 +6,7 @@ import pytest
 from mppi_maml_ros.control.breakaway import MOST, Breakaway
 from mppi_maml_ros.core.types import Odometry, VelocityLimits
 from mppi_maml_ros.experiments.faulty_drive import drive_faulty
+from mppi_maml_ros.safety.blocked import LEAST
 from mppi_maml_ros.safety.codes import State
 from mppi_maml_ros.simulation.firmware_parameters import FirmwareParameters
 from mppi_maml_ros.simulation.firmware_world import FirmwareWorld
@@ -112,6 +113,10 @@ def test_a_robot_that_is_held_is_told_no_more_than_any_dead_band_needs():
     assert not any(breakaway.least), "nothing was learned of a robot that never moved"
     breakaway.hold()
     assert (breakaway.raised(np.array([0.05, 0.1]), DT) == [0.05, 0.1]).all()
+
+
+def test_what_is_told_of_a_stuck_axis_does_not_make_it_a_blocked_robot():
+    assert (np.array(MOST) < LEAST).all()
 
 
 def test_nothing_is_told_beyond_the_limits():

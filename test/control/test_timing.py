@@ -8,17 +8,21 @@ import pytest
 
 from mppi_maml_ros.control.config import ControlConfig
 from mppi_maml_ros.control.figure_follower import TimedFollower
+from mppi_maml_ros.control.loop import ControlLoop
 from mppi_maml_ros.control.path_follower import PathFollower
 from mppi_maml_ros.control.progress import MotionChecker
 from mppi_maml_ros.control.timing import MARGIN, TOLD, Retiming
-from mppi_maml_ros.core.types import VelocityLimits
+from mppi_maml_ros.core.types import OdometryMessage, VelocityLimits
 from mppi_maml_ros.dynamics.reach import Reach
+from mppi_maml_ros.dynamics.residual import ResidualWeights
 from mppi_maml_ros.experiments.faulty_drive import drive_faulty
+from mppi_maml_ros.mppi import MPPIConfig, MPPIController
 from mppi_maml_ros.references.figures import circle, figure8, straight
 from mppi_maml_ros.safety.codes import Code, State
 from mppi_maml_ros.simulation.firmware_parameters import FirmwareParameters
 from mppi_maml_ros.simulation.firmware_world import FirmwareWorld
 from mppi_maml_ros.weights.meta_model import PACKAGED, MetaModel
+from mppi_maml_ros.weights.slot import WeightsSlot
 
 STEPS, DT = 30, 0.05
 LIMITS = VelocityLimits()
@@ -239,6 +243,30 @@ def test_a_robot_that_never_moves_fails_although_its_reference_waits(required):
     made = follower(straight(speed=0.4), motion=MotionChecker(3.0, required))
     halts = [made.target(k * DT, np.zeros(5), DT).halt for k in range(100)]
     assert halts[50] is None and halts[-1].code is Code.FAILED_TO_MAKE_PROGRESS
+
+
+# Effort
+
+
+def test_effort_is_counted_from_what_was_learned_until_that_is_switched_off():
+    slot, mppi = WeightsSlot(DT), MPPIController(MPPIConfig(batch_size=32), LIMITS, 0)
+    config = ControlConfig(reference="circle")
+    loop = ControlLoop(config, mppi, slot, straight())
+
+    def per_speed():
+        nonlocal now
+        for _ in range(8):
+            now += DT
+            loop.handle_odometry(OdometryMessage.planar(now, np.full(5, 1e-3 * now)), now, now)
+            assert np.isfinite(loop.tick(now, now).command).all()
+        return mppi.command_per_speed
+
+    now = 100.0
+    np.testing.assert_array_equal(per_speed(), [1.0, 1.0])
+    slot.install(ResidualWeights.first_order((0.1, 0.1), (0.5, 0.4)))
+    np.testing.assert_allclose(per_speed(), [2.0, 2.5], rtol=0.01)
+    loop.reconfigure(attrs.evolve(config, learned_effort=False))
+    np.testing.assert_array_equal(per_speed(), [1.0, 1.0])
 
 
 # Paths
