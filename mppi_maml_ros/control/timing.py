@@ -137,7 +137,7 @@ class Retiming:
         """The robot is not driven: the reference will start from its speed."""
         self.rate = self._shown = 1.0
         self._ahead: float | None = None  # rate without what the robot lags
-        self._fits = self._driven = 0.0
+        self._fits = self._driven = self._low = 0.0
         self._least = 1.0  # rate that the robot's speeds allow
         self.remark = ""
 
@@ -224,7 +224,10 @@ class Retiming:
         if self._driven > STARTS:
             self._shown += min(elapsed / SMOOTH, 1.0) * (self.rate - self._shown)
         if self._shown > (UNTOLD if self.remark else TOLD):
-            self.remark = ""
+            self.remark, self._low = "", 0.0
+            return
+        self._low += elapsed
+        if self._low < SMOOTH:  # until the first that is told is about right
             return
         reach = self.reach
         if least_v < 1.0 and least_v <= least_omega:
