@@ -13,6 +13,7 @@ import numpy as np
 
 def controller() -> None:
     """The control step with the prior and with every depth of network that weights can have."""
+    from .control.timing import Retiming
     from .core.types import VelocityLimits
     from .dynamics.features import feature_size, input_size
     from .dynamics.residual import OUTPUTS, ResidualWeights
@@ -38,6 +39,7 @@ def controller() -> None:
             config = MPPIConfig(batch_size=8, time_steps=8, noise_knots=knots)
             MPPIController(config, VelocityLimits(), seed=0).warm_up(weights)
     Predictor(0.05, taps).warm_up()
+    Retiming.warm_up()
     config = MPPIConfig(batch_size=8, time_steps=8)
     MPPIController(config, VelocityLimits(), seed=0, critics=make_critics(CRITICS, {})).warm_up(weights)
 

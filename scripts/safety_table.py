@@ -220,6 +220,16 @@ ROWS = {
         "stop until it is released; nothing is learned meanwhile",
         "EMERGENCY_STOP, SKIPPED_NOT_TRUSTED",
     ),
+    64: (
+        "motors that give less than they should, or a reference that asks for more than the robot has",
+        "figures and paths no faster than the robot can follow: late, but where they lie (`timing`)",
+        "REFERENCE_SLOWED with what the robot reaches, WARN diagnostic of `control`, `reference_rate`",
+    ),
+    65: (
+        "dead bands: small commands are not obeyed",
+        "raised step by step to where the robot moves, which is remembered (`break_loose`)",
+        "no fault",
+    ),
     70: (
         "odometry slower than `odom_timeout` asks for, as 5 Hz",
         "stands; drives by prediction where `min_odometry_rate` allows",

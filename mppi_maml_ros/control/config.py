@@ -13,6 +13,7 @@ from ..mppi.config import MPPIConfig
 from ..references.path import PathProfile
 from ..safety.checks import OdometryTolerances
 from ..safety.twist_source import SOURCES
+from .timing import TIMINGS
 
 MODELS = ("kinematic", "dynamic", "residual")
 PRIORS = ("typical", "kinematic", "dynamic")
@@ -45,9 +46,15 @@ class ControlConfig:
         teleport_margin, teleport_yaw_margin: on top of what the limits allow between messages.
         clock_jump, clock_pause: the node clock may run ahead of the steady one at once, and stand
             still, for this long.
+        timing: clock keeps a figure's own times and a path's speeds; progress slows both to what the robot
+            reaches, see :mod:`.timing`; auto does so while the robot could not follow.
+        lag_allowance: a figure slows for a robot farther behind, and waits at two and a half times that.
+        break_loose: see :mod:`.breakaway`.
+        learned_effort: see :attr:`..mppi.controller.MPPIController.command_per_speed`.
         desired_speed: on a path [m/s].
         deceleration: towards the goal and cusps of a path [m/s^2]; 0: half of the limit.
-        approach_time: towards them the speed is at most the distance left divided by this [s].
+        approach_time: towards them the speed is at most the distance left divided by this [s]; 0: by lag and
+            delay as they are learned.
         path_tolerance: noise is smoothed out of a path, moving no pose by more; 0: it is kept.
         open_loop: predict from the commanded velocity in place of the measured one.
         xy_goal_tolerance, yaw_goal_tolerance: the goal is reached within these.
@@ -137,6 +144,24 @@ class ControlConfig:
     )
     overrun_limit: int = tunable(3, 1, 1000, "Periods that may be missed in a row before the robot stops")
     overrun_recovery: int = tunable(20, 1, 10_000, "Periods on time in a row that end such a stop")
+    timing: str = tunable(
+        "auto",
+        description="References by their clock, by the robot's progress, or by that while it cannot follow",
+        choices=TIMINGS,
+    )
+    lag_allowance: float = tunable(
+        0.1,
+        1e-2,
+        10.0,
+        "A figure slows for a robot farther behind, and waits at 2.5 times that (timing: not clock)",
+        "m",
+    )
+    break_loose: bool = tunable(
+        True, description="Raise commands that do not move a standing robot, up to what does"
+    )
+    learned_effort: bool = tunable(
+        True, description="Count effort from the command that makes the reference's velocity, as learned"
+    )
     desired_speed: float = tunable(0.5, 1e-3, 20.0, "Speed along a path where nothing limits it", "m/s")
     deceleration: float = tunable(
         0.0, 0.0, 100.0, "Towards the goal and cusps of a path; 0: half of ax_min", "m/s^2"
@@ -145,7 +170,7 @@ class ControlConfig:
         0.0,
         0.0,
         10.0,
-        "Towards them the speed is at most the distance left divided by this; 0: no bound",
+        "Towards them the speed is at most the distance left divided by this; 0: by what is learned",
         "s",
     )
     path_tolerance: float = tunable(

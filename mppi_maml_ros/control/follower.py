@@ -8,6 +8,7 @@ from typing import Protocol
 import attrs
 
 from ..core.types import Array
+from ..dynamics.reach import Reach
 from .config import ControlConfig
 from .output import Halt
 
@@ -22,12 +23,16 @@ class Target:
         goal: at the end, shape (3,); None where there is none.
         remaining: way left to it [m].
         halt: why the robot may not be driven; None when it may.
+        rate: of the reference, in its own speeds.
+        remark: what is to be told of that; empty where nothing is.
     """
 
     window: Array | None
     goal: Array | None = None
     remaining: float = math.inf
     halt: Halt | None = None
+    rate: float = 1.0
+    remark: str = ""
 
 
 class Follower(Protocol):
@@ -38,6 +43,9 @@ class Follower(Protocol):
 
     def see(self, pose: Array) -> None:
         """Where the robot was at the newest odometry (x, y, yaw), shape (3,)."""
+
+    def learn(self, reach: Reach) -> None:
+        """What the robot reaches, by the weights that serve from now on."""
 
     def target(self, now: float, state: Array, dt: float) -> Target:
         """For a step at ``now`` [s], ``dt`` [s] after the last, from (x, y, yaw, v, omega), shape (5,)."""

@@ -33,6 +33,7 @@ from .pace import Pace
 from .path_follower import PathFollower
 from .progress import MotionChecker
 from .step import ControlStep, Mppi, Stepped
+from .timing import Retiming
 
 _KEPT = (
     *("model", "prior", "reference", "reference_origin", "time_steps", "model_dt"),
@@ -292,6 +293,7 @@ class ControlLoop:
             weights_version=version,
             trajectory=trajectory,
             predicted_pose=pose,
+            reference_rate=1.0 if stepped is None else stepped.target.rate,
             odometry_rejected=self._checks.rejected,
         )
 
@@ -299,7 +301,9 @@ class ControlLoop:
         """The command, its state, and what is said of it; without a command of the step a ramp to zero."""
         remark, self._remark = self._remark, None
         if halt is None and stepped is not None and stepped.command is not None:
-            return stepped.command, State.RUNNING, remark or self.remark or Halt(State.RUNNING)
+            slowed = stepped.target.remark
+            said = Halt(State.RUNNING, Code.REFERENCE_SLOWED, slowed) if slowed else Halt(State.RUNNING)
+            return stepped.command, State.RUNNING, remark or self.remark or said
         said = halt or Halt(State.STOPPED)
         self._step.hold()
         command = self._step.limiter.stop(dt)
@@ -320,6 +324,7 @@ class ControlLoop:
                 self._step.follower.retreat(self._blocked.still_for)
                 self._step.cool()
             self._step.follower.hold()
+            self._step.breakaway.hold()
         self._was_blocked = self._blocked.blocked
 
     def _look_at_clock(self, now: float, steady_now: float) -> None:
@@ -385,4 +390,7 @@ def _figure_follower(config: ControlConfig, figure: Figure | None) -> Follower:
     if figure is None:
         raise InvalidValueError(f"reference {config.reference} needs a figure")
     motion = MotionChecker(config.movement_time_allowance, config.required_movement)
-    return FigureFollower(figure, config.time_steps, config.model_dt, config.reference_origin, motion)
+    retiming = Retiming(config.timing, config.limits, config.lag_allowance)
+    return FigureFollower(
+        figure, config.time_steps, config.model_dt, config.reference_origin, motion, retiming
+    )

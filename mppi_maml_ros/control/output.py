@@ -39,6 +39,7 @@ class ControlOutput:
             and when not running.
         predicted_pose: the robot's pose now, shape (3,); None before any odometry. When not
             running it is the newest good odometry, not moved ahead.
+        reference_rate: of the reference, in its own speeds.
         odometry_rejected: messages that the checks dropped so far.
     """
 
@@ -57,4 +58,5 @@ class ControlOutput:
     weights_version: int = 0
     trajectory: Array | None = None
     predicted_pose: Array | None = None
+    reference_rate: float = 1.0
     odometry_rejected: int = 0

@@ -11,12 +11,14 @@ from ..core import se2
 from ..core.angles import wrap
 from ..core.errors import InvalidPathError, InvalidValueError
 from ..core.types import Array
+from ..dynamics.reach import Reach
 from ..references.path import PathReference
 from ..safety.codes import Code, State
 from .config import ControlConfig
 from .follower import Target
 from .output import Halt
 from .progress import GoalChecker, ProgressChecker
+from .timing import TOLD, differ, within_reach
 
 _FAR_HYSTERESIS = 0.9  # of far_from_path; nearer than that the robot is back
 
@@ -26,6 +28,8 @@ class PathFollower:
 
     def __init__(self, config: ControlConfig) -> None:
         self._config, self._profile = config, config.path_profile()
+        self._reach: Reach | None = None
+        self._timed = self._profile  # by what the robot reaches
         self._goal = GoalChecker(config.xy_goal_tolerance, config.yaw_goal_tolerance, config.stateful)
         self._progress = ProgressChecker(config.movement_time_allowance, config.required_movement)
         self._path: PathReference | None = None
@@ -39,15 +43,24 @@ class PathFollower:
     def configure(self, config: ControlConfig) -> None:
         """See :class:`.follower.Follower`; path and progress stay."""
         profile = config.path_profile()
-        self._config = config
+        before, self._config = self._timed, config
         self._goal.configure(config.xy_goal_tolerance, config.yaw_goal_tolerance, config.stateful)
         self._progress.configure(config.movement_time_allowance, config.required_movement)
-        if profile != self._profile and self._path is not None:
-            path = PathReference(self._path.poses, profile, self._path.headed)
+        self._profile, self._timed = profile, within_reach(profile, self._reach, config.timing)
+        if self._timed != before and self._path is not None:
+            path = PathReference(self._path.poses, self._timed, self._path.headed)
             if self._path.started:
                 path.resume(self._path.progress)
             self._path = path
-        self._profile = profile
+
+    def learn(self, reach: Reach) -> None:
+        """See :class:`.follower.Follower`."""
+        self._reach = reach
+        timed = within_reach(self._profile, reach, self._config.timing)
+        if differ(timed, self._timed):
+            self._timed = timed
+            if self._path is not None:
+                self._path.retime(timed)
 
     def set_origin(self, frame_id: str, origin: ArrayLike) -> None:
         """Where the frame of paths lies in that of odometry now; a path keeps its progress meanwhile.
@@ -78,7 +91,7 @@ class PathFollower:
         try:
             if frame_id not in self._origins:
                 raise InvalidPathError(f"path is in frame {frame_id!r}, expected {self._config.odom_frame!r}")
-            path = PathReference(poses, self._profile, headed)
+            path = PathReference(poses, self._timed, headed)
         except InvalidPathError as error:
             self._replaced = self._replaced or self._path
             self._path, self._fault = None, str(error)
@@ -136,14 +149,22 @@ class PathFollower:
         path, origin = self._path, self._origins[self._frame]
         if path is None:
             return Target(None, halt=Halt(State.WAITING_FOR_PLAN))
+        rate, remark = self._timed.desired_speed / self._profile.desired_speed, self._remark()
         if not origin.any():
             window, halt = self._window(path, state, dt)
-            return Target(window, path.goal, path.remaining, halt)
+            return Target(window, path.goal, path.remaining, halt, rate, remark)
         local = np.concatenate([se2.to_body(state[:3], origin), state[3:]])
         window, halt = self._window(path, local, dt)
         if window is not None:
             window = se2.compose(origin, window)
-        return Target(window, se2.compose(origin, path.goal), path.remaining, halt)
+        return Target(window, se2.compose(origin, path.goal), path.remaining, halt, rate, remark)
+
+    def _remark(self) -> str:
+        timed, wanted = self._timed.desired_speed, self._profile.desired_speed
+        if self._reach is None or timed > TOLD * wanted:
+            return ""
+        share, reached = 100.0 * timed / wanted, self._reach.forward
+        return f"path driven at {share:.0f} % of desired_speed: the robot reaches at most {reached:.2f} m/s"
 
     def _window(self, path: PathReference, state: Array, dt: float) -> tuple[Array | None, Halt | None]:
         """In the frame of the path."""

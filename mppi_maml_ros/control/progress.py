@@ -155,29 +155,26 @@ class MotionChecker:
     def reset(self) -> None:
         """Another try."""
         self._place: Array | None = None
-        self._wanted: Array | None = None
         self._way, self._idle = np.zeros(2), 0.0
 
-    def update(self, pose: Array, wanted: Array, dt: float) -> bool:
+    def update(self, pose: Array, way: Array, dt: float) -> bool:
         """One period of trying.
 
         Args:
             pose: of the robot as measured, shape (3,); one that is predicted moves even if it is held.
-            wanted: pose where it is wanted now, shape (3,).
+            way: that what it follows would have gone meanwhile, shape (2,) [m, rad].
             dt: length of the period [s].
 
         Returns:
             For longer than allowed the robot has not moved, although what it follows has.
         """
-        if self._place is None or (_motion(self._place, pose) >= self._least).any():
+        if self._place is None or (motion(self._place, pose) >= self._least).any():
             self._place, self._way, self._idle = pose.copy(), np.zeros(2), 0.0
-        if self._wanted is not None:
-            self._way += _motion(self._wanted, wanted)
-        self._wanted = wanted.copy()
+        self._way = self._way + way
         self._idle += max(0.0, dt)
         return self._idle > self._allowance and bool((self._way > 2.0 * self._least).any())
 
 
-def _motion(a: Array, b: Array) -> Array:
-    """From pose to pose: distance [m] and angle [rad]."""
+def motion(a: Array, b: Array) -> Array:
+    """From pose to pose: distance [m] and angle [rad], shape (2,)."""
     return np.array([math.hypot(b[0] - a[0], b[1] - a[1]), abs(wrap(b[2] - a[2]))])

@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike
 
 from ..core.errors import InvalidValueError, NoValidControlError
 from ..core.types import Array, Odometry
+from ..dynamics.reach import Reach
 from ..mppi.costmap import Costmap
 from ..mppi.critics import Scene
 from ..mppi.prediction import Prediction, Predictor
@@ -21,6 +22,7 @@ from ..mppi.validation import check_way
 from ..safety.codes import Code, State
 from ..safety.limiter import VelocityLimiter
 from ..safety.twist_source import TwistSource
+from .breakaway import Breakaway
 from .config import ControlConfig
 from .follower import Follower, Target
 from .output import Halt
@@ -54,6 +56,9 @@ class Mppi(Protocol):
         change: Array | None,
     ) -> Chosen:
         """The command for now; NoValidControlError where there is none."""
+
+    command_per_speed: Array
+    """Command that makes a steady (v, omega) of 1 in the end, shape (2,)."""
 
     @property
     def footprint_radius(self) -> float | None:
@@ -96,6 +101,7 @@ class ControlStep:
     Attributes:
         predictor: what the robot does, by its odometry and commands.
         twist: what of the odometry's twist is believed.
+        breakaway: raises commands that would not move the robot.
         costmap: obstacles; None for none.
     """
 
@@ -106,19 +112,27 @@ class ControlStep:
         self.limiter = VelocityLimiter(config.limits, max_dt=2.0 * config.period)
         self.costmap: Costmap | None = None
         self._warm = False
+        self._asked: object = None  # weights that the follower knows the reach of
+        self.breakaway = Breakaway(config.limits)
+        self._raised = np.zeros(2)  # by which the last command is larger than what was chosen
 
     def configure(self, config: ControlConfig, mppi: Mppi | None = None) -> None:
         """Other thresholds from the next step on, and another controller unless ``mppi`` is None."""
+        if self._config.learned_effort and not config.learned_effort:
+            self.mppi.command_per_speed = np.ones(2)
         self._config = config
         self.mppi = mppi or self.mppi
         self.twist.source = config.twist_source
         self.limiter.configure(config.limits, 2.0 * config.period)
         self.follower.configure(config)
+        self.breakaway.configure(config.limits)
+        self._asked = None
 
     def add_odometry(self, sample: Odometry, continuous: bool = True) -> Odometry:
         """A checked sample, and with the twist in use; ``continuous``: driven here from the one before."""
         given = self.twist.take(sample, continuous)
         self.predictor.add_odometry(given)
+        self.breakaway.add_odometry(given, continuous)
         return given
 
     def record(self, stamp: float, command: Array) -> None:
@@ -130,6 +144,7 @@ class ControlStep:
         """Odometry and commands so far, as after a jump of the clock."""
         self.predictor.reset()
         self.twist.reset()
+        self.breakaway.reset()
 
     def cool(self) -> None:
         """The next step begins without a warm start."""
@@ -138,6 +153,8 @@ class ControlStep:
     def hold(self) -> None:
         """The robot is not driven until the next step."""
         self.cool()
+        self.breakaway.hold()
+        self._raised[:] = 0.0
         self.follower.hold()
 
     def run(
@@ -160,6 +177,7 @@ class ControlStep:
         pose = start[:3].copy()
         if config.open_loop:
             start[3:] = self.limiter.last
+        self._learn(weights)
         target = self.follower.target(now, start, dt)
         if target.halt is not None:
             return Stepped(pose, target, halt=target.halt)
@@ -172,9 +190,26 @@ class ControlStep:
             return Stepped(
                 pose, target, halt=Halt(State.STOPPED, Code.NO_VALID_CONTROL, f"no valid control: {error}")
             )
+        wanted = command
+        if config.break_loose:
+            command = self.breakaway.raised(wanted, dt)
+        raised = command - wanted
         command = self.limiter.limit(command, dt)
+        # What the next step may choose follows from what this one chose, not from what became of that.
+        self._raised = np.where(raised == 0.0, 0.0, command - wanted)
         trajectory = self.mppi.optimal_trajectory(start, seen.history, weights) if with_trajectory else None
         return Stepped(pose, target, command, trajectory=trajectory)
+
+    def _learn(self, weights: Any) -> None:
+        """Tell the follower of new weights; without any for a while, what was known of the robot stays."""
+        if weights is not None and weights is not self._asked:
+            self._asked = weights
+            reach = Reach.of(weights, self._config.limits)
+            self.follower.learn(reach)
+            if self._config.learned_effort:
+                self.mppi.command_per_speed = reach.command_per_speed(self._config.limits)
+            if reach.learned:
+                self.breakaway.learn(reach)
 
     def _seen(self, now: float, weights: Any, state: Array | None) -> Prediction:
         if state is None:
@@ -184,7 +219,7 @@ class ControlStep:
         )
 
     def _choose(self, seen: Prediction, target: Target, weights: Any, dt: float) -> Array:
-        scene = Scene(goal=target.goal, remaining=target.remaining, costmap=self.costmap)
+        scene = Scene(target.goal, target.remaining, self.costmap, self.breakaway.least)
         assert target.window is not None
         for _ in range(self._config.retry_attempt_limit + 1):
             try:
@@ -192,7 +227,7 @@ class ControlStep:
                     seen.state,
                     target.window,
                     seen.history,
-                    self.limiter.last,
+                    self.limiter.last - self._raised,
                     weights,
                     dt,
                     scene,

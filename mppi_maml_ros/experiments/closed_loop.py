@@ -141,6 +141,8 @@ def drive(
         time_steps=config.time_steps,
         model_dt=dt,
         retry_attempt_limit=0,
+        break_loose=False,
+        learned_effort=False,
     )
     follower = TimedFollower(reference, config.time_steps, dt)
     stepper = ControlStep(control, controller or MPPIController(config, limits, seed), follower)

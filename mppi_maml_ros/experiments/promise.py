@@ -91,6 +91,9 @@ class Case:
             self.duration,
             seed=self.seed,
             online=OnlineConfig(adapter=self.adapter),
+            timing="clock",  # a reference that waits for the robot would hide what is compared
+            break_loose=False,
+            learned_effort=False,
         )
 
 

@@ -59,6 +59,8 @@ class MPPIController:
         rollout: where rollouts are computed, see :mod:`.rollouts.backends`; None for compiled code.
 
     Attributes:
+        command_per_speed: command that makes a steady (v, omega) of 1 in the end, shape (2,); from what makes
+            the reference's velocity so, effort is counted.
         footprint_radius: of the first critic that judges one [m]; None where none does.
     """
 
@@ -81,6 +83,7 @@ class MPPIController:
         self._weights = np.zeros(samples, dtype=np.float32)
         self._sequence = np.zeros((steps, 2), dtype=np.float32)
         self._feedforward = np.zeros((steps, 2), dtype=np.float32)
+        self.command_per_speed: Array = np.ones(2)
         self._ahead = np.arange(steps, dtype=np.float32)[:, None]
         self._low = limits.low.astype(np.float32)
         self._high = limits.high.astype(np.float32)
@@ -181,6 +184,9 @@ class MPPIController:
             for name, value in (("state", state), ("reference", reference)):
                 if not np.isfinite(value).all():
                     raise InvalidValueError(f"{name} must be finite")
+        if (self.command_per_speed != 1.0).any():
+            np.multiply(self._feedforward, self.command_per_speed, out=self._feedforward, casting="same_kind")
+            np.clip(self._feedforward, self._low, self._high, out=self._feedforward)
         if self._fresh:
             self._sequence[:] = self._feedforward
             self._fresh = False
@@ -234,7 +240,7 @@ class MPPIController:
         answer = 1.0 - np.clip(np.diag(weights.linear)[:2], 0.0, SLOWEST)
         x, y, turn = self._tracking.target[0]
         off = np.hypot(x, y) + np.array([0.0, abs(turn)])
-        off = np.abs(self._feedforward[0] - state[3:]) + CATCH_UP * off
+        off = np.abs(self._feedforward[0] / self.command_per_speed - state[3:]) + CATCH_UP * off
         scale: Float32 = np.minimum(self._std, change / answer + off).astype(np.float32)
         return scale
 

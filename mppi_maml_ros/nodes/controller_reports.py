@@ -73,10 +73,12 @@ def control_report(output: ControlOutput | None, reference: str) -> Report:
         level = WARN
     else:
         level = ERROR if output.state in (State.STOPPING, State.STOPPED) else OK
+        level = WARN if level == OK and output.code is Code.REFERENCE_SLOWED else level
     values = {
         "state": output.state.name,
         "code": output.code.name,
         "reference": reference,
+        "reference_rate": output.reference_rate,
         "tracking_error": output.tracking_error,
         "heading_error": output.heading_error,
     }

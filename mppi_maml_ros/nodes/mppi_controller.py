@@ -180,9 +180,11 @@ class MppiControllerNode(BaseNode):
         duration = self._values.get(f"{self._settings.control.reference}.period", 60.0)
         fastest, turn = np.abs(figure.twist_at(np.linspace(0.0, duration, 400))).max(axis=0)
         if fastest > limits.vx_max or turn > limits.wz_max:
+            clock = self._settings.control.timing == "clock"
+            then = "the robot will fall behind" if clock else "it will be slowed"
             self.get_logger().warning(
                 f"the reference asks for {fastest:.2f} m/s and {turn:.2f} rad/s, the limits are "
-                f"{limits.vx_max:g} m/s and {limits.wz_max:g} rad/s: the robot will fall behind"
+                f"{limits.vx_max:g} m/s and {limits.wz_max:g} rad/s: {then}"
             )
 
     # What comes in

@@ -114,6 +114,12 @@ class PathReference:
             self._stop = int(np.searchsorted(self._section.stops[:-1], self._s, side="right"))
             self._found = None
 
+    def retime(self, profile: PathProfile) -> None:
+        """Drive the same way, and on it from where the robot is, by the speeds of another profile."""
+        self._profile = profile
+        if self._section is not None:
+            self._section.retime(profile)
+
     @property
     def started(self) -> bool:
         """The robot has been looked for on the path."""
@@ -300,7 +306,12 @@ class _Section:
         here = np.clip(middle, low + _SMOOTHING, np.maximum(high - _SMOOTHING, low))
         ahead = np.clip(middle + _SMOOTHING, low, np.maximum(high - _SMOOTHING, low))
         curvature = np.maximum(np.interp(here, middle, curvature), np.interp(ahead, middle, curvature))
-        self.time = self._times(gear, curvature, cuts, profile)
+        self._gear, self._curvature, self._cuts = gear, curvature, cuts
+        self.retime(profile)
+
+    def retime(self, profile: PathProfile) -> None:
+        """Reach the samples by the speeds of a profile."""
+        self.time = self._times(self._gear, self._curvature, self._cuts, profile)
 
     def _chord(self, a: Array, b: Array, step: _Indices) -> Array:
         """Direction of travel over [a, b]; that of the step itself where the chord closes on itself."""

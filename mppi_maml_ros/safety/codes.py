@@ -38,3 +38,4 @@ class Code(enum.IntEnum):
     ODOMETRY_TWIST = 18
     ROBOT_BLOCKED = 19
     EMERGENCY_STOP = 20
+    REFERENCE_SLOWED = 21

@@ -40,6 +40,32 @@ models = (None, weights)
 drive(predictor.add_odometry, predictor.record, lambda now: [predictor.now(now + 0.03, m) for m in models])
 assert compiled() == before, compiled() - before
 """
+LOOP = """
+from mppi_maml_ros.control.config import ControlConfig
+from mppi_maml_ros.control.loop import ControlLoop
+from mppi_maml_ros.core.types import OdometryMessage, VelocityLimits
+from mppi_maml_ros.dynamics.first_order import typical
+from mppi_maml_ros.dynamics.residual import ResidualWeights
+from mppi_maml_ros.mppi import MPPIConfig, MPPIController
+from mppi_maml_ros.references.figures import figure8
+from mppi_maml_ros.weights.slot import WeightsSlot
+config, slot = MPPIConfig(batch_size=32), WeightsSlot(0.05)
+weak = ResidualWeights.first_order((0.1, 0.1), (0.5, 0.5))
+mppi = MPPIController(config, VelocityLimits(), 0)
+mppi.warm_up(weak)
+loop = ControlLoop(ControlConfig(reference="circle", timing="progress"), mppi, slot, figure8())
+before = compiled()
+def take(sample):
+    now = sample.stamp + 1.0
+    loop.handle_odometry(OdometryMessage.planar(now, sample.state), now, sample.stamp)
+def act(now):
+    if now > 1.0 and not slot.current.version:
+        slot.install(weak)
+    states.append(loop.tick(now + 1.0, now).state.name)
+states = []
+drive(take, lambda *_: None, act)
+assert "RUNNING" in states and compiled() == before, compiled() - before
+"""
 ADAPTATION = """
 from mppi_maml_ros.adaptation.online import OnlineAdaptation, OnlineConfig
 from mppi_maml_ros.weights.meta_model import PACKAGED, MetaModel
@@ -55,7 +81,7 @@ assert any(offered) and compiled() == before, compiled() - before
 """
 
 
-@pytest.mark.parametrize("what", [CONTROLLER, ADAPTATION], ids=["controller", "adaptation"])
+@pytest.mark.parametrize("what", [CONTROLLER, LOOP, ADAPTATION], ids=["controller", "loop", "adaptation"])
 def test_nothing_is_compiled_while_the_robot_drives(what):
     done = subprocess.run([sys.executable, "-c", COUNT + what], capture_output=True, text=True, timeout=240.0)
     assert done.returncode == 0, done.stderr

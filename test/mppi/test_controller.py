@@ -71,6 +71,24 @@ def test_a_robot_with_limits_catches_up_and_is_driven_steadily():
     assert np.sqrt(np.mean(unaware[-60:] ** 2)) > 0.05
 
 
+def test_a_weak_robot_does_not_trail_for_the_effort_that_it_needs():
+    """Effort that is counted from the reference's own velocity asks a weak robot for less than it needs."""
+    plant = ResidualWeights.first_order((0.1, 0.1), gain=(0.4, 0.4))
+    behind = {}
+    for per_speed in (1.0, 2.5):
+        controller = MPPIController(attrs.evolve(CONFIG, vx_weight=1.0), LIMITS, 0)
+        controller.command_per_speed = np.full(2, per_speed)
+        behind[per_speed] = 0.3 * 8.0 - drive(plant, controller, 8.0, speed=0.3, plant=plant)[0][0]
+    assert abs(behind[2.5]) < 0.03 and behind[1.0] > 0.07
+
+
+def test_what_effort_is_counted_from_stays_within_the_limits():
+    controller = MPPIController(CONFIG, LIMITS, 0)
+    controller.command_per_speed = np.full(2, 5.0)
+    controller.compute_control(np.zeros(5), straight(0.5), HISTORY, np.zeros(2), None)
+    assert controller._feedforward.max() == np.float32(LIMITS.vx_max)
+
+
 def test_the_same_seed_gives_the_same_commands_and_another_seed_others():
     runs = [drive(None, MPPIController(CONFIG, LIMITS, seed), 0.5)[1] for seed in (1, 1, 2)]
     assert np.array_equal(runs[0], runs[1])

@@ -64,6 +64,13 @@ def test_the_dead_band_is_avoided():
     assert value[0] == 0.0 < value[1] < value[2]
 
 
+def test_a_dead_band_that_was_observed_need_not_be_told():
+    commands = [(0.3, 0.3), (0.05, 0.3), (0.05, 0.1)]
+    told = CRITICS["velocity_deadband"](vx=0.1, wz=0.2).value(rollouts(commands))
+    seen = CRITICS["velocity_deadband"]().value(rollouts(commands, Scene(dead_band=(0.1, 0.2))))
+    np.testing.assert_array_equal(seen, told)
+
+
 @pytest.mark.parametrize("name", ["goal", "goal_angle"])
 def test_goal_critics_are_silent_far_from_the_goal(name):
     far = Scene(goal=np.zeros(3), remaining=5.0)

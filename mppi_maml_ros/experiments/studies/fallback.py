@@ -160,6 +160,9 @@ def drive(
         prior={"typical": "typical", "adaptive": "typical", "known": "dynamic"}.get(model, "kinematic"),
         desired_speed=speed,
         approach_time=0.8,
+        timing="clock",  # all drive at the same speed
+        break_loose=False,
+        learned_effort=False,
         xy_goal_tolerance=0.1,
         yaw_goal_tolerance=0.3,
         time_steps=mppi.time_steps,

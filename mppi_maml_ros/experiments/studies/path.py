@@ -158,6 +158,9 @@ def drive(
         "yaw_goal_tolerance": 0.06,
         "desired_speed": 0.5,
         "approach_time": 0.8,
+        "timing": "clock",
+        "break_loose": False,
+        "learned_effort": False,
         "time_steps": mppi.time_steps,
     }
     control = ControlConfig(**(settings | changes))

@@ -34,11 +34,13 @@ class Scene:
         goal: last pose of the path, shape (3,); None where there is no goal.
         remaining: way left along the path [m]; infinite where there is no goal.
         costmap: obstacles; None where none are known.
+        dead_band: commands (v, omega) up to this were seen not to move the robot [m/s, rad/s].
     """
 
     goal: np.ndarray | None = None
     remaining: float = np.inf
     costmap: Costmap | None = None
+    dead_band: tuple[float, float] = (0.0, 0.0)
 
 
 @attrs.frozen(eq=False, kw_only=True)

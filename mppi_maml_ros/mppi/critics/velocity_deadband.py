@@ -27,10 +27,11 @@ class VelocityDeadband(CompiledCritic):
 
     cost_weight: float = weight(30.0)
     cost_power: int = power()
-    vx: float = tunable(0.0, 0.0, 1.0, "Forward velocities below this are not obeyed", "m/s")
-    wz: float = tunable(0.0, 0.0, 2.0, "Yaw rates below this are not obeyed", "rad/s")
+    vx: float = tunable(0.0, 0.0, 1.0, "Forward velocities below this are not obeyed; 0: as observed", "m/s")
+    wz: float = tunable(0.0, 0.0, 2.0, "Yaw rates below this are not obeyed; 0: as observed", "rad/s")
     judge, reads = _judge, (COMMANDS,)
 
     def prepare(self, situation: Situation, numbers: Float32) -> bool:
-        numbers[0], numbers[1] = self.vx, self.wz
+        v, omega = situation.scene.dead_band
+        numbers[0], numbers[1] = self.vx or v, self.wz or omega
         return True
