@@ -15,7 +15,7 @@ from ..safety.checks import OdometryTolerances
 from ..safety.twist_source import SOURCES
 
 MODELS = ("kinematic", "dynamic", "residual")
-PRIORS = ("typical", "kinematic", "dynamic")
+PRIORS = ("auto", "typical", "kinematic", "dynamic")
 REFERENCES = ("plan", "circle", "figure8", "sine", "straight")
 
 

@@ -19,6 +19,7 @@ from ..core.angles import wrap
 from ..core.errors import InvalidValueError
 from ..core.types import Array, Odometry, OdometryMessage
 from ..dynamics.first_order import typical
+from ..dynamics.prior_bank import PriorBank
 from ..dynamics.residual import ResidualWeights
 from ..mppi.costmap import Costmap
 from ..safety.blocked import BlockedCheck
@@ -92,7 +93,9 @@ class ControlLoop:
         if config.prior == "dynamic" and known is None:
             raise InvalidValueError("prior is dynamic, but nothing is known of the robot")
         priors = {"typical": typical(config.model_dt), "kinematic": None, "dynamic": known}
-        self._prior = priors[config.prior]
+        self._bank = PriorBank(config.model_dt) if config.prior == "auto" else None
+        self._prior = priors.get(config.prior)
+        self._followed = 0
         self._paths = PathFollower(config) if config.reference == "plan" else None
         self._step = ControlStep(config, mppi, self._paths or _figure_follower(config, figure))
         self._step.predictor.warm_up()
@@ -311,6 +314,10 @@ class ControlLoop:
         if self._config.model == "kinematic" or self._blocked.blocked or twist.suspected or not twist.trusted:
             return None, 0
         snapshot = self._weights.current
+        if self._bank is not None:
+            fresh, self._followed = self._step.predictor.since(self._followed)
+            self._bank.follow(fresh)
+            self._prior = self._bank.weights
         return self._prior if snapshot.weights is None else snapshot.weights, snapshot.version
 
     def _wait_while_blocked(self) -> None:

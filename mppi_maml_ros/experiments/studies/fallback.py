@@ -157,7 +157,7 @@ def drive(
     world = robot(name, seed)
     control = ControlConfig(
         limits=LIMITS,
-        prior={"typical": "typical", "adaptive": "typical", "known": "dynamic"}.get(model, "kinematic"),
+        prior={"auto": "auto", "typical": "typical", "adaptive": "typical", "known": "dynamic"}.get(model, "kinematic"),
         desired_speed=speed,
         approach_time=0.8,
         xy_goal_tolerance=0.1,
