@@ -30,7 +30,8 @@ class ControlConfig:
         limits: what may be commanded.
         controller_frequency: ticks a second [Hz]; its period must not exceed ``model_dt``.
         model: kinematic uses no weights; dynamic and residual use those of the slot.
-        prior: what the residual model predicts with while it has no weights.
+        prior: what the residual model predicts with while it has no weights; auto: see
+            :mod:`..dynamics.prior_bank`.
         reference: plan follows the path that arrives; the others the figure handed in.
         reference_origin: pose (x, y, yaw) where a figure starts; empty: the robot's when control starts.
         time_steps, model_dt: length and step of the reference window.
@@ -75,8 +76,9 @@ class ControlConfig:
         dynamic=False,
     )
     prior: str = tunable(
-        "typical",
-        description="Robot to reckon with while no weights serve: the median one, kinematics, or dynamic.*",
+        "auto",
+        description="Robot to reckon with while no weights serve: the one of a bank that fits, the median "
+        "one, kinematics, or dynamic.*",
         choices=PRIORS,
         dynamic=False,
     )

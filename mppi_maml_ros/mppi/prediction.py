@@ -114,7 +114,7 @@ class ErrorTracker:
         self._newest = sample.stamp
 
     def since(self, total: int) -> tuple[Transitions, int]:
-        """Transitions that came after the first ``total``, as far as they are kept, and how many there were."""
+        """Transitions after the first ``total``, as far as they are kept, and how many there were in all."""
         fresh = min(self._buffer.total - total, len(self._buffer))
         return self._buffer.latest(len(self._buffer))[len(self._buffer) - fresh :], self._buffer.total
 

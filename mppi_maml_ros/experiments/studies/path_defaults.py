@@ -1,0 +1,138 @@
+"""Settings for following paths, chosen on some robots and courses and judged on others.
+
+Each setting is changed alone, for the robots of ``TRAIN_ROBOTS`` on the courses to train on; what helps by
+more than :data:`WORTH` is then taken together, and judged on the robots and courses to test on. The prior is
+``auto``.
+"""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import attrs
+import numpy as np
+
+from ...core.files import write_json, write_rows
+from . import courses
+from .fallback import MPPI, Drive, drive
+
+TRAIN_ROBOTS, TEST_ROBOTS = ("train1", "train4", "firmware11"), ("a", "b", "c", "firmware0")
+SPEED = 0.5  # [m/s] desired
+SETTINGS: dict[str, tuple[float, ...]] = {
+    "temperature": (0.1, 0.2, 0.5),
+    "vx_std": (0.25,),
+    "wz_std": (0.3, 0.8),
+    "noise_knots": (5, 12),
+    "time_steps": (22, 40),
+    "position_weight": (5.0, 20.0, 40.0),
+    "heading_weight": (0.3, 3.0),
+    "vx_weight": (1.0,),
+    "wz_weight": (0.03, 0.3),
+    "vx_rate_weight": (1.0, 3.0),
+    "wz_rate_weight": (0.3, 3.0),
+    "terminal_scale": (1.0, 5.0),
+    "obstacles.cost_weight": (5.0, 20.0),
+    "approach_time": (0.4, 1.2),
+}
+"""Values beside the present one; of the controller, of critics, of the control loop."""
+WORTH = 0.02  # of the score
+WHOLE = ("noise_knots", "time_steps")
+COLUMNS = ("part", "settings", "robot", "path", "rmse", "change_v", "change_omega", "time", "clearance")
+KEY = COLUMNS[:4]
+
+
+def label(settings: dict[str, float]) -> str:
+    """Settings as they stand in a table; ``defaults`` for none."""
+    return " ".join(f"{name}={value:g}" for name, value in settings.items()) or "defaults"
+
+
+def run(robot: str, path: str, settings: dict[str, float]) -> Drive:
+    """One drive with settings that differ from path_following.yaml's."""
+    settings = {name: int(value) if name in WHOLE else value for name, value in settings.items()}
+    of_mppi: dict[str, Any] = {k: v for k, v in settings.items() if k in attrs.fields_dict(type(MPPI))}
+    others: dict[str, Any] = {name: value for name, value in settings.items() if name not in of_mppi}
+    return drive(robot, path, SPEED, "auto", mppi=attrs.evolve(MPPI, **of_mppi), **others)
+
+
+def score(rows: list[dict], reference: list[dict]) -> float:
+    """How bad drives are in proportion to other drives of the same cases; 1: as bad.
+
+    The geometric mean of RMSE, the fourth root of the restlessness and the root of the time; twice as bad is
+    one that does not arrive, or touches a wall.
+    """
+
+    def badness(row: dict) -> float:
+        failed = not math.isfinite(row["time"]) or row["clearance"] < 0.0
+        time = row["time"] if math.isfinite(row["time"]) else 60.0
+        total = math.log(row["rmse"]) + 0.25 * math.log(row["change_omega"]) + 0.5 * math.log(time)
+        return total + failed * math.log(2.0)
+
+    usual = {(row["robot"], row["path"]): badness(row) for row in reference}
+    return float(np.exp(np.mean([badness(row) - usual[row["robot"], row["path"]] for row in rows])))
+
+
+class Study:
+    """Drives that are done, and those to do; kept in ``path_defaults.csv``, so that a run may be broken off.
+
+    Args:
+        folder: of the files.
+        run: see :func:`run`.
+    """
+
+    def __init__(self, folder: Path, run: Callable[[str, str, dict[str, float]], Drive] = run) -> None:
+        self._file, self._run = folder / "path_defaults.csv", run
+        self.rows: dict[tuple, dict] = {}
+        if self._file.exists():
+            with self._file.open(newline="") as lines:
+                for row in csv.DictReader(lines):
+                    named = {k: v if k in KEY else float(v) for k, v in row.items()}
+                    self.rows[tuple(named[k] for k in KEY)] = named
+
+    def of(self, part: str, settings: dict[str, float]) -> list[dict]:
+        """Rows of settings in a part that are done."""
+        return [row for key, row in self.rows.items() if key[:2] == (part, label(settings))]
+
+    def drives(self, part: str, settings: dict[str, float]) -> Iterator[str]:
+        """Do what is missing, and say what was done."""
+        robots, paths = (TRAIN_ROBOTS, courses.TRAIN) if part == "train" else (TEST_ROBOTS, courses.TEST)
+        for robot in robots:
+            for path in paths:
+                key = (part, label(settings), robot, path)
+                if key not in self.rows:
+                    done = attrs.asdict(self._run(robot, path, settings))
+                    self.rows[key] = dict(zip(KEY, key, strict=True)) | {c: done[c] for c in COLUMNS[4:]}
+                yield " ".join(key)
+        write_rows(self._file, COLUMNS, self.rows.values(), digits=4)
+
+    def alone(self) -> dict[str, float]:
+        """Score of each setting changed alone, on the part to train on."""
+        usual = self.of("train", {})
+        return {label(s): round(score(self.of("train", s), usual), 4) for s in singles()}
+
+    def together(self) -> dict[str, float]:
+        """Of each setting the value that helps by more than ``WORTH``, if one does."""
+        scores, best = self.alone(), {}
+        for name, values in SETTINGS.items():
+            value = min(values, key=lambda v: scores[label({name: v})])
+            if scores[label({name: value})] < 1.0 - WORTH:
+                best[name] = value
+        return best
+
+    def write(self) -> dict:
+        """``path_defaults.json``; returns what it holds."""
+        chosen = self.together()
+        judged = {
+            part: round(score(self.of(part, chosen), self.of(part, {})), 4) for part in ("train", "test")
+        }
+        summary = {"alone": self.alone(), "together": chosen, "score": judged}
+        write_json(self._file.with_suffix(".json"), summary)
+        return summary
+
+
+def singles() -> list[dict[str, float]]:
+    """Every setting changed alone."""
+    return [{name: value} for name, values in SETTINGS.items() for value in values]
