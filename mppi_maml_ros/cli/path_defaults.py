@@ -12,7 +12,7 @@ from .options import folder_option
 @click.command("path-defaults", short_help="Choose settings for following paths, and judge them.")
 @folder_option("path_defaults_report", "Folder of path_defaults.csv and path_defaults.json.")
 def path_defaults(out: Path) -> None:
-    """Change one setting of path_following.yaml at a time; what helps is taken together and judged elsewhere.
+    """Change one setting at a time; what helps is taken together and judged on other robots and courses.
 
     A run that is broken off goes on where it was when it is started again with the same folder.
     """
@@ -22,23 +22,26 @@ def path_defaults(out: Path) -> None:
     from .progress import shown
 
     console, study = Console(), work.Study(out)
-    settings = [{}, *work.singles()]
+    settings = [{}, *work.changes()]
     with shown(console) as bars:
         bar = bars.add("one at a time", len(settings))
         for one in settings:
             for line in study.drives("train", one):
                 bar.say(line)
             bar.advance()
-        chosen = study.together()
-        bar = bars.add("together", 3)
-        for part, these in (("train", chosen), ("test", chosen), ("test", {})):
-            for line in study.drives(part, these):
+        bar = bars.add("together", 1)
+        for line in study.together():
+            bar.say(line)
+        bar.advance()
+        bar = bars.add("elsewhere", 2)
+        for these in ({}, study.chosen):
+            for line in study.drives("test", these):
                 bar.say(line)
             bar.advance()
     summary = study.write()
     console.print(
-        f"{work.label(chosen)}: {summary['score']['train']:.3f} of the defaults' score where it was chosen, "
-        f"{summary['score']['test']:.3f} elsewhere; written to {out}",
+        f"{work.label(study.chosen)}: {summary['score']['train']:.3f} of the score of the base where it was "
+        f"chosen, {summary['score']['test']:.3f} elsewhere; written to {out}",
         highlight=False,
         soft_wrap=True,
     )

@@ -1,8 +1,8 @@
 """Settings for following paths, chosen on some robots and courses and judged on others.
 
-Each setting is changed alone, for the robots of ``TRAIN_ROBOTS`` on the courses to train on; what helps by
-more than :data:`WORTH` is then taken together, and judged on the robots and courses to test on. The prior is
-``auto``.
+Each setting is changed alone, for the robots of ``TRAIN_ROBOTS`` on the courses to train on. Those that help
+by more than :data:`WORTH` are then taken one after the other, the best first, as long as each helps beside
+those before it; what comes of it is judged on the robots and courses to test on. The prior is ``auto``.
 """
 
 from __future__ import annotations
@@ -17,9 +17,12 @@ import attrs
 import numpy as np
 
 from ...core.files import write_json, write_rows
+from ...mppi.config import MPPIConfig
 from . import courses
-from .fallback import MPPI, Drive, drive
+from .fallback import Drive, drive
 
+BASE = MPPIConfig(temperature=0.3, wz_rate_weight=1.0)
+"""Beside which settings are changed: nav2's temperature and a calm yaw rate, the rest as for figures."""
 TRAIN_ROBOTS, TEST_ROBOTS = ("train1", "train4", "firmware11"), ("a", "b", "c", "firmware0")
 SPEED = 0.5  # [m/s] desired
 SETTINGS: dict[str, tuple[float, ...]] = {
@@ -38,7 +41,9 @@ SETTINGS: dict[str, tuple[float, ...]] = {
     "obstacles.cost_weight": (5.0, 20.0),
     "approach_time": (0.4, 1.2),
 }
-"""Values beside the present one; of the controller, of critics, of the control loop."""
+"""Values beside the usual one; of the controller, of critics, of the control loop."""
+PAIRS = ({"position_weight": 20.0, "obstacles.cost_weight": 20.0},)
+"""What is changed at once, since one is weighed against the other."""
 WORTH = 0.02  # of the score
 WHOLE = ("noise_knots", "time_steps")
 COLUMNS = ("part", "settings", "robot", "path", "rmse", "change_v", "change_omega", "time", "clearance")
@@ -46,16 +51,16 @@ KEY = COLUMNS[:4]
 
 
 def label(settings: dict[str, float]) -> str:
-    """Settings as they stand in a table; ``defaults`` for none."""
-    return " ".join(f"{name}={value:g}" for name, value in settings.items()) or "defaults"
+    """Settings as they stand in a table; ``base`` for none."""
+    return " ".join(f"{name}={settings[name]:g}" for name in SETTINGS if name in settings) or "base"
 
 
 def run(robot: str, path: str, settings: dict[str, float]) -> Drive:
-    """One drive with settings that differ from path_following.yaml's."""
+    """One drive with settings that differ from :data:`BASE`."""
     settings = {name: int(value) if name in WHOLE else value for name, value in settings.items()}
-    of_mppi: dict[str, Any] = {k: v for k, v in settings.items() if k in attrs.fields_dict(type(MPPI))}
+    of_mppi: dict[str, Any] = {k: v for k, v in settings.items() if k in attrs.fields_dict(MPPIConfig)}
     others: dict[str, Any] = {name: value for name, value in settings.items() if name not in of_mppi}
-    return drive(robot, path, SPEED, "auto", mppi=attrs.evolve(MPPI, **of_mppi), **others)
+    return drive(robot, path, SPEED, "auto", mppi=attrs.evolve(BASE, **of_mppi), **others)
 
 
 def score(rows: list[dict], reference: list[dict]) -> float:
@@ -81,11 +86,16 @@ class Study:
     Args:
         folder: of the files.
         run: see :func:`run`.
+
+    Attributes:
+        rows: by part, settings, robot and path.
+        chosen: what :meth:`together` came to.
     """
 
     def __init__(self, folder: Path, run: Callable[[str, str, dict[str, float]], Drive] = run) -> None:
         self._file, self._run = folder / "path_defaults.csv", run
         self.rows: dict[tuple, dict] = {}
+        self.chosen: dict[str, float] = {}
         if self._file.exists():
             with self._file.open(newline="") as lines:
                 for row in csv.DictReader(lines):
@@ -109,30 +119,33 @@ class Study:
         write_rows(self._file, COLUMNS, self.rows.values(), digits=4)
 
     def alone(self) -> dict[str, float]:
-        """Score of each setting changed alone, on the part to train on."""
+        """Score of each change alone, on the part to train on."""
         usual = self.of("train", {})
-        return {label(s): round(score(self.of("train", s), usual), 4) for s in singles()}
+        return {label(s): round(score(self.of("train", s), usual), 4) for s in changes()}
 
-    def together(self) -> dict[str, float]:
-        """Of each setting the value that helps by more than ``WORTH``, if one does."""
-        scores, best = self.alone(), {}
-        for name, values in SETTINGS.items():
-            value = min(values, key=lambda v: scores[label({name: v})])
-            if scores[label({name: value})] < 1.0 - WORTH:
-                best[name] = value
-        return best
+    def together(self) -> Iterator[str]:
+        """Take what helps, one change after the other, into ``chosen``; says what is driven for it."""
+        usual, alone, self.chosen = self.of("train", {}), self.alone(), {}
+        best = 1.0
+        for change in sorted(changes(), key=lambda s: alone[label(s)]):
+            if alone[label(change)] > 1.0 - WORTH or change.keys() & self.chosen.keys():
+                continue
+            trial = self.chosen | change
+            yield from self.drives("train", trial)
+            found = score(self.of("train", trial), usual)
+            if found < best * (1.0 - WORTH):
+                self.chosen, best = trial, found
 
     def write(self) -> dict:
         """``path_defaults.json``; returns what it holds."""
-        chosen = self.together()
         judged = {
-            part: round(score(self.of(part, chosen), self.of(part, {})), 4) for part in ("train", "test")
+            part: round(score(self.of(part, self.chosen), self.of(part, {})), 4) for part in ("train", "test")
         }
-        summary = {"alone": self.alone(), "together": chosen, "score": judged}
+        summary = {"alone": self.alone(), "together": self.chosen, "score": judged}
         write_json(self._file.with_suffix(".json"), summary)
         return summary
 
 
-def singles() -> list[dict[str, float]]:
-    """Every setting changed alone."""
-    return [{name: value} for name, values in SETTINGS.items() for value in values]
+def changes() -> list[dict[str, float]]:
+    """Every setting changed alone, and the pairs."""
+    return [{name: value} for name, values in SETTINGS.items() for value in values] + list(PAIRS)
