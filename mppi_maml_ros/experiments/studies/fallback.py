@@ -36,7 +36,9 @@ from .path import ROBOT_RADIUS
 
 PERIOD = 0.05  # [s]
 LIMITS = VelocityLimits(vx_max=0.8, vx_min=-0.35, wz_max=1.9, ax_max=1.0, ax_min=-1.0, az_max=3.0)
-MPPI = MPPIConfig(temperature=0.3, wz_rate_weight=1.0)  # as in path_following.yaml
+# As in path_following.yaml.
+MPPI = MPPIConfig(temperature=0.3, wz_std=0.3, noise_knots=5, position_weight=20.0, wz_rate_weight=3.0)
+WALLS = {"obstacles.footprint_radius": ROBOT_RADIUS, "obstacles.cost_weight": 20.0}
 MODELS = ("kinematic", "typical", "auto", "adaptive", "oracle")
 """What is predicted with: pure kinematics; the typical robot; that of the bank which fits; what is adapted
 while driving; the robot's own equations."""
@@ -171,13 +173,13 @@ def drive(
         limits=LIMITS,
         prior=PRIORS.get(model, model),
         desired_speed=speed,
-        approach_time=0.8,
+        approach_time=1.2,
         xy_goal_tolerance=0.1,
         yaw_goal_tolerance=0.3,
         time_steps=mppi.time_steps,
     )
     control = attrs.evolve(control, **{key: settings[key] for key in settings.keys() - of_critics.keys()})
-    judges = make_critics(critics, {"obstacles.footprint_radius": ROBOT_RADIUS} | of_critics)
+    judges = make_critics(critics, WALLS | of_critics)
     slot = _Slot(Oracle(world) if model == "oracle" else None)
     adaptation, due = None, ADAPT_INTERVAL
     if model == "adaptive":

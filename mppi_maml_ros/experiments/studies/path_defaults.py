@@ -2,7 +2,8 @@
 
 Each setting is changed alone, for the robots of ``TRAIN_ROBOTS`` on the courses to train on. Those that help
 by more than :data:`WORTH` are then taken one after the other, the best first, as long as each helps beside
-those before it; what comes of it is judged on the robots and courses to test on. The prior is ``auto``.
+those before it and no drive fails by it; what comes of it is judged on the robots and courses to test on. The
+prior is ``auto``.
 """
 
 from __future__ import annotations
@@ -19,9 +20,10 @@ import numpy as np
 from ...core.files import write_json, write_rows
 from ...mppi.config import MPPIConfig
 from . import courses
-from .fallback import Drive, drive
+from .fallback import LONGEST, Drive, drive
 
 BASE = MPPIConfig(temperature=0.3, wz_rate_weight=1.0)
+OTHERS = {"obstacles.cost_weight": 10.0, "approach_time": 0.8}
 """Beside which settings are changed: nav2's temperature and a calm yaw rate, the rest as for figures."""
 TRAIN_ROBOTS, TEST_ROBOTS = ("train1", "train4", "firmware11"), ("a", "b", "c", "firmware0")
 SPEED = 0.5  # [m/s] desired
@@ -42,8 +44,13 @@ SETTINGS: dict[str, tuple[float, ...]] = {
     "approach_time": (0.4, 1.2),
 }
 """Values beside the usual one; of the controller, of critics, of the control loop."""
-PAIRS = ({"position_weight": 20.0, "obstacles.cost_weight": 20.0},)
-"""What is changed at once, since one is weighed against the other."""
+COMBINATIONS = (
+    {"position_weight": 20.0, "obstacles.cost_weight": 20.0},
+    {"wz_std": 0.3, "noise_knots": 5.0, "position_weight": 20.0, "obstacles.cost_weight": 20.0},
+    {"wz_std": 0.3, "position_weight": 20.0, "vx_rate_weight": 3.0, "wz_rate_weight": 3.0,
+     "obstacles.cost_weight": 20.0},
+)  # fmt: skip
+"""What is changed at once, since one is weighed against the other: tighter on the path and off the walls."""
 WORTH = 0.02  # of the score
 WHOLE = ("noise_knots", "time_steps")
 COLUMNS = ("part", "settings", "robot", "path", "rmse", "change_v", "change_omega", "time", "clearance")
@@ -59,22 +66,26 @@ def run(robot: str, path: str, settings: dict[str, float]) -> Drive:
     """One drive with settings that differ from :data:`BASE`."""
     settings = {name: int(value) if name in WHOLE else value for name, value in settings.items()}
     of_mppi: dict[str, Any] = {k: v for k, v in settings.items() if k in attrs.fields_dict(MPPIConfig)}
-    others: dict[str, Any] = {name: value for name, value in settings.items() if name not in of_mppi}
+    others: dict[str, Any] = OTHERS | {k: v for k, v in settings.items() if k not in of_mppi}
     return drive(robot, path, SPEED, "auto", mppi=attrs.evolve(BASE, **of_mppi), **others)
+
+
+def failed(row: dict) -> bool:
+    """The robot did not arrive, or touched a wall."""
+    return not math.isfinite(row["time"]) or row["clearance"] < 0.0
 
 
 def score(rows: list[dict], reference: list[dict]) -> float:
     """How bad drives are in proportion to other drives of the same cases; 1: as bad.
 
     The geometric mean of RMSE, the fourth root of the restlessness and the root of the time; twice as bad is
-    one that does not arrive, or touches a wall.
+    one that :func:`failed`.
     """
 
     def badness(row: dict) -> float:
-        failed = not math.isfinite(row["time"]) or row["clearance"] < 0.0
-        time = row["time"] if math.isfinite(row["time"]) else 60.0
+        time = row["time"] if math.isfinite(row["time"]) else LONGEST
         total = math.log(row["rmse"]) + 0.25 * math.log(row["change_omega"]) + 0.5 * math.log(time)
-        return total + failed * math.log(2.0)
+        return total + failed(row) * math.log(2.0)
 
     usual = {(row["robot"], row["path"]): badness(row) for row in reference}
     return float(np.exp(np.mean([badness(row) - usual[row["robot"], row["path"]] for row in rows])))
@@ -132,8 +143,9 @@ class Study:
                 continue
             trial = self.chosen | change
             yield from self.drives("train", trial)
-            found = score(self.of("train", trial), usual)
-            if found < best * (1.0 - WORTH):
+            rows = self.of("train", trial)
+            found, fails = score(rows, usual), sum(map(failed, rows)) > sum(map(failed, usual))
+            if found < best * (1.0 - WORTH) and not fails:
                 self.chosen, best = trial, found
 
     def write(self) -> dict:
@@ -147,5 +159,5 @@ class Study:
 
 
 def changes() -> list[dict[str, float]]:
-    """Every setting changed alone, and the pairs."""
-    return [{name: value} for name, values in SETTINGS.items() for value in values] + list(PAIRS)
+    """Every setting changed alone, and the combinations."""
+    return [{name: value} for name, values in SETTINGS.items() for value in values] + list(COMBINATIONS)

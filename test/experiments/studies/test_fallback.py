@@ -54,11 +54,11 @@ def test_a_late_robot_swings_with_a_prior_that_is_quick():
     assert found.rmse <= 0.1 * typical.rmse
 
 
-def test_a_robot_that_obeys_at_once_is_driven_within_millimetres_all_the_same():
-    for path in ("eight", "corners"):
-        found, kinematic = (fallback.drive("a", path, FAST, model, seed=3) for model in ("auto", "kinematic"))
-        assert found.rmse <= 1.5 * kinematic.rmse + 1e-3
-        assert found.worst < 0.06 and math.isfinite(found.time)
+@pytest.mark.parametrize(("path", "far"), [("eight", 0.005), ("corners", 0.011)])
+def test_a_robot_that_obeys_at_once_is_driven_within_millimetres_all_the_same(path, far):
+    found, known = (fallback.drive("a", path, FAST, model, seed=3) for model in ("auto", "known"))
+    assert found.rmse <= min(1.5 * known.rmse + 1e-3, far)
+    assert found.worst < 0.06 and math.isfinite(found.time)
 
 
 @pytest.mark.parametrize("path", ["cusps", "lanes", "off"])
