@@ -68,6 +68,11 @@ def test_cusps_lanes_and_a_start_off_the_path_are_driven_with_a_late_robot(path)
     assert found.rmse < 0.03
 
 
+def test_a_robot_that_came_to_rest_beside_a_corner_goes_on():
+    found = fallback.drive("firmware3", "corners", 0.6, "auto")
+    assert math.isfinite(found.time) and found.worst < 0.15
+
+
 def test_cross_track_is_the_distance_to_the_path_where_it_was_followed():
     path = fallback.COURSES["eight"]().poses
     normal = np.column_stack([-np.sin(path[:, 2]), np.cos(path[:, 2])])
