@@ -63,6 +63,14 @@ def test_where_nothing_is_learned_the_one_that_fits_serves(alone, weights):
     assert served(alone) is alone.loop._bank.weights and out.weights_version == 3
 
 
+def test_what_adaptation_goes_back_to_serves_where_the_twist_is_not_believed(alone, monkeypatch):
+    weights = typical(0.05)
+    alone.slot.current = SimpleNamespace(weights=weights, version=3)
+    monkeypatch.setattr(type(alone.loop._step.twist), "believed", property(lambda self: False))
+    alone.run(0.5)
+    assert served(alone) is weights
+
+
 def test_a_prior_that_was_asked_for_is_not_replaced(drive):
     ready, weights = drive(prior="kinematic"), ResidualWeights.prior(2)
     ready.slot = SimpleNamespace(current=SimpleNamespace(weights=weights, version=3))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 
@@ -9,6 +10,7 @@ import attrs
 import numpy as np
 import pytest
 
+from mppi_maml_ros.control.loop import ControlLoop
 from mppi_maml_ros.experiments.studies import fallback
 from mppi_maml_ros.mppi.critics import CRITICS
 
@@ -66,6 +68,23 @@ def test_cusps_lanes_and_a_start_off_the_path_are_driven_with_a_late_robot(path)
     found = fallback.drive("b", path, 0.45, "auto", seed=3)
     assert math.isfinite(found.time) and found.clearance > 0.0
     assert found.rmse < 0.03
+
+
+def test_another_prior_serves_without_a_jump_of_the_command(monkeypatch):
+    served, told, tick = [], [], ControlLoop.tick
+
+    def watched(self, *arguments):
+        output = tick(self, *arguments)
+        served.append(self._bank.weights)
+        told.append(output.command)
+        return output
+
+    monkeypatch.setattr(ControlLoop, "tick", watched)
+    fallback.drive("c", "corners", FAST, "auto", seed=3)
+    change = np.abs(np.diff(told, axis=0))
+    other = np.array([a is not b for a, b in itertools.pairwise(served)])
+    assert 3 <= other.sum() < 50
+    assert (change[other].max(axis=0) <= change[~other].max(axis=0)).all()
 
 
 def test_a_robot_that_came_to_rest_beside_a_corner_goes_on():
