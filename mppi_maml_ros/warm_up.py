@@ -16,6 +16,7 @@ def controller() -> None:
     from .control.timing import Retiming
     from .core.types import VelocityLimits
     from .dynamics.features import feature_size, input_size
+    from .dynamics.prior_bank import PriorBank
     from .dynamics.residual import OUTPUTS, ResidualWeights
     from .mppi.config import MPPIConfig
     from .mppi.controller import MPPIController
@@ -40,6 +41,7 @@ def controller() -> None:
             MPPIController(config, VelocityLimits(), seed=0).warm_up(weights)
     Predictor(0.05, taps).warm_up()
     Retiming.warm_up()
+    PriorBank(0.05).warm_up()
     config = MPPIConfig(batch_size=8, time_steps=8)
     MPPIController(config, VelocityLimits(), seed=0, critics=make_critics(CRITICS, {})).warm_up(weights)
 

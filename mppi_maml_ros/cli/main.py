@@ -14,6 +14,7 @@ from .fallback_study import fallback_study
 from .meta_compare import meta_compare
 from .meta_train import meta_train
 from .mujoco_study import mujoco_study
+from .path_defaults import path_defaults
 from .path_study import path_study
 from .prediction_study import prediction_study
 from .promise import promise
@@ -40,6 +41,7 @@ for _command in (
     meta_train,
     sinusoid,
     path_study,
+    path_defaults,
     fallback_study,
     tuning_study,
     record,

@@ -16,7 +16,7 @@ from ..safety.twist_source import SOURCES
 from .timing import TIMINGS
 
 MODELS = ("kinematic", "dynamic", "residual")
-PRIORS = ("typical", "kinematic", "dynamic")
+PRIORS = ("auto", "typical", "kinematic", "dynamic")
 REFERENCES = ("plan", "circle", "figure8", "sine", "straight")
 
 
@@ -31,7 +31,8 @@ class ControlConfig:
         limits: what may be commanded.
         controller_frequency: ticks a second [Hz]; its period must not exceed ``model_dt``.
         model: kinematic uses no weights; dynamic and residual use those of the slot.
-        prior: what the residual model predicts with while it has no weights.
+        prior: what the residual model predicts with while it has no weights; auto: see
+            :mod:`..dynamics.prior_bank`.
         reference: plan follows the path that arrives; the others the figure handed in.
         reference_origin: pose (x, y, yaw) where a figure starts; empty: the robot's when control starts.
         time_steps, model_dt: length and step of the reference window.
@@ -82,8 +83,9 @@ class ControlConfig:
         dynamic=False,
     )
     prior: str = tunable(
-        "typical",
-        description="Robot to reckon with while no weights serve: the median one, kinematics, or dynamic.*",
+        "auto",
+        description="Robot to reckon with while no weights serve: the one of a bank that fits, the median "
+        "one, kinematics, or dynamic.*",
         choices=PRIORS,
         dynamic=False,
     )

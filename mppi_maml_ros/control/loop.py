@@ -19,6 +19,7 @@ from ..core.angles import wrap
 from ..core.errors import InvalidValueError
 from ..core.types import Array, Odometry, OdometryMessage
 from ..dynamics.first_order import typical
+from ..dynamics.prior_bank import PriorBank
 from ..dynamics.residual import ResidualWeights
 from ..mppi.costmap import Costmap
 from ..safety.blocked import BlockedCheck
@@ -93,7 +94,11 @@ class ControlLoop:
         if config.prior == "dynamic" and known is None:
             raise InvalidValueError("prior is dynamic, but nothing is known of the robot")
         priors = {"typical": typical(config.model_dt), "kinematic": None, "dynamic": known}
-        self._prior = priors[config.prior]
+        self._prior = priors.get(config.prior)
+        self._bank = PriorBank(config.model_dt, config.delay_taps) if config.prior == "auto" else None
+        if self._bank is not None:
+            self._bank.warm_up()
+        self._followed, self._believed = 0, True  # transitions, and the twist that they are of
         self._paths = PathFollower(config) if config.reference == "plan" else None
         self._step = ControlStep(config, mppi, self._paths or _figure_follower(config, figure))
         self._step.predictor.warm_up()
@@ -258,6 +263,7 @@ class ControlLoop:
             halt = self._reason_to_halt(now, steady_now)
             if halt is None:
                 self._wait_while_blocked()
+                self._follow()
                 weights, version = self._snapshot()
                 stepped = self._step.run(now, dt, weights, with_trajectory)
                 halt = stepped.halt
@@ -315,7 +321,22 @@ class ControlLoop:
         if self._config.model == "kinematic" or self._blocked.blocked or twist.suspected or not twist.trusted:
             return None, 0
         snapshot = self._weights.current
-        return self._prior if snapshot.weights is None else snapshot.weights, snapshot.version
+        weights, version = snapshot.weights, snapshot.version
+        if self._bank is not None and (weights is None or twist.believed and _nothing_learned(weights)):
+            return self._bank.weights, version
+        return self._prior if weights is None else weights, version
+
+    def _follow(self) -> None:
+        """Let the bank see what the robot did, once it is known that this tells of the robot."""
+        twist = self._step.twist
+        if self._bank is None or self._blocked.suspected and not self._blocked.blocked or twist.suspected:
+            return
+        fresh, self._followed = self._step.predictor.since(self._followed)
+        if twist.believed != self._believed:
+            self._believed = twist.believed
+            self._bank.reset()
+        elif not self._blocked.blocked:
+            self._bank.follow(fresh)
 
     def _wait_while_blocked(self) -> None:
         """The reference waits where the robot got stuck, so that it does not lurch when it is let go."""
@@ -384,6 +405,11 @@ class ControlLoop:
         if self._exceptions >= self._config.exception_limit:
             self._exception = reason
         return Halt(State.STOPPED, Code.CONTROL_EXCEPTION, reason)
+
+
+def _nothing_learned(weights: Any) -> bool:
+    """Whether weights are what adaptation goes back to."""
+    return isinstance(weights, ResidualWeights) and (weights.is_prior or weights.adapter == "typical")
 
 
 def _figure_follower(config: ControlConfig, figure: Figure | None) -> Follower:

@@ -20,6 +20,8 @@ from .output import Halt
 from .progress import GoalChecker, ProgressChecker
 from .timing import TOLD, differ, within_reach
 
+# Beside a corner a robot may rest for ever: what is wanted next lies behind it, and what comes then can wait.
+_REST, _LEAD_RATE, _LONGEST_LEAD = 1.5, 0.1, 0.3  # [s, m/s, m] after which it is led on, how fast and how far
 _FAR_HYSTERESIS = 0.9  # of far_from_path; nearer than that the robot is back
 
 
@@ -176,7 +178,8 @@ class PathFollower:
         if self._far:
             reason = f"the robot is {distance:.2f} m from the path, allowed are {config.far_from_path:g} m"
             return None, Halt(State.STOPPED, Code.FAR_FROM_PATH, reason)
-        window = path.window(state, config.time_steps, config.model_dt)
+        lead = min(max(_LEAD_RATE * (self._progress.idle - _REST), 0.0), _LONGEST_LEAD)
+        window = path.window(state, config.time_steps, config.model_dt, lead)
         if self._replaced is not None:
             self._replaced.window(state, 1, config.model_dt)
             self._progress.shift(path.remaining - self._replaced.remaining)

@@ -282,10 +282,15 @@ class MPPIController:
                 column[:ago] = past[tap + late - ago : tap + late, axis][::-1, None]
         return deviation(weights, inputs)
 
-    def optimal_trajectory(
-        self, state: ArrayLike, history: ArrayLike, weights: ResidualWeights | None
-    ) -> Array:
+    def optimal_trajectory(self, state: ArrayLike, history: ArrayLike, weights: Model) -> Array:
         """Poses along the chosen sequence, shape (time_steps, 3), frame of ``state``."""
+        if not (weights is None or isinstance(weights, ResidualWeights)):
+            only = self._sequence[:, :, None].copy()
+            again = attrs.evolve(self._request, commands=only, tracking=None, jury=None, out=None)
+            t = again.kept()
+            weights.rollout(again, t)
+            local = np.concatenate([t.x, t.y, t.yaw], axis=1).astype(float)
+            return se2.compose(np.asarray(state, dtype=float)[:3], local)
         model = weights if weights is not None else ResidualWeights.prior(0, self.config.model_dt)
         past = np.empty_like(self._request.history)
         _remember(history, past)

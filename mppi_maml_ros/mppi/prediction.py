@@ -19,6 +19,7 @@ from ..dynamics.features import MAX_DELAY_TAPS, MAX_HISTORY
 from ..dynamics.identification.error_models import TYPICAL, pushes
 from ..dynamics.observer import errors_of, observe
 from ..dynamics.residual import ResidualWeights
+from ..dynamics.transitions import Transitions
 
 FARTHEST = 8  # steps; older odometry is moved ahead by no more
 MEMORY = 60  # transitions that tell of the push
@@ -111,6 +112,11 @@ class ErrorTracker:
         """A checked odometry sample."""
         self._buffer.add_odometry(sample)
         self._newest = sample.stamp
+
+    def since(self, total: int) -> tuple[Transitions, int]:
+        """Transitions after the first ``total``, as far as they are kept, and how many there were in all."""
+        fresh = min(self._buffer.total - total, len(self._buffer))
+        return self._buffer.latest(len(self._buffer))[len(self._buffer) - fresh :], self._buffer.total
 
     def push(self, weights: ResidualWeights | None, after: float = 0.0) -> Array:
         """On (v, omega) over the step that begins ``after`` [s] the newest odometry, shape (2,) [m/s, rad/s].
@@ -213,6 +219,10 @@ class Predictor:
     def history(self, now: float) -> Array:
         """Mean commands of the steps before ``now`` [s], newest first, shape (D + 8, 2)."""
         return self._commands.history(now, self._rows, self._model_dt)
+
+    def since(self, total: int) -> tuple[Transitions, int]:
+        """See :meth:`ErrorTracker.since`."""
+        return self._errors.since(total)
 
     def now(self, now: float, weights: object) -> Prediction:
         """What is known at ``now`` [s], after the first odometry.

@@ -153,13 +153,14 @@ class PathReference:
         """
         return self._locate(state)[1]
 
-    def window(self, state: Array, steps: int, dt: float) -> np.ndarray:
+    def window(self, state: Array, steps: int, dt: float, lead: float = 0.0) -> np.ndarray:
         """Poses wanted now and after each of ``steps`` steps of ``dt`` [s].
 
         Moves the progress on to the robot's projection on the path, where the window starts.
 
         Args:
             state: (x, y, ...) in the frame of the path.
+            lead: by which the window starts farther along the path, but not beyond a cut [m].
 
         Returns:
             Shape (steps + 1, 3), in the frame of the path.
@@ -168,7 +169,8 @@ class PathReference:
             return np.repeat(self._goal[None], steps + 1, axis=0)
         section, start = self._advance(state, self._section)
         end = section.stops[self._stop]
-        time = np.interp(start, section.s, section.time) + dt * np.arange(steps + 1)
+        first = np.interp(min(start + lead, end), section.s, section.time)
+        time = first + dt * np.arange(steps + 1)
         s = np.minimum(np.interp(time, section.time, section.s), end)
         poses = section.at(s, start, end)
         if section.is_last and self.headed:

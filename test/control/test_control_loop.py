@@ -339,7 +339,7 @@ def test_a_robot_that_may_not_reverse_plans_no_reverse():
     assert ControlConfig(limits=VelocityLimits(vx_min=-0.2)).path_profile().reverse_speed == 0.2
 
 
-@pytest.mark.parametrize("prior", ["typical", "kinematic", "dynamic"])
+@pytest.mark.parametrize("prior", ["auto", "typical", "kinematic", "dynamic"])
 def test_without_weights_the_prior_serves_as_version_0(drive, prior):
     ready = drive()
     known = FirstOrderConfig(delay=0.3).weights(0.05)
@@ -349,8 +349,8 @@ def test_without_weights_the_prior_serves_as_version_0(drive, prior):
     out = ready.run(1.0)
     assert out.state is State.RUNNING and out.weights_version == 0
     served = ready.mppi.calls[-1][1]
-    if prior == "typical":
-        assert served.adapter == "typical"
+    if prior in ("auto", "typical"):
+        assert served.adapter == prior
     else:
         assert served is (known if prior == "dynamic" else None)
 

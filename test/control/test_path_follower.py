@@ -49,6 +49,21 @@ def test_a_window_leads_along_the_path_to_its_goal(follower):
     assert target.remaining == pytest.approx(4.0, abs=0.1)
 
 
+def test_a_robot_that_rests_beside_its_path_is_led_on_until_it_moves():
+    follower = PathFollower(ControlConfig())
+    follower.handle_path("odom", AHEAD)
+
+    def led_by(x, seconds):
+        for _ in range(round(seconds / DT)):
+            window = follower.target(0.0, at(x, 0.1), DT).window
+        return window[0, 0] - x
+
+    assert led_by(1.0, 1.4) == pytest.approx(0.0, abs=1e-9)
+    assert led_by(1.0, 2.0) == pytest.approx(0.19, abs=0.02)
+    assert led_by(1.0, 5.0) == pytest.approx(0.3, abs=1e-6)
+    assert led_by(1.2, 0.1) == pytest.approx(0.0, abs=1e-9)
+
+
 def test_a_frame_that_was_told_of_moves_the_path_with_it(follower):
     follower.set_origin("map", (1.0, 2.0, np.pi / 2))
     assert follower.handle_path("map", AHEAD) == ""

@@ -8,8 +8,10 @@ from mppi_maml_ros.core import se2
 from mppi_maml_ros.core.errors import InvalidValueError, NoValidControlError
 from mppi_maml_ros.core.types import VelocityLimits
 from mppi_maml_ros.dynamics.identification.error_models import TYPICAL
+from mppi_maml_ros.dynamics.kinematic import DifferentialDriveKinematic
 from mppi_maml_ros.dynamics.residual import ResidualWeights, open_loop, step
 from mppi_maml_ros.mppi import MPPIConfig, MPPIController, kernels
+from mppi_maml_ros.mppi.rollouts.any_model import ModelRollout
 from mppi_maml_ros.mppi.sampling import Noise, Sampler, batch_width, interpolation
 
 LIMITS = VelocityLimits(vx_max=1.0, vx_min=-0.3, wz_max=1.5, ax_max=3.0, ax_min=-3.0, az_max=5.0)
@@ -180,6 +182,17 @@ def test_a_push_is_part_of_the_chosen_trajectory_and_fades():
     sequence = controller._sequence.astype(float)
     expected = open_loop(weights, np.zeros(5), sequence, HISTORY, fading)
     assert controller.optimal_trajectory(np.zeros(5), HISTORY, weights) == pytest.approx(expected[:, :3])
+
+
+def test_the_chosen_trajectory_of_a_model_with_a_rollout_of_its_own_is_that_rollout():
+    model, start = ModelRollout(DifferentialDriveKinematic()), np.array([1.0, -2.0, 0.7, 0.0, 0.0])
+    reference = se2.compose(start[:3], straight(0.5))
+    controller = MPPIController(CONFIG, LIMITS, 0)
+    controller.compute_control(start, reference, HISTORY, np.zeros(2), model)
+    found = controller.optimal_trajectory(start, HISTORY, model)
+    expected = open_loop(ResidualWeights.prior(), start, controller._sequence.astype(float), HISTORY)
+    assert found.shape == (20, 3)
+    np.testing.assert_allclose(found, expected[:, :3], atol=1e-5)
 
 
 def test_a_push_that_is_known_is_countered():

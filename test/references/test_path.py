@@ -164,6 +164,24 @@ def test_it_advances_by_the_desired_speed():
     np.testing.assert_allclose(window[:, 0], 1.0 + 0.5 * DT * np.arange(21), atol=1e-9)
 
 
+def test_with_a_lead_it_starts_farther_along_but_the_robot_is_where_it_is():
+    path = PathReference(poses(np.linspace(0.0, 3.0, 61)), PathProfile(desired_speed=0.5))
+    state = np.array([1.0, 0.1, 0.0])
+    led = path.window(state, 20, 0.05, lead=0.3)
+    np.testing.assert_allclose(
+        led - path.window(state, 20, 0.05), np.tile([0.3, 0.0, 0.0], (21, 1)), atol=1e-6
+    )
+    assert path.progress == pytest.approx(1.0)
+    assert path.window(np.array([1.9, 0.0, 0.0]), 20, 0.05, lead=2.0)[:, 0] == pytest.approx(3.0)
+
+
+def test_no_lead_goes_beyond_a_cusp():
+    there = np.linspace(0.0, 1.0, 21)
+    path = PathReference(np.concatenate([poses(there), poses(there[-2::-1])]), PathProfile(desired_speed=0.3))
+    led = path.window(np.array([0.8, 0.0, 0.0]), 20, 0.05, lead=0.3)
+    np.testing.assert_allclose(led[:, 0], 1.0, atol=1e-6)
+
+
 def test_progress_never_goes_back():
     path = PathReference(poses(np.linspace(0, 5, 101)), PROFILE)
     path.window((2.0, 0.0), 5, DT)

@@ -1,14 +1,13 @@
 """What drives while nothing is known of the robot: paths followed by the prior, by adaptation, by the truth.
 
 The control loop as it is in the node, in simulated time, drives robots with lag, delay and a wrong gain
-along a figure of eight and around right angles; see :data:`MODELS` for what it predicts with.
-Robots, paths and speeds are those on which a controller that is quicker than its robot swings.
+along the paths of :mod:`.courses`; see :data:`MODELS` for what it predicts with.
 """
 
 from __future__ import annotations
 
+import csv
 import math
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -32,50 +31,40 @@ from ...weights.meta_model import PACKAGED, MetaModel
 from ...weights.slot import Snapshot
 from ..closed_loop import ADAPT_INTERVAL
 from ..oracle import Oracle
+from .courses import COURSES, REPLAN
+from .path import ROBOT_RADIUS
 
 PERIOD = 0.05  # [s]
 LIMITS = VelocityLimits(vx_max=0.8, vx_min=-0.35, wz_max=1.9, ax_max=1.0, ax_min=-1.0, az_max=3.0)
-MPPI = MPPIConfig(temperature=0.3, wz_rate_weight=1.0)  # as in path_following.yaml
-WITHOUT_RATE = attrs.evolve(MPPI, wz_rate_weight=0.0)
-MODELS = ("without_rate", "kinematic", "typical", "adaptive", "oracle")
-"""What is predicted with: pure kinematics, with no cost of changes and with it; the typical robot; what is
-adapted while driving; the robot's own equations."""
-SPEEDS = (0.35, 0.55)  # [m/s] desired
+# As in path_following.yaml.
+MPPI = MPPIConfig(temperature=0.3, wz_std=0.3, noise_knots=5, position_weight=20.0, wz_rate_weight=3.0)
+WALLS = {"obstacles.footprint_radius": ROBOT_RADIUS, "obstacles.cost_weight": 20.0}
+MODELS = ("kinematic", "typical", "auto", "adaptive", "oracle")
+"""What is predicted with: pure kinematics; the typical robot; that of the bank which fits; what is adapted
+while driving; the robot's own equations."""
+PRIORS = {"adaptive": "auto", "known": "dynamic", "oracle": "kinematic"}  # of models that are no priors
+SPEEDS = (0.35, 0.45, 0.6)  # [m/s] desired
 CRITICS = ("obstacles", "goal", "goal_angle", "prefer_forward")
 SETTLED = 2.0  # [s] not looked at
 _WAIT = 10  # periods until the path comes
-LONGEST = 45.0  # [s]
+LONGEST = 60.0  # [s]
 NOISE = (0.001, 0.001, 0.001, 0.01, 0.01)  # of odometry
 
 
-def eight(half_width: float = 3.0, step: float = 0.05) -> np.ndarray:
-    """One lap of a Gerono lemniscate from its crossing, poses (M, 3)."""
-    t = np.linspace(0.0, 2.0 * math.pi, int(9.0 * half_width / step))
-    x, y = half_width * np.sin(t), half_width * np.sin(t) * np.cos(t)
-    yaw = np.arctan2(np.gradient(y, t), np.gradient(x, t))
-    return np.column_stack([x, y, yaw])
-
-
-def corners(side: float = 2.0, step: float = 0.05) -> np.ndarray:
-    """Five straights that meet at right angles, to both sides, poses (M, 3)."""
-    poses, pose = [np.zeros((1, 3))], np.zeros(3)
-    for turn in (1, -1, -1, 1, 0):
-        s = np.arange(step, side + 1e-9, step)[:, None]
-        poses.append(
-            np.hstack([pose[:2] + s * [math.cos(pose[2]), math.sin(pose[2])], np.full_like(s, pose[2])])
-        )
-        pose = poses[-1][-1] + [0.0, 0.0, turn * 0.5 * math.pi]
-    return np.concatenate(poses)
-
-
-PATHS: dict[str, Callable[[], np.ndarray]] = {"eight": eight, "corners": corners}
+def first_order(lag: float, gain: float, delay: float, lag_omega: float | None = None) -> FirstOrderConfig:
+    """A robot with the same gain on both axes, and the same lag unless that of the yaw rate is told [s]."""
+    return FirstOrderConfig(
+        time_constant_v=lag,
+        time_constant_omega=lag if lag_omega is None else lag_omega,
+        gain_v=gain,
+        gain_omega=gain,
+        delay=delay,
+    )
 
 
 ROBOTS = {
-    name: FirstOrderConfig(
-        time_constant_v=lag, time_constant_omega=lag, gain_v=gain, gain_omega=gain, delay=delay
-    )
-    for name, (lag, gain, delay) in {
+    name: first_order(*values)
+    for name, values in {
         "a": (0.02, 1.0, 0.0),
         "b": (0.3, 0.8, 0.1),
         "c": (0.45, 0.7, 0.15),
@@ -84,10 +73,23 @@ ROBOTS = {
 }
 
 
+def known(name: str) -> FirstOrderConfig | None:
+    """One of :data:`ROBOTS`, or ``train<k>``: lags U(.02, .5) s, gain U(.7, 1.1), delay U(0, .3) s.
+
+    Every second one has the same lag on both axes.
+    """
+    if not name.startswith("train"):
+        return ROBOTS.get(name)
+    k = int(name.removeprefix("train"))
+    rng = np.random.default_rng([k, 99])
+    lags, gain, delay = rng.uniform(0.02, 0.5, 2), rng.uniform(0.7, 1.1), rng.uniform(0.0, 0.3)
+    return first_order(lags[0], gain, delay, lags[k % 2])
+
+
 def robot(name: str, seed: int) -> World:
-    """One of :data:`ROBOTS`, or ``firmware<k>``: the k-th base drawn of the family ``firmware``."""
-    if name in ROBOTS:
-        own = ROBOTS[name]
+    """One that is :func:`known`, or ``firmware<k>``: the k-th base drawn of the family ``firmware``."""
+    own = known(name)
+    if own is not None:
         parameters = WorldParameters(
             lag_v=own.time_constant_v,
             lag_omega=own.time_constant_omega,
@@ -116,6 +118,7 @@ class Drive:
         speed: mean [m/s].
         change_v, change_omega: mean |du| a step [m/s, rad/s].
         time: until the goal was reached [s]; NaN if never.
+        clearance: least distance between footprint and walls [m]; infinite without walls.
     """
 
     rmse: float
@@ -124,6 +127,7 @@ class Drive:
     change_v: float
     change_omega: float
     time: float
+    clearance: float = math.inf
 
 
 def cross_track(path: np.ndarray, places: np.ndarray) -> np.ndarray:
@@ -141,25 +145,35 @@ def cross_track(path: np.ndarray, places: np.ndarray) -> np.ndarray:
 
 
 def drive(
-    name: str, path: str, speed: float, model: str, seed: int = 0, mppi: MPPIConfig | None = None
+    name: str,
+    path: str,
+    speed: float,
+    model: str,
+    seed: int = 0,
+    mppi: MPPIConfig = MPPI,
+    critics: tuple[str, ...] = CRITICS,
+    **settings: Any,
 ) -> Drive:
     """Follow a path.
 
     Args:
         name: of the robot, see :func:`robot`.
-        path: of :data:`PATHS`.
+        path: of :data:`.courses.COURSES`.
         speed: desired [m/s].
-        model: of :data:`MODELS`, or ``known``: one of :data:`ROBOTS` is told of beforehand.
+        model: of :data:`MODELS`, or ``known``: a robot that is :func:`known` is told of beforehand.
         seed: of noise and sampler.
         mppi: another controller than path_following.yaml's.
+        critics: other critics than path_following.yaml's.
+        settings: of the critics, and of the control loop.
     """
-    poses, mppi = PATHS[path](), mppi or (WITHOUT_RATE if model == "without_rate" else MPPI)
-    world = robot(name, seed)
+    course = COURSES[path]()
+    poses, world = course.poses, robot(name, seed)
+    of_critics = {key: value for key, value in settings.items() if "." in key}
     control = ControlConfig(
         limits=LIMITS,
-        prior={"typical": "typical", "adaptive": "typical", "known": "dynamic"}.get(model, "kinematic"),
+        prior=PRIORS.get(model, model),
         desired_speed=speed,
-        approach_time=0.8,
+        approach_time=1.2,
         timing="clock",  # all drive at the same speed
         break_loose=False,
         learned_effort=False,
@@ -167,21 +181,28 @@ def drive(
         yaw_goal_tolerance=0.3,
         time_steps=mppi.time_steps,
     )
-    judges = make_critics(CRITICS, {"obstacles.footprint_radius": 0.25})
+    control = attrs.evolve(control, **{key: settings[key] for key in settings.keys() - of_critics.keys()})
+    judges = make_critics(critics, WALLS | of_critics)
     slot = _Slot(Oracle(world) if model == "oracle" else None)
     adaptation, due = None, ADAPT_INTERVAL
     if model == "adaptive":
         adaptation = OnlineAdaptation(MetaModel.load(PACKAGED), OnlineConfig(limits=LIMITS))
-    known = ROBOTS[name].weights(mppi.model_dt) if model == "known" else None
-    loop = ControlLoop(control, MPPIController(mppi, LIMITS, seed, critics=judges), slot, known=known)
+    own = known(name) if model == "known" else None
+    told_of = None if own is None else own.weights(mppi.model_dt)
+    loop = ControlLoop(control, MPPIController(mppi, LIMITS, seed, critics=judges), slot, known=told_of)
+    rng, since = np.random.default_rng([seed, 23]), 0
     driven, told, reached = [], [], math.nan
-    world.reset(start=poses[0])
+    world.reset(start=course.start)
+    loop.handle_costmap("odom", course.walls)
     for k in range(int(LONGEST / PERIOD)):
         now = k * PERIOD
         observed, stamp = world.odometry(), now - world.odometry_age
         loop.handle_odometry(OdometryMessage.planar(stamp + 100.0, observed), now + 100.0, now)
         if k == _WAIT:
             loop.handle_path("odom", poses)
+        elif course.replans and k > _WAIT and (k - _WAIT) % round(REPLAN / PERIOD) == 0:
+            left, since = course.replanned(world.state[:2], since, rng)
+            loop.handle_path("odom", left)
         if adaptation is not None:
             changed = adaptation.add_odometry(Odometry(stamp, observed[:3].copy(), observed[3:].copy()))
             if changed or adaptation.due or now >= due - 1e-9:
@@ -202,13 +223,17 @@ def drive(
     states, commands = np.array(driven)[first:], np.array(told)[first:]
     off = cross_track(poses, states[:, :2])
     change = np.abs(np.diff(commands, axis=0)).mean(axis=0)
+    clearance = math.inf
+    if course.walls is not None:
+        clearance = float(course.walls.distance_at(*np.array(driven)[:, :2].T).min()) - ROBOT_RADIUS
     return Drive(
         rmse=math.sqrt(np.mean(off**2)),
         worst=float(off.max()),
-        speed=float(states[:, 3].mean()),
+        speed=float(np.abs(states[:, 3]).mean()),
         change_v=float(change[0]),
         change_omega=float(change[1]),
         time=reached,
+        clearance=clearance,
     )
 
 
@@ -223,7 +248,21 @@ COLUMNS = (
     "change_v",
     "change_omega",
     "time",
+    "clearance",
 )
+KEY = COLUMNS[:4]
+
+
+def finished(folder: Path) -> list[dict]:
+    """Rows that an earlier run left in ``fallback.csv``; none where there is no such file."""
+    file = folder / "fallback.csv"
+    if not file.exists():
+        return []
+    with file.open(newline="") as lines:
+        return [
+            {key: value if key in ("robot", "path", "model") else float(value) for key, value in row.items()}
+            for row in csv.DictReader(lines)
+        ]
 
 
 def row_of(name: str, path: str, speed: float, model: str, result: Drive) -> dict:

@@ -2,57 +2,113 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 
+import attrs
 import numpy as np
 import pytest
 
+from mppi_maml_ros.control.loop import ControlLoop
 from mppi_maml_ros.experiments.studies import fallback
+from mppi_maml_ros.mppi.critics import CRITICS
 
 FAST = 0.55  # [m/s]
 
 
-@pytest.mark.parametrize("name", ["b", "c"])
-def test_robots_with_lag_and_delay_do_not_swing_while_nothing_is_known_of_them(name):
-    before = fallback.drive(name, "eight", FAST, "without_rate", seed=3)
-    typical = fallback.drive(name, "eight", FAST, "typical", seed=3)
-    assert typical.rmse <= 0.5 * before.rmse
-    assert typical.change_omega <= 0.5 * before.change_omega and typical.change_omega <= 0.025
-    assert typical.change_v <= 0.025
+NAV2_TUNED = {  # [m] cross-track RMSE of nav2's controller tuned by hand, as measured for issue 17
+    ("b", "eight", FAST): 0.011,
+    ("c", "eight", FAST): 0.025,
+    ("b", "corners", 0.35): 0.015,
+    ("b", "corners", FAST): 0.026,
+    ("c", "corners", FAST): 0.048,
+}
 
 
-def test_the_fallback_is_near_what_the_true_equations_can_do():
-    typical, oracle = (fallback.drive("b", "corners", 0.35, model, seed=3) for model in ("typical", "oracle"))
-    assert typical.rmse <= 3.0 * oracle.rmse
+@pytest.mark.parametrize("case", NAV2_TUNED)
+def test_what_is_not_known_is_driven_as_well_as_by_a_tuned_controller(case):
+    found = fallback.drive(*case, "auto", seed=3)
+    assert found.rmse <= NAV2_TUNED[case]
+    assert found.change_v <= 0.025 and found.change_omega <= (0.025 if case[1] == "eight" else 0.055)
 
 
-def test_a_robot_that_is_late_does_not_swing_when_that_is_known():
-    known, oracle = (fallback.drive("d", "eight", 0.6, model, seed=3) for model in ("known", "oracle"))
-    assert known.rmse <= 1.5 * oracle.rmse and known.change_omega <= 0.025
+@pytest.mark.parametrize("path", ["eight", "corners"])
+def test_a_robot_with_lag_and_delay_does_not_swing_while_nothing_is_learned_of_it(path):
+    """No more than with its very equations."""
+    found, known = (fallback.drive("d", path, FAST, model, seed=3) for model in ("auto", "known"))
+    assert found.rmse <= 2.0 * known.rmse
+    assert found.change_omega <= 1.2 * known.change_omega
 
 
-def test_a_robot_that_obeys_at_once_is_driven_within_millimetres_all_the_same():
-    for path, share in (("eight", 1.1), ("corners", 2.0)):
-        before, typical = (
-            fallback.drive("a", path, FAST, model, seed=3) for model in ("without_rate", "typical")
-        )
-        assert typical.rmse <= share * before.rmse and typical.change_omega <= before.change_omega
-        assert typical.worst < 0.06 and math.isfinite(typical.time)
+def test_with_all_critics_and_a_large_batch_a_late_robot_is_driven_as_if_it_were_known():
+    mppi = attrs.evolve(fallback.MPPI, batch_size=2000, time_steps=56)
+    found, known = (
+        fallback.drive("d", "replans", 0.6, model, seed=3, mppi=mppi, critics=tuple(CRITICS))
+        for model in ("auto", "known")
+    )
+    assert found.rmse <= 2.0 * known.rmse
+
+
+def test_a_late_robot_swings_with_a_prior_that_is_quick():
+    """What the bank is for."""
+    found, typical = (fallback.drive("d", "eight", 0.6, model, seed=3) for model in ("auto", "typical"))
+    assert found.rmse <= 0.1 * typical.rmse
+
+
+@pytest.mark.parametrize(("path", "far"), [("eight", 0.005), ("corners", 0.011)])
+def test_a_robot_that_obeys_at_once_is_driven_within_millimetres_all_the_same(path, far):
+    found, known = (fallback.drive("a", path, FAST, model, seed=3) for model in ("auto", "known"))
+    assert found.rmse <= min(1.5 * known.rmse + 1e-3, far)
+    assert found.worst < 0.06 and math.isfinite(found.time)
+
+
+@pytest.mark.parametrize("path", ["cusps", "lanes", "off"])
+def test_cusps_lanes_and_a_start_off_the_path_are_driven_with_a_late_robot(path):
+    found = fallback.drive("b", path, 0.45, "auto", seed=3)
+    assert math.isfinite(found.time) and found.clearance > 0.0
+    assert found.rmse < 0.03
+
+
+def test_another_prior_serves_without_a_jump_of_the_command(monkeypatch):
+    served, told, tick = [], [], ControlLoop.tick
+
+    def watched(self, *arguments):
+        output = tick(self, *arguments)
+        served.append(self._bank.weights)
+        told.append(output.command)
+        return output
+
+    monkeypatch.setattr(ControlLoop, "tick", watched)
+    fallback.drive("c", "corners", FAST, "auto", seed=3)
+    change = np.abs(np.diff(told, axis=0))
+    other = np.array([a is not b for a, b in itertools.pairwise(served)])
+    assert 3 <= other.sum() < 50
+    assert (change[other].max(axis=0) <= change[~other].max(axis=0)).all()
+
+
+def test_a_robot_that_came_to_rest_beside_a_corner_goes_on():
+    found = fallback.drive("firmware3", "corners", 0.6, "auto")
+    assert math.isfinite(found.time) and found.worst < 0.15
 
 
 def test_cross_track_is_the_distance_to_the_path_where_it_was_followed():
-    path = fallback.eight()
+    path = fallback.COURSES["eight"]().poses
     normal = np.column_stack([-np.sin(path[:, 2]), np.cos(path[:, 2])])
     np.testing.assert_allclose(fallback.cross_track(path, path[:, :2] + 0.03 * normal), 0.03, atol=2e-3)
 
 
-def test_the_corners_are_right_angles():
-    turns = np.diff(np.unwrap(fallback.corners()[:, 2]))
-    np.testing.assert_allclose(np.abs(turns[turns != 0.0]), 0.5 * math.pi)
+def test_the_robots_to_train_on_are_drawn_within_their_ranges():
+    drawn = [fallback.known(f"train{k}") for k in range(20)]
+    lags = [[r.time_constant_v, r.time_constant_omega] for r in drawn]
+    assert 0.02 <= np.min(lags) and np.max(lags) <= 0.5
+    assert all(0.7 <= r.gain_v == r.gain_omega <= 1.1 and 0.0 <= r.delay <= 0.3 for r in drawn)
+    assert all(v == omega for v, omega in lags[::2]) and all(v != omega for v, omega in lags[1::2])
+    assert drawn[0] == fallback.known("train0") and fallback.known("firmware0") is None
 
 
-def test_the_results_hold_every_drive_and_their_means(tmp_path):
+def test_the_results_hold_every_drive_and_their_means_and_are_read_again(tmp_path):
+    assert fallback.finished(tmp_path) == []
     one = fallback.Drive(rmse=0.01, worst=0.03, speed=0.4, change_v=0.001, change_omega=0.01, time=30.0)
     other = fallback.Drive(rmse=0.03, worst=0.05, speed=0.4, change_v=0.003, change_omega=0.03, time=30.0)
     rows = [fallback.row_of("a", "eight", speed, "typical", d) for speed, d in ((0.3, one), (0.5, other))]
@@ -61,3 +117,4 @@ def test_the_results_hold_every_drive_and_their_means(tmp_path):
     assert json.loads((tmp_path / "fallback.json").read_text()) == summary
     lines = (tmp_path / "fallback.csv").read_text().splitlines()
     assert lines[0] == ",".join(fallback.COLUMNS) and len(lines) == 3
+    assert fallback.finished(tmp_path) == rows
