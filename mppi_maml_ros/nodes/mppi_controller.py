@@ -120,7 +120,8 @@ class MppiControllerNode(BaseNode):
         self._goals = follow_path.offer(self, self._values, self._on_goal, self._drop_path, self._slow)
         if self._goals is not None:
             self._owned.append(self._goals.destroy)
-        if self._values["path_source"] != "action":
+        self._shared = self._values["path_source"] == "action"  # others drive the robot, too
+        if not self._shared:
             self.subscribe(Path, "plan", self._on_path, qos.STATE, raw=True)
         self._grid: Costmap | None = None
         self.subscribe(OccupancyGrid, "costmap", self._on_costmap, qos.MAP)
@@ -129,7 +130,9 @@ class MppiControllerNode(BaseNode):
         self._transforms = Transforms.of(self)
         self.serve(SwapWeights, "~/swap_weights", self._on_swap)
         self._swap_service = self.resolve_service_name("~/swap_weights")
-        self._commands = CommandPublisher(self, self._values["cmd_vel_type"], "~/status")
+        self._commands = CommandPublisher(
+            self, self._values["cmd_vel_type"], "~/status", alone=not self._shared
+        )
         self._offering = 0  # clients of the service in the graph
         self.serve(Trigger, "~/reset", self._on_reset)
         self.diagnose(
@@ -375,7 +378,7 @@ class MppiControllerNode(BaseNode):
     @property
     def _driving(self) -> bool:
         """The robot is ours to command: between goals of follow_path others may drive it."""
-        if self._values["path_source"] != "action" or (self._goals is not None and self._goals.busy):
+        if not self._shared or (self._goals is not None and self._goals.busy):
             return True
         return self._output is not None and bool(self._output.command.any())  # a zero follows at last
 

@@ -179,13 +179,8 @@ def test_each_instance_is_named_in_a_list_and_each_that_is_named_is_there(sectio
     assert named == {name for name, value in values.items() if isinstance(value, dict)}
 
 
-@pytest.mark.parametrize("name", OURS)
-def test_what_the_file_sets_of_ours_is_ours(name):
-    from mppi_maml_ros.nodes import adaptation_parameters, controller_parameters
-
-    tables = {"mppi_controller": controller_parameters.TABLE, "adaptation": adaptation_parameters.TABLE}
-    assert parameters(name).keys() <= {declared.name for declared in tables[name]}
-    assert parameters(name)["autostart"] is False
+def test_our_nodes_wait_for_the_manager():
+    assert all(parameters(name)["autostart"] is False for name in OURS)
 
 
 def test_parameters_of_the_launch_file_are_declared(nodes):

@@ -16,6 +16,8 @@ import time
 import numpy as np
 import pytest
 from action_msgs.msg import GoalStatus
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from geometry_msgs.msg import Twist, Vector3
 from lifecycle_msgs.msg import State, Transition
 from lifecycle_msgs.srv import ChangeState, GetState
 from mppi_maml_ros.msg import ControllerStatus
@@ -211,6 +213,27 @@ def test_a_goal_is_reached_with_feedback_and_then_there_is_silence(driven):
     seen = len(client.status)
     client.bench.until(lambda: len(client.status) > seen + 10)  # ten periods
     assert len(robot.commands) <= before + 1  # others may command the robot
+
+
+def test_between_goals_others_may_drive_the_robot(driven):
+    client, robot = driven
+    reports: list[DiagnosticStatus] = []
+    client.node.create_subscription(
+        DiagnosticArray, "/diagnostics", lambda message: reports.extend(message.status), 10
+    )
+    behavior = client.node.create_publisher(Twist, "cmd_vel", 1)
+    client.bench.until(lambda: behavior.get_subscription_count() > 0)
+    before = len(robot.commands)
+    while len(robot.commands) < before + 20:
+        behavior.publish(Twist(angular=Vector3(z=0.5)))
+        client.bench.executor.spin_once(timeout_sec=0.05)
+    assert {(v, omega) for _, v, omega in robot.commands[before:]} == {(0.0, 0.5)}
+    reports.clear()
+    told = lambda: [r for r in reports if r.name == "mppi_controller: commands"]  # noqa: E731
+    client.bench.until(told)
+    assert told()[0].level == DiagnosticStatus.OK
+    client.node.destroy_publisher(behavior)
+    assert client.result(client.send(client.path(0.5)))[0] == SUCCEEDED
 
 
 def test_a_goal_that_is_canceled_ends_when_the_robot_was_told_to_stand(driven):
