@@ -142,6 +142,7 @@ class MppiControllerNode(BaseNode):
             odometry=self._report_odometry,
             timing=self._report_timing,
             weights=self._report_weights,
+            critics=lambda: reports.critics_report(self._mppi.terms(), self._values["critics"]),
         )
         self.every(1.0, self._count_publishers)
         self._ticker = self.every(control.period, self._tick)

@@ -10,6 +10,8 @@ from mppi_maml_ros.core.types import VelocityLimits
 from mppi_maml_ros.dynamics.identification.error_models import TYPICAL
 from mppi_maml_ros.dynamics.residual import ResidualWeights, open_loop, step
 from mppi_maml_ros.mppi import MPPIConfig, MPPIController, kernels
+from mppi_maml_ros.mppi.costmap import Costmap
+from mppi_maml_ros.mppi.critics import Scene, make_critics
 from mppi_maml_ros.mppi.sampling import Noise, Sampler, batch_width, interpolation
 
 LIMITS = VelocityLimits(vx_max=1.0, vx_min=-0.3, wz_max=1.5, ax_max=3.0, ax_min=-3.0, az_max=5.0)
@@ -51,6 +53,24 @@ def test_the_same_seed_gives_the_same_commands_and_another_seed_others():
     runs = [drive(None, MPPIController(CONFIG, LIMITS, seed), 0.5)[1] for seed in (1, 1, 2)]
     assert np.array_equal(runs[0], runs[1])
     assert not np.array_equal(runs[0], runs[2])
+
+
+def test_what_the_chosen_sequence_costs_is_told_by_what_says_so():
+    critics = make_critics(["effort", "obstacles", "twirling"], {"twirling.cost_power": 2})
+    steady = attrs.evolve(CONFIG, vx_std=1e-4, wz_std=1e-4, vx_weight=0.5, wz_rate_weight=3.0)
+    controller = MPPIController(steady, LIMITS, 0, critics=critics)
+    assert controller.terms() == ()
+    data = np.zeros((80, 80), dtype=np.int8)
+    data[44] = 100  # to the left
+    scene = Scene(costmap=Costmap(data, 0.05, (-2.0, -2.0)))
+    state, aside = np.array([0.0, 0.0, 0.3, 0.2, 0.1]), straight(0.5) + [0.0, 0.1, 0.0]
+    weights = ResidualWeights.first_order((0.4, 0.4), gain=(0.7, 0.7), delay=0.05)
+    result = controller.compute_control(state, aside, HISTORY, np.array([0.2, 0.1]), weights, None, scene)
+    terms = controller.terms()
+    assert len(terms) == 5 and min(terms) > 0.0
+    assert sum(terms) == pytest.approx(result.cost, rel=1e-2)  # no rollout is far from the chosen one
+    controller.critics = ()
+    assert controller.terms() == pytest.approx(terms[:2], rel=1e-5)
 
 
 def test_the_first_element_of_the_sequence_is_what_is_returned_before_any_shift():

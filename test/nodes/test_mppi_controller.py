@@ -176,6 +176,20 @@ def test_a_robot_with_odometry_at_5_hz_stands_with_a_reason_until_the_lowest_rat
     bench.until(lambda: level_of(reports, "odometry", DiagnosticStatus.OK))
 
 
+def test_diagnostics_say_what_the_chosen_way_costs_and_who_says_so(bench):
+    robot, reports = FakeRobot(bench), []
+    bench.probe("listener").create_subscription(DiagnosticArray, "/diagnostics", reports.append, 10)
+    bench.start(MppiControllerNode, critics=["twirling", "obstacles"], **CIRCLE)
+
+    def told() -> dict[str, float]:
+        statuses = [s for report in reports for s in report.status if s.name == "mppi_controller: critics"]
+        return {pair.key: float(pair.value) for pair in statuses[-1].values} if statuses else {}
+
+    bench.until(lambda: robot.fastest > 0.4 and told().get("twirling", 0.0) > 0.0)
+    assert list(told()) == ["tracking", "commands", "twirling", "obstacles"]
+    assert told()["obstacles"] == 0.0 < told()["tracking"]  # without a costmap
+
+
 @pytest.mark.fault(16)
 def test_configured_frames_are_the_only_ones_accepted(bench):
     robot, watch = FakeRobot(bench), Watch(bench)
