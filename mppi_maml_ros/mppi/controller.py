@@ -81,8 +81,9 @@ class MPPIController:
         self._ahead = np.arange(steps, dtype=np.float32)[:, None]
         self._low = limits.low.astype(np.float32)
         self._high = limits.high.astype(np.float32)
-        self._fall = np.array([limits.ax_min, -limits.az_max], dtype=np.float32) * np.float32(config.model_dt)
-        self._rise = np.array([limits.ax_max, limits.az_max], dtype=np.float32) * np.float32(config.model_dt)
+        self._quicker, self._slower = (
+            (rate * config.model_dt).astype(np.float32) for rate in (limits.acceleration, limits.deceleration)
+        )
         self._std = np.array([config.vx_std, config.wz_std], dtype=np.float32)
         self._effort = np.array([config.vx_weight, config.wz_weight], dtype=np.float32)
         self._rate = np.array([config.vx_rate_weight, config.wz_rate_weight], dtype=np.float32)
@@ -199,8 +200,8 @@ class MPPIController:
             noise = self._sampler.sample()
             kernels.perturb_within_limits(
                 self._sequence, noise.values, noise.start, noise.sign, noise.first, noise.share,
-                noise.mirrored, self._std, last, self._low, self._high, self._fall, self._rise, self._about,
-                self._effort, self._rate, self._commands, self._costs,
+                noise.mirrored, self._std, last, self._low, self._high, self._quicker, self._slower,
+                self._about, self._effort, self._rate, self._commands, self._costs,
             )  # fmt: skip
             self._rollout(weights, request)
             if self._others:

@@ -189,8 +189,8 @@ def test_candidates_are_rollouts_in_the_frame_of_the_state():
 
 def perturbed(nominal, noise, samples, last=(0.0, 0.0), limits=None, scale=(1.0, 1.0), costs=None):
     """The kernel's commands (N, 2, K) and costs for wide limits, or those given."""
-    low, high, fall, rise = (
-        np.array(a, dtype=np.float32) for a in (limits or [[-1e6] * 2, [1e6] * 2, [-1e6] * 2, [1e6] * 2])
+    low, high, quicker, slower = (
+        np.array(a, dtype=np.float32) for a in (limits or [[-1e6] * 2, [1e6] * 2, [1e6] * 2, [1e6] * 2])
     )
     about, effort, rate = costs or (np.zeros_like(nominal), np.zeros(2), np.zeros(2))
     out = np.zeros((len(nominal), 2, samples), dtype=np.float32)
@@ -200,7 +200,7 @@ def perturbed(nominal, noise, samples, last=(0.0, 0.0), limits=None, scale=(1.0,
     )
     kernels.perturb_within_limits(
         nominal, noise.values, noise.start, noise.sign, noise.first, noise.share, noise.mirrored, scale,
-        last, low, high, fall, rise, about, effort, rate, out, total,
+        last, low, high, quicker, slower, about, effort, rate, out, total,
     )  # fmt: skip
     return out, total
 
@@ -251,10 +251,10 @@ def test_limits_and_command_costs_are_those_of_a_plain_computation(mirrored, kno
     start = np.arange(2 * knots).reshape(knots, 2) * drawn.shape[2]
     noise = Noise(drawn.ravel().copy(), start, sign, *interpolation(steps, knots), mirrored)
     drawn *= sign[:, :, None]
-    low, high, fall, rise = (np.array(a) for a in ([-0.9, -1.0], [1.0, 1.1], [-0.4, -0.6], [0.5, 0.6]))
+    low, high, quicker, slower = (np.array(a) for a in ([-0.9, -1.0], [1.0, 1.1], [0.5, 0.6], [0.4, 1.3]))
     effort, rate, last = np.array([0.3, 0.7]), np.array([0.2, 0.4]), np.array([0.3, -0.2])
     commands, costs = perturbed(
-        nominal, noise, samples, last, [low, high, fall, rise], (0.5, 2.0), (about, effort, rate)
+        nominal, noise, samples, last, [low, high, quicker, slower], (0.5, 2.0), (about, effort, rate)
     )
     full = np.stack(
         [(s[:, None, None] * drawn[i : i + len(s)]).sum(0) for i, s in zip(noise.first, noise.share)]
@@ -264,7 +264,9 @@ def test_limits_and_command_costs_are_those_of_a_plain_computation(mirrored, kno
     before, expected = np.tile(last[:, None], samples), np.zeros(samples)
     for t in range(steps):
         wanted = nominal[t][:, None] + np.array([[0.5], [2.0]]) * full[t]
-        u = np.clip(wanted, before + fall[:, None], before + rise[:, None])
+        gain, loss = quicker[:, None], slower[:, None]
+        down, up = np.where(before > 0.0, loss, gain), np.where(before < 0.0, loss, gain)
+        u = np.clip(wanted, before - down, before + up)
         u = np.clip(u, low[:, None], high[:, None])
         assert commands[t] == pytest.approx(u, abs=1e-5)
         expected += effort @ (u - about[t][:, None]) ** 2 + rate @ (u - before) ** 2
