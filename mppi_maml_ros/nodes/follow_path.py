@@ -75,6 +75,14 @@ def fill(message: Any, values: dict[str, Any]) -> Any:
     return message
 
 
+def feedback(message: Any, output: ControlOutput) -> Any:
+    """``message`` of FollowPath, filled in after a tick; from Lyrical on its content is in a part of it."""
+    values = attrs.asdict(Feedback.of(output))
+    if hasattr(message, "tracking_feedback"):
+        fill(message.tracking_feedback, values)
+    return fill(message, values)
+
+
 class PathGoals:
     """The goal that is followed, from its acceptance until the robot has been told to stand still.
 
@@ -137,16 +145,9 @@ class PathGoals:
             if self._outcome is not None:
                 self._drop()
         if self._outcome is None and output.state is State.RUNNING:
-            self._handle.publish_feedback(self._feedback(output))
+            self._handle.publish_feedback(feedback(self._kind.Feedback(), output))
         elif self._outcome is not None and not output.command.any():
             self._end(self._outcome)
-
-    def _feedback(self, output: ControlOutput) -> Any:
-        message = self._kind.Feedback()
-        values = attrs.asdict(Feedback.of(output))
-        if hasattr(message, "tracking_feedback"):
-            fill(message.tracking_feedback, values)
-        return fill(message, values)
 
     def terminate(self) -> None:
         """The node goes: the goal ends, as nav2's do, without an error of its own."""

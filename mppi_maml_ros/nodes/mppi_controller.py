@@ -417,7 +417,8 @@ class MppiControllerNode(BaseNode):
     def _visualise(self, output: ControlOutput, stamp: Time) -> None:
         frame = self._frames.odom_frame
         if output.trajectory is not None:
-            self._path_publisher.publish(to.path_message(stamp, frame, output.trajectory))
+            step = self._settings.control.model_dt
+            self._path_publisher.publish(to.path_message(stamp, frame, output.trajectory, step))
         if output.predicted_pose is not None and self._candidates_publisher.get_subscription_count() > 0:
             poses, costs = self._mppi.candidates(output.predicted_pose, self._values["candidate_count"])
             self._candidates_publisher.publish(to.candidates_message(stamp, frame, poses, costs))

@@ -124,9 +124,17 @@ class BaseNode(LifecycleNode):
     def _halt(self) -> None:
         self.active = False
         self.pause()
+        self._end_bond()
+
+    def _end_bond(self) -> None:
         if self._bond is not None:
             self._bond.end()
             self._bond = None
+
+    def destroy_node(self) -> None:
+        """See :class:`rclpy.node.Node`."""
+        self._end_bond()
+        super().destroy_node()
 
     def _tear_down(self) -> None:
         self.configured = self.active = False

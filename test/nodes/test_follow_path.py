@@ -26,8 +26,12 @@ from rcl_interfaces.srv import SetParameters
 from rclpy.parameter import Parameter
 from std_msgs.msg import Header
 
+from mppi_maml_ros.control.output import ControlOutput
+from mppi_maml_ros.nodes.follow_path import feedback, fill
+from mppi_maml_ros.nodes.mppi_controller import MppiControllerNode
 from mppi_maml_ros.ros import conversions as to
 from mppi_maml_ros.ros import qos
+from mppi_maml_ros.ros.parameters import ParameterError
 
 from .conftest import ROOT, Bench, FakeRobot
 from .nav2_interfaces import generate
@@ -42,18 +46,29 @@ PARAMETERS = {
     "controller_plugins": "[FollowPath]",
     "batch_size": 300,
     "bond_heartbeat_period": 0.05,
+    # The robot lives in the process of the test, which others may keep from running.
+    "odom_timeout": 1.0,
+    "max_odometry_age": 1.0,
+    "overrun_limit": 20,
 }
 
 
 @pytest.fixture(scope="session")
-def nav2(tmp_path_factory):
-    """The environment of a process that finds nav2_msgs and bond, which this one finds too."""
+def interfaces(tmp_path_factory):
+    """Nav2's interfaces, generated once; None where they are installed."""
     if importlib.util.find_spec("nav2_msgs") and importlib.util.find_spec("bond"):
-        yield None
-        return
+        return None
     if not shutil.which("cc"):
         pytest.skip("a compiler is needed to generate nav2's interfaces")
-    interfaces = generate(tmp_path_factory.mktemp("nav2"))
+    return generate(tmp_path_factory.mktemp("nav2"))
+
+
+@pytest.fixture(scope="module")
+def nav2(interfaces):
+    """The environment of a process that finds nav2_msgs and bond, which this one finds too meanwhile."""
+    if interfaces is None:
+        yield None
+        return
     interfaces.load()
     yield interfaces.environment()
     interfaces.unload()
@@ -145,6 +160,7 @@ class Client:
         status, result = self.result(handle)
         assert status == ABORTED and result.error_msg
         self.bench.until(self.stopped, 0.5)
+        self.reason = result.error_msg
         names = [name for name in dir(self.kind.Result) if name.isupper()]
         return next(name for name in names if getattr(self.kind.Result, name) == result.error_code)
 
@@ -166,6 +182,73 @@ class Client:
         grid.info.resolution, grid.info.width, grid.info.height = 0.1, 60, 60
         grid.info.origin.position.x, grid.info.origin.position.y = (a - 3.0 for a in self.robot.state[:2])
         self.grid.publish(grid)
+
+
+def message(*fields):
+    """One that has these fields, as messages of other distributions than Jazzy have them."""
+
+    class Message:
+        __slots__ = fields
+
+        @classmethod
+        def get_fields_and_field_types(cls):
+            return dict.fromkeys(fields, "")
+
+    return Message
+
+
+@pytest.mark.parametrize(
+    ("fields", "inner", "told"),
+    [
+        (("distance_to_goal", "speed"), (), {"distance_to_goal": 3.0, "speed": 0.4}),  # up to Kilted
+        (
+            ("tracking_feedback",),  # from Lyrical on
+            ("position_tracking_error", "heading_tracking_error", "current_path_index", "speed"),
+            {"position_tracking_error": 0.2, "heading_tracking_error": -0.1, "speed": 0.4},
+        ),
+    ],
+)
+def test_feedback_is_that_of_the_distribution(fields, inner, told):
+    made = message(*fields)()
+    if inner:
+        made.tracking_feedback = message(*inner)()
+    output = ControlOutput(
+        command=np.array([0.4, 0.0]),
+        state=1,
+        reference=np.zeros(3),
+        predicted_pose=np.array([0.0, 0.2, 0.1]),
+        heading_error=-0.1,
+        remaining=3.0,
+    )
+    filled = feedback(made, output)
+    part = filled.tracking_feedback if inner else filled
+    found = {name: getattr(part, name) for name in part.__slots__ if hasattr(part, name)}
+    assert found == pytest.approx(told)
+
+
+def test_a_result_without_an_error_code_as_in_humble_is_filled_as_far_as_it_goes():
+    assert not hasattr(fill(message("result")(), {"error_code": 105, "error_msg": "why"}), "error_code")
+    assert fill(message("error_code")(), {"error_code": 105, "error_msg": "why"}).error_code == 105
+
+
+@pytest.mark.parametrize("source", ["auto", "topic"])
+def test_without_nav2_msgs_the_topic_plan_is_all_there_is_and_the_log_says_so(bench, capfd, source):
+    if importlib.util.find_spec("nav2_msgs"):
+        pytest.skip("nav2_msgs is installed")
+    node = bench.start(MppiControllerNode, path_source=source, batch_size=50)
+    assert [s.topic_name for s in node.subscriptions if s.topic_name == "/plan"] == ["/plan"]
+    told = capfd.readouterr().err
+    assert ("nav2_msgs is not installed: paths come by the topic plan alone" in told) == (source == "auto")
+
+
+def test_with_the_action_alone_a_controller_refuses_to_start_without_nav2_msgs_or_for_a_figure(bench):
+    if not importlib.util.find_spec("nav2_msgs"):
+        with pytest.raises(
+            ParameterError, match="path_source action needs nav2_msgs, which is not installed"
+        ):
+            bench.start(MppiControllerNode, path_source="action", batch_size=50)
+    with pytest.raises(ParameterError, match="path_source action needs reference plan, got circle"):
+        bench.start(MppiControllerNode, path_source="action", reference="circle", batch_size=50)
 
 
 @pytest.fixture(scope="module")
@@ -289,10 +372,10 @@ def test_a_robot_amid_obstacles_has_no_valid_control_or_patience_ends(driven):
     costs = {"obstacles.cost_weight": 1e6, "obstacles.collision_cost": 1e6, "obstacles.cost_power": 4}
     try:
         client.set(failure_tolerance=0.0, **costs)  # a contact costs more than a number can hold
-        assert client.failure(client.path()) == "NO_VALID_CONTROL"
+        assert client.failure(client.path()) == "NO_VALID_CONTROL", client.reason
         client.set(failure_tolerance=0.3)
         started = time.monotonic()
-        assert client.failure(client.path()) == "PATIENCE_EXCEEDED"
+        assert client.failure(client.path()) == "PATIENCE_EXCEEDED", client.reason
         assert time.monotonic() - started > 0.3
     finally:
         client.fill_costmap(0)
@@ -306,7 +389,7 @@ def test_a_robot_that_does_not_come_on_fails_to_make_progress(driven):
     client.set(movement_time_allowance=0.6)
     try:
         robot.GAIN = 0.0
-        assert client.failure(client.path()) == "FAILED_TO_MAKE_PROGRESS"
+        assert client.failure(client.path()) == "FAILED_TO_MAKE_PROGRESS", client.reason
     finally:
         robot.GAIN = FakeRobot.GAIN
         client.set(movement_time_allowance=10.0)
@@ -331,7 +414,7 @@ def test_a_speed_limit_holds_in_per_cent_and_in_metres_a_second_until_it_is_lift
 
     def fastest() -> float:
         before = len(robot.commands)
-        assert client.result(client.send(client.path(1.2)))[0] == SUCCEEDED
+        assert client.result(client.send(client.path(0.9)))[0] == SUCCEEDED
         return max(v for _, v, _ in robot.commands[before:])
 
     try:
@@ -369,13 +452,13 @@ def test_a_controller_that_cannot_keep_its_rate_times_out(launched):
         retry_attempt_limit=0,
     )
     client.ready()
-    assert client.failure(client.path()) == "CONTROLLER_TIMED_OUT"
+    assert client.failure(client.path()) == "CONTROLLER_TIMED_OUT", client.reason
 
 
 def test_an_exception_in_the_control_step_is_an_unknown_error(launched):
     client, _ = launched(before="from mppi_maml_ros.control.step import ControlStep\nControlStep.run = None")
     client.ready()
-    assert client.failure(client.path()) == "UNKNOWN"
+    assert client.failure(client.path()) == "UNKNOWN", client.reason
 
 
 def test_goals_are_refused_while_the_controller_is_not_active_and_end_when_it_is_deactivated(launched):

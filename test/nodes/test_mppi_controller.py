@@ -312,6 +312,8 @@ def test_trajectories_are_published_for_whoever_listens(bench):
     probe.create_subscription(MarkerArray, "mppi_controller/candidate_trajectories", markers.append, 10)
     bench.until(lambda: paths and markers)
     assert paths[0].header.frame_id == "fleet/odom" and len(paths[0].poses) == 30
+    times = [to.seconds(header.stamp) for header in (paths[0].header, *(p.header for p in paths[0].poses))]
+    assert np.diff(times) == pytest.approx(0.05, abs=1e-5)  # when the robot is expected where
     assert len(markers[0].markers) == 7
     colours = sorted((marker.color.r, marker.color.g) for marker in markers[0].markers)
     assert colours[0] == (0.0, 1.0) and colours[-1] == (1.0, 0.0)
