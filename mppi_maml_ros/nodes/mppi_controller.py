@@ -77,13 +77,13 @@ class MppiControllerNode(BaseNode):
     def __init__(self, **options: Any) -> None:
         super().__init__(NAME, **options)
         self._values = Parameters(self, TABLE, Settings.of, self._reconfigure)
-        self._speed_share = 1.0
         self.thread_priority: int = self._values["thread_priority"]
         self.bring_up(self._values["autostart"])
 
     def set_up(self) -> None:
         """See :class:`BaseNode`."""
-        settings = self._settings = Settings.of(self._values, self._speed_share)
+        self._speed_share = 1.0  # see _slow
+        settings = self._settings = Settings.of(self._values)
         control = settings.control
         self._slot = WeightsSlot(control.model_dt)
         if control.model == "dynamic":

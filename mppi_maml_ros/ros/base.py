@@ -101,8 +101,10 @@ class BaseNode(LifecycleNode):
         """See :class:`rclpy.lifecycle.LifecycleNode`."""
         self.active = True
         self.begin()
-        if self.has_parameter(BOND.name):
+        if self._bond is None and self.has_parameter(BOND.name):
             self._bond = Bond.of(self, self.get_parameter(BOND.name).value)
+        if self._bond is not None:
+            self._bond.begin()
         return super().on_activate(state)
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -124,16 +126,14 @@ class BaseNode(LifecycleNode):
     def _halt(self) -> None:
         self.active = False
         self.pause()
-        self._end_bond()
-
-    def _end_bond(self) -> None:
         if self._bond is not None:
             self._bond.end()
-            self._bond = None
 
     def destroy_node(self) -> None:
         """See :class:`rclpy.node.Node`."""
-        self._end_bond()
+        if self._bond is not None:
+            self._bond.destroy()
+            self._bond = None
         super().destroy_node()
 
     def _tear_down(self) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
+from rclpy.timer import Timer
 
 from .conversions import now, to_stamp
 
@@ -15,7 +16,7 @@ TIMEOUT = 4.0  # [s] as nav2's nodes tell it; the manager has its own
 
 
 class Bond:
-    """One side of a bond from its making to :meth:`end`; the other may come and go.
+    """One side of a bond between :meth:`begin` and :meth:`end`; the other may come and go.
 
     Args:
         node: whose name is that of the bond.
@@ -25,9 +26,10 @@ class Bond:
 
     def __init__(self, node: Node, kind: Any, period: float) -> None:
         self._node, self._kind, self._period = node, kind, period
-        self._instance = str(uuid.uuid4())
+        self._instance = ""
+        self._timer: Timer | None = None
+        # Outlives a bond, whose last word would be lost with it.
         self._publisher = node.create_publisher(kind, "bond", QoSProfile(depth=5))
-        self._timer = node.create_timer(period, self._beat, clock=Clock(clock_type=ClockType.STEADY_TIME))
 
     @classmethod
     def of(cls, node: Node, period: float) -> Bond | None:
@@ -50,8 +52,20 @@ class Bond:
             message.heartbeat_timeout, message.heartbeat_period = TIMEOUT, self._period
             self._publisher.publish(message)
 
+    def begin(self) -> None:
+        """Another bond."""
+        self._instance = str(uuid.uuid4())
+        steady = Clock(clock_type=ClockType.STEADY_TIME)
+        self._timer = self._node.create_timer(self._period, self._beat, clock=steady)
+
     def end(self) -> None:
         """Tell the other side that this one is gone."""
-        self._node.destroy_timer(self._timer)
-        self._beat(active=False)
+        if self._timer is not None:
+            self._node.destroy_timer(self._timer)
+            self._timer = None
+            self._beat(active=False)
+
+    def destroy(self) -> None:
+        """There will be no more."""
+        self.end()
         self._node.destroy_publisher(self._publisher)

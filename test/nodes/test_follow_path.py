@@ -41,16 +41,9 @@ pytestmark = pytest.mark.timeout(300)  # the interfaces are built before the fir
 SUCCEEDED = GoalStatus.STATUS_SUCCEEDED
 CANCELED = GoalStatus.STATUS_CANCELED
 ABORTED = GoalStatus.STATUS_ABORTED
-PARAMETERS = {
-    "path_source": "action",
-    "controller_plugins": "[FollowPath]",
-    "batch_size": 300,
-    "bond_heartbeat_period": 0.05,
-    # The robot lives in the process of the test, which others may keep from running.
-    "odom_timeout": 1.0,
-    "max_odometry_age": 1.0,
-    "overrun_limit": 20,
-}
+# The robot lives in the process of the test, which others may keep from running.
+LENIENT = {"odom_timeout": 1.0, "max_odometry_age": 1.0, "overrun_limit": 20}
+PARAMETERS = {**LENIENT, "path_source": "action", "batch_size": 300, "bond_heartbeat_period": 0.05}
 
 
 @pytest.fixture(scope="session")
@@ -77,13 +70,12 @@ def nav2(interfaces):
 class Controller:
     """A controller that runs as a process, and what a client of it needs."""
 
-    def __init__(self, environment, before: str = "", namespace: str = "", **parameters):
+    def __init__(self, environment, before: str = "", namespace: str = "", files=(), **values):
         code = f"import sys\nfrom mppi_maml_ros.nodes import mppi_controller as node\n{before}\n"
         code += "sys.exit(node.main(sys.argv))"
-        settings = [
-            f"{name.replace('__', '.')}:={value}" for name, value in {**PARAMETERS, **parameters}.items()
-        ]
-        arguments = [word for setting in settings for word in ("-p", setting)]
+        arguments = [word for name in files for word in ("--params-file", f"config/{name}.yaml")]
+        ours = "mppi_controller:" if files else ""  # what is said of a node goes before what is said of all
+        arguments += [word for name, value in values.items() for word in ("-p", f"{ours}{name}:={value}")]
         self.process = subprocess.Popen(
             [sys.executable, "-c", code, "--ros-args", "-r", f"__ns:=/{namespace}", *arguments],
             cwd=ROOT,
@@ -253,10 +245,11 @@ def test_with_the_action_alone_a_controller_refuses_to_start_without_nav2_msgs_o
 
 @pytest.fixture(scope="module")
 def driven(nav2):
-    """One controller for the tests that leave no trace in it: (client, robot)."""
+    """One controller, configured as by nav2.launch.py, for the tests that leave no trace: (client, robot)."""
     bench = Bench()
     robot = FakeRobot(bench)
-    controller = Controller(nav2)
+    files = ("mppi_controller", "path_following", "nav2")
+    controller = Controller(nav2, files=files, autostart="true", **LENIENT)
     client = Client(bench, robot)
     try:
         client.ready()
@@ -272,9 +265,9 @@ def launched(nav2, bench):
     """Controllers of one test: (client, robot)."""
     started = []
 
-    def start(before: str = "", robot_class: type = FakeRobot, **parameters):
-        robot = robot_class(bench, topic_prefix="alone/")  # beside the shared one
-        started.append(Controller(nav2, before, "alone", **parameters))
+    def start(before: str = "", **parameters):
+        robot = FakeRobot(bench, topic_prefix="alone/")  # beside the shared one
+        started.append(Controller(nav2, before, "alone", **{**PARAMETERS, **parameters}))
         return Client(bench, robot, "alone/"), robot
 
     yield start
