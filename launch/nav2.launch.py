@@ -1,69 +1,84 @@
-"""This controller in place of nav2's: ``ros2 launch mppi_maml_ros nav2.launch.py map:=map.yaml``.
+"""Navigation with this controller in place of nav2's: ``ros2 launch mppi_maml_ros nav2.launch.py``.
 
-Planner and costmap of nav2 in, velocity smoother and collision monitor of nav2 out. Needs nav2.
+Nav2's behaviour tree, planner, recoveries and costmaps around ours; velocity smoother and collision monitor
+of nav2 between ours and the robot. Needs nav2, and what tells where the robot is on the map.
 """
 
-from launch.actions import DeclareLaunchArgument, GroupAction, IncludeLaunchDescription, OpaqueFunction
-from launch.launch_description_sources import PythonLaunchDescriptionSource
+from launch.actions import DeclareLaunchArgument, OpaqueFunction
 from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
 from launch_ros.actions import Node
 from launch_ros.substitutions import FindPackageShare
 
-from launch import Action, LaunchContext, LaunchDescription
+from launch import LaunchContext, LaunchDescription
 
 PACKAGE = "mppi_maml_ros"
-MANAGED = ["map_server", "planner_server", "velocity_smoother", "collision_monitor"]
+COSTMAP = "local_costmap"  # name and namespace, as nav2's controller server has it
+CLEARING = ("clear_entirely", "clear_except", "clear_around", "clear_around_pose", "get_cost")
 
 
-def nodes(context: LaunchContext) -> list[Action]:
-    """Nav2's part, then ours; each configured by file."""
-    params_file = LaunchConfiguration("params_file").perform(context)
+def nodes(context: LaunchContext) -> list[Node]:
+    """Nav2's nodes and ours, configured by file, then ``params_file``, then argument; and their managers."""
 
-    def packaged(*path: str) -> PathJoinSubstitution:
-        return PathJoinSubstitution([FindPackageShare(PACKAGE), *path])
+    def value(argument: str) -> str:
+        return LaunchConfiguration(argument).perform(context)
 
-    def nav2(package: str, executable: str, name: str, values: dict | None = None, **options) -> Node:
-        parameters = [packaged("config", "nav2.yaml"), *([params_file] if params_file else []), values or {}]
-        return Node(package=package, executable=executable, name=name, parameters=parameters, **options)
+    def packaged(name: str) -> PathJoinSubstitution:
+        return PathJoinSubstitution([FindPackageShare(PACKAGE), "config", f"{name}.yaml"])
 
+    clock = {"use_sim_time": value("use_sim_time") == "true"} if value("use_sim_time") else {}
+
+    def node(package: str, executable: str, values: dict | None = None, files: tuple = (), **options) -> Node:
+        laid_over = [value("params_file")] if value("params_file") else []
+        files = [packaged(name) for name in (*files, "nav2")]
+        return Node(
+            package=package,
+            executable=executable,
+            name=options.pop("name", executable),
+            parameters=[*files, *laid_over, {**clock, **(values or {})}],
+            output="screen",
+            **options,
+        )
+
+    def manager(name: str, managed: list[str], **values) -> Node:
+        values = {"autostart": True, "node_names": managed, **values}
+        return node("nav2_lifecycle_manager", "lifecycle_manager", values, name=name)
+
+    odometry = {"odom_topic": value("odom_topic")}
+    commands = [("cmd_vel", "cmd_vel_nav")]  # of whoever drives; cmd_vel is what reaches the robot
+    ours = [("odom", value("odom_topic"))]
+    map_server = []
+    if value("map"):
+        map_server = [node("nav2_map_server", "map_server", {"yaml_filename": value("map")})]
+    managed = [
+        *map_server,
+        node(
+            PACKAGE,
+            "mppi_controller",
+            files=("mppi_controller", "path_following"),
+            remappings=[*ours, *commands, ("costmap", f"{COSTMAP}/costmap")],
+        ),
+        node(PACKAGE, "adaptation", files=("adaptation",), remappings=ours),
+        node("nav2_planner", "planner_server"),
+        node("nav2_behaviors", "behavior_server", remappings=commands),
+        node("nav2_velocity_smoother", "velocity_smoother", odometry, remappings=commands),
+        node("nav2_collision_monitor", "collision_monitor"),
+        node("nav2_bt_navigator", "bt_navigator", odometry),
+    ]
+    names = ["mppi_controller", "adaptation", "planner_server", "behavior_server"]
+    names += ["velocity_smoother", "collision_monitor", "bt_navigator"]
     return [
-        nav2("nav2_map_server", "map_server", "map_server", {"yaml_filename": LaunchConfiguration("map")}),
-        nav2("nav2_planner", "planner_server", "planner_server"),
-        nav2("nav2_costmap_2d", "nav2_costmap_2d", "local_costmap"),
-        nav2(
-            "nav2_velocity_smoother",
-            "velocity_smoother",
-            "velocity_smoother",
-            remappings=[("cmd_vel", "cmd_vel_nav")],
+        # In a process of its own its services are named otherwise than in nav2's controller server.
+        node(
+            "nav2_costmap_2d",
+            "nav2_costmap_2d",
+            name=COSTMAP,
+            namespace=COSTMAP,
+            remappings=[(f"{service}_costmap", f"{service}_{COSTMAP}") for service in CLEARING],
         ),
-        nav2("nav2_collision_monitor", "collision_monitor", "collision_monitor"),
-        nav2(
-            "nav2_lifecycle_manager",
-            "lifecycle_manager",
-            "lifecycle_manager_navigation",
-            {"autostart": True, "node_names": MANAGED},
-        ),
-        # A group keeps what is set here from a file that includes this one. Empty: as configured.
-        GroupAction(
-            [
-                IncludeLaunchDescription(
-                    PythonLaunchDescriptionSource(packaged("launch", "bringup.launch.py")),
-                    launch_arguments={
-                        "namespace": "",
-                        "params_file": LaunchConfiguration("params_file"),
-                        "path_following": "true",
-                        "odom_topic": LaunchConfiguration("odom_topic"),
-                        "cmd_vel_topic": "cmd_vel_nav",
-                        "costmap_topic": "local_costmap/costmap",
-                        "reference": "",
-                        "model": "",
-                        "adaptation": "",
-                        "use_sim_time": "",
-                        "cmd_vel_type": "twist_stamped",
-                    }.items(),
-                )
-            ]
-        ),
+        # It has no bond.
+        manager("lifecycle_manager_costmap", [f"{COSTMAP}/{COSTMAP}"], bond_timeout=0.0),
+        *managed,
+        manager("lifecycle_manager_navigation", [*(["map_server"] if map_server else []), *names]),
     ]
 
 
@@ -71,7 +86,11 @@ def generate_launch_description() -> LaunchDescription:
     """The arguments and the nodes."""
     return LaunchDescription(
         [
-            DeclareLaunchArgument("map", default_value="map.yaml", description="Map for nav2's map server."),
+            DeclareLaunchArgument(
+                "map",
+                default_value="",
+                description="Map for nav2's map server; empty: the topic map is published by others.",
+            ),
             DeclareLaunchArgument(
                 "params_file",
                 default_value="",
@@ -79,6 +98,12 @@ def generate_launch_description() -> LaunchDescription:
             ),
             DeclareLaunchArgument(
                 "odom_topic", default_value="odom", description="The robot's nav_msgs/Odometry, 20 to 100 Hz."
+            ),
+            DeclareLaunchArgument(
+                "use_sim_time",
+                default_value="",
+                choices=["", "true", "false"],
+                description="Whether the nodes run on /clock; empty: as configured.",
             ),
             OpaqueFunction(function=nodes),
         ]

@@ -199,6 +199,11 @@ class ControlLoop:
             return f"paths are not followed, the reference is {self._config.reference}"
         return self._paths.handle_path(frame_id, poses, headed)
 
+    def drop_path(self) -> None:
+        """See :meth:`.path_follower.PathFollower.drop_path`; nothing to a figure."""
+        if self._paths is not None:
+            self._paths.drop_path()
+
     def set_publisher_count(self, count: int) -> None:
         """How many publishers of odometry there are now; more than one stops the robot."""
         self._publishers = count
@@ -276,9 +281,10 @@ class ControlLoop:
             self._blocked.add_command(now, command)
         odometry = self.odometry
         pose = None if odometry is None else odometry.pose
-        reference, trajectory, tracking_error, heading_error = None, None, math.nan, math.nan
+        reference, trajectory = None, None
+        tracking_error = heading_error = remaining = math.nan
         if stepped is not None:
-            pose, trajectory = stepped.pose, stepped.trajectory
+            pose, trajectory, remaining = stepped.pose, stepped.trajectory, stepped.target.remaining
             if stepped.target.window is not None:
                 reference = stepped.target.window[0].copy()
                 tracking_error = math.hypot(reference[0] - pose[0], reference[1] - pose[1])
@@ -291,6 +297,7 @@ class ControlLoop:
             reference=reference,
             tracking_error=tracking_error,
             heading_error=heading_error,
+            remaining=remaining,
             odometry_age=math.nan if odometry is None else now - odometry.stamp,
             step_ms=1e3 * (self._timer() - started),
             period_ms=0.0 if period is None else 1e3 * period,

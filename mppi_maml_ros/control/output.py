@@ -30,6 +30,7 @@ class ControlOutput:
         reference: pose wanted now, shape (3,), odometry frame; None when there is none.
         tracking_error: distance from ``predicted_pose`` to ``reference`` [m]; NaN when not known.
         heading_error: yaw of ``reference`` minus that of the robot, in (-pi, pi] [rad]; NaN likewise.
+        remaining: way left on the path [m]; NaN when not known, infinite on a figure.
         odometry_age: now minus the stamp of the newest good odometry [s]; NaN when there is none.
         step_ms: wall time of this tick [ms].
         period_ms: steady time since the tick before [ms]; 0 at the first.
@@ -50,6 +51,7 @@ class ControlOutput:
     reference: Array | None = None
     tracking_error: float = math.nan
     heading_error: float = math.nan
+    remaining: float = math.nan
     odometry_age: float = math.nan
     step_ms: float = 0.0
     period_ms: float = 0.0

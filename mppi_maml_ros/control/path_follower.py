@@ -109,6 +109,10 @@ class PathFollower:
         self._far = False
         return ""
 
+    def drop_path(self) -> None:
+        """Forget the path; the next one is another try, also to the same goal."""
+        self._path = self._fault = self._replaced = self._tried = None
+
     def _is_tried(self, frame_id: str, goal: Array) -> bool:
         if self._tried is None or self._tried[0] != frame_id:
             return False

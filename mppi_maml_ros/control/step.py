@@ -17,6 +17,7 @@ from ..core.types import Array, Odometry
 from ..dynamics.reach import Reach
 from ..mppi.costmap import Costmap
 from ..mppi.critics import Scene
+from ..mppi.footprint import Footprint
 from ..mppi.prediction import Prediction, Predictor
 from ..mppi.validation import check_way
 from ..safety.codes import Code, State
@@ -61,8 +62,8 @@ class Mppi(Protocol):
     """Command that makes a steady (v, omega) of 1 in the end, shape (2,)."""
 
     @property
-    def footprint_radius(self) -> float | None:
-        """Of the disc that keeps off obstacles [m]; None where nothing judges them."""
+    def footprint(self) -> Footprint | None:
+        """Of the robot; None where nothing keeps it off obstacles."""
 
     def optimal_trajectory(self, state: Array, history: Array, weights: Any) -> Array:
         """Poses along the chosen way, shape (N, 3)."""
@@ -244,12 +245,12 @@ class ControlStep:
 
     def _validate(self, seen: Prediction, weights: Any) -> None:
         """Refuse a trajectory that touches an obstacle before the robot could stop."""
-        if self.costmap is None or self.costmap.empty or self.mppi.footprint_radius is None:
+        if self.costmap is None or self.costmap.empty or self.mppi.footprint is None:
             return
         poses = self.mppi.optimal_trajectory(seen.state, seen.history, weights)
         time_to_stop = max(abs(seen.state[3]), abs(self.limiter.last[0])) / -self._config.limits.ax_min
-        radius, model_dt = self.mppi.footprint_radius, self._config.model_dt
-        check_way(poses, seen.state, self.costmap, radius, model_dt, time_to_stop)
+        outline, model_dt = self.mppi.footprint, self._config.model_dt
+        check_way(poses, seen.state, self.costmap, outline, model_dt, time_to_stop)
 
 
 def _finite_command(command: ArrayLike) -> Array:

@@ -80,6 +80,7 @@ class VelocityLimits:
         ax_min: braking deceleration, as a negative acceleration [m/s^2].
         az_max: yaw acceleration, either way [rad/s^2]. The default stops a turn at wz_max as soon
             as a drive at vx_max, so that a stop takes a third of a second at most.
+        az_min: yaw deceleration, either way, as a negative acceleration [rad/s^2]; 0: that of az_max.
 
     Raises:
         InvalidValueError: a bound is not finite or out of its range.
@@ -93,6 +94,19 @@ class VelocityLimits:
     ax_max: float = tunable(3.0, 1e-2, 100.0, "Largest acceleration, forward or in reverse", "m/s^2")
     ax_min: float = tunable(-3.0, -100.0, -1e-2, "Largest deceleration, as a negative acceleration", "m/s^2")
     az_max: float = tunable(6.0, 1e-2, 100.0, "Largest yaw acceleration, either way", "rad/s^2")
+    az_min: float = tunable(
+        0.0, -100.0, 0.0, "Largest yaw deceleration, as a negative acceleration; 0: as az_max", "rad/s^2"
+    )
+
+    @property
+    def acceleration(self) -> Array:
+        """By how much a speed (v, omega) may rise in a second, shape (2,)."""
+        return np.array([self.ax_max, self.az_max])
+
+    @property
+    def deceleration(self) -> Array:
+        """By how much it may fall, shape (2,), above 0."""
+        return np.array([-self.ax_min, -self.az_min or self.az_max])
 
     @property
     def low(self) -> Array:

@@ -61,7 +61,7 @@ class MPPIController:
     Attributes:
         command_per_speed: command that makes a steady (v, omega) of 1 in the end, shape (2,); from what makes
             the reference's velocity so, effort is counted.
-        footprint_radius: of the first critic that judges one [m]; None where none does.
+        footprint: of the first critic that judges one; None where none does.
     """
 
     def __init__(
@@ -87,8 +87,9 @@ class MPPIController:
         self._ahead = np.arange(steps, dtype=np.float32)[:, None]
         self._low = limits.low.astype(np.float32)
         self._high = limits.high.astype(np.float32)
-        self._fall = np.array([limits.ax_min, -limits.az_max], dtype=np.float32) * np.float32(config.model_dt)
-        self._rise = np.array([limits.ax_max, limits.az_max], dtype=np.float32) * np.float32(config.model_dt)
+        self._quicker, self._slower = (
+            (rate * config.model_dt).astype(np.float32) for rate in (limits.acceleration, limits.deceleration)
+        )
         self._std = np.array([config.vx_std, config.wz_std], dtype=np.float32)
         self._effort = np.array([config.vx_weight, config.wz_weight], dtype=np.float32)
         self._rate = np.array([config.vx_rate_weight, config.wz_rate_weight], dtype=np.float32)
@@ -100,6 +101,7 @@ class MPPIController:
         self._costs = self._request.costs
         self.critics = critics
         self._model: Model = None  # of the last step
+        self._situation: Situation | None = None  # likewise
         self._fresh = True
 
     @property
@@ -110,8 +112,8 @@ class MPPIController:
     @critics.setter
     def critics(self, critics: tuple[Critic, ...]) -> None:
         self._critics = critics
-        radii = (critic.footprint_radius for critic in critics)
-        self.footprint_radius = next((radius for radius in radii if radius is not None), None)
+        outlines = (critic.outline for critic in critics)
+        self.footprint = next((outline for outline in outlines if outline is not None), None)
         self._asks_for_uncertainty = any(critic.asks_for_uncertainty for critic in critics)
         compiled = [critic for critic in critics if isinstance(critic, CompiledCritic)]
         self._others = [critic for critic in critics if not isinstance(critic, CompiledCritic)]
@@ -201,15 +203,15 @@ class MPPIController:
             scene=scene or Scene(),
             model_dt=c.model_dt,
         )
-        jury = self._jury
+        self._situation, jury = situation, self._jury
         request.jury = jury if jury is not None and jury.prepare(situation) else None
         scale = self._scale(weights, state)
         for _ in range(c.iteration_count):
             noise = self._sampler.sample()
             kernels.perturb_within_limits(
                 self._sequence, noise.values, noise.start, noise.sign, noise.first, noise.share,
-                noise.mirrored, scale, last, self._low, self._high, self._fall, self._rise, self._about,
-                self._effort, self._rate, self._commands, self._costs,
+                noise.mirrored, scale, last, self._low, self._high, self._quicker, self._slower,
+                self._about, self._effort, self._rate, self._commands, self._costs,
             )  # fmt: skip
             self._rollout(weights, request)
             if self._others:
@@ -245,32 +247,34 @@ class MPPIController:
         return scale
 
     def _criticise(self, situation: Situation) -> None:
-        t = self._request.kept()
-        rollouts = Rollouts(
+        rollouts = self._rollouts(situation, self._request.kept(), self._commands)
+        for critic in self._others:
+            critic.add_to(self._costs, rollouts)
+
+    def _rollouts(self, situation: Situation, t: Trajectories, commands: Float32) -> Rollouts:
+        return Rollouts(
             x=t.x,
             y=t.y,
             yaw=t.yaw,
             v=t.v,
             omega=t.omega,
-            commands=self._commands,
+            commands=commands,
             state=situation.state,
             target=situation.target.astype(float),
             last_command=situation.last_command,
             scene=situation.scene,
             model_dt=situation.model_dt,
-            uncertainty=self._uncertainty(t),
+            uncertainty=self._uncertainty(t, commands),
         )
-        for critic in self._others:
-            critic.add_to(self._costs, rollouts)
 
-    def _uncertainty(self, t: Trajectories) -> np.ndarray | None:
+    def _uncertainty(self, t: Trajectories, commands: Float32) -> np.ndarray | None:
         """Deviation of the predicted v of all rollouts, (N, K); None where nobody asks or none is known."""
         weights, state, past = self._model, self._request.state, self._request.history
         if not (self._asks_for_uncertainty and isinstance(weights, ResidualWeights)):
             return None
         if not weights.covariance.size:
             return None
-        steps, _, samples = self._commands.shape
+        steps, _, samples = commands.shape
         inputs = np.empty((steps, samples, input_size(weights.delay_taps)), dtype=np.float32)
         for i, (values, start) in enumerate(((t.v, state[3]), (t.omega, state[4]))):
             inputs[0, :, i], inputs[1:, :, i] = start, values[:-1]
@@ -278,7 +282,7 @@ class MPPIController:
             for tap in range(weights.delay_taps + 1):
                 ago = min(tap + late, steps)
                 column = inputs[:, :, 2 + 2 * tap + axis]
-                column[ago:] = self._commands[: steps - ago, axis]
+                column[ago:] = commands[: steps - ago, axis]
                 column[:ago] = past[tap + late - ago : tap + late, axis][::-1, None]
         return deviation(weights, inputs)
 
@@ -298,6 +302,29 @@ class MPPIController:
         if model.has_momentum:
             state = np.concatenate([state, self._request.change])
         return open_loop(model, state, sequence, past.astype(float), self._request.push)[:, :3]
+
+    def terms(self) -> tuple[float, ...]:
+        """What the chosen sequence costs: its distance to the reference, its commands, and each critic.
+
+        Returns:
+            In the order of the critics; empty before the first step.
+        """
+        if self._situation is None:
+            return ()
+        chosen = np.ascontiguousarray(self._sequence[:, :, None])
+        costs = np.zeros(1, dtype=np.float32)
+        request = attrs.evolve(self._request, commands=chosen, jury=None, costs=costs, out=None)
+        t = request.kept()
+        self._rollout(self._model, request)
+        changes = np.diff(self._sequence, axis=0, prepend=self._situation.last_command[None])
+        effort = self._effort * (self._sequence - self._about) ** 2 + self._rate * changes**2
+        found = [float(costs[0]), float(effort.sum())]
+        rollouts = self._rollouts(self._situation, t, chosen)
+        for critic in self._critics:
+            costs[:] = 0.0
+            critic.add_to(costs, rollouts)
+            found.append(float(costs[0]))
+        return tuple(found)
 
     def candidates(self, state: ArrayLike, count: int) -> tuple[Array, Array]:
         """Every (batch_size / count)-th rollout of the last step and its cost.
@@ -332,9 +359,9 @@ class MPPIController:
             for remaining in (0.2, np.inf):
                 scene = Scene(goal=np.ones(3), remaining=remaining, costmap=wall)
                 self.compute_control(start, reference, past, np.zeros(2), model, None, scene)
-        if self.footprint_radius is not None:
+        if self.footprint is not None:
             poses = self.optimal_trajectory(start, past, None)
-            first_contact(poses, start, wall, self.footprint_radius, self.config.model_dt)
+            first_contact(poses, start, wall, self.footprint, self.config.model_dt)
         self.reset()
 
 

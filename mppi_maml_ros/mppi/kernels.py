@@ -6,6 +6,7 @@ import numpy as np
 
 from ..core.angles import TWO_PI
 from ..core.kernels.cache import njit
+from ..core.kernels.lanes import where_less
 from ..core.kernels.simd import LANES, load, maximum, minimum, splat, store
 
 NEGLIGIBLE = 30.0  # temperatures above the lowest cost at which a weight is below 1e-13
@@ -66,7 +67,7 @@ def shift(sequence, steps):  # type: ignore[no-untyped-def]  # numba
 @njit(cache=True, error_model="numpy")
 def perturb_within_limits(  # type: ignore[no-untyped-def]  # numba
     nominal, values, start, sign, first, share, mirrored, scale,
-    last, low, high, fall, rise, about, effort, rate, out, costs,
+    last, low, high, quicker, slower, about, effort, rate, out, costs,
 ):  # fmt: skip
     """Add noise to the nominal sequence, within velocity and acceleration limits, and score the commands.
 
@@ -75,7 +76,7 @@ def perturb_within_limits(  # type: ignore[no-untyped-def]  # numba
         values, start, sign, first, share, mirrored: see :class:`.sampling.Noise`.
         scale: of the noise (2,); last: command in force (2,).
         low, high: smallest and largest command (2,).
-        fall, rise: largest change down (negative) and up in one step (2,).
+        quicker, slower: by how much a speed may rise and fall in one step (2,).
         about: (N, 2); effort: cost of a squared deviation from it (2,).
         rate: cost of a squared change between consecutive commands (2,).
         out: (N, 2, K), filled in place.
@@ -90,7 +91,7 @@ def perturb_within_limits(  # type: ignore[no-untyped-def]  # numba
         cost_a = splat(0.0)
         cost_b = splat(0.0)
         for axis in range(2):
-            lo, hi, down, up = low[axis], high[axis], fall[axis], rise[axis]
+            lo, hi, gain, loss = low[axis], high[axis], quicker[axis], slower[axis]
             a = splat(last[axis])
             b = splat(last[axis])
             for t in range(steps):
@@ -109,8 +110,10 @@ def perturb_within_limits(  # type: ignore[no-untyped-def]  # numba
                     draw_a *= load(all_but_first, 0)
                 row = 2 * t + axis
                 centre = nominal[t, axis]
-                next_a = maximum(minimum(centre + draw_a, a + up), a + down)
-                next_b = maximum(minimum(centre + draw_b, b + up), b + down)
+                up_a, down_a = where_less(a, 0.0, loss, gain), where_less(0.0, a, loss, gain)
+                up_b, down_b = where_less(b, 0.0, loss, gain), where_less(0.0, b, loss, gain)
+                next_a = maximum(minimum(centre + draw_a, a + up_a), a - down_a)
+                next_b = maximum(minimum(centre + draw_b, b + up_b), b - down_b)
                 next_a = maximum(minimum(next_a, splat(hi)), splat(lo))
                 next_b = maximum(minimum(next_b, splat(hi)), splat(lo))
                 store(out, row * samples + j, next_a)

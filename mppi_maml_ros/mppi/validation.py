@@ -9,25 +9,26 @@ import numpy as np
 from ..core.errors import NoValidControlError
 from ..core.types import Array
 from .costmap import Costmap
+from .footprint import Footprint
 
 CONTACT_MARGIN = 0.2  # [s] on top of the time to stop, within which a trajectory must be free
 
 
 def first_contact(
-    poses: Array, start: Array, costmap: Costmap, footprint_radius: float, model_dt: float
+    poses: Array, start: Array, costmap: Costmap, footprint: Footprint, model_dt: float
 ) -> float:
-    """When a disc on its way first comes nearer to an obstacle than it may [s]; infinite when it does not.
+    """When a robot on its way first comes nearer to an obstacle than it may [s]; infinite when it does not.
 
     A robot that is in contact already may move as long as that does not bring it nearer.
 
     Args:
         poses: after each step, shape (N, 3), frame of the costmap.
         start: its pose leads, shape (3,) or longer.
-        footprint_radius: of the disc [m].
+        footprint: of the robot.
         model_dt: step [s].
     """
-    clearance = costmap.distance_at(poses[:, 0], poses[:, 1]) - footprint_radius
-    now = float(costmap.distance_at(start[0], start[1])) - footprint_radius
+    clearance = footprint.clearance(poses, costmap)
+    (now,) = footprint.clearance(start[None, :3], costmap)
     touching = np.flatnonzero(clearance < min(now, 0.0))
     return float((touching[0] + 1) * model_dt) if len(touching) else math.inf
 
@@ -36,7 +37,7 @@ def check_way(
     poses: Array,
     start: Array,
     costmap: Costmap,
-    footprint_radius: float,
+    footprint: Footprint,
     model_dt: float,
     time_to_stop: float,
 ) -> None:
@@ -48,6 +49,6 @@ def check_way(
     Raises:
         NoValidControlError: it does.
     """
-    contact = first_contact(poses, start, costmap, footprint_radius, model_dt)
+    contact = first_contact(poses, start, costmap, footprint, model_dt)
     if contact <= time_to_stop + CONTACT_MARGIN:
         raise NoValidControlError(f"the chosen trajectory touches an obstacle in {contact:.2f} s")

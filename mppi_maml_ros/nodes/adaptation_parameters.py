@@ -15,7 +15,7 @@ from ..control.config import ControlConfig
 from ..core.errors import InvalidValueError
 from ..core.tunable import declarations
 from ..core.types import VelocityLimits
-from ..ros.base import AUTOSTART
+from ..ros.base import AUTOSTART, BOND
 from ..ros.parameters import Declared, declared_from
 from ..ros.velocity import CMD_VEL_TYPE
 
@@ -55,6 +55,7 @@ GROUPS = {
         Declared("base_frame", "", "Child frame of odometry; empty: that of the first odometry"),
         CMD_VEL_TYPE,
         Declared("controller_name", "mppi_controller", "Node whose weights are swapped"),
+        BOND,
         Declared("swap_timeout", 1.0, "How long to wait for the controller's answer", "s", 0.05, 60.0),
     ),
 }

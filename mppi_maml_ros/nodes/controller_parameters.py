@@ -9,6 +9,7 @@ from typing import Any
 import attrs
 
 from ..control.config import ControlConfig
+from ..control.follow_path import slowed
 from ..core.errors import InvalidValueError
 from ..core.tunable import declarations
 from ..core.types import VelocityLimits
@@ -17,9 +18,10 @@ from ..dynamics.residual import ResidualWeights
 from ..mppi import MPPIConfig
 from ..mppi.critics import CRITICS, Critic, make_critics
 from ..references.figures import FIGURES, Figure
-from ..ros.base import AUTOSTART, seed_parameter
+from ..ros.base import AUTOSTART, BOND, seed_parameter
 from ..ros.parameters import Declared, Value, declared_from
 from ..ros.velocity import CMD_VEL_TYPE
+from .follow_path import TABLE as NAV2_TABLE
 
 # Of the node, on the floor of a laboratory; the defaults of the classes are the literature's benchmarks.
 _FIGURE_DEFAULTS: dict[str, dict[str, Value]] = {
@@ -120,6 +122,7 @@ GROUPS = {
     "following a path (reference: plan)": PATH_TABLE,
     "the model or prior `dynamic`: a lag, a gain and a delay known beforehand": DYNAMIC_TABLE,
     "interface": INTERFACE_TABLE,
+    "nav2": (*NAV2_TABLE, BOND),
 }
 TABLE = tuple(chain.from_iterable(GROUPS.values()))
 
@@ -140,8 +143,11 @@ class Settings:
     critics: tuple[Critic, ...] = ()
 
     @classmethod
-    def of(cls, values: Mapping[str, Any]) -> Settings:
+    def of(cls, values: Mapping[str, Any], share: float = 1.0) -> Settings:
         """Build the records.
+
+        Args:
+            share: of the velocities that the limits allow, see :func:`..control.follow_path.slowed`.
 
         Raises:
             InvalidValueError: values that do not go together.
@@ -152,7 +158,7 @@ class Settings:
 
         mppi = MPPIConfig(**pick(MPPI_TABLE))
         control = ControlConfig(
-            limits=VelocityLimits(**pick(LIMITS_TABLE)),
+            limits=slowed(VelocityLimits(**pick(LIMITS_TABLE)), share),
             reference=values["reference"],
             reference_origin=values["reference_origin"],
             time_steps=mppi.time_steps,

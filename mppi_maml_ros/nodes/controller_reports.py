@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -147,6 +147,19 @@ def timing_report(window: Window, output: ControlOutput | None, config: ControlC
         wanted = config.controller_frequency
         return Report(WARN, f"control runs at {values['frequency']:.1f} Hz, {wanted:g} Hz are wanted", values)
     return Report(OK, f"{values['frequency']:.1f} Hz", values)
+
+
+def critics_report(terms: Sequence[float], critics: Sequence[str]) -> Report:
+    """What the chosen way costs, and who says so.
+
+    Args:
+        terms: see :meth:`..mppi.controller.MPPIController.terms`.
+        critics: their names.
+    """
+    if not terms:
+        return Report(OK, "nothing was chosen so far")
+    values = dict(zip(("tracking", "commands", *critics), terms, strict=True))
+    return Report(OK, f"most: {max(values, key=lambda name: values[name])}", values)
 
 
 def weights_report(

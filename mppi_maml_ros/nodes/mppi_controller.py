@@ -20,6 +20,7 @@ from std_msgs.msg import Bool
 from std_srvs.srv import Trigger
 from visualization_msgs.msg import MarkerArray
 
+from ..control.follow_path import Ending, Error, Outcome
 from ..control.loop import ControlLoop
 from ..control.output import ControlOutput
 from ..core.errors import InvalidPathError, InvalidValueError
@@ -47,6 +48,7 @@ from ..srv import SwapWeights
 from ..weights.admission import SwapError, check_fit, check_model, expired
 from ..weights.slot import WeightsSlot
 from . import controller_reports as reports
+from . import follow_path
 from .controller_parameters import LIMITS_TABLE, MPPI_TABLE, TABLE, Settings, names_of
 
 NAME = "mppi_controller"
@@ -80,6 +82,7 @@ class MppiControllerNode(BaseNode):
 
     def set_up(self) -> None:
         """See :class:`BaseNode`."""
+        self._speed_share = 1.0  # see _slow
         settings = self._settings = Settings.of(self._values)
         control = settings.control
         self._slot = WeightsSlot(control.model_dt)
@@ -114,7 +117,12 @@ class MppiControllerNode(BaseNode):
         self._sources = LivePublishers(silence=control.odometry_timeout)
         self._allowance = Allowance(_ODOMETRY_RATE, _ODOMETRY_BURST)
         self._live = 0
-        self.subscribe(Path, "plan", self._on_path, qos.STATE, raw=True)
+        self._goals = follow_path.offer(self, self._values, self._on_goal, self._drop_path, self._slow)
+        if self._goals is not None:
+            self._owned.append(self._goals.destroy)
+        self._shared = self._values["path_source"] == "action"  # others drive the robot, too
+        if not self._shared:
+            self.subscribe(Path, "plan", self._on_path, qos.STATE, raw=True)
         self._grid: Costmap | None = None
         self.subscribe(OccupancyGrid, "costmap", self._on_costmap, qos.MAP)
         self._pressed = False
@@ -122,7 +130,9 @@ class MppiControllerNode(BaseNode):
         self._transforms = Transforms.of(self)
         self.serve(SwapWeights, "~/swap_weights", self._on_swap)
         self._swap_service = self.resolve_service_name("~/swap_weights")
-        self._commands = CommandPublisher(self, self._values["cmd_vel_type"], "~/status")
+        self._commands = CommandPublisher(
+            self, self._values["cmd_vel_type"], "~/status", alone=not self._shared
+        )
         self._offering = 0  # clients of the service in the graph
         self.serve(Trigger, "~/reset", self._on_reset)
         self.diagnose(
@@ -132,6 +142,7 @@ class MppiControllerNode(BaseNode):
             odometry=self._report_odometry,
             timing=self._report_timing,
             weights=self._report_weights,
+            critics=lambda: reports.critics_report(self._mppi.terms(), self._values["critics"]),
         )
         self.every(1.0, self._count_publishers)
         self._ticker = self.every(control.period, self._tick)
@@ -158,12 +169,17 @@ class MppiControllerNode(BaseNode):
 
     def pause(self) -> None:
         """Ramp to zero, then publish no more commands."""
+        if self._goals is not None:
+            self._goals.terminate()
         self._loop.shutdown()
 
     def _reconfigure(self, changed: set[str]) -> None:
-        if not self.configured:
-            return
-        self._settings = Settings.of(self._values)
+        if self.configured:
+            self._apply(changed)
+            self.get_logger().info(f"changed: {', '.join(sorted(changed))}")
+
+    def _apply(self, changed: set[str]) -> None:
+        self._settings = Settings.of(self._values, self._speed_share)
         if changed & set(names_of((*MPPI_TABLE, *LIMITS_TABLE))):
             self._mppi = self._make_mppi()
         self._mppi.critics = self._settings.critics
@@ -171,7 +187,6 @@ class MppiControllerNode(BaseNode):
         if "controller_frequency" in changed:
             self.destroy_timer(self._ticker)
             self._ticker = self.every(self._settings.control.period, self._tick)
-        self.get_logger().info(f"changed: {', '.join(sorted(changed))}")
 
     def _warn_of_speed(self) -> None:
         figure, limits = self._settings.figure, self._settings.control.limits
@@ -229,22 +244,46 @@ class MppiControllerNode(BaseNode):
         self._loop.set_emergency_stop(message.data)
 
     def _on_path(self, data: bytes) -> None:
+        if self._goals is not None and self._goals.busy:
+            self.get_logger().info("a goal of follow_path is followed, not the topic plan", once=True)
+            return
         try:
             frame, poses, headed = to.read_path(data)
         except InvalidPathError as error:
             self.get_logger().error(str(error), throttle_duration_sec=1.0)
             frame, poses, headed = self._frames.odom_frame, np.zeros((0, 3)), False
-        if self._frames.latched:
-            self._follow(frame, poses, headed)
-        else:
-            self._early_path = (frame, poses, headed)
+        self._follow(frame, poses, headed)
 
-    def _follow(self, frame: str, poses: np.ndarray, headed: bool) -> None:
+    def _on_goal(self, path: follow_path.Path) -> Outcome | None:
+        frame = path[0]
+        known = frame == self._frames.odom_frame or self._origin_of(frame) is not None
+        if self._frames.latched and not known:
+            reason = f"no transform from {frame!r} to {self._frames.odom_frame!r}"
+            return Outcome(Ending.ABORTED, Error.TF_ERROR, reason)
+        rejected = self._follow(*path)
+        return Outcome(Ending.ABORTED, Error.INVALID_PATH, rejected) if rejected else None
+
+    def _drop_path(self) -> None:
+        self._early_path = None
+        self._loop.drop_path()
+
+    def _slow(self, share: float) -> None:
+        if share != self._speed_share:
+            self._speed_share = share
+            self._apply({"vx_max"})
+            self.get_logger().info(f"velocities are limited to {100.0 * share:.0f} % of what is configured")
+
+    def _follow(self, frame: str, poses: np.ndarray, headed: bool) -> str:
+        """Take a path, or keep it until the frames are known; says why it cannot be followed."""
+        if not self._frames.latched:
+            self._early_path = (frame, poses, headed)
+            return ""
         self._early_path, self._plan_frame = None, frame
         self._follow_transform()
         rejected = self._loop.handle_path(frame, poses, headed)
         if rejected:
             self.get_logger().error(f"plan refused: {rejected}", throttle_duration_sec=1.0)
+        return rejected
 
     def _on_costmap(self, message: OccupancyGrid) -> None:
         try:
@@ -327,7 +366,10 @@ class MppiControllerNode(BaseNode):
             self.guard.note("tick", error)
             self._publish_command((0.0, 0.0), stamp)
             return
-        self._publish_command(output.command, stamp)
+        if self._driving or output.command.any():
+            self._publish_command(output.command, stamp)
+        if self._goals is not None:
+            self._goals.tick(output)
         if self._status_publisher.get_subscription_count():
             self._status_publisher.publish(self._status(output, stamp))
         self._window.tick(output)
@@ -335,6 +377,13 @@ class MppiControllerNode(BaseNode):
         self._output = output
         if output.state is State.RUNNING:
             self._visualise(output, stamp)
+
+    @property
+    def _driving(self) -> bool:
+        """The robot is ours to command: between goals of follow_path others may drive it."""
+        if not self._shared or (self._goals is not None and self._goals.busy):
+            return True
+        return self._output is not None and bool(self._output.command.any())  # a zero follows at last
 
     def _publish_command(self, command: tuple[float, float] | np.ndarray, stamp: Time) -> None:
         frame = self._frames.base_frame if self._frames.latched else ""
@@ -370,7 +419,8 @@ class MppiControllerNode(BaseNode):
     def _visualise(self, output: ControlOutput, stamp: Time) -> None:
         frame = self._frames.odom_frame
         if output.trajectory is not None:
-            self._path_publisher.publish(to.path_message(stamp, frame, output.trajectory))
+            step = self._settings.control.model_dt
+            self._path_publisher.publish(to.path_message(stamp, frame, output.trajectory, step))
         if output.predicted_pose is not None and self._candidates_publisher.get_subscription_count() > 0:
             poses, costs = self._mppi.candidates(output.predicted_pose, self._values["candidate_count"])
             self._candidates_publisher.publish(to.candidates_message(stamp, frame, poses, costs))
@@ -398,7 +448,7 @@ class MppiControllerNode(BaseNode):
     def begin_shutdown(self) -> None:
         """Ramp to zero."""
         if self.configured:
-            self._loop.shutdown()
+            self.pause()
 
     def is_stopped(self) -> bool:
         """The robot has been told to stand still."""

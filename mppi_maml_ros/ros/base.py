@@ -20,6 +20,7 @@ from rclpy.service import Service
 from rclpy.subscription import Subscription
 from rclpy.timer import Timer
 
+from .bond import Bond
 from .conversions import now
 from .diagnostics import ERROR, OK, WARN, Diagnostics, Report
 from .executor import CallbackGuard
@@ -27,6 +28,9 @@ from .parameters import LARGEST_INTEGER, Declared
 from .qos import mismatches
 
 AUTOSTART = Declared("autostart", True, "Configure and activate at the start, without being told")
+BOND = Declared(
+    "bond_heartbeat_period", 0.1, "Between signs of life to nav2's lifecycle manager; 0: none", "s", 0.0, 2.0
+)
 
 
 def seed_parameter(description: str) -> Declared:
@@ -52,6 +56,7 @@ class BaseNode(LifecycleNode):
         self._endpoints: list[Publisher | Subscription] = []
         self._owned: list[Callable[[], object]] = []
         self._trouble: Exception | None = None
+        self._bond: Bond | None = None
         self._steady = Clock(clock_type=ClockType.STEADY_TIME)
 
     # Life cycle
@@ -96,12 +101,15 @@ class BaseNode(LifecycleNode):
         """See :class:`rclpy.lifecycle.LifecycleNode`."""
         self.active = True
         self.begin()
+        if self._bond is None and self.has_parameter(BOND.name):
+            self._bond = Bond.of(self, self.get_parameter(BOND.name).value)
+        if self._bond is not None:
+            self._bond.begin()
         return super().on_activate(state)
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """See :class:`rclpy.lifecycle.LifecycleNode`."""
-        self.active = False
-        self.pause()
+        self._halt()
         return super().on_deactivate(state)
 
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -112,9 +120,21 @@ class BaseNode(LifecycleNode):
     def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
         """See :class:`rclpy.lifecycle.LifecycleNode`."""
         if self.active:
-            self.active = False
-            self.pause()
+            self._halt()
         return TransitionCallbackReturn.SUCCESS
+
+    def _halt(self) -> None:
+        self.active = False
+        self.pause()
+        if self._bond is not None:
+            self._bond.end()
+
+    def destroy_node(self) -> None:
+        """See :class:`rclpy.node.Node`."""
+        if self._bond is not None:
+            self._bond.destroy()
+            self._bond = None
+        super().destroy_node()
 
     def _tear_down(self) -> None:
         self.configured = self.active = False

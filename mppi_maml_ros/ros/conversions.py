@@ -127,10 +127,12 @@ def command_of(message: Twist | TwistStamped) -> tuple[float, float]:
     return twist.linear.x, twist.angular.z
 
 
-def path_message(stamp: Time, frame: str, poses: np.ndarray) -> Path:
-    """Poses of shape (N, 3) as a path."""
-    header = Header(stamp=stamp, frame_id=frame)
-    return Path(header=header, poses=[PoseStamped(header=header, pose=pose_message(pose)) for pose in poses])
+def path_message(stamp: Time, frame: str, poses: np.ndarray, step: float = 0.0) -> Path:
+    """Poses of shape (N, 3) as a path; the first is for ``step`` [s] after the stamp, and so on."""
+    start = seconds(stamp)
+    headers = (Header(stamp=to_stamp(start + (k + 1) * step), frame_id=frame) for k in range(len(poses)))
+    stamped = [PoseStamped(header=h, pose=pose_message(p)) for h, p in zip(headers, poses, strict=True)]
+    return Path(header=Header(stamp=stamp, frame_id=frame), poses=stamped)
 
 
 def read_path(data: bytes) -> tuple[str, np.ndarray, bool]:

@@ -114,12 +114,13 @@ class CommandPublisher(_Endpoint):
         how: value of ``cmd_vel_type``.
         status: topic of ours; who hears it watches or learns, and does not count as the robot unless
             it sends odometry.
+        alone: nobody else is to publish commands.
     """
 
-    def __init__(self, node: BaseNode, how: str, status: str) -> None:
+    def __init__(self, node: BaseNode, how: str, status: str, alone: bool = True) -> None:
         super().__init__(node, how, lambda kind: node.advertise(kind, "cmd_vel", qos.COMMAND))
         self._status, self._odometry = map(node.resolve_topic_name, (status, "odom"))
-        self._told = ""
+        self._told, self._alone = "", alone
         self.look()
 
     def publish(self, command: tuple[float, float] | np.ndarray, stamp: Time, frame: str) -> None:
@@ -161,7 +162,7 @@ class CommandPublisher(_Endpoint):
         publishers = self._node.get_publishers_info_by_topic(self._topic)
         own = [info for info in publishers if _own(self._node, info)]
         others = [info for info in publishers if not _own(self._node, info)] + own[1:]
-        if others:
+        if others and self._alone:
             found.append(f"{self._topic} is also published by {_names(others)}")
         return "; ".join(found)
 

@@ -15,7 +15,7 @@ class VelocityLimiter:
     """Limits commands (v [m/s], omega [rad/s]) in size and in change from one to the next.
 
     Speeding up, forward or in reverse, is limited by ``ax_max``, slowing down by ``ax_min``,
-    turning faster or slower by ``az_max``. Starts at rest.
+    turning faster by ``az_max``, slower by ``az_min``. Starts at rest.
 
     Args:
         limits: what may be commanded.
@@ -63,7 +63,7 @@ class VelocityLimiter:
         v = min(max(v, limits.vx_min), limits.vx_max)
         omega = min(max(omega, -limits.wz_max), limits.wz_max)
         self._v = _approach(self._v, v, limits.ax_max, -limits.ax_min, dt)
-        self._omega = _approach(self._omega, omega, limits.az_max, limits.az_max, dt)
+        self._omega = _approach(self._omega, omega, limits.az_max, -limits.az_min or limits.az_max, dt)
         return self.last
 
     def stop(self, dt: float) -> np.ndarray:

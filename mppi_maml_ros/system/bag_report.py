@@ -49,8 +49,9 @@ def read_data(path: Path, choice: Choice = Choice()) -> tuple[_Data, dict[str, s
     """What the report needs of a bag.
 
     Returns:
-        ``odom``, ``cmd_vel``, ``controller``, ``adaptation`` and ``truth``, each a record of arrays with
-        ``t`` [s since the first message], missing ones absent; and what to know of it, by subject.
+        ``odom``, ``cmd_vel``, ``controller``, ``adaptation``, ``truth`` and ``critics``, each a record of
+        arrays with ``t`` [s since the first message], missing ones absent; and what to know of it,
+        by subject.
 
     Raises:
         InvalidValueError: several topics could be meant; the message names them and the option.
@@ -68,13 +69,15 @@ def read_data(path: Path, choice: Choice = Choice()) -> tuple[_Data, dict[str, s
             continue
         kind = max(part.readers, key=lambda kind: counts[topic, kind])
         others += [f"{topic} as {k}" for k in part.readers if k != kind and counts[topic, k]]
-        said[part.meaning] = topic + (f"; not {', '.join(others)}" if others else "")
         rows = [
-            part.readers[kind](m.value) | {"t": 1e-9 * (m.recorded - begin)}
+            row | {"t": 1e-9 * (m.recorded - begin)}
             for m in bag.messages
-            if (m.topic, m.kind) == (topic, kind)
+            if (m.topic, m.kind) == (topic, kind) and (row := part.readers[kind](m.value))
         ]
-        found[part.name] = {key: np.array([row[key] for row in rows]) for key in rows[0]}
+        if rows:
+            said[part.meaning] = topic + (f"; not {', '.join(others)}" if others else "")
+            keys = dict.fromkeys(key for row in rows for key in row)
+            found[part.name] = {key: np.array([row.get(key, np.nan) for row in rows]) for key in keys}
     if not found:
         raise MppiMamlError(f"{path} holds no odometry, commands or status; it holds {bag.holding(())}")
     return found, said
@@ -129,6 +132,14 @@ def _adaptation(m: Any) -> dict[str, Any]:
     return {field: getattr(m, field) for field in fields} | axes
 
 
+def _critics(m: Any) -> dict[str, Any]:
+    """Costs by critic; nothing where another node reports."""
+    for status in m.status:
+        if status.name == "mppi_controller: critics":
+            return {pair.key: float(pair.value) for pair in status.values}
+    return {}
+
+
 @attrs.frozen
 class _Part:
     """Of the report's data: its name, its topic's usual name, what that is, the option that names it."""
@@ -173,6 +184,7 @@ _PARTS = (
         "adaptation's status",
         {"mppi_maml_ros/msg/AdaptationStatus": _adaptation},
     ),
+    _Part("critics", "diagnostics", "costs by critic", {"diagnostic_msgs/msg/DiagnosticArray": _critics}),
 )
 
 
@@ -195,6 +207,7 @@ def write_report(
         ("Where it drove", _draw_path, "odom"),
         ("Tracking error", _draw_error, "controller"),
         ("Commands and what came of them", _draw_twists, "cmd_vel"),
+        ("What the chosen way costs, and who says so", _draw_critics, "critics"),
         ("Adaptation: prediction error on held-out data", _draw_held_out, "adaptation"),
         ("What was learned", _draw_learned, "adaptation"),
     ):
@@ -287,6 +300,15 @@ def _draw_twists(figure: Figure, data: _Data) -> None:
         ax.set_ylabel(label)
     axes[0].legend(frameon=False, ncols=2)
     axes[1].set_xlabel("time [s]")
+
+
+def _draw_critics(figure: Figure, data: _Data) -> None:
+    axes, costs = figure.subplots(), data["critics"]
+    for name in (name for name in costs if name != "t"):
+        axes.plot(costs["t"], costs[name], ".-", ms=3, lw=0.8, label=name)
+    axes.set_yscale("symlog", linthresh=0.1)
+    axes.set(xlabel="time [s]", ylabel="cost", ylim=(0.0, None))
+    axes.legend(frameon=False, ncols=4)
 
 
 def _draw_held_out(figure: Figure, data: _Data) -> None:

@@ -43,7 +43,9 @@ class LimitsInForce:
             return f"command ({v}, {omega}) is beyond the limits"
         if last is None or not (v or omega):  # a node that ends may command zero at once
             return None
-        step_v = max(most["ax_max"], -least["ax_min"]) * MAX_DT + 1e-9
-        if abs(v - last[0]) > step_v or abs(omega - last[1]) > most["az_max"] * MAX_DT + 1e-9:
+        step_v, step_omega = (
+            max(most[f"{axis}_max"], -least[f"{axis}_min"]) * MAX_DT + 1e-9 for axis in ("ax", "az")
+        )
+        if abs(v - last[0]) > step_v or abs(omega - last[1]) > step_omega:
             return f"command ({v}, {omega}) after {last} is beyond the acceleration"
         return None

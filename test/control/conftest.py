@@ -132,7 +132,9 @@ class Drive:
         assert (limits.low <= out.command).all() and (out.command <= limits.high).all()
         if not self.jumps_allowed:
             dt = 2.0 * self.config.period
-            assert (abs(out.command - before) <= np.array([limits.ax_max, limits.az_max]) * dt + 1e-9).all()
+            assert (
+                abs(out.command - before) <= np.maximum(limits.acceleration, limits.deceleration) * dt + 1e-9
+            ).all()
         if out.state in (
             State.STOPPED,
             State.GOAL_REACHED,

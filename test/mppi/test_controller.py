@@ -12,6 +12,8 @@ from mppi_maml_ros.dynamics.kinematic import DifferentialDriveKinematic
 from mppi_maml_ros.dynamics.residual import ResidualWeights, open_loop, step
 from mppi_maml_ros.mppi import MPPIConfig, MPPIController, kernels
 from mppi_maml_ros.mppi.rollouts.any_model import ModelRollout
+from mppi_maml_ros.mppi.costmap import Costmap
+from mppi_maml_ros.mppi.critics import Scene, make_critics
 from mppi_maml_ros.mppi.sampling import Noise, Sampler, batch_width, interpolation
 
 LIMITS = VelocityLimits(vx_max=1.0, vx_min=-0.3, wz_max=1.5, ax_max=3.0, ax_min=-3.0, az_max=5.0)
@@ -95,6 +97,24 @@ def test_the_same_seed_gives_the_same_commands_and_another_seed_others():
     runs = [drive(None, MPPIController(CONFIG, LIMITS, seed), 0.5)[1] for seed in (1, 1, 2)]
     assert np.array_equal(runs[0], runs[1])
     assert not np.array_equal(runs[0], runs[2])
+
+
+def test_what_the_chosen_sequence_costs_is_told_by_what_says_so():
+    critics = make_critics(["effort", "obstacles", "twirling"], {"twirling.cost_power": 2})
+    steady = attrs.evolve(CONFIG, vx_std=1e-4, wz_std=1e-4, vx_weight=0.5, wz_rate_weight=3.0)
+    controller = MPPIController(steady, LIMITS, 0, critics=critics)
+    assert controller.terms() == ()
+    data = np.zeros((80, 80), dtype=np.int8)
+    data[44] = 100  # to the left
+    scene = Scene(costmap=Costmap(data, 0.05, (-2.0, -2.0)))
+    state, aside = np.array([0.0, 0.0, 0.3, 0.2, 0.1]), straight(0.5) + [0.0, 0.1, 0.0]
+    weights = ResidualWeights.first_order((0.4, 0.4), gain=(0.7, 0.7), delay=0.05)
+    result = controller.compute_control(state, aside, HISTORY, np.array([0.2, 0.1]), weights, None, scene)
+    terms = controller.terms()
+    assert len(terms) == 5 and min(terms) > 0.0
+    assert sum(terms) == pytest.approx(result.cost, rel=1e-2)  # no rollout is far from the chosen one
+    controller.critics = ()
+    assert controller.terms() == pytest.approx(terms[:2], rel=1e-5)
 
 
 def test_the_first_element_of_the_sequence_is_what_is_returned_before_any_shift():
@@ -224,8 +244,8 @@ def test_candidates_are_rollouts_in_the_frame_of_the_state():
 
 def perturbed(nominal, noise, samples, last=(0.0, 0.0), limits=None, scale=(1.0, 1.0), costs=None):
     """The kernel's commands (N, 2, K) and costs for wide limits, or those given."""
-    low, high, fall, rise = (
-        np.array(a, dtype=np.float32) for a in (limits or [[-1e6] * 2, [1e6] * 2, [-1e6] * 2, [1e6] * 2])
+    low, high, quicker, slower = (
+        np.array(a, dtype=np.float32) for a in (limits or [[-1e6] * 2, [1e6] * 2, [1e6] * 2, [1e6] * 2])
     )
     about, effort, rate = costs or (np.zeros_like(nominal), np.zeros(2), np.zeros(2))
     out = np.zeros((len(nominal), 2, samples), dtype=np.float32)
@@ -235,7 +255,7 @@ def perturbed(nominal, noise, samples, last=(0.0, 0.0), limits=None, scale=(1.0,
     )
     kernels.perturb_within_limits(
         nominal, noise.values, noise.start, noise.sign, noise.first, noise.share, noise.mirrored, scale,
-        last, low, high, fall, rise, about, effort, rate, out, total,
+        last, low, high, quicker, slower, about, effort, rate, out, total,
     )  # fmt: skip
     return out, total
 
@@ -286,10 +306,10 @@ def test_limits_and_command_costs_are_those_of_a_plain_computation(mirrored, kno
     start = np.arange(2 * knots).reshape(knots, 2) * drawn.shape[2]
     noise = Noise(drawn.ravel().copy(), start, sign, *interpolation(steps, knots), mirrored)
     drawn *= sign[:, :, None]
-    low, high, fall, rise = (np.array(a) for a in ([-0.9, -1.0], [1.0, 1.1], [-0.4, -0.6], [0.5, 0.6]))
+    low, high, quicker, slower = (np.array(a) for a in ([-0.9, -1.0], [1.0, 1.1], [0.5, 0.6], [0.4, 1.3]))
     effort, rate, last = np.array([0.3, 0.7]), np.array([0.2, 0.4]), np.array([0.3, -0.2])
     commands, costs = perturbed(
-        nominal, noise, samples, last, [low, high, fall, rise], (0.5, 2.0), (about, effort, rate)
+        nominal, noise, samples, last, [low, high, quicker, slower], (0.5, 2.0), (about, effort, rate)
     )
     full = np.stack(
         [(s[:, None, None] * drawn[i : i + len(s)]).sum(0) for i, s in zip(noise.first, noise.share)]
@@ -299,7 +319,9 @@ def test_limits_and_command_costs_are_those_of_a_plain_computation(mirrored, kno
     before, expected = np.tile(last[:, None], samples), np.zeros(samples)
     for t in range(steps):
         wanted = nominal[t][:, None] + np.array([[0.5], [2.0]]) * full[t]
-        u = np.clip(wanted, before + fall[:, None], before + rise[:, None])
+        gain, loss = quicker[:, None], slower[:, None]
+        down, up = np.where(before > 0.0, loss, gain), np.where(before < 0.0, loss, gain)
+        u = np.clip(wanted, before - down, before + up)
         u = np.clip(u, low[:, None], high[:, None])
         assert commands[t] == pytest.approx(u, abs=1e-5)
         expected += effort @ (u - about[t][:, None]) ** 2 + rate @ (u - before) ** 2

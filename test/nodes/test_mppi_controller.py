@@ -176,6 +176,20 @@ def test_a_robot_with_odometry_at_5_hz_stands_with_a_reason_until_the_lowest_rat
     bench.until(lambda: level_of(reports, "odometry", DiagnosticStatus.OK))
 
 
+def test_diagnostics_say_what_the_chosen_way_costs_and_who_says_so(bench):
+    robot, reports = FakeRobot(bench), []
+    bench.probe("listener").create_subscription(DiagnosticArray, "/diagnostics", reports.append, 10)
+    bench.start(MppiControllerNode, critics=["twirling", "obstacles"], **CIRCLE)
+
+    def told() -> dict[str, float]:
+        statuses = [s for report in reports for s in report.status if s.name == "mppi_controller: critics"]
+        return {pair.key: float(pair.value) for pair in statuses[-1].values} if statuses else {}
+
+    bench.until(lambda: robot.fastest > 0.4 and told().get("twirling", 0.0) > 0.0)
+    assert list(told()) == ["tracking", "commands", "twirling", "obstacles"]
+    assert told()["obstacles"] == 0.0 < told()["tracking"]  # without a costmap
+
+
 @pytest.mark.fault(16)
 def test_configured_frames_are_the_only_ones_accepted(bench):
     robot, watch = FakeRobot(bench), Watch(bench)
@@ -298,6 +312,8 @@ def test_trajectories_are_published_for_whoever_listens(bench):
     probe.create_subscription(MarkerArray, "mppi_controller/candidate_trajectories", markers.append, 10)
     bench.until(lambda: paths and markers)
     assert paths[0].header.frame_id == "fleet/odom" and len(paths[0].poses) == 30
+    times = [to.seconds(header.stamp) for header in (paths[0].header, *(p.header for p in paths[0].poses))]
+    assert np.diff(times) == pytest.approx(0.05, abs=1e-5)  # when the robot is expected where
     assert len(markers[0].markers) == 7
     colours = sorted((marker.color.r, marker.color.g) for marker in markers[0].markers)
     assert colours[0] == (0.0, 1.0) and colours[-1] == (1.0, 0.0)

@@ -20,10 +20,11 @@ from mppi_maml_ros.nodes.mppi_controller import MppiControllerNode
 from .conftest import Bench
 
 POLICY = Path(__file__).resolve().parents[2] / "config" / "sros2" / "policy.xml"
-# Everything that a node does under any configuration.
+# Everything that a node does under any configuration without nav2, for which docs/security.md has more.
+ALONE = {"use_sim_time": True, "bond_heartbeat_period": 0.0}
 NODES = {
-    "mppi_controller": (MppiControllerNode, {"use_sim_time": True, "batch_size": 50}),
-    "adaptation": (AdaptationNode, {"use_sim_time": True}),
+    "mppi_controller": (MppiControllerNode, {**ALONE, "batch_size": 50, "path_source": "topic"}),
+    "adaptation": (AdaptationNode, ALONE),
     "dynamic_world": (DynamicWorldNode, {"publish_clock": True}),
     "meta_trainer": (MetaTrainerNode, {"use_sim_time": True}),
 }

@@ -31,6 +31,7 @@ LARGEST = 0.15  # share of a room in all lines
 ROS = {"ros", "nodes", "system"}
 ROS = {
     "rclpy",
+    "bond",
     "launch",
     "launch_ros",
     "std_srvs",

@@ -1,5 +1,6 @@
 import math
 
+import attrs
 import hypothesis
 import numpy as np
 import pytest
@@ -49,6 +50,16 @@ def test_braking_uses_its_own_limit_forwards_and_in_reverse(limiter):
     assert limiter.limit((0.0, 0.0), DT)[0] == pytest.approx(-0.2)
     run(limiter, (0.0, 0.0), 9)
     assert limiter.limit((-0.4, 0.0), DT)[0] == pytest.approx(-0.1), "speeding up in reverse"
+
+
+def test_a_turn_is_braked_by_its_own_limit_where_there_is_one():
+    limiter = VelocityLimiter(attrs.evolve(LIMITS, az_min=-8.0))
+    for turn in (1.0, -1.0):
+        limiter.reset()
+        assert limiter.limit((0.0, turn), DT)[1] == pytest.approx(turn * 0.15)
+        run(limiter, (0.0, turn), 100)
+        assert limiter.stop(DT)[1] == pytest.approx(turn * 0.6)
+    assert LIMITS.deceleration.tolist() == [4.0, 3.0]  # without one that of speeding up
 
 
 def test_braking_stops_at_the_wanted_speed(limiter):
@@ -157,8 +168,9 @@ anything = st.one_of(
 )
 positive = st.floats(0.1, 10.0)
 all_limits = st.builds(
-    lambda a, b, c, d, e, f: VelocityLimits(a, -b, c, d, -e, f),
+    lambda a, b, c, d, e, f, g: VelocityLimits(a, -b, c, d, -e, f, -g),
     positive, st.one_of(st.just(0.0), positive), positive, positive, positive, positive,
+    st.one_of(st.just(0.0), positive),
 )  # fmt: skip
 
 
@@ -179,13 +191,11 @@ def test_for_any_input_the_output_is_finite_and_within_every_limit(limits, steps
         assert np.isfinite(out).all()
         assert (limits.low <= out).all() and (out <= limits.high).all()
         allowed = min(dt, 0.1) if dt > 0.0 else 0.0
-        largest = np.array([max(limits.ax_max, -limits.ax_min), limits.az_max]) * allowed
+        largest = np.maximum(limits.acceleration, limits.deceleration) * allowed
         assert (abs(out - before) <= largest + 1e-9).all()
-        if abs(out[0]) > abs(before[0]):
-            assert (
-                abs(out[0]) - (abs(before[0]) if out[0] * before[0] > 0 else 0.0)
-                <= limits.ax_max * allowed + 1e-9
-            )
+        faster = np.abs(out) > np.abs(before)
+        gained = np.abs(out) - np.where(out * before > 0.0, np.abs(before), 0.0)
+        assert (gained <= limits.acceleration * allowed + 1e-9)[faster].all()
         if stop or not (math.isfinite(v) and math.isfinite(omega)):
             assert (abs(out) <= abs(before)).all() and (out * before >= 0.0).all(), "a stop slows down"
 
@@ -197,7 +207,7 @@ def test_from_any_command_a_stop_ends_in_exact_zero_within_the_time_the_limits_a
     limiter = VelocityLimiter(limits, max_dt=1e3)
     limiter.limit((v, omega), 1e3)
     start = abs(limiter.last)
-    needed = max(start[0] / -limits.ax_min, start[1] / limits.az_max)
+    needed = max(start / limits.deceleration)
     for _ in range(math.ceil(needed / 0.1 - 1e-9) + 1):
         limiter.stop(0.1)
     assert limiter.at_rest

@@ -3,13 +3,14 @@
 import re
 import sqlite3
 
+import numpy as np
 import pytest
 
 pytest.importorskip("rosbags.rosbag2")
 
 from mppi_maml_ros import cli
 from mppi_maml_ros.core.errors import InvalidValueError, MppiMamlError
-from mppi_maml_ros.system.bag_report import Choice, read_data
+from mppi_maml_ros.system.bag_report import Choice, read_data, write_report
 
 ODOMETRY, TWIST = "nav_msgs/msg/Odometry", "geometry_msgs/msg/Twist"
 
@@ -97,3 +98,38 @@ def test_a_bag_of_something_else_is_refused_with_what_it_holds(tmp_path, record_
         database.execute("UPDATE topics SET type = 'std_msgs/msg/String'")
     with pytest.raises(MppiMamlError, match="no odometry, commands or status; it holds /cmd_vel, /odom"):
         read_data(path / "run.db3")
+
+
+def test_costs_by_critic_are_read_from_the_diagnostics_of_the_controller(tmp_path):
+    from rosbags.rosbag2 import StoragePlugin, Writer
+    from rosbags.typesys import Stores, get_typestore
+
+    store = get_typestore(Stores.LATEST)
+    kind = "diagnostic_msgs/msg/DiagnosticArray"
+
+    def array(name, **costs):
+        make = store.types
+        stamp = make["builtin_interfaces/msg/Time"](sec=1, nanosec=0)
+        pairs = [make["diagnostic_msgs/msg/KeyValue"](key=key, value=value) for key, value in costs.items()]
+        status = make["diagnostic_msgs/msg/DiagnosticStatus"](
+            level=0, name=name, message="", hardware_id="", values=pairs
+        )
+        return make[kind](header=make["std_msgs/msg/Header"](stamp=stamp, frame_id=""), status=[status])
+
+    with Writer(tmp_path / "run", version=9, storage_plugin=StoragePlugin.MCAP) as writer:
+        connection = writer.add_connection("/diagnostics", kind, typestore=store)
+        for k, message in enumerate(
+            (
+                array("adaptation: swaps", version="3"),
+                array("mppi_controller: critics", tracking="1.5"),
+                array("mppi_controller: critics", tracking="2.5", obstacles="0.25"),
+            )
+        ):
+            writer.write(connection, (k + 1) * 10**9, store.serialize_cdr(message, kind))
+    data, said = read_data(tmp_path / "run")
+    assert said["costs by critic"] == "/diagnostics"
+    costs = data["critics"]
+    assert costs["t"].tolist() == [1.0, 2.0] and costs["tracking"].tolist() == [1.5, 2.5]
+    assert np.isnan(costs["obstacles"][0]) and costs["obstacles"][1] == 0.25
+    page = write_report(tmp_path / "run", tmp_path / "page.html").read_text()
+    assert "What the chosen way costs" in page and page.count("<img") == 1

@@ -5,6 +5,7 @@ import pytest
 from mppi_maml_ros.system.fuzz_limits import BRAKED_WITHIN, LimitsInForce
 
 START = {"vx_max": 1.0, "vx_min": -0.5, "wz_max": 2.0, "ax_max": 2.0, "ax_min": -3.0, "az_max": 4.0}
+START["az_min"] = 0.0  # as az_max
 
 
 @pytest.mark.parametrize(
@@ -43,3 +44,9 @@ def test_a_wider_limit_holds_at_once():
     assert limits.complaint((0.0, 3.0), (0.0, 2.3), 10.0) is None
     assert limits.complaint((0.0, 3.0), (0.0, 2.3), 20.0) is None
     assert "limits" in limits.complaint((0.0, 3.1), (0.0, 3.0), 20.0)
+
+
+def test_a_turn_that_is_braked_at_its_own_limit_is_no_complaint():
+    limits = LimitsInForce(START | {"az_min": -8.0})
+    assert limits.complaint((0.3, 0.8), (0.3, 1.6), 0.0) is None
+    assert "acceleration" in limits.complaint((0.3, 0.7), (0.3, 1.6), 0.0)

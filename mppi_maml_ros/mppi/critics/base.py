@@ -18,6 +18,7 @@ from ...core.kernels.simd import GROUP
 from ...core.tunable import tunable
 from ...core.types import Float32
 from ..costmap import Costmap
+from ..footprint import Footprint
 from ..jury import COMMANDS, OMEGA, YAW, Judge, Jury, V, X, Y
 
 __all__ = [
@@ -106,8 +107,12 @@ class Critic(ABC):
 
     cost_weight: float
     cost_power: int
-    footprint_radius: float | None = None  # [m] of the disc that keeps off obstacles, where one is judged
     asks_for_uncertainty = False  # whether Rollouts.uncertainty is read
+
+    @property
+    def outline(self) -> Footprint | None:
+        """Of the robot, where it is kept off obstacles."""
+        return None
 
     @abstractmethod
     def value(self, r: Rollouts) -> np.ndarray | None:
@@ -115,9 +120,7 @@ class Critic(ABC):
 
     def add_to(self, costs: np.ndarray, r: Rollouts) -> None:
         """Add the weighted value to ``costs``, shape (K,), in place."""
-        if self.cost_weight == 0.0:
-            return
-        value = self.value(r)
+        value = self.value(r) if self.cost_weight else None
         if value is None:
             return
         weighted = np.float32(self.cost_weight) * value
