@@ -106,7 +106,9 @@ class Return:
         if self._limits.vx_min < 0.0 and abs(bearing) > 0.5 * math.pi:
             bearing, sign = float(wrap(bearing + math.pi)), -1.0
         fastest = self._limits.vx_max if sign > 0.0 else -self._limits.vx_min
-        omega = math.copysign(min(abs(bearing) * self._boost, 0.5 * self._limits.wz_max * self._boost), bearing)
+        omega = math.copysign(
+            min(abs(bearing) * self._boost, 0.5 * self._limits.wz_max * self._boost), bearing
+        )
         v = sign * min(0.8 * distance, 0.5 * fastest) * self._boost if abs(bearing) < ALIGNED else 0.0
         self._look(now, twist)
         return np.clip([v, omega], self._limits.low, self._limits.high)

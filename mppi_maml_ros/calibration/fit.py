@@ -12,12 +12,13 @@ from collections.abc import Iterable
 
 import attrs
 import numpy as np
+from numpy.typing import NDArray
 
 from ..core.errors import InvalidValueError
 from ..core.types import Array
 from . import least_squares
 from .record import LONGEST_GAP, Record
-from .response import BIAS, CROSS, DEAD, DELAY, DOWN, GAIN, KALMAN, LOST, PARAMETERS, TAU, UP, predict
+from .response import BIAS, CROSS, DEAD, DELAY, DOWN, GAIN, KALMAN, LOST, TAU, UP, predict
 
 AXES = ("v", "omega")
 UNITS = ("m/s", "rad/s")
@@ -62,6 +63,8 @@ class Axis:
         noise: deviation of one-step predictions [m/s or rad/s].
         explained: share of the variance that a simulation over the whole record explains.
         held_out: the same where the drive was left out of the fit; NaN: nothing was.
+        plain: gain, time constant [s] and delay [s] of the best robot without dead band and bounds: what a
+            linear model takes.
         source: twist, or pose and why.
         parameters: of :func:`.response.predict`, (PARAMETERS,).
     """
@@ -78,6 +81,7 @@ class Axis:
     noise: float
     explained: float
     held_out: float
+    plain: tuple[float, float, float]
     source: str
     parameters: Array
 
@@ -97,9 +101,9 @@ def simulated(record: Record, axis: Axis) -> Array:
     """Velocity that the axis would have had by its commands alone, at each sample (N,)."""
     p = axis.parameters.copy()
     p[KALMAN] = 0.0
-    return _Problem(record, AXES.index(axis.name), "" if axis.source == "twist" else axis.source).predicted(p)[
-        :, 0
-    ]
+    return _Problem(record, AXES.index(axis.name), "" if axis.source == "twist" else axis.source).predicted(
+        p
+    )[:, 0]
 
 
 def _with(p: Array, places: tuple[int, ...], value: float) -> Array:
@@ -153,8 +157,10 @@ class _Problem:
         kinds = self.errors(p)[1:] if self.untrue else self.errors(p)
         return sum(0.5 * len(e) * float(np.log(np.mean(e**2) + NOISE_FLOOR**2)) for e in kinds)
 
-    def improved(self, p: Array, free: tuple[int, ...], iterations: int = 25) -> tuple[Array, least_squares.Fit]:
-        """Least squares over some of the parameters; a dead band that is not free goes with what it swallows."""
+    def improved(
+        self, p: Array, free: tuple[int, ...], iterations: int = 25
+    ) -> tuple[Array, least_squares.Fit]:
+        """Least squares over some of the parameters; a dead band not free goes with what it swallows."""
         places, tied = list(free), LOST in free and DEAD not in free and p[DEAD] == p[LOST]
 
         def whole(values: Array) -> Array:
@@ -176,6 +182,7 @@ class _Problem:
         self._check()
         starts = list(self._starts())
         best = self._likeliest(self._first(_with(start, (LOST, DEAD), 0.0), _FREE) for start in starts)
+        plain = best[0]
         for variant, needed in ((self._band, LIKELIER), (self._stiction, CLEARLY), (self._bounded, CLEARLY)):
             tried = variant(best, starts)
             if tried is not None:
@@ -185,7 +192,7 @@ class _Problem:
         p, free = best
         self.weigh(p)
         p, fit = self.improved(p, free, 40)
-        return self._axis(p, free, fit)
+        return self._axis(p, free, fit, plain)
 
     def _check(self) -> None:
         name, unit = AXES[self.axis], UNITS[self.axis]
@@ -205,7 +212,7 @@ class _Problem:
         """The most promising of a grid, by a regression on simulated responses."""
         y = (self.rates if self.untrue else self.twists)[self.fitted]
         most, column = float(np.abs(self.commands).max()), 1 if self.untrue else 0
-        found = []
+        found: list[tuple[float, int, Array]] = []
         for delay in DELAYS:
             for tau in TAUS:
                 for share in SHARES:
@@ -268,7 +275,7 @@ class _Problem:
         tried.sort(key=lambda entry: self.unlikely(entry[0]))
         return self._likeliest((self.improved(q, free)[0], free) for q, _ in tried[:3])
 
-    def _axis(self, p: Array, free: tuple[int, ...], fit: least_squares.Fit) -> Axis:
+    def _axis(self, p: Array, free: tuple[int, ...], fit: least_squares.Fit, plain: Array) -> Axis:
         within = dict(zip(free, self._within(fit, free), strict=True))
 
         def estimate(place: int) -> Estimate:
@@ -279,7 +286,7 @@ class _Problem:
         blind[KALMAN] = 0.0
         alone = self.predicted(blind)[:, column]
 
-        def explained(at: Array) -> float:
+        def explained(at: NDArray[np.bool_]) -> float:
             return float(1.0 - np.mean((y[at] - alone[at]) ** 2) / max(float(np.var(y[at])), 1e-12))
 
         later = ~self.breaks & ~self.fitted
@@ -297,6 +304,7 @@ class _Problem:
             noise=float(1.0 / self.weights[1 if self.untrue else 0]),
             explained=explained(self.fitted),
             held_out=explained(later) if later.sum() > 20 else float("nan"),
+            plain=(float(plain[GAIN]), float(plain[TAU]), float(plain[DELAY])),
             source=f"pose: {self.untrue}" if self.untrue else "twist",
             parameters=p,
         )

@@ -38,14 +38,21 @@ class Driver(ABC):
 
     Attributes:
         period: time between two commands [s].
+        trouble: why odometry that came cannot be used; empty when it can.
     """
 
     period: float
+    trouble = ""
 
     @property
     @abstractmethod
     def now(self) -> float:
         """Time on the clock of the odometry's stamps [s]."""
+
+    @property
+    def steady(self) -> float:
+        """Time that never jumps nor stands still, for what must not wait for a clock [s]."""
+        return self.now
 
     @abstractmethod
     def drive(self, command: Array) -> Sequence[Odometry]:
@@ -99,11 +106,11 @@ class GuidedDrive:
     Args:
         driver: moves the robot.
         config: how it may be driven.
-        interrupted: whether somebody wants it to stop; asked every period.
+        interrupted: why somebody wants it to stop, empty while nobody does; asked every period.
     """
 
     def __init__(
-        self, driver: Driver, config: DriveConfig, interrupted: Callable[[], bool] = lambda: False
+        self, driver: Driver, config: DriveConfig, interrupted: Callable[[], str] = lambda: ""
     ) -> None:
         self._driver, self._config, self._interrupted = driver, config, interrupted
         self._limits = config.limits
@@ -137,11 +144,11 @@ class GuidedDrive:
 
     def _wait(self) -> Generator[Progress, None, None]:
         """Until odometry is there; its first pose is the middle of the box."""
-        begun = self._driver.now
+        begun = self._driver.steady
         while not self._samples:
             self._step(np.zeros(2))
-            if self._driver.now - begun > FIRST_ODOMETRY:
-                raise DriveStoppedError(f"no odometry within {FIRST_ODOMETRY:g} s")
+            if self._driver.steady - begun > FIRST_ODOMETRY:
+                raise DriveStoppedError(self._silence(FIRST_ODOMETRY))
             yield Progress(0.0, 1.0, "waiting for odometry")
         x, y, yaw = self._samples[-1].pose.tolist()
         self._box = Box((x, y, yaw), self._config.length, self._config.width)
@@ -168,7 +175,7 @@ class GuidedDrive:
 
     def _driven(self, segment: Segment, t: float) -> bool:
         """One period of a segment; False where the edge is too near for it."""
-        wanted = np.array(segment.command(t))
+        wanted = segment.command(t)
         newest = self._samples[-1]
         allowed = slowed(self._inside, newest.pose, wanted, float(newest.twist[0]))
         if abs(allowed[0]) < TURNS_BACK * abs(wanted[0]):
@@ -208,17 +215,23 @@ class GuidedDrive:
     def _step(self, wanted: Array) -> None:
         """Check, command, and hear."""
         driver = self._driver
-        if self._interrupted():
-            raise DriveStoppedError("stopped by a key")
+        if reason := self._interrupted():
+            raise DriveStoppedError(f"stopped by {reason}")
         if self._box is not None:
-            silent = driver.now - self._heard
+            silent = driver.steady - self._heard
             if silent > self._config.odom_timeout:
-                raise DriveStoppedError(f"no odometry for {silent:.2f} s")
+                raise DriveStoppedError(self._silence(silent))
             if not self._box.holds(self._samples[-1].pose):
                 x, y, _ = self._box.local(self._samples[-1].pose)
-                raise DriveStoppedError(f"the robot left its box: it is {x:.2f} m ahead and {y:.2f} m left of its middle")
+                raise DriveStoppedError(
+                    f"the robot left its box: it is {x:.2f} m ahead and {y:.2f} m left of its middle"
+                )
             self.elapsed = driver.now - self._begun
         self._send(self._limiter.limit(wanted, driver.period))
+
+    def _silence(self, lasts: float) -> str:
+        trouble = self._driver.trouble
+        return f"no odometry for {lasts:.2f} s" + (f" that can be used: {trouble}" if trouble else "")
 
     def _send(self, command: Array) -> None:
         self._commands.append((self._driver.now, command))
@@ -227,7 +240,7 @@ class GuidedDrive:
                 raise DriveStoppedError("odometry is not finite")
             if not self._samples or sample.stamp > self._samples[-1].stamp:
                 self._samples.append(sample)
-                self._heard = self._driver.now
+                self._heard = self._driver.steady
 
     def _stop(self) -> None:
         """Zero, several times, whatever happens meanwhile."""

@@ -51,7 +51,8 @@ class Record:
         told, seen = list(commands), list(samples)
         if not told or len(seen) < FEWEST:
             raise InvalidValueError(
-                f"a fit needs a command and at least {FEWEST} odometry messages, got {len(told)} and {len(seen)}"
+                f"a fit needs a command and at least {FEWEST} odometry messages, "
+                f"got {len(told)} and {len(seen)}"
             )
         return cls(
             np.array([stamp for stamp, _ in told]),

@@ -8,9 +8,9 @@
 with u' the command of the other axis, ``up`` the bound of x' away from zero and ``down`` towards it. A dead
 band that swallows part of every command has lost = dead, one that only has to be overcome lost = 0.
 
-Of velocities y measured with white noise, on a robot that white accelerations push, the best linear prediction
-is the innovation form x <- x + k (y - x) after each sample (Ljung, System Identification (1999), 4.3); k = 0
-is the output error.
+Of velocities y measured with white noise, on a robot that white accelerations push, the best linear
+prediction is the innovation form x <- x + k (y - x) after each sample (Ljung, System Identification (1999),
+4.3); k = 0 is the output error.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def effective(command: float, lost: float, dead: float) -> float:
 
 
 @njit(cache=True)
-def _advance(x: float, target: float, h: float, tau: float, up: float, down: float) -> tuple[float, float]:
+def advance(x: float, target: float, h: float, tau: float, up: float, down: float) -> tuple[float, float]:
     """The velocity after ``h`` [s] towards ``target``, and the way gone meanwhile."""
     way = 0.0
     for _ in range(_PHASES):
@@ -114,7 +114,7 @@ def predict(
             until = end
             if j + 1 < len(command_stamps):
                 until = min(end, command_stamps[j + 1] + delay)
-            x, ahead = _advance(x, target, until - now, tau, p[UP], p[DOWN])
+            x, ahead = advance(x, target, until - now, tau, p[UP], p[DOWN])
             way += ahead
             now = until
         mean = way / max(end - stamps[n - 1], 1e-9)

@@ -9,9 +9,9 @@ import numpy as np
 
 from ..core.types import Array, Odometry
 from ..simulation.firmware_worlds import BASE_RANGES
+from ..simulation.parameters import WorldParameters
 from ..simulation.seed_world import SEED_NOISE
 from ..simulation.world import DynamicWorld, World
-from ..simulation.parameters import WorldParameters
 from .guided import Driver
 
 PERIOD = 0.02  # [s] between commands

@@ -9,6 +9,7 @@ import click
 
 from .. import __version__
 from .bags import live, record, report
+from .calibrate import calibrate
 from .compare import compare
 from .fallback_study import fallback_study
 from .meta_compare import meta_compare
@@ -32,6 +33,7 @@ def cli() -> None:
 
 for _command in (
     demo,
+    calibrate,
     compare,
     worlds,
     prediction_study,
