@@ -321,5 +321,7 @@ class _Problem:
         block = max(int(BLOCK / self.record.period), 1)
         sums = np.add.reduceat(both, np.arange(0, count, block), axis=0)
         sandwich = inverse @ (sums.T @ sums) @ inverse
-        spread = np.sqrt(np.maximum(np.diag(variance * inverse), np.diag(sandwich)))
+        spread = np.sqrt(
+            np.maximum.reduce([np.diag(variance * inverse), np.diag(sandwich), np.zeros(len(free))])
+        )
         return TWO_SIDED * spread * _SCALE[places]

@@ -19,6 +19,8 @@ from ..core.tunable import declarations
 from ..core.types import VelocityLimits
 from ..dynamics.first_order import FirstOrderConfig
 from .fit import AXES, UNITS, Axis
+from .guided import DriveConfig
+from .record import Record
 
 SURE_DEAD_BAND = 1.0  # half widths of its interval that a dead band must be wide
 NODES = ("mppi_controller", "adaptation", "calibration")
@@ -86,6 +88,13 @@ class Calibration:
     odometry_rate: float
     seconds: float
     prior: str = "dynamic"
+
+    @classmethod
+    def of(cls, axes: tuple[Axis, Axis], record: Record, config: DriveConfig) -> Calibration:
+        """From a fit, and from how the robot was driven."""
+        seconds = float(record.command_stamps[-1] - record.command_stamps[0])
+        v, omega = map(Response.of, axes)
+        return cls(v, omega, config.vx_max, config.vx_min, config.wz_max, 1.0 / record.period, seconds)
 
     @property
     def limits(self) -> VelocityLimits:

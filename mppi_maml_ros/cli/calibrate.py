@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from ..calibration.guided import DriveConfig, Driver
     from ..calibration.record import Record
+    from ..calibration.result import Calibration
 
 
 @click.command(short_help="Measure a robot in a guided drive, or from a bag; ends in its YAML file.")
@@ -91,7 +92,9 @@ def calibrate(**options: Any) -> None:
         length=options["box"][0], width=options["box"][1], odom_timeout=options["odom_timeout"],
     )  # fmt: skip
     if options["bag"]:
-        record, config = _from_bag(options, console)
+        record, config, remarks = from_bag(options["bag"], options["odom_topic"], options["cmd_topic"])
+        for remark in remarks:
+            console.print(remark, highlight=False, soft_wrap=True)
     elif options["simulate"]:
         record = _simulated(options["simulate"], config, console)
     else:
@@ -99,22 +102,31 @@ def calibrate(**options: Any) -> None:
     _report(record, config, options, console)
 
 
-def _from_bag(options: dict[str, Any], console: Console) -> tuple[Record, DriveConfig]:
+def from_bag(bag: Path, odom_topic: str, cmd_topic: str) -> tuple[Record, DriveConfig, tuple[str, ...]]:
+    """A recorded drive, the largest commands in it as limits, and remarks on it."""
     import numpy as np
 
     from ..bags.run import read_run
     from ..calibration.guided import DriveConfig
     from ..calibration.record import Record
 
-    run = read_run(options["bag"], options["odom_topic"], options["cmd_topic"])
-    for remark in run.remarks:
-        console.print(remark, highlight=False, soft_wrap=True)
+    run = read_run(bag, odom_topic, cmd_topic)
     record = Record.of(run.commands, run.samples)
     high, low = record.commands.max(axis=0), record.commands.min(axis=0)
-    return record, DriveConfig(
+    config = DriveConfig(
         vx_max=float(np.clip(high[0], 0.05, 20.0)), vx_min=float(np.clip(low[0], -20.0, 0.0)),
-        wz_max=float(np.clip(np.abs(record.commands[:, 1]).max(), 0.1, 20.0)),
+        wz_max=float(np.clip(max(high[1], -low[1]), 0.1, 20.0)),
     )  # fmt: skip
+    return record, config, run.remarks
+
+
+def calibrated_bag(bag: Path, odom_topic: str, cmd_topic: str) -> Calibration:
+    """What a recorded drive says of its robot."""
+    from ..calibration.fit import identify
+    from ..calibration.result import Calibration
+
+    record, config, _ = from_bag(bag, odom_topic, cmd_topic)
+    return Calibration.of(identify(record), record, config)
 
 
 def _simulated(name: str, config: DriveConfig, console: Console) -> Record:
@@ -173,7 +185,7 @@ def _report(record: Record, config: DriveConfig, options: dict[str, Any], consol
     from ..calibration.figure import draw
     from ..calibration.fit import UNITS, identify
     from ..calibration.guided import checked
-    from ..calibration.result import Calibration, Response
+    from ..calibration.result import Calibration
     from ..calibration.verdict import judge
     from .progress import shown
 
@@ -181,10 +193,7 @@ def _report(record: Record, config: DriveConfig, options: dict[str, Any], consol
         bar = bars.add("fit and verdict", 5)
         axes = identify(checked(record, config))
         bar.advance()
-        found = Calibration(
-            Response.of(axes[0]), Response.of(axes[1]), config.vx_max, config.vx_min, config.wz_max,
-            1.0 / record.period, float(record.command_stamps[-1] - record.command_stamps[0]),
-        )  # fmt: skip
+        found = Calibration.of(axes, record, config)
         out: Path = options["out"]
         picture = draw(record, axes, out / "calibration.png")
         bar.advance()

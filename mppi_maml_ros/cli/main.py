@@ -21,6 +21,7 @@ from .promise import promise
 from .sinusoid import sinusoid
 from .soak import soak
 from .system import demo, fuzz
+from .tune import tune
 from .tuning_study import tuning_study
 from .worlds import worlds
 
@@ -44,6 +45,7 @@ for _command in (
     path_study,
     fallback_study,
     tuning_study,
+    tune,
     record,
     report,
     live,
