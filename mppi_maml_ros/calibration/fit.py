@@ -8,7 +8,8 @@ blocks of scores where errors are correlated (White, Econometrica 50 (1982): the
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import itertools
+from collections.abc import Callable, Iterable
 
 import attrs
 import numpy as np
@@ -26,7 +27,7 @@ LONGEST_DELAY = 1.0  # [s]
 DELAYS = np.arange(0.0, 0.85, 0.05)  # [s] that are tried first, as are these:
 TAUS = np.array([0.03, 0.08, 0.2, 0.45, 1.0])  # [s]
 SHARES = np.array([0.0, 0.25, 0.6])  # dead bands, as shares of the largest command
-LIMITS = np.array([0.15, 0.3, 0.5, 1.0, 2.0])  # accelerations, as shares of the fastest that was seen
+LIMITS = np.array([0.7, 1.3, 2.5, 5.0, 10.0])  # [1/s] accelerations, over the largest velocity
 CLEARLY = 6.0  # log likelihood that one more parameter must bring
 LIKELIER = 1.0  # likewise a dead band: to miss one is to miss the gain as well
 BLOCK = 2.0  # [s] of scores that are summed as one
@@ -39,6 +40,7 @@ _HIGH = np.array([5.0, 5.0, LONGEST_DELAY, 3.0, 3.0, 1.0, 0.5, 1e3, 1e3, 0.95])
 _SCALE = np.array([0.5, 0.1, 0.05, 0.05, 0.05, 0.1, 0.02, 0.5, 0.5, 0.2])
 _FREE = (GAIN, TAU, DELAY, CROSS, BIAS, KALMAN)
 _Found = tuple[Array, tuple[int, ...]]  # parameters, and which of them are free
+_Variant = Callable[[_Found, list[Array]], _Found | None]
 
 
 @attrs.frozen
@@ -181,18 +183,27 @@ class _Problem:
     def solve(self) -> Axis:
         self._check()
         starts = list(self._starts())
-        best = self._likeliest(self._first(_with(start, (LOST, DEAD), 0.0), _FREE) for start in starts)
-        plain = best[0]
-        for variant, needed in ((self._band, LIKELIER), (self._stiction, CLEARLY), (self._bounded, CLEARLY)):
-            tried = variant(best, starts)
-            if tried is not None:
-                more = len(tried[1]) - len(best[1]) + (tried[0][DEAD] != tried[0][LOST])
-                if self.unlikely(tried[0]) < self.unlikely(best[0]) - max(more, 1) * needed:
-                    best = tried
+        plain = self._likeliest(self._first(_with(start, (LOST, DEAD), 0.0), _FREE) for start in starts)
+        ways = (self._band, self._stiction, self._bounded), (self._bounded, self._band, self._stiction)
+        best = min((self._refined(plain, way, starts) for way in ways), key=self._price)
         p, free = best
         self.weigh(p)
         p, fit = self.improved(p, free, 40)
-        return self._axis(p, free, fit, plain)
+        return self._axis(p, free, fit, plain[0])
+
+    def _refined(self, best: _Found, way: Iterable[_Variant], starts: list[Array]) -> _Found:
+        """With what makes the errors clearly likelier; what is found depends on what is looked for first."""
+        for variant in way:
+            tried = variant(best, starts)
+            if tried is not None and self._price(tried) < self._price(best):
+                best = tried
+        return best
+
+    def _price(self, found: _Found) -> float:
+        """Negative log likelihood and what its parameters cost."""
+        p, free = found
+        price = self.unlikely(p) + CLEARLY * (UP in free) * 2.0
+        return price + LIKELIER * (LOST in free) + CLEARLY * (p[DEAD] != p[LOST])
 
     def _check(self) -> None:
         name, unit = AXES[self.axis], UNITS[self.axis]
@@ -226,7 +237,7 @@ class _Problem:
         for _, _, p in found:
             if all(abs(p[DELAY] - q[DELAY]) > 0.06 or p[LOST] != q[LOST] for q in chosen):
                 chosen.append(p)
-            if len(chosen) == 4:
+            if len(chosen) == 3:
                 break
         return chosen
 
@@ -243,7 +254,8 @@ class _Problem:
         """A dead band that swallows part of every command."""
         wide = float(np.median(np.abs(self.commands[self.commands != 0.0])))
         banded = [_with(p, (LOST, DEAD), max(p[LOST], 0.2 * wide)) for p in (best[0], *starts)]
-        return self._likeliest(self._first(p, (*_FREE, LOST)) for p in banded)
+        free = tuple({*best[1], LOST})
+        return self._likeliest(self._first(p, free) for p in banded[:3])
 
     def _stiction(self, best: _Found, starts: list[Array]) -> _Found | None:
         """A dead band that swallows less than itself of what overcomes it."""
@@ -252,7 +264,7 @@ class _Problem:
         if not len(between):
             return None
         free, tried = tuple({*best[1], LOST}), []
-        for dead in between[np.unique(np.linspace(0, len(between) - 1, 24).astype(int))]:
+        for dead in between[np.unique(np.linspace(0, len(between) - 1, 12).astype(int))]:
             for lost in {0.0, min(float(best[0][LOST]), float(dead))}:
                 q = _with(_with(best[0], (DEAD,), dead), (LOST,), lost)
                 tried.append((self.improved(q, (GAIN, LOST, BIAS), 4)[0], free))
@@ -264,16 +276,26 @@ class _Problem:
 
     def _bounded(self, best: _Found, starts: list[Array]) -> _Found | None:
         """Bounds of the acceleration."""
-        p, free = best[0], (*best[1], UP, DOWN)
-        speeds = self.predicted(p)[:, 2]
-        fastest = float(np.percentile(np.abs(np.diff(speeds) / np.diff(self.record.stamps)), 99.5))
-        tried = [
-            (_with(_with(p, (TAU,), tau), (UP, DOWN), max(share * fastest, 0.02)), free)
-            for share in LIMITS
-            for tau in (p[TAU], 0.3 * p[TAU], 0.05)
-        ]
-        tried.sort(key=lambda entry: self.unlikely(entry[0]))
-        return self._likeliest((self.improved(q, free)[0], free) for q, _ in tried[:3])
+        # a model that leans on the last sample hides what it gets wrong
+        p, free = _with(best[0], (KALMAN,), 0.0), (*best[1], UP, DOWN)
+        y = np.abs((self.rates if self.untrue else self.twists)[self.fitted])
+        fastest, largest = np.percentile(y, 97.0), np.percentile(np.abs(self.commands), 97.0)
+        tried = []
+        for gain in (p[GAIN], fastest / max(largest - p[LOST], 0.1 * largest)):
+            for tau in (0.05, 0.2):
+                for up, down in itertools.product(fastest * LIMITS, repeat=2):
+                    q = _with(_with(p, (GAIN,), gain), (TAU,), tau)
+                    q[UP], q[DOWN] = up, down
+                    tried.append((self.unlikely(q), len(tried), q))
+        tried.sort(key=lambda entry: entry[:2])
+        rough = tuple(place for place in free if place != KALMAN)
+        ends = []
+        for _, _, q in tried[:3]:
+            for some in (rough, free):
+                self.weigh(q)
+                q = self.improved(q, some, 40)[0]
+            ends.append((q, free))
+        return self._likeliest(ends)
 
     def _axis(self, p: Array, free: tuple[int, ...], fit: least_squares.Fit, plain: Array) -> Axis:
         within = dict(zip(free, self._within(fit, free), strict=True))

@@ -74,7 +74,7 @@ def minimise(
             break
         change = np.abs(tried - values) / scale
         values, r, damping = tried, found, max(0.2 * damping, _LEAST)
-        if change.max() < 1e-6 or before - float(r @ r) < 1e-7 * before:
+        if change.max() < 1e-6 or before - float(r @ r) < 1e-6 * before:
             break
     return Fit(values, r, jacobian)
 

@@ -48,7 +48,7 @@ def advance(x: float, target: float, h: float, tau: float, up: float, down: floa
         rising = x * pull >= 0.0
         limit = up if rising else down
         crossing = math.inf
-        if abs(pull) <= limit:
+        if abs(pull) <= limit * (1.0 + 1e-9):
             if x * target < 0.0:
                 crossing = tau * math.log((x - target) / -target)
             step = min(h, crossing)

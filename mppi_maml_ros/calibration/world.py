@@ -17,6 +17,7 @@ from .response import advance, effective
 from .result import Calibration, Response
 
 SUBSTEP = 0.01  # [s] over which the heading is taken for that of its middle
+POSE_NOISE = 0.001  # [m, rad] of odometry
 NEVER = 1e3  # [m/s^2, rad/s^2] acceleration that is not bounded
 
 
@@ -36,12 +37,8 @@ class CalibratedWorld(World):
         self._late: tuple[deque[tuple[float, float]], ...] = (deque(), deque())
         self._delayed = [0.0, 0.0]
         self._moved = 0.0
-        noise = [
-            0.0,
-            0.0,
-            0.0,
-            *(min(axis.noise, PARAMETER_BOUNDS["odometry_noise_v"][1]) for axis in self._axes),
-        ]
+        most = PARAMETER_BOUNDS["odometry_noise_v"][1]
+        noise = [POSE_NOISE] * 3 + [min(axis.noise, most) for axis in self._axes]
         super().__init__(WorldParameters().with_odometry_noise(noise), seed, (), start)
 
     def reset(self, start: ArrayLike | None = None, seed: int | None = None) -> np.ndarray:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 )
 @click.option("--odom-topic", default="odom", show_default=True, help="Of the bag.")
 @click.option("--cmd-topic", default="cmd_vel", show_default=True, help="Of the bag.")
-@click.option("--seeds", type=Seeds(), default="0-3", show_default=True, help="Of the robots to tune on.")
+@click.option("--seeds", type=Seeds(), default="0-2", show_default=True, help="Of the robots to tune on.")
 @click.option(
     "--test-seeds",
     type=Seeds(),
@@ -53,7 +53,7 @@ if TYPE_CHECKING:
     help="Candidates a generation.",
 )
 @click.option(
-    "--effort-weight", type=click.FloatRange(0.0, 10.0), default=0.1, show_default=True,
+    "--effort-weight", type=click.FloatRange(0.0, 10.0), default=0.3, show_default=True,
     help="What a change of the log of effort costs, where one of the log of the error costs 1.",
 )  # fmt: skip
 @click.option(
