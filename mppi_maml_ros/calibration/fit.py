@@ -280,7 +280,7 @@ class _Problem:
         p, free = _with(best[0], (KALMAN,), 0.0), (*best[1], UP, DOWN)
         y = np.abs((self.rates if self.untrue else self.twists)[self.fitted])
         fastest, largest = np.percentile(y, 97.0), np.percentile(np.abs(self.commands), 97.0)
-        tried = []
+        tried: list[tuple[float, int, Array]] = []
         for gain in (p[GAIN], fastest / max(largest - p[LOST], 0.1 * largest)):
             for tau in (0.05, 0.2):
                 for up, down in itertools.product(fastest * LIMITS, repeat=2):

@@ -13,7 +13,7 @@ from mppi_maml_ros.core.types import Odometry
 
 @pytest.mark.parametrize("seed", range(20))
 def test_gain_lag_and_delay_of_a_drawn_robot_are_found(seed):
-    """Within 5 %, 10 % and one sample of odometry, in less than 90 s of driving; odd seeds have dead bands."""
+    """Within 5 %, 10 % and one sample of odometry, in less than 90 s; odd seeds have dead bands."""
     for outcome in calibrate_drawn(seed):
         assert outcome.good, outcome
         assert outcome.seconds < 90.0
