@@ -80,7 +80,8 @@ def _static(plot: Axes, record: Record, axis: Axis) -> None:
     column = AXES.index(axis.name)
     measured = (record.twists if axis.source == "twist" else record.rates)[:, column]
     u, at = record.commands[:, column], record.command_stamps
-    acting = np.searchsorted(at, record.stamps - axis.delay.value, side="right") - 1
+    answered = record.stamps - axis.delay.value - axis.time_constant.value  # of a ramp, that late
+    acting = np.searchsorted(at, answered, side="right") - 1
     jumps = at[1:][np.abs(np.diff(u)) > JUMP * np.abs(u).max()]  # a ramp has none
     last = np.searchsorted(jumps, record.stamps - axis.delay.value, side="right") - 1
     since = record.stamps - axis.delay.value - np.concatenate([jumps, [-np.inf]])[last]
