@@ -25,7 +25,7 @@ LEVELS = (
     ("ros", "control", "adaptation", "bags"),
     ("meta",),
     ("nodes", "experiments"),
-    ("system",),
+    ("calibration", "system"),
     ("warm_up", "cli"),
 )
 LEVEL = {room: level for level, rooms in enumerate(LEVELS) for room in rooms}

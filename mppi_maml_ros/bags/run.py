@@ -57,6 +57,7 @@ class RecordedRun:
         excluded: messages of odometry and transitions that were left out, by reason.
         remarks: what was not as it should be, and what was done about it.
         refusal: why nothing of the run may be learned from; empty when it may.
+        samples: odometry that passed the checks; commands: (stamp [s], (v, omega)), on the same clock.
     """
 
     path: Path
@@ -66,6 +67,8 @@ class RecordedRun:
     excluded: Counter[str]
     remarks: tuple[str, ...] = ()
     refusal: str = ""
+    samples: tuple[Odometry, ...] = ()
+    commands: tuple[tuple[float, Array], ...] = ()
 
     @property
     def advice(self) -> str:
@@ -177,6 +180,8 @@ def read_run(
         excluded=evidence.excluded,
         remarks=(*remarks, *filter(None, [clock.remark]), *evidence.warnings),
         refusal="; ".join(sentence for check in CHECKS for sentence in check(evidence)),
+        samples=tuple(evidence.samples),
+        commands=tuple(evidence.commands),
     )
 
 

@@ -9,6 +9,7 @@ import click
 
 from .. import __version__
 from .bags import live, record, report
+from .calibrate import calibrate
 from .compare import compare
 from .fallback_study import fallback_study
 from .meta_compare import meta_compare
@@ -21,6 +22,7 @@ from .promise import promise
 from .sinusoid import sinusoid
 from .soak import soak
 from .system import demo, fuzz
+from .tune import tune
 from .tuning_study import tuning_study
 from .worlds import worlds
 
@@ -33,6 +35,7 @@ def cli() -> None:
 
 for _command in (
     demo,
+    calibrate,
     compare,
     worlds,
     prediction_study,
@@ -44,6 +47,7 @@ for _command in (
     path_defaults,
     fallback_study,
     tuning_study,
+    tune,
     record,
     report,
     live,

@@ -11,9 +11,9 @@ from mppi_maml_ros.dynamics.identification.error_models import TYPICAL
 from mppi_maml_ros.dynamics.kinematic import DifferentialDriveKinematic
 from mppi_maml_ros.dynamics.residual import ResidualWeights, open_loop, step
 from mppi_maml_ros.mppi import MPPIConfig, MPPIController, kernels
-from mppi_maml_ros.mppi.rollouts.any_model import ModelRollout
 from mppi_maml_ros.mppi.costmap import Costmap
 from mppi_maml_ros.mppi.critics import Scene, make_critics
+from mppi_maml_ros.mppi.rollouts.any_model import ModelRollout
 from mppi_maml_ros.mppi.sampling import Noise, Sampler, batch_width, interpolation
 
 LIMITS = VelocityLimits(vx_max=1.0, vx_min=-0.3, wz_max=1.5, ax_max=3.0, ax_min=-3.0, az_max=5.0)
