@@ -23,8 +23,8 @@ LEVELS = (
     ("references", "safety", "dynamics", "simulation"),
     ("mppi", "weights"),
     ("ros", "control", "adaptation", "bags"),
-    ("meta",),
-    ("nodes", "experiments"),
+    ("meta", "policies"),
+    ("nodes", "experiments", "literature"),
     ("system",),
     ("warm_up", "cli"),
 )

@@ -1,4 +1,4 @@
-"""What a network's outputs say about actions: log-likelihoods with their derivatives, divergence, Fisher products.
+"""What a network's outputs say about actions: likelihoods with derivatives, divergence, Fisher products.
 
 Written for B tasks of S samples: ``out`` (B, S, K) are the network's outputs, ``extra`` (B, 1, E) parameters
 of the distribution that no input changes, ``actions`` (B, S, A), ``weights`` (B, S). ``slope`` is the
@@ -36,7 +36,12 @@ class Head(Protocol):
     ) -> Pair: ...
 
     def change(
-        self, out: torch.Tensor, extra: torch.Tensor, actions: torch.Tensor, weights: torch.Tensor, vector: Pair
+        self,
+        out: torch.Tensor,
+        extra: torch.Tensor,
+        actions: torch.Tensor,
+        weights: torch.Tensor,
+        vector: Pair,
     ) -> Pair: ...
 
     def rise(
@@ -80,7 +85,12 @@ class Gaussian:
         return pull, (pull * error - weights[..., None]).sum(dim=1, keepdim=True)
 
     def change(
-        self, out: torch.Tensor, extra: torch.Tensor, actions: torch.Tensor, weights: torch.Tensor, vector: Pair
+        self,
+        out: torch.Tensor,
+        extra: torch.Tensor,
+        actions: torch.Tensor,
+        weights: torch.Tensor,
+        vector: Pair,
     ) -> Pair:
         along, spread = vector
         pull, _ = self.slope(out, extra, actions, weights)
@@ -133,7 +143,12 @@ class Categorical:
         return slope.mul_(weights[..., None]), extra
 
     def change(
-        self, out: torch.Tensor, extra: torch.Tensor, actions: torch.Tensor, weights: torch.Tensor, vector: Pair
+        self,
+        out: torch.Tensor,
+        extra: torch.Tensor,
+        actions: torch.Tensor,
+        weights: torch.Tensor,
+        vector: Pair,
     ) -> Pair:
         return -self.fisher(out, extra, weights, vector)[0], extra
 

@@ -140,7 +140,7 @@ class Surrogate:
     def __init__(
         self, policy: Policy, flat: torch.Tensor, batch: Batch, reference: torch.Tensor | None = None
     ) -> None:
-        self.policy, self.batch, self._off_policy = policy, batch, reference is not None
+        self.policy, self.flat, self.batch, self._off_policy = policy, flat, batch, reference is not None
         self._layers, self._extra = policy.split(flat)
         hidden = batched.hidden_values(self._layers, policy.activation, batch.observations)
         self._out, self._weights = hidden[-1], batch.weights
@@ -150,6 +150,15 @@ class Surrogate:
         delta, extra = policy.head.slope(self._out, self._extra, batch.actions, self._weights)
         gradient, self._record = batched.pull(self._layers, policy.activation, hidden, -delta)
         self.gradient = policy.join(gradient, -extra)
+
+    @property
+    def outputs(self) -> Pair:
+        """Of the policy, as :meth:`Policy.outputs`."""
+        return self._out, self._extra
+
+    def thinned(self, every: int) -> Surrogate:
+        """The same of every so many samples."""
+        return self if every == 1 else Surrogate(self.policy, self.flat, self.batch.thinned(every))
 
     def hessian_product(self, vectors: torch.Tensor) -> torch.Tensor:
         """Second derivative of each task's loss times vectors (B, P)."""

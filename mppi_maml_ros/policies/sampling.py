@@ -50,7 +50,7 @@ def discounted(values: np.ndarray, factor: float) -> np.ndarray:
 
 
 def features(observations: np.ndarray) -> np.ndarray:
-    """What the baseline is linear in (Duan et al., ICML 2016): o, o^2, t, t^2, t^3 and 1, (..., H, 2 O + 4)."""
+    """What the baseline is linear in (Duan et al., ICML 2016): o, o^2, t, t^2, t^3, 1; (..., H, 2 O + 4)."""
     o = np.clip(observations, -10.0, 10.0)
     t = np.arange(o.shape[-2], dtype=o.dtype)[:, None] / 100.0
     time = np.broadcast_to(np.concatenate([t, t**2, t**3, np.ones_like(t)], axis=1), (*o.shape[:-1], 4))

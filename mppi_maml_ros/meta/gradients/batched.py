@@ -175,9 +175,7 @@ def hessian_product(
     return pull_change(layers, activation, record, vectors, moved, (2.0 * weights) * moved[-1])
 
 
-def push(
-    layers: Layers, activation: str, hidden: list[torch.Tensor], vectors: Layers
-) -> list[torch.Tensor]:
+def push(layers: Layers, activation: str, hidden: list[torch.Tensor], vectors: Layers) -> list[torch.Tensor]:
     """Derivative of each layer's input and, last, of the outputs in the direction ``vectors`` of the layers.
 
     The first is None: the data stand still.

@@ -29,7 +29,7 @@ class Environment(Protocol):
         """Begin anew; first observations (T, N, O). What the steps draw comes from ``rng``."""
 
     def step(self, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Observations (T, N, O), rewards (T, N) and where the episode ends (T, N), bool; actions (T, N, A)."""
+        """Of actions (T, N, A): observations (T, N, O), rewards (T, N), and whether episodes end (T, N)."""
 
 
 @attrs.frozen(eq=False)

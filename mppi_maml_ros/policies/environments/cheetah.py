@@ -33,7 +33,9 @@ def load_model() -> Any:
     except ImportError as error:
         raise MppiMamlError(NEEDS_RL) from error
     file = Path(gymnasium.__file__).parent / "envs" / "mujoco" / "assets" / "half_cheetah.xml"
-    text = re.sub(r' settotalmass="[0-9.]+"', "", file.read_text(encoding="utf-8"))  # mujoco is about to refuse it
+    text = re.sub(
+        r' settotalmass="[0-9.]+"', "", file.read_text(encoding="utf-8")
+    )  # mujoco is about to refuse it
     model = mujoco.MjModel.from_xml_string(text)
     mujoco.mj_setTotalmass(model, MASS)
     mujoco.mj_setConst(model, mujoco.MjData(model))
