@@ -17,6 +17,7 @@ from .mujoco_study import mujoco_study
 from .path_study import path_study
 from .prediction_study import prediction_study
 from .promise import promise
+from .reproduce import reproduce
 from .sinusoid import sinusoid
 from .soak import soak
 from .system import demo, fuzz
@@ -39,6 +40,7 @@ for _command in (
     meta_compare,
     meta_train,
     sinusoid,
+    reproduce,
     path_study,
     fallback_study,
     tuning_study,

@@ -91,10 +91,10 @@ def _activate(value: torch.Tensor, activation: str) -> torch.Tensor:
 
 
 def through(change: torch.Tensor, hidden: torch.Tensor, activation: str) -> torch.Tensor:
-    """``change`` times the derivative of the activation where it gave ``hidden``, in one pass."""
+    """``change`` times the derivative of the activation that gave ``hidden``; ``change`` may be reused."""
     if activation == "tanh":
         return torch.ops.aten.tanh_backward(change, hidden)
-    return torch.ops.aten.threshold_backward(change, hidden, 0.0)
+    return torch.ops.aten.threshold_backward.grad_input(change, hidden, 0.0, grad_input=change)
 
 
 def _outer(delta: torch.Tensor, inputs: torch.Tensor) -> torch.Tensor:

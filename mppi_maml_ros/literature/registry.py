@@ -1,0 +1,20 @@
+"""The studies by name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ..core.registry import Registry
+from .policy_studies import STUDIES as POLICIES
+from .study import Study
+
+STUDIES: Registry[Study] = Registry("study", "mppi_maml_ros.studies")
+"""All studies by name."""
+
+for _study in POLICIES:
+    STUDIES.register(_study.name, _study)
+
+
+def with_data(study: Study, folder: Path | None) -> Study:
+    """The study, told where its data lie; one that reads none is as it was."""
+    return study if study.place is None else study.place(folder)
