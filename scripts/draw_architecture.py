@@ -23,7 +23,7 @@ LEVELS = (
     ("references", "safety", "dynamics", "simulation"),
     ("mppi", "weights"),
     ("ros", "control", "adaptation", "bags"),
-    ("meta", "policies"),
+    ("meta", "policies", "images"),
     ("nodes", "experiments", "literature"),
     ("system",),
     ("warm_up", "cli"),

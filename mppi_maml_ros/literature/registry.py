@@ -5,13 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 from ..core.registry import Registry
+from .image_study import STUDY as OMNIGLOT
 from .policy_studies import STUDIES as POLICIES
 from .study import Study
 
 STUDIES: Registry[Study] = Registry("study", "mppi_maml_ros.studies")
 """All studies by name."""
 
-for _study in POLICIES:
+for _study in (*POLICIES, OMNIGLOT):
     STUDIES.register(_study.name, _study)
 
 

@@ -26,12 +26,12 @@ class Part:
 
     Attributes:
         x: where it was measured: gradient steps, pulls, episodes, ways.
-        values: of each test task there, (X, tasks).
+        values: of each test task there.
         env_steps: taken in training.
     """
 
     x: Sequence[float]
-    values: np.ndarray
+    values: Sequence[np.ndarray]
     env_steps: int = 0
 
 
@@ -183,14 +183,13 @@ def _part(study: Study, method: str, seed: int, scale: float, folder: Path, cont
         part = study.run(method, seed, scale, inner)
     finally:
         spent.add(time.process_time() - began)
-    values = np.asarray(part.values, dtype=np.float64)
-    half = 1.96 * values.std(axis=1, ddof=1) / np.sqrt(values.shape[1])
+    values = [np.asarray(v, dtype=np.float64) for v in part.values]
     found = {
         "settings": settings,
         "x": [float(x) for x in part.x],
-        "mean": values.mean(axis=1).round(5).tolist(),
-        "ci95": half.round(5).tolist(),
-        "tasks": values.shape[1],
+        "mean": [round(float(v.mean()), 5) for v in values],
+        "ci95": [round(float(1.96 * v.std(ddof=1) / np.sqrt(len(v))), 5) for v in values],
+        "tasks": [len(v) for v in values],
         "env_steps": int(part.env_steps),
         "cpu_s": round(spent.seconds, 1),
     }

@@ -12,12 +12,12 @@ import pytest
 
 pytest.importorskip("torch")
 
-from mppi_maml_ros import cli  # noqa: E402
-from mppi_maml_ros.core.errors import ArtifactError, InvalidValueError  # noqa: E402
-from mppi_maml_ros.literature.registry import STUDIES  # noqa: E402
-from mppi_maml_ros.literature.report import written  # noqa: E402
-from mppi_maml_ros.literature.study import Part, Study, reproduce  # noqa: E402
-from mppi_maml_ros.meta.loop import Cancelled, Controls  # noqa: E402
+from mppi_maml_ros import cli
+from mppi_maml_ros.core.errors import ArtifactError, InvalidValueError
+from mppi_maml_ros.literature.registry import STUDIES
+from mppi_maml_ros.literature.report import written
+from mppi_maml_ros.literature.study import Part, Study, reproduce
+from mppi_maml_ros.meta.loop import Cancelled, Controls
 
 
 @pytest.fixture
