@@ -76,10 +76,10 @@ class ImageTrainer(ABC):
         return Adam(self.parameters.flat, self.config.meta_lr)
 
     def step(self, support: Sequence[Any], query: Sequence[Any]) -> tuple[float, float]:
-        """One outer iteration; share of wrong answers before (NaN: not measured) and after adaptation."""
+        """One outer iteration; share of wrong answers of chance and after learning."""
         gradient, logits = self.meta_gradient(_tensors(support), _tensors(query))
         self.optimiser.step(gradient)
-        return float("nan"), float(_wrong(logits, _tensors(query)[1]).mean())
+        return 1.0 - 1.0 / self.config.ways, float(_wrong(logits, _tensors(query)[1]).mean())
 
     @abstractmethod
     def meta_gradient(

@@ -113,8 +113,8 @@ STUDY = Study(
     published={"prototypes": {20.0: 70.0}},
     notes=(
         "20 ways: the official runs, each within one alphabet, learned from all characters of the background "
-        "set in the folder; people are right in 95.5 % and BPL in 95.8 %. 5 ways: tasks of alphabets that are "
-        "held out. Images of 28 x 28 pixels; characters turned by 90 degrees are further classes in "
+        "set in the folder; people are right in 95.5 % and BPL in 95.8 %. 5 ways: tasks of alphabets "
+        "held out for them. Images of 28 x 28 pixels; characters turned by 90 degrees are further classes in "
         "training. Batch statistics are those of the 20 (5) images that are asked, as in MAML's paper."
     ),
     place=lambda folder: attrs.evolve(STUDY, run=partial(run, folder)),
