@@ -63,8 +63,9 @@ def run(folder: Path | None, method: str, seed: int, scale: float, controls: Con
     values = []
     for ways in WAYS:
         trainer = IMAGE_TRAINERS[method](settings(method, ways, scale, seed))
-        learned = drawn if ways == WAYS[1] else drawn.of([n for n in names if n not in judges])
-        judging = drawn.of(judges)
+        learned, judging = drawn, drawn
+        if ways == WAYS[0]:
+            learned, judging = drawn.of([n for n in names if n not in judges]), drawn.of(judges)
         tasks = FewShotTasks(learned.turned(), judging, ways, 1, QUERIES.get(method, 1))
         loop.run(f"{method}-{ways}", trainer, tasks, _named(controls, f"{ways}-way"))
         if ways == WAYS[0]:
