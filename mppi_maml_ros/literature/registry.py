@@ -6,13 +6,14 @@ from pathlib import Path
 
 from ..core.registry import Registry
 from .image_study import STUDY as OMNIGLOT
+from .model_studies import STUDIES as MODELS
 from .policy_studies import STUDIES as POLICIES
 from .study import Study
 
 STUDIES: Registry[Study] = Registry("study", "mppi_maml_ros.studies")
 """All studies by name."""
 
-for _study in (*POLICIES, OMNIGLOT):
+for _study in (*POLICIES, OMNIGLOT, *MODELS):
     STUDIES.register(_study.name, _study)
 
 

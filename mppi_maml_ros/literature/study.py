@@ -214,6 +214,6 @@ class _Spent:
         self._file.unlink(missing_ok=True)
 
 
-def report_iterations(controls: Controls, name: str, done: int, total: int, loss: float, rate: float) -> None:
-    """Say how far a training of one's own loop is."""
-    controls.on_progress(Progress(name, done, total, loss, rate))
+def report(controls: Controls, name: str, done: int, total: int, loss: float = float("nan")) -> None:
+    """Say how far something is that has a loop of its own."""
+    controls.on_progress(Progress(name, done, total, loss, float("nan")))

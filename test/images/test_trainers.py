@@ -18,6 +18,7 @@ from mppi_maml_ros.images.network import ConvNet  # noqa: E402
 from mppi_maml_ros.images.omniglot import characters  # noqa: E402
 from mppi_maml_ros.images.tasks import FewShotTasks  # noqa: E402
 from mppi_maml_ros.images.trainers import IMAGE_TRAINERS, FewShotConfig, cross_entropy  # noqa: E402
+from mppi_maml_ros.literature import image_study  # noqa: E402
 from mppi_maml_ros.meta import loop  # noqa: E402
 
 SMALL = FewShotConfig(ways=3, filters=4, iterations=3, task_batch_size=2, inner_steps=2, evaluate_every=2)
@@ -135,7 +136,10 @@ def test_what_was_learned_serves_new_characters(name, changes, omniglot_like):
     assert float(trainer.losses(support, query)[1].mean()) < 0.2
 
 
-def test_the_command_reproduces_omniglot_and_says_when_it_has_no_data(omniglot_like, tmp_path, capsys):
+def test_the_command_reproduces_omniglot_and_says_when_it_has_no_data(
+    omniglot_like, tmp_path, capsys, monkeypatch
+):
+    monkeypatch.setattr(image_study, "TEST_TASKS", 20)
     arguments = ["reproduce", "omniglot", "--scale", "0.0002", "--seeds", "0", "--methods", "prototypes"]
     assert cli.main([*arguments, "--out", str(tmp_path / "a")]) == 1
     assert "--data" in capsys.readouterr().err

@@ -103,6 +103,13 @@ def test_the_command_writes_the_table_in_every_form_and_goes_on_where_it_was(tmp
     assert "anil 0: 100" not in capsys.readouterr().out  # no training: everything was there
 
 
+@pytest.mark.parametrize("name, method", [("sinusoid", "metasgd"), ("grbal", "mb")])
+def test_what_was_compared_before_is_a_study_too(name, method, tmp_path):
+    result = reproduce(STUDIES[name], (0,), 1e-4, tmp_path, [method])
+    assert len(result.rows) == (11 if name == "sinusoid" else 1)
+    assert all(np.isfinite(row.mean) and row.mean > 0.0 for row in result.rows)
+
+
 def test_studies_are_listed(capsys):
     assert cli.main(["reproduce", "--list"]) == 0
     listed = capsys.readouterr().out
