@@ -48,7 +48,7 @@ class Protocol:
         )  # fmt: skip
         if method in ("pretrained", "oracle"):
             c = attrs.evolve(c, inner_steps=0)
-        if method == "maml-reinforce":
+        if method in ("maml-reinforce", "pretrained"):
             c = attrs.evolve(c, outer="reinforce")
         return c
 
@@ -69,7 +69,7 @@ class Protocol:
         tasks = environment.sample_tasks(np.random.default_rng(TEST_SEED), TEST_TASKS)
         steps = 0 if method == "oracle" else STEPS
         rng = np.random.default_rng([seed, TEST_SEED])
-        returns = trainer.returns(tasks, steps, self.test_trajectories, rng, self.rates.get(method))
+        returns = trainer.returns(tasks, steps, self.test_trajectories, rng, self.rates.get(method), True)
         return Part(range(steps + 1), returns, trainer.env_steps)
 
 
@@ -109,7 +109,8 @@ STUDIES = (
             scratch=(-82.7, -58.0, -53.8, -46.8), oracle=(-2.29,),
         ),
         "The reward is the distance with a minus, as in the authors' program; the paper says its square. "
-        "20 trajectories of 100 steps an update in training, 40 at test; rate .5, then .25.",
+        "20 trajectories of 100 steps an update in training, 4000 steps at test; rate .5, then .25. "
+        "The pretrained policy is trained by REINFORCE with Adam, as theirs.",
     ),
     _study(
         "cheetah-direction", "Half-cheetah, direction", DIRECTION,

@@ -8,12 +8,13 @@ from ..core.registry import Registry
 from .image_study import STUDY as OMNIGLOT
 from .model_studies import STUDIES as MODELS
 from .policy_studies import STUDIES as POLICIES
+from .recurrent_studies import STUDIES as RECURRENT
 from .study import Study
 
 STUDIES: Registry[Study] = Registry("study", "mppi_maml_ros.studies")
 """All studies by name."""
 
-for _study in (*POLICIES, OMNIGLOT, *MODELS):
+for _study in (*POLICIES, *RECURRENT, OMNIGLOT, *MODELS):
     STUDIES.register(_study.name, _study)
 
 

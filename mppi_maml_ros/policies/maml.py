@@ -7,6 +7,7 @@ not through which trajectories theta draws. Without inner steps this is TRPO or 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -25,6 +26,7 @@ from .trpo import TRPO
 HELD_OUT = 20  # tasks
 HELD_OUT_SEED = 1_000_003  # apart from every training seed
 LARGE = 2**20
+FILLED, MOST = 0.9, 20  # share of the steps wanted that is enough; trajectories at most, of those asked for
 ENOUGH = 100  # samples of a task in a product at least
 Numbers = Sequence[np.ndarray]
 
@@ -203,27 +205,40 @@ class PolicyMAML:
         return 1.0
 
     def collect(
-        self, flat: torch.Tensor, tasks: np.ndarray, trajectories: int, rng: np.random.Generator
-    ) -> tuple[Batch, Trajectories]:
-        """Trajectories of parameters (T, P), and the samples that they are for a policy gradient."""
+        self, flat: torch.Tensor, tasks: np.ndarray, trajectories: int, rng: np.random.Generator,
+        fill: bool = False,
+    ) -> tuple[Batch, Trajectories]:  # fmt: skip
+        """Trajectories of parameters (T, P), and the samples that they are for a policy gradient.
+
+        Args:
+            fill: where episodes end early, collect more, until there are about as many steps as so many
+                trajectories could have.
+        """
         self.interrupt()
         data = rollout(self.environment, self.policy, flat, tasks, trajectories, rng)
+        wanted = len(tasks) * trajectories * self.environment.horizon
+        while fill and data.steps < FILLED * wanted and data.alive.shape[1] < MOST * trajectories:
+            self.interrupt()
+            count = data.alive.shape[1]
+            more = min(math.ceil(count * (wanted / data.steps - 1.0)), MOST * trajectories - count)
+            data = data.joined(rollout(self.environment, self.policy, flat, tasks, more, rng))
         return samples(data, advantages(data, self.config.discount, self.config.gae)), data
 
     def adapt(
         self, tasks: np.ndarray, rates: Sequence[float], trajectories: int, rng: np.random.Generator,
-        flat: torch.Tensor | None = None,
+        flat: torch.Tensor | None = None, fill: bool = False,
     ) -> Adaptation:  # fmt: skip
         """REINFORCE steps from theta in each task, each from trajectories of its own.
 
         Args:
             rates: alpha of each step.
             flat: in place of theta, (P,).
+            fill: see :meth:`collect`.
         """
         at = (self.parameters.flat if flat is None else flat).expand(len(tasks), -1)
         steps, returns, taken = [], [], 0
         for rate in rates:
-            batch, data = self.collect(at, tasks, trajectories, rng)
+            batch, data = self.collect(at, tasks, trajectories, rng, fill)
             steps.append(Surrogate(self.policy, at, batch))
             returns.append(data.returns)
             taken += data.steps
@@ -267,16 +282,18 @@ class PolicyMAML:
     @torch.no_grad()
     def returns(
         self, tasks: np.ndarray, steps: int, trajectories: int, rng: np.random.Generator,
-        rate: float | None = None,
+        rate: float | None = None, fill: bool = False,
     ) -> np.ndarray:  # fmt: skip
         """Mean return of each task after 0, 1, ... steps, (steps + 1, T).
 
         Args:
             rate: of the first step; those after it take half of it, as in the authors' tests.
+            fill: see :meth:`collect`.
         """
         first = self.config.inner_lr if rate is None else rate
-        done = self.adapt(tasks, [first if k == 0 else 0.5 * first for k in range(steps)], trajectories, rng)
-        _, data = self.collect(done.adapted, tasks, trajectories, rng)
+        rates = [first if k == 0 else 0.5 * first for k in range(steps)]
+        done = self.adapt(tasks, rates, trajectories, rng, fill=fill)
+        _, data = self.collect(done.adapted, tasks, trajectories, rng, fill)
         return np.array([r.mean(axis=1) for r in [*done.returns, data.returns]])
 
 

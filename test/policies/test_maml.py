@@ -219,14 +219,24 @@ def test_returns_are_of_each_task_and_the_rate_is_halved_after_the_first_step():
     trainer, taken = PolicyMAML(SMALL, Navigation(horizon=10)), []
     adapt = trainer.adapt
 
-    def watched(tasks, rates, *rest):
+    def watched(tasks, rates, *rest, **more):
         taken.append(list(rates))
-        return adapt(tasks, rates, *rest)
+        return adapt(tasks, rates, *rest, **more)
 
     trainer.adapt = watched
     goals = np.array([[0.0, 0.4], [0.3, 0.3]])
     assert trainer.returns(goals, 3, 5, np.random.default_rng(0), rate=0.4).shape == (4, 2)
     assert taken == [[0.4, 0.2, 0.2]]
+
+
+def test_episodes_that_end_early_are_followed_by_more():
+    trainer, goals = PolicyMAML(SMALL, Navigation(horizon=30)), np.array([[0.01, 0.0], [0.0, -0.01]])
+    flat = trainer.parameters.flat.expand(2, -1).clone()
+    flat[:, -2:] = -4.0  # small steps around goals that are near
+    _, few = trainer.collect(flat, goals, 5, np.random.default_rng(0))
+    _, many = trainer.collect(flat, goals, 5, np.random.default_rng(0), fill=True)
+    assert few.alive.shape[1] == 5 and few.steps < 0.9 * 2 * 5 * 30
+    assert 0.9 * 2 * 5 * 30 <= many.steps or many.alive.shape[1] == 100
 
 
 def test_settings_out_of_range_are_named():

@@ -95,6 +95,16 @@ def test_episodes_end_each_in_its_own_time():
     assert (at_end[lengths < 50] > -0.0142).all()
 
 
+def test_more_trajectories_join_those_that_are_there(drawn):
+    parts = (drawn.observations, drawn.actions, drawn.rewards, drawn.alive)
+    short = Trajectories(*(part[:, :1, :7] for part in parts))
+    both = short.joined(drawn)
+    assert both.alive.shape == (3, 5, 12) and both.steps == short.steps + drawn.steps
+    np.testing.assert_array_equal(both.rewards[:, 0, :7], short.rewards[:, 0])
+    np.testing.assert_array_equal(both.observations[:, 1:], drawn.observations)
+    assert not both.alive[:, 0, 7:].any()
+
+
 def test_trajectories_of_one_task_are_those_that_it_has_among_others():
     policy, environment = Policy(2, 2, hidden=(4,)), Navigation(horizon=10)
     flat = torch.stack([policy.initial(torch.Generator().manual_seed(i)) for i in range(2)])

@@ -58,6 +58,23 @@ class Trajectories:
         """Steps taken in all."""
         return int(self.alive.sum())
 
+    def joined(self, more: Trajectories) -> Trajectories:
+        """With further trajectories of the same tasks, (T, N + M, H, ...)."""
+        horizon = max(self.alive.shape[2], more.alive.shape[2])
+
+        def both(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+            parts = []
+            for part in (first, second):
+                missing = [(0, 0)] * part.ndim
+                missing[2] = (0, horizon - part.shape[2])
+                parts.append(np.pad(part, missing))
+            return np.concatenate(parts, axis=1)
+
+        return Trajectories(
+            both(self.observations, more.observations), both(self.actions, more.actions),
+            both(self.rewards, more.rewards), both(self.alive, more.alive),
+        )  # fmt: skip
+
 
 class Informed:
     """An environment whose observations tell the task: where the oracle acts.
