@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ..core.registry import Registry
+from .guided_study import STUDY as GUIDED
 from .image_study import STUDY as OMNIGLOT
 from .model_studies import STUDIES as MODELS
 from .policy_studies import STUDIES as POLICIES
@@ -14,7 +15,7 @@ from .study import Study
 STUDIES: Registry[Study] = Registry("study", "mppi_maml_ros.studies")
 """All studies by name."""
 
-for _study in (*POLICIES, *RECURRENT, OMNIGLOT, *MODELS):
+for _study in (*POLICIES, *RECURRENT, GUIDED, OMNIGLOT, *MODELS):
     STUDIES.register(_study.name, _study)
 
 
