@@ -29,6 +29,7 @@ def _scaled(config: PolicyConfig, scale: float) -> PolicyConfig:
 
 def _run(method: str, seed: int, scale: float, controls: Controls) -> Part:
     environment, spent = Navigation(), 0
+    trainer: PolicyMAML
     tasks = environment.sample_tasks(np.random.default_rng(TEST_SEED), TEST_TASKS)
     config = attrs.evolve(_scaled(GUIDED if method == "gmps" else MAML, scale), seed=seed)
     quiet = attrs.evolve(controls, checkpoint=None)  # the curve would be cut where a run was

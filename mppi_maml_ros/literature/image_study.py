@@ -102,7 +102,11 @@ def iterations(method: str, scale: float) -> int:
     return sum(settings(method, ways, scale).iterations for ways in WAYS)
 
 
-STUDY = Study(
+def _placed(folder: Path | None) -> Study:
+    return attrs.evolve(STUDY, run=partial(run, folder))
+
+
+STUDY: Study = Study(
     name="omniglot",
     title="Omniglot, one-shot",
     source="Lake et al., Science 2015 and Current Opinion 2019: prototypical networks on the minimal set",
@@ -118,5 +122,5 @@ STUDY = Study(
         "held out for them. Images of 28 x 28 pixels; characters turned by 90 degrees are further classes in "
         "training. Batch statistics are those of the 20 (5) images that are asked, as in MAML's paper."
     ),
-    place=lambda folder: attrs.evolve(STUDY, run=partial(run, folder)),
+    place=_placed,
 )

@@ -70,7 +70,7 @@ class Protocol:
         steps = 0 if method == "oracle" else STEPS
         rng = np.random.default_rng([seed, TEST_SEED])
         returns = trainer.returns(tasks, steps, self.test_trajectories, rng, self.rates.get(method), True)
-        return Part(range(steps + 1), returns, trainer.env_steps)
+        return Part(range(steps + 1), list(returns), trainer.env_steps)
 
 
 def _study(name: str, title: str, protocol: Protocol, published: dict, notes: str, **more: object) -> Study:

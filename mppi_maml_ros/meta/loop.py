@@ -57,7 +57,9 @@ class Settings(Protocol):
 class Optimiser(Protocol):
     """An outer update whose state checkpoints hold."""
 
-    steps: int
+    @property
+    def steps(self) -> int:
+        """Updates made."""
 
     def tensors(self) -> dict[str, torch.Tensor]:
         """State by name."""
