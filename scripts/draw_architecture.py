@@ -23,8 +23,8 @@ LEVELS = (
     ("references", "safety", "dynamics", "simulation"),
     ("mppi", "weights"),
     ("ros", "control", "adaptation", "bags"),
-    ("meta",),
-    ("nodes", "experiments"),
+    ("meta", "policies", "images"),
+    ("nodes", "experiments", "literature"),
     ("calibration", "system"),
     ("warm_up", "cli"),
 )

@@ -19,6 +19,7 @@ from .path_defaults import path_defaults
 from .path_study import path_study
 from .prediction_study import prediction_study
 from .promise import promise
+from .reproduce import reproduce
 from .sinusoid import sinusoid
 from .soak import soak
 from .system import demo, fuzz
@@ -43,6 +44,7 @@ for _command in (
     meta_compare,
     meta_train,
     sinusoid,
+    reproduce,
     path_study,
     path_defaults,
     fallback_study,

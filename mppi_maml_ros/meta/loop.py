@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import attrs
 import numpy as np
@@ -14,9 +14,7 @@ import torch
 from ..core.errors import MppiMamlError
 from . import distributed
 from .checkpoint import Checkpoint
-from .config import TrainingConfig
-from .gradients.batched import ArraySet
-from .trainers.base import Trainer
+from .gradients.outer import Parameters
 
 REPORT_EVERY = 10  # iterations
 
@@ -34,11 +32,59 @@ def check(cancel: threading.Event | None) -> None:
 class TaskSource(Protocol):
     """Where an outer loop gets its tasks from; (inputs, targets, weights) as in batched.Samples."""
 
-    def sample(self, rng: np.random.Generator, tasks: int) -> Sequence[ArraySet]:
+    def sample(self, rng: np.random.Generator, tasks: int) -> Sequence[Any]:
         """Support and query of ``tasks`` training tasks."""
 
-    def held_out(self) -> Sequence[ArraySet]:
+    def held_out(self) -> Sequence[Any]:
         """Support and query of the tasks that judge, the same at each call."""
+
+
+class Settings(Protocol):
+    """What the loop needs of a learner's settings; see TrainingConfig."""
+
+    @property
+    def iterations(self) -> int: ...
+    @property
+    def task_batch_size(self) -> int: ...
+    @property
+    def evaluate_every(self) -> int: ...
+    @property
+    def patience(self) -> int: ...
+    @property
+    def seed(self) -> int: ...
+
+
+class Optimiser(Protocol):
+    """An outer update whose state checkpoints hold."""
+
+    @property
+    def steps(self) -> int:
+        """Updates made."""
+
+    def tensors(self) -> dict[str, torch.Tensor]:
+        """State by name."""
+
+    def restore(self, tensors: dict[str, torch.Tensor], steps: int) -> None:
+        """Inverse of :meth:`tensors`."""
+
+
+class Learner(Protocol):
+    """What the loop trains: :class:`..meta.trainers.base.Trainer`, or what learns policies."""
+
+    interrupt: Callable[[], None]
+
+    @property
+    def config(self) -> Settings: ...
+    @property
+    def parameters(self) -> Parameters: ...
+    @property
+    def optimiser(self) -> Optimiser: ...
+
+    def step(self, support: Sequence[Any], query: Sequence[Any]) -> tuple[float, float]:
+        """One outer iteration; loss before and after adaptation."""
+
+    def losses(self, support: Sequence[Any], query: Sequence[Any]) -> torch.Tensor:
+        """Loss of each task after 0, 1, ... adaptation steps, (steps + 1, B)."""
 
 
 class Writer(Protocol):
@@ -103,7 +149,7 @@ class Controls:
 class _State:
     """What a checkpoint has to hold besides the trainer."""
 
-    def __init__(self, trainer: Trainer, iterations: int, seed: int) -> None:
+    def __init__(self, trainer: Learner, iterations: int, seed: int) -> None:
         self.rng = np.random.default_rng(seed)
         self.iteration = 0
         self.train = np.zeros((iterations, 2), dtype=np.float32)
@@ -111,7 +157,7 @@ class _State:
         self.best = (float("inf"), trainer.parameters.flat.clone())
         self.waited = 0
 
-    def save(self, checkpoint: Checkpoint, name: str, trainer: Trainer) -> None:
+    def save(self, checkpoint: Checkpoint, name: str, trainer: Learner) -> None:
         tensors = {"theta": trainer.parameters.flat, "best": self.best[1], **trainer.optimiser.tensors()}
         arrays = {key: value.detach().cpu().numpy() for key, value in tensors.items()}
         arrays["train"] = self.train[: self.iteration]
@@ -128,7 +174,7 @@ class _State:
             },
         )
 
-    def restore(self, saved: tuple[dict, dict], trainer: Trainer) -> None:
+    def restore(self, saved: tuple[dict, dict], trainer: Learner) -> None:
         arrays, notes = saved
         device = trainer.parameters.flat.device
         tensors = {key: torch.as_tensor(value, device=device) for key, value in arrays.items()}
@@ -141,7 +187,7 @@ class _State:
         self.best = (float("inf") if notes["best"] is None else notes["best"], tensors["best"].clone())
 
 
-def run(name: str, trainer: Trainer, tasks: TaskSource, controls: Controls | None = None) -> Curve:
+def run(name: str, trainer: Learner, tasks: TaskSource, controls: Controls | None = None) -> Curve:
     """Meta-train; the trainer's parameters are the result.
 
     With ``patience`` in its settings the training ends when that many evaluations in a row brought
@@ -200,12 +246,12 @@ def run(name: str, trainer: Trainer, tasks: TaskSource, controls: Controls | Non
     return Curve(train, held_out, (float(kept[1]), float(kept[2])))
 
 
-def _save(controls: Controls, state: _State, name: str, trainer: Trainer) -> None:
+def _save(controls: Controls, state: _State, name: str, trainer: Learner) -> None:
     if controls.checkpoint is not None and distributed.rank() == 0:
         state.save(controls.checkpoint, name, trainer)
 
 
-def _evaluate(state: _State, trainer: Trainer, tasks: TaskSource) -> None:
+def _evaluate(state: _State, trainer: Learner, tasks: TaskSource) -> None:
     support, query = tasks.held_out()
     losses = trainer.losses(support, query).mean(dim=1)
     before, after = float(losses[0]), float(losses[-1])
@@ -216,7 +262,7 @@ def _evaluate(state: _State, trainer: Trainer, tasks: TaskSource) -> None:
         state.waited += 1
 
 
-def _patience_is_over(state: _State, config: TrainingConfig) -> bool:
+def _patience_is_over(state: _State, config: Settings) -> bool:
     return bool(config.patience) and state.waited >= config.patience
 
 

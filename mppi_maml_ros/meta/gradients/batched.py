@@ -91,10 +91,10 @@ def _activate(value: torch.Tensor, activation: str) -> torch.Tensor:
 
 
 def through(change: torch.Tensor, hidden: torch.Tensor, activation: str) -> torch.Tensor:
-    """``change`` times the derivative of the activation where it gave ``hidden``, in one pass."""
+    """``change`` times the derivative of the activation that gave ``hidden``; ``change`` may be reused."""
     if activation == "tanh":
         return torch.ops.aten.tanh_backward(change, hidden)
-    return torch.ops.aten.threshold_backward(change, hidden, 0.0)
+    return torch.ops.aten.threshold_backward.grad_input(change, hidden, 0.0, grad_input=change)
 
 
 def _outer(delta: torch.Tensor, inputs: torch.Tensor) -> torch.Tensor:
@@ -116,7 +116,18 @@ def differentiate(
     error = hidden[-1] - targets
     weighted = error * weights
     losses = (weighted * error).sum(dim=(1, 2))
-    delta = 2.0 * weighted
+    gradients, record = pull(layers, activation, hidden, 2.0 * weighted)
+    return losses, gradients, record
+
+
+def pull(
+    layers: Layers, activation: str, hidden: list[torch.Tensor], delta: torch.Tensor
+) -> tuple[Layers, Pass]:
+    """Derivative by ``layers`` of a loss whose derivative by the outputs is ``delta`` (B, S, out).
+
+    Args:
+        hidden: of :func:`hidden_values`.
+    """
     unknown: list[Any] = [None] * len(layers)  # filled from the last layer on
     gradients, deltas, pulled = unknown.copy(), unknown.copy(), unknown.copy()
     for i in range(len(layers) - 1, -1, -1):
@@ -125,7 +136,7 @@ def differentiate(
         if i > 0:
             pulled[i] = torch.bmm(delta, layers[i][0])
             delta = through(pulled[i], hidden[i], activation)
-    return losses, gradients, Pass(hidden, deltas, pulled)
+    return gradients, Pass(hidden, deltas, pulled)
 
 
 def loss_and_gradient(
@@ -160,10 +171,16 @@ def hessian_product(
         record: what that returned.
         vectors: shaped like ``layers``.
     """
-    hidden, deltas, pulled = record
-    moved: list[Any] = [
-        None
-    ]  # derivative of each layer's input in the direction of the vectors; the data stand still
+    moved = push(layers, activation, record.hidden, vectors)
+    return pull_change(layers, activation, record, vectors, moved, (2.0 * weights) * moved[-1])
+
+
+def push(layers: Layers, activation: str, hidden: list[torch.Tensor], vectors: Layers) -> list[torch.Tensor]:
+    """Derivative of each layer's input and, last, of the outputs in the direction ``vectors`` of the layers.
+
+    The first is None: the data stand still.
+    """
+    moved: list[Any] = [None]
     for i, ((w, _), (vw, vb)) in enumerate(zip(layers, vectors, strict=True)):
         value = torch.baddbmm(vb, hidden[i], vw.transpose(1, 2))
         if i > 0:
@@ -171,7 +188,21 @@ def hessian_product(
         if i < len(layers) - 1:
             value = through(value, hidden[i + 1], activation)
         moved.append(value)
-    change = (2.0 * weights) * moved[-1]
+    return moved
+
+
+def pull_change(
+    layers: Layers, activation: str, record: Pass, vectors: Layers, moved: list[torch.Tensor],
+    change: torch.Tensor,
+) -> Layers:  # fmt: skip
+    """Derivative of what :func:`pull` gave, in the direction ``vectors`` of the layers.
+
+    Args:
+        record: what it returned.
+        moved: of :func:`push`.
+        change: derivative of its ``delta`` in that direction, (B, S, out).
+    """
+    hidden, deltas, pulled = record
     products: list[Any] = [None] * len(layers)
     for i in range(len(layers) - 1, -1, -1):
         product = _outer(change, hidden[i])

@@ -1,0 +1,1 @@
+"""What the papers published, run again: protocols, and our figures beside theirs."""

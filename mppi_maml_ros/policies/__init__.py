@@ -1,0 +1,1 @@
+"""Policies that are learned by gradients of their returns, for batches of tasks and of trajectories."""

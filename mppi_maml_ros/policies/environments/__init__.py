@@ -1,0 +1,1 @@
+"""Families of tasks, each stepping all tasks and trajectories at once."""

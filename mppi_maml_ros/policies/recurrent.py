@@ -1,0 +1,214 @@
+"""RL² (Duan et al., arXiv:1611.02779): a recurrent policy whose state does the learning.
+
+A trial is several episodes of one task. The policy sees observation, last action, last reward and whether an
+episode has just ended, and keeps its state from one episode to the next. Trained by PPO (Schulman et al.,
+arXiv:1707.06347) in place of the paper's TRPO.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+
+import attrs
+import numpy as np
+import torch
+from torch import nn
+from torch.func import functional_call
+
+from ..core.tunable import tunable
+from ..meta.gradients.outer import Adam, Parameters
+from .environments.base import Environment
+from .maml import Counted
+from .sampling import discounted
+
+_setting = partial(tunable, dynamic=False)
+Numbers = Sequence[np.ndarray]
+
+
+@attrs.frozen
+class RecurrentConfig:
+    """Settings of RL²; ranges are checked.
+
+    Attributes:
+        hidden: width of the GRU.
+        episodes: of a trial.
+        iterations, task_batch_size: outer iterations, and trials in each, one a task.
+        meta_lr: of Adam; it falls linearly to 0.
+        epochs, minibatches: of PPO on each batch.
+        clip: how far the likelihood ratio counts.
+        entropy, value: weights of the entropy and of the value's error.
+        discount, gae: gamma and lambda of the advantages, over a whole trial.
+        max_gradient_norm: of an update.
+        evaluate_every, patience, seed: as in PolicyConfig.
+
+    Raises:
+        InvalidValueError: a value is out of range; the message names it.
+    """
+
+    hidden: int = _setting(64, 1, 1024, "Width of the GRU")
+    episodes: int = _setting(1, 1, 10_000, "Of a trial")
+    iterations: int = _setting(500, 1, 1_000_000, "Outer iterations")
+    task_batch_size: int = _setting(512, 1, 100_000, "Trials an iteration")
+    meta_lr: float = _setting(1e-2, 1e-9, 1.0, "Learning rate, falling to 0")
+    epochs: int = _setting(4, 1, 100, "Of PPO on each batch")
+    minibatches: int = _setting(2, 1, 100, "Of each epoch")
+    clip: float = _setting(0.2, 1e-3, 10.0, "How far the likelihood ratio counts")
+    entropy: float = _setting(0.0, 0.0, 10.0, "Weight of the entropy, falling to 0")
+    value: float = _setting(0.5, 0.0, 10.0, "Weight of the value's error")
+    discount: float = _setting(0.99, 0.0, 1.0, "gamma of the advantages")
+    gae: float = _setting(0.3, 0.0, 1.0, "lambda of the advantages")
+    max_gradient_norm: float = _setting(5.0, 1e-9, 1e9, "Of an update")
+    evaluate_every: int = _setting(100, 1, 1_000_000, "Iterations between evaluations on held-out tasks")
+    patience: int = _setting(0, 0, 1_000_000, "Evaluations without a new best that end a run; 0: none do")
+    seed: int = _setting(0, 0, 2**63 - 1, "Seed of tasks, initial weights and sampling")
+
+
+class Network(nn.Module):
+    """A GRU with a head of logits and one of the value.
+
+    Args:
+        inputs: observation, last action as one of ``actions``, last reward and end.
+    """
+
+    def __init__(self, inputs: int, actions: int, hidden: int) -> None:
+        super().__init__()
+        self.memory = nn.GRU(inputs, hidden, batch_first=True)
+        self.logits, self.value = nn.Linear(hidden, actions), nn.Linear(hidden, 1)
+        for head in (self.logits, self.value):
+            nn.init.zeros_(head.weight)
+            nn.init.zeros_(head.bias)
+
+    def forward(self, inputs: torch.Tensor, state: torch.Tensor | None = None) -> tuple[torch.Tensor, ...]:
+        """Inputs (B, H, inputs), state (1, B, hidden) to logits (B, H, actions), values (B, H), and state."""
+        seen, state = self.memory(inputs, state)
+        return self.logits(seen), self.value(seen)[..., 0], state
+
+
+@attrs.frozen(eq=False)
+class Trials:
+    """What a batch of trials was: inputs (B, H, inputs), and the rest (B, H)."""
+
+    inputs: torch.Tensor
+    actions: torch.Tensor
+    log_probs: torch.Tensor
+    values: torch.Tensor
+    rewards: np.ndarray
+
+
+class RL2:
+    """Meta-learns a recurrent policy; what :func:`..meta.loop.run` trains.
+
+    Args:
+        config: settings.
+        environment: of discrete actions, whose episodes all last to the horizon.
+    """
+
+    name = "rl2"
+
+    def __init__(self, config: RecurrentConfig, environment: Environment) -> None:
+        self.config, self.environment = config, environment
+        generator_state = torch.get_rng_state()
+        torch.manual_seed(config.seed)
+        self._net = Network(
+            environment.observations + environment.actions + 2, environment.actions, config.hidden
+        )
+        torch.set_rng_state(generator_state)
+        values = {name: p.detach() for name, p in self._net.named_parameters()}
+        self.parameters = Parameters(values)
+        self.optimiser = Counted(
+            Adam(self.parameters.flat, config.meta_lr, config.iterations * config.epochs * config.minibatches)
+        )
+        self.interrupt: Callable[[], None] = lambda: None
+
+    @property
+    def env_steps(self) -> int:
+        """Steps taken by environments in training."""
+        return self.optimiser.env_steps
+
+    def _forward(
+        self, flat: torch.Tensor, inputs: torch.Tensor, state: torch.Tensor | None = None
+    ) -> tuple[torch.Tensor, ...]:
+        return functional_call(self._net, self.parameters.views(flat), (inputs, state))
+
+    @torch.no_grad()
+    def trials(self, tasks: np.ndarray, rng: np.random.Generator, episodes: int | None = None) -> Trials:
+        """One trial of each task (T, D)."""
+        e, count = self.environment, len(tasks)
+        horizon = e.horizon * (self.config.episodes if episodes is None else episodes)
+        width = e.observations + e.actions + 2
+        inputs = torch.zeros(count, horizon, width)
+        actions, log_probs, values = (torch.zeros(count, horizon) for _ in range(3))
+        rewards = np.zeros((count, horizon), dtype=np.float32)
+        now, state = np.zeros((count, width), dtype=np.float32), None
+        seen = e.reset(tasks, 1, rng)[:, 0]
+        for step in range(horizon):
+            if step % e.horizon == 0 and step:
+                self.interrupt()
+                seen = e.reset(tasks, 1, rng)[:, 0]
+                now[:, -1] = 1.0
+            now[:, : e.observations] = seen
+            inputs[:, step] = torch.from_numpy(now)
+            logits, value, state = self._forward(self.parameters.flat, inputs[:, step : step + 1], state)
+            log = logits[:, 0].log_softmax(dim=1)
+            below = log.exp().cumsum(dim=1)[:, :-1] < torch.from_numpy(
+                rng.random((count, 1), dtype=np.float32)
+            )
+            chosen = below.sum(dim=1)
+            actions[:, step], values[:, step] = chosen, value[:, 0]
+            log_probs[:, step] = log.gather(1, chosen[:, None])[:, 0]
+            after, reward, _ = e.step(chosen.numpy()[:, None, None].astype(np.float32))
+            seen, rewards[:, step] = after[:, 0], reward[:, 0]
+            now = np.zeros_like(now)
+            now[np.arange(count), e.observations + chosen.numpy()] = 1.0
+            now[:, -2] = reward[:, 0]
+        return Trials(inputs, actions, log_probs, values, rewards)
+
+    def loss(
+        self, flat: torch.Tensor, data: Trials, gain: torch.Tensor, target: torch.Tensor, entropy: float
+    ) -> torch.Tensor:
+        """PPO's, of trials with advantages and values to be learned (B, H)."""
+        c = self.config
+        logits, values, _ = self._forward(flat, data.inputs)
+        log = logits.log_softmax(dim=2)
+        ratio = (log.gather(2, data.actions.long()[..., None])[..., 0] - data.log_probs).exp()
+        held = torch.minimum(ratio * gain, ratio.clamp(1.0 - c.clip, 1.0 + c.clip) * gain)
+        spread = -(log.exp() * log).sum(dim=2)
+        return -held.mean() + c.value * (values - target).square().mean() - entropy * spread.mean()
+
+    def step(self, support: Numbers, query: Numbers) -> tuple[float, float]:
+        """One outer iteration on tasks (T, D) with seeds (T,); twice minus the mean return of a trial."""
+        c, rng = self.config, np.random.default_rng(np.asarray(query[0]))
+        data = self.trials(support[0], rng)
+        values = data.values.numpy()
+        following = np.concatenate([values[:, 1:], np.zeros_like(values[:, :1])], axis=1)
+        raw = discounted(data.rewards + c.discount * following - values, c.discount * c.gae)
+        target = torch.from_numpy(raw + values)
+        gain = torch.from_numpy((raw - raw.mean()) / (raw.std() + 1e-8))
+        adam = self.optimiser.inner
+        assert isinstance(adam, Adam)
+        entropy = c.entropy * adam.rate / c.meta_lr
+        for _ in range(c.epochs):
+            for part in np.array_split(rng.permutation(len(gain)), c.minibatches):
+                self.interrupt()
+                rows = torch.from_numpy(part)
+                some = Trials(
+                    data.inputs[rows], data.actions[rows], data.log_probs[rows], data.values[rows],
+                    data.rewards[part],
+                )  # fmt: skip
+                flat = self.parameters.flat.detach().requires_grad_()
+                with torch.enable_grad():
+                    (slope,) = torch.autograd.grad(
+                        self.loss(flat, some, gain[rows], target[rows], entropy), flat
+                    )
+                slope = slope * torch.clamp(c.max_gradient_norm / (slope.norm() + 1e-12), max=1.0)
+                adam.step(slope)
+        self.optimiser.env_steps += data.rewards.size
+        result = -float(data.rewards.sum(axis=1).mean())
+        return result, result
+
+    def losses(self, support: Numbers, query: Numbers) -> torch.Tensor:
+        """Minus the return of each task's trial, twice, (2, T)."""
+        rng = np.random.default_rng(np.asarray(query[0]))
+        returns = self.trials(support[0], rng).rewards.sum(axis=1)
+        return -torch.from_numpy(np.stack([returns, returns]))
