@@ -28,7 +28,8 @@ from rich.progress import track
 from rich.table import Table
 
 from mppi_maml_ros.adaptation.adapters.registry import ADAPTERS
-from mppi_maml_ros.adaptation.online import Decision, OnlineAdaptation, OnlineConfig
+from mppi_maml_ros.adaptation.attempt import Decision
+from mppi_maml_ros.adaptation.online import OnlineAdaptation, OnlineConfig
 from mppi_maml_ros.core.types import Odometry, VelocityLimits
 from mppi_maml_ros.mppi import MPPIConfig, MPPIController
 from mppi_maml_ros.simulation.world import DynamicWorld

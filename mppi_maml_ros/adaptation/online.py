@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import enum
 import time
 from collections.abc import Callable
 from functools import partial
@@ -28,6 +27,7 @@ from ..safety.twist_source import SOURCES
 from ..weights.meta_model import MetaModel
 from .adapters import ADAPTERS, Adaptation, make_adapter
 from .answers import AFRESH, Answers, believed
+from .attempt import Attempt, Decision
 from .change import ChangeDetector, newest_regime
 from .drive_guard import DriveGuard, forecasts_worse
 from .evidence import Evidence, Installed
@@ -50,23 +50,6 @@ PATIENCE = 3  # attempts in a row that find so, or one with data enough to be su
 
 
 _setting = partial(tunable, dynamic=False)
-
-
-class Decision(enum.IntEnum):
-    """What became of an attempt; mirrors msg/AdaptationStatus."""
-
-    NO_ATTEMPT = 0
-    ACCEPTED = 1
-    SKIPPED_NO_EXCITATION = 2
-    SKIPPED_TOO_FEW_SAMPLES = 3
-    SKIPPED_BUSY = 4
-    REJECTED_NOT_FINITE = 5
-    REJECTED_NORM = 6
-    REJECTED_HELD_OUT = 7
-    REJECTED_BY_CONTROLLER = 8
-    SWAP_UNAVAILABLE = 9
-    ROLLED_BACK = 10
-    SKIPPED_NOT_TRUSTED = 11
 
 
 @attrs.frozen
@@ -120,27 +103,6 @@ class OnlineConfig:
             raise InvalidValueError(f"meta_samples must be at most warmup_samples, got {self.meta_samples}")
         if self.min_samples > self.warmup_samples:
             raise InvalidValueError(f"min_samples must be at most warmup_samples, got {self.min_samples}")
-
-
-@attrs.frozen(eq=False)
-class Attempt:
-    """One attempt.
-
-    Attributes:
-        decision: ACCEPTED means offer ``weights`` to the controller; ROLLED_BACK likewise.
-        reason: one sentence.
-        weights: what to install, None when nothing is offered.
-        adaptation: what the adapter reported, None when it did not run.
-        verdict: held-out errors, None when nothing was judged.
-        adapt_ms: wall time [ms].
-    """
-
-    decision: Decision
-    reason: str
-    weights: ResidualWeights | None = None
-    adaptation: Adaptation | None = None
-    verdict: Verdict | None = None
-    adapt_ms: float = 0.0
 
 
 class OnlineAdaptation:

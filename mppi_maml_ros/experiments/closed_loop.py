@@ -14,7 +14,8 @@ from typing import Any
 import attrs
 import numpy as np
 
-from ..adaptation.online import Decision, OnlineAdaptation, OnlineConfig
+from ..adaptation.attempt import Decision
+from ..adaptation.online import OnlineAdaptation, OnlineConfig
 from ..control.config import ControlConfig
 from ..control.figure_follower import TimedFollower
 from ..control.step import ControlStep, Mppi

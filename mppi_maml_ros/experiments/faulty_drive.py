@@ -11,7 +11,8 @@ import math
 import attrs
 import numpy as np
 
-from ..adaptation.online import Decision, OnlineAdaptation, OnlineConfig
+from ..adaptation.attempt import Decision
+from ..adaptation.online import OnlineAdaptation, OnlineConfig
 from ..control.config import ControlConfig
 from ..control.loop import ControlLoop
 from ..core.types import OdometryMessage, VelocityLimits

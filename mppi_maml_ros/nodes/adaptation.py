@@ -21,7 +21,8 @@ from std_msgs.msg import Bool
 from std_srvs.srv import SetBool, Trigger
 
 from ..adaptation.adapters import make_adapter
-from ..adaptation.online import Attempt, Decision, OnlineAdaptation
+from ..adaptation.attempt import Attempt, Decision
+from ..adaptation.online import OnlineAdaptation
 from ..core.errors import ArtifactError, InvalidValueError
 from ..msg import AdaptationStatus
 from ..ros import cdr, qos

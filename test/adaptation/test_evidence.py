@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
+from mppi_maml_ros.adaptation.attempt import Decision
 from mppi_maml_ros.adaptation.evidence import CONSTANT, Evidence, Installed
-from mppi_maml_ros.adaptation.online import Decision, OnlineAdaptation, OnlineConfig
+from mppi_maml_ros.adaptation.online import OnlineAdaptation, OnlineConfig
 from mppi_maml_ros.core.types import Odometry
 from mppi_maml_ros.dynamics.residual import ResidualWeights
 

@@ -4,9 +4,10 @@ import pytest
 
 from mppi_maml_ros.adaptation import online as online_module
 from mppi_maml_ros.adaptation.adapters import ADAPTERS, META_TRAINED, make_adapter
+from mppi_maml_ros.adaptation.attempt import Decision
 from mppi_maml_ros.adaptation.change import ODDS, RULED_OUT, SHORTEST, ChangeDetector, newest_regime
 from mppi_maml_ros.adaptation.guard import GuardConfig, judge, prediction_error, split
-from mppi_maml_ros.adaptation.online import Decision, OnlineAdaptation, OnlineConfig
+from mppi_maml_ros.adaptation.online import OnlineAdaptation, OnlineConfig
 from mppi_maml_ros.adaptation.sgd import SGDConfig
 from mppi_maml_ros.core.errors import InvalidValueError
 from mppi_maml_ros.core.types import VelocityLimits

@@ -7,7 +7,7 @@ The base of the promise: lag .3 and .25 s, gain .8, delay .06 s, odometry at 50 
 import numpy as np
 import pytest
 
-from mppi_maml_ros.adaptation.online import Decision
+from mppi_maml_ros.adaptation.attempt import Decision
 from mppi_maml_ros.experiments.faulty_drive import drive_faulty
 from mppi_maml_ros.references.figures import circle, figure8
 from mppi_maml_ros.safety.codes import Code, State

@@ -11,8 +11,8 @@ import pytest
 from mppi_maml_ros.adaptation import online
 from mppi_maml_ros.adaptation.adapters.base import Adaptation
 from mppi_maml_ros.adaptation.answers import Answers
+from mppi_maml_ros.adaptation.attempt import Decision
 from mppi_maml_ros.adaptation.drive_guard import DriveGuard
-from mppi_maml_ros.adaptation.online import Decision
 from mppi_maml_ros.dynamics.features import feature_size
 from mppi_maml_ros.experiments.faulty_drive import drive_faulty
 from mppi_maml_ros.references.figures import circle

@@ -14,7 +14,8 @@ from rclpy.parameter import Parameter
 from rclpy.serialization import serialize_message
 from std_srvs.srv import SetBool, Trigger
 
-from mppi_maml_ros.adaptation.online import Attempt, Decision, OnlineConfig
+from mppi_maml_ros.adaptation.attempt import Attempt, Decision
+from mppi_maml_ros.adaptation.online import OnlineConfig
 from mppi_maml_ros.nodes.adaptation import AdaptationNode
 from mppi_maml_ros.ros import conversions as to
 from mppi_maml_ros.ros.weights import read_weights

@@ -7,7 +7,7 @@ from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from mppi_maml_ros.msg import AdaptationStatus, ControllerStatus
 from std_msgs.msg import Bool
 
-from mppi_maml_ros.adaptation.online import Decision
+from mppi_maml_ros.adaptation.attempt import Decision
 from mppi_maml_ros.nodes.adaptation import AdaptationNode
 from mppi_maml_ros.nodes.mppi_controller import MppiControllerNode
 from mppi_maml_ros.safety.codes import Code, State

@@ -16,7 +16,8 @@ import pytest
 pytest.importorskip("torch")  # of which the trainer is made
 
 from mppi_maml_ros.adaptation.adapters import ADAPTERS
-from mppi_maml_ros.adaptation.online import Decision, OnlineAdaptation, OnlineConfig
+from mppi_maml_ros.adaptation.attempt import Decision
+from mppi_maml_ros.adaptation.online import OnlineAdaptation, OnlineConfig
 from mppi_maml_ros.core.errors import InvalidValueError
 from mppi_maml_ros.core.tunable import declarations
 from mppi_maml_ros.core.types import VelocityLimits

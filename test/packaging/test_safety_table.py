@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from mppi_maml_ros.adaptation.online import Decision
+from mppi_maml_ros.adaptation.attempt import Decision
 from mppi_maml_ros.safety.codes import Code, State
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -3,7 +3,7 @@
 import pytest
 from mppi_maml_ros.msg import AdaptationStatus, ControllerStatus
 
-from mppi_maml_ros.adaptation.online import Decision
+from mppi_maml_ros.adaptation.attempt import Decision
 from mppi_maml_ros.safety.codes import Code, State
 
 

@@ -11,7 +11,8 @@ import numpy as np
 from ...adaptation.adapters import ADAPTERS, make_adapter
 from ...adaptation.adapters.base import Adapter
 from ...adaptation.adapters.mb import MBAdapter, dynamic_evaluation
-from ...adaptation.online import Attempt, Decision, OnlineAdaptation, OnlineConfig
+from ...adaptation.attempt import Attempt, Decision
+from ...adaptation.online import OnlineAdaptation, OnlineConfig
 from ...control.step import Mppi
 from ...core.errors import InvalidValueError
 from ...core.types import Odometry

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ...adaptation.online import Attempt
+from ...adaptation.attempt import Attempt
 from ...core.errors import MppiMamlError, NoValidControlError
 from ...references.figures import FIGURES
 from ...weights.meta_model import MetaModel

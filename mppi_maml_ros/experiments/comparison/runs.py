@@ -21,7 +21,8 @@ from pathlib import Path
 import attrs
 import numpy as np
 
-from ...adaptation.online import Attempt, Decision, OnlineConfig
+from ...adaptation.attempt import Attempt, Decision
+from ...adaptation.online import OnlineConfig
 from ...core.errors import InvalidValueError, MppiMamlError, NoValidControlError
 from ...dynamics.residual import ResidualWeights
 from ...mppi.config import MPPIConfig

@@ -20,7 +20,8 @@ import attrs
 import numpy as np
 from matplotlib.figure import Figure
 
-from ...adaptation.online import Decision, OnlineAdaptation, OnlineConfig
+from ...adaptation.attempt import Decision
+from ...adaptation.online import OnlineAdaptation, OnlineConfig
 from ...control.config import ControlConfig
 from ...control.loop import ControlLoop
 from ...core.errors import InvalidValueError, MppiMamlError
