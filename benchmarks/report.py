@@ -30,6 +30,7 @@ def measured_on(results: dict) -> str:
     """The machine in a line."""
     m = results["machine"]
     load = f"load average {m['load'][0]:g} at the start" if "load" in m else ""
+    load += ", shared with other work" if m.get("load", [0.0])[0] > m["cores"] else ""
     versions = f"Python {m['python']}, torch {m['torch']}, numpy {m['numpy']}"
     return f"Measured on {m['cores']} cores of {m['cpu']} ({versions}), {load}.\n"
 
