@@ -30,6 +30,7 @@ def measured_on(results: dict) -> str:
     """The machine in a line."""
     m = results["machine"]
     load = f"load average {m['load'][0]:g} at the start" if "load" in m else ""
+    load += ", shared with other work" if m.get("load", [0.0])[0] > m["cores"] else ""
     versions = f"Python {m['python']}, torch {m['torch']}, numpy {m['numpy']}"
     return f"Measured on {m['cores']} cores of {m['cpu']} ({versions}), {load}.\n"
 
@@ -213,10 +214,11 @@ def node_cpu(results: dict) -> str:
     nodes = ("mppi_controller", "adaptation", "dynamic_world")
     rows = [[name, *(cell(runs, node) for node in nodes)] for name, runs in results["cases"].items()]
     runs = len(next(iter(results["cases"].values())))
+    spread = f"; least and most of {runs} runs" if runs > 1 else ""
     return f"""## What the nodes cost
 
 CPU time of each process with all its threads, the kernel's share included, in percent of a core, and resident
-memory, over {results["duration"]:g} s of driving a figure of eight; least and most of {runs} runs. Defaults
+memory, over {results["duration"]:g} s of driving a figure of eight{spread}. Defaults
 but for the rates: the controller's, and the odometry's. Nobody listens, so that no status, path or
 diagnostics are made but the status that `adaptation` hears (`python benchmarks/node_cpu.py`).
 {measured_on(results)}

@@ -86,7 +86,8 @@ class Evidence:
 
     def _contradicted(self) -> int:
         """Axes on which the twist is contradicted."""
-        return sum(self.twist.consistency.contradicted(axis) for axis in range(2))
+        consistency = self.twist.consistency
+        return consistency.contradicted(0) + consistency.contradicted(1) if consistency.findings else 0
 
     def _same_for(self, now: float) -> float:
         """Time over which the twist in use has not changed by a bit [s]; 0 at rest."""

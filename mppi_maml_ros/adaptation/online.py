@@ -261,7 +261,7 @@ class OnlineAdaptation:
         """Of the newest transitions: one-step errors of what serves beyond the push, shape (count, 2)."""
         known = self.buffer.latest(count + PUSH_MEMORY)
         errors = errors_of(serving, known)
-        if serving.error_model[1:].any():
+        if any(map(any, serving.error_model[1:].tolist())):
             errors -= pushes(errors, known.first, serving.error_model)[:-1]
         return errors[-count:]
 

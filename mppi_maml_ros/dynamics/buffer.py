@@ -277,7 +277,11 @@ class TransitionBuffer:
 
 
 def _is_still(*twists: Array) -> bool:
-    return all(abs(v) < STILL_V and abs(omega) < STILL_OMEGA for v, omega in map(np.ndarray.tolist, twists))
+    for twist in twists:
+        v, omega = twist.tolist()
+        if abs(v) >= STILL_V or abs(omega) >= STILL_OMEGA:
+            return False
+    return True
 
 
 @njit(cache=True)

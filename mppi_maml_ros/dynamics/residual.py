@@ -237,7 +237,7 @@ class ResidualWeights:
     @property
     def has_momentum(self) -> bool:
         """Whether an axis goes on as it did."""
-        return bool(self.momentum.any())
+        return any(self.momentum.tolist())
 
     @property
     def is_limited(self) -> bool:

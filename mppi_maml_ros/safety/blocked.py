@@ -111,14 +111,13 @@ class BlockedCheck:
         else:
             self._stuck_at = sample.pose
             forward, _, turn = displacement(first.pose, sample.pose)  # pushed sideways is not driven
-            least = [COVERED * max(pair) for pair in zip(told, self._least, strict=True)]
-            ways, twist = (abs(forward), abs(turn)), np.abs(sample.twist).tolist()
-            moves = any(
-                way > slow * span or fast > 2.0 * slow
-                for way, fast, slow in zip(ways, twist, least, strict=True)
-            )
+            v, omega = sample.twist.tolist()
+            moves = False
+            for axis, (way, fast) in enumerate(((abs(forward), abs(v)), (abs(turn), abs(omega)))):
+                slow = COVERED * max(told[axis], self._least[axis])
+                moves = moves or way > slow * span or fast > 2.0 * slow
         share = STANDING if self.blocked else 1.0
-        told_to = any(value >= share * most for value, most in zip(told, self._least, strict=True))
+        told_to = told[0] >= share * self._least[0] or told[1] >= share * self._least[1]
         if moves or not told_to:
             self._release()
             return

@@ -92,6 +92,7 @@ class OdometryConsistency:
     def __init__(self) -> None:
         self._forgiven_after = [FORGIVEN_AFTER, FORGIVEN_AFTER]
         self._found: list[Finding | None] = [None, None]
+        self._findings: tuple[Finding, ...] = ()  # asked for more often than they change
         self._since = [math.inf, math.inf]
         self._agreeing = [0.0, 0.0]
         self._suspicious = [0, 0]
@@ -112,7 +113,11 @@ class OdometryConsistency:
     @property
     def findings(self) -> tuple[Finding, ...]:
         """Contradictions at present."""
-        return tuple(finding for finding in self._found if finding is not None)
+        return self._findings
+
+    def _find(self, axis: int, finding: Finding | None) -> None:
+        self._found[axis] = finding
+        self._findings = tuple(found for found in self._found if found is not None)
 
     @property
     def since(self) -> float:
@@ -125,6 +130,8 @@ class OdometryConsistency:
         While the other axis is contradicted, one that was not seen to agree is not relied on either, nor one
         that may hang with it.
         """
+        if not self._findings:
+            return False
         if self._found[axis] is not None:
             return True
         other = self._found[1 - axis]
@@ -135,7 +142,7 @@ class OdometryConsistency:
     @property
     def suspected(self) -> bool:
         """A contradiction that is not known yet may be about to be found."""
-        return any(
+        return max(self._suspicious) >= SUSPICIOUS and any(
             count >= SUSPICIOUS and not self.contradicted(axis) for axis, count in enumerate(self._suspicious)
         )
 
@@ -186,14 +193,15 @@ class OdometryConsistency:
         if before is None:
             self._since[axis] = since
         self._agreeing[axis] = 0.0
-        self._found[axis] = Finding(axis, _KINDS[why], said, moved)
+        self._find(axis, Finding(axis, _KINDS[why], said, moved))
         return before is None
 
     def _agrees(self, axis: int, lasts: float) -> bool:
         self._agreeing[axis] += lasts
         if self._found[axis] is None or self._agreeing[axis] < self._forgiven_after[axis]:
             return False
-        self._found[axis], self._since[axis] = None, math.inf
+        self._find(axis, None)
+        self._since[axis] = math.inf
         self._forgiven_after[axis] *= 2.0
         return True
 
