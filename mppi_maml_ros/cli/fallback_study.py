@@ -45,6 +45,8 @@ def fallback_study(robots: str, paths: str, speeds: str, models: str, out: Path)
             result = work.drive(robot, path, speed, model)
             rows[robot, path, speed, model] = work.row_of(robot, path, speed, model, result)
             work.write(out, list(rows.values()))
-    for name, by_model in work.write(out, list(rows.values())).items():
-        told = ", ".join(f"{model} {1e3 * values['rmse']:.1f}" for model, values in by_model.items())
-        console.print(f"{name}: RMSE [mm] {told}", highlight=False, soft_wrap=True)
+    for name, by_speed in work.write(out, list(rows.values())).items():
+        for told_speed, by_model in by_speed.items():
+            told = ", ".join(f"{model} {1e3 * values['rmse']:.1f}" for model, values in by_model.items())
+            line = f"{name} at {told_speed} m/s: mean RMSE {told} mm"
+            console.print(line, markup=False, highlight=False, soft_wrap=True)

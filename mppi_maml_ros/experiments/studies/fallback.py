@@ -274,17 +274,19 @@ def row_of(name: str, path: str, speed: float, model: str, result: Drive) -> dic
 def write(folder: Path, rows: list[dict]) -> dict:
     """``fallback.csv`` and ``fallback.json``; returns the summary.
 
-    The summary has, by robot and model, RMSE and smoothness averaged over paths and speeds.
+    The summary has, by robot, speed and model, RMSE, smoothness and time averaged over the paths.
     """
     write_rows(folder / "fallback.csv", COLUMNS, rows, digits=4)
     summary: dict = {}
-    for name in dict.fromkeys(row["robot"] for row in rows):
-        for model in dict.fromkeys(row["model"] for row in rows):
-            own = [row for row in rows if (row["robot"], row["model"]) == (name, model)]
-            if own:
-                summary.setdefault(name, {})[model] = {
-                    column: round(float(np.mean([row[column] for row in own])), 4)
-                    for column in ("rmse", "change_v", "change_omega")
-                }
+    for row in rows:
+        summary.setdefault(row["robot"], {}).setdefault(f"{row['speed']:g}", {}).setdefault(
+            row["model"], []
+        ).append(row)
+    for by_model in (models for speeds in summary.values() for models in speeds.values()):
+        for model, own in by_model.items():
+            by_model[model] = {"paths": len(own)} | {
+                column: round(float(np.mean([row[column] for row in own])), 4)
+                for column in ("rmse", "change_v", "change_omega")
+            }
     write_json(folder / "fallback.json", summary)
     return summary

@@ -111,10 +111,13 @@ def test_the_results_hold_every_drive_and_their_means_and_are_read_again(tmp_pat
     assert fallback.finished(tmp_path) == []
     one = fallback.Drive(rmse=0.01, worst=0.03, speed=0.4, change_v=0.001, change_omega=0.01, time=30.0)
     other = fallback.Drive(rmse=0.03, worst=0.05, speed=0.4, change_v=0.003, change_omega=0.03, time=30.0)
-    rows = [fallback.row_of("a", "eight", speed, "typical", d) for speed, d in ((0.3, one), (0.5, other))]
+    cases = (("eight", 0.3, one), ("corners", 0.3, other), ("eight", 0.5, other))
+    rows = [fallback.row_of("a", path, speed, "typical", d) for path, speed, d in cases]
     summary = fallback.write(tmp_path, rows)
-    assert summary == {"a": {"typical": {"rmse": 0.02, "change_v": 0.002, "change_omega": 0.02}}}
+    means = {"rmse": 0.02, "change_v": 0.002, "change_omega": 0.02}
+    assert summary["a"]["0.3"] == {"typical": {"paths": 2} | means}
+    assert summary["a"]["0.5"]["typical"]["rmse"] == 0.03
     assert json.loads((tmp_path / "fallback.json").read_text()) == summary
     lines = (tmp_path / "fallback.csv").read_text().splitlines()
-    assert lines[0] == ",".join(fallback.COLUMNS) and len(lines) == 3
+    assert lines[0] == ",".join(fallback.COLUMNS) and len(lines) == 4
     assert fallback.finished(tmp_path) == rows
