@@ -229,6 +229,8 @@ class OnlineAdaptation:
     def add_tracking(self, error: float) -> None:
         """How far the robot is from where the controller wants it [m], once a control period while driven."""
         serving = self._serving
+        if believed(self.adapter):  # a trial of the prior costs more than the drives by these
+            return
         suspected = self._drive.add(self._newest, error, serving is not None and serving is not self._prior)
         if not suspected or serving is None or self._take_back or self.evidence.objection:
             return

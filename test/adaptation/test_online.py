@@ -12,7 +12,7 @@ from mppi_maml_ros.adaptation.sgd import SGDConfig
 from mppi_maml_ros.core.errors import InvalidValueError
 from mppi_maml_ros.core.types import VelocityLimits
 from mppi_maml_ros.dynamics.identification import servo
-from mppi_maml_ros.dynamics.residual import ResidualWeights
+from mppi_maml_ros.dynamics.residual import ResidualWeights, correction
 
 SLOW = ResidualWeights.first_order((0.35, 0.25), gain=(0.7, 0.8), delay=0.05)
 BRAKED = ResidualWeights.first_order((0.12, 0.12), gain=(0.3, 0.4), delay=0.05)
@@ -25,7 +25,9 @@ def online(meta, **settings) -> OnlineAdaptation:
 OWN_NETWORK = META_TRAINED[2:]  # see test_meta_learned_adapters.py
 
 
-@pytest.mark.parametrize("adapter", [name for name in ADAPTERS if name not in OWN_NETWORK])
+@pytest.mark.parametrize(
+    "adapter", [name for name in ADAPTERS if name not in (*OWN_NETWORK, "online_learner")]
+)
 def test_every_adapter_predicts_a_slow_robot_far_better_than_the_prior(meta, drive, adapter):
     loop = online(meta, adapter=adapter, sgd=SGDConfig(inner_lr=0.1, inner_steps=200))
     drive(loop.add_odometry, loop.add_command, SLOW)
@@ -34,6 +36,14 @@ def test_every_adapter_predicts_a_slow_robot_far_better_than_the_prior(meta, dri
     error, _ = prediction_error(attempt.weights, loop.buffer.latest())
     prior, _ = prediction_error(ResidualWeights.prior(2), loop.buffer.latest())
     assert error < (0.02 if "physics" in adapter else 0.5) * prior
+
+
+def test_what_answers_commands_too_briskly_on_a_slow_robot_serves_as_the_prior(meta, drive):
+    loop = online(meta, adapter="online_learner", sgd=SGDConfig(inner_lr=0.1, inner_steps=200))
+    drive(loop.add_odometry, loop.add_command, SLOW)
+    attempt = loop.attempt()
+    assert attempt.adaptation.share == 0.0
+    assert not correction(attempt.weights, loop.buffer.latest().delayed(attempt.weights).inputs).any()
 
 
 def test_physics_reports_gain_lag_and_delay(meta, drive):

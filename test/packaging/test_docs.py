@@ -1,0 +1,66 @@
+"""The site's mathematics is there without a script: MathML, whatever the pages hold."""
+
+import html
+import importlib.util
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGES = sorted((ROOT / "docs").glob("*.md"))
+CODE = re.compile(r"```.*?```|`[^`\n]*`", re.DOTALL)
+RAW = re.compile(r"\\\((.+?)\\\)|\\\[(.+?)\\\]", re.DOTALL)
+
+
+def hook():
+    pytest.importorskip("latex2mathml")
+    spec = importlib.util.spec_from_file_location("mathml", ROOT / "scripts" / "mathml.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def marked(page):
+    """A page with its mathematics marked as arithmatex marks it."""
+
+    def mark(found):
+        text = html.escape(found[0])
+        kind = "span" if found[1] else "div"
+        return f'<{kind} class="arithmatex">{text}</{kind}>'
+
+    return RAW.sub(mark, CODE.sub("", page))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.stem)
+def test_all_mathematics_becomes_mathml(page):
+    before = marked(page.read_text(encoding="utf-8"))
+    after = hook().on_page_content(before, page=None, config=None, files=None)
+    assert after.count("<math") == before.count("arithmatex")
+    assert r"\(" not in after and r"\[" not in after
+
+
+def test_inline_and_display_are_told_apart_and_entities_are_read():
+    render = hook().render
+    assert 'display="inline"' in render(r'<span class="arithmatex">\(a &lt; b\)</span>')
+    assert "&#x0003C;" in render(r'<span class="arithmatex">\(a &lt; b\)</span>')
+    assert 'display="block"' in render('<div class="arithmatex">\\[ x^+\n = x \\]</div>')
+    assert render("<p>text</p>") == "<p>text</p>"
+
+
+def test_the_landing_page_begins_with_the_picture_and_two_commands():
+    lines = [line for line in (ROOT / "docs" / "index.md").read_text(encoding="utf-8").splitlines() if line]
+    assert lines[0].startswith("# ") and lines[1].startswith("![") and lines[2] == "```sh"
+    assert lines[3].startswith("make demo") and lines[4].startswith("ros2 launch") and lines[5] == "```"
+
+
+def test_the_site_is_built_without_raw_mathematics(tmp_path):
+    pytest.importorskip("mkdocs")
+    pytest.importorskip("material")
+    build = [sys.executable, "-m", "mkdocs", "build", "--quiet", "--site-dir", str(tmp_path)]
+    subprocess.run(build, cwd=ROOT, check=True, timeout=300)
+    pages = {page.stem: page.read_text(encoding="utf-8") for page in tmp_path.glob("*.html")}
+    assert "<math" in pages["how_adaptation_works"]
+    assert [name for name, page in pages.items() if r"\(" in page or "arithmatex" in page] == []
