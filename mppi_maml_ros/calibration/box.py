@@ -68,13 +68,12 @@ class Box:
         return max(way, 0.0) if self.holds(pose) else 0.0
 
 
-def slowed(box: Box, pose: Array, command: Array, speed: float) -> Array:
+def slowed(box: Box, pose: Array, command: Array) -> Array:
     """The command, slower near an edge: so that the robot can stop within ``REACTION`` before it.
 
     Args:
         box, pose: where the robot is.
         command: (v, omega).
-        speed: measured [m/s]; a robot that still rolls towards an edge gets no command that way.
     """
     v = float(command[0])
     if v == 0.0:

@@ -176,8 +176,7 @@ class GuidedDrive:
     def _driven(self, segment: Segment, t: float) -> bool:
         """One period of a segment; False where the edge is too near for it."""
         wanted = segment.command(t)
-        newest = self._samples[-1]
-        allowed = slowed(self._inside, newest.pose, wanted, float(newest.twist[0]))
+        allowed = slowed(self._inside, self._samples[-1].pose, wanted)
         if abs(allowed[0]) < TURNS_BACK * abs(wanted[0]):
             return False
         self._step(allowed)
@@ -205,7 +204,7 @@ class GuidedDrive:
                 raise DriveStoppedError(
                     f"the robot did not come back to the middle of its box within {LONGEST_RETURN:g} s"
                 )
-            self._step(slowed(self._inside, newest.pose, command, float(newest.twist[0])))
+            self._step(slowed(self._inside, newest.pose, command))
             yield progress
         rest = self._driver.now + SETTLE
         while self._driver.now < rest and self.elapsed < self._config.duration:

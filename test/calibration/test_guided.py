@@ -64,9 +64,9 @@ def test_the_robot_slows_down_before_the_edge():
     box = Box((1.0, 2.0, 0.5 * np.pi), length=4.0, width=2.0)
     at = np.array([1.0, 3.4, 0.5 * np.pi])  # 0.6 m before its front edge
     assert box.ahead(at, 1.0) == pytest.approx(0.6) and box.ahead(at, -1.0) == pytest.approx(3.4)
-    command = slowed(box, at, np.array([1.0, 0.3]), 0.0)
+    command = slowed(box, at, np.array([1.0, 0.3]))
     np.testing.assert_allclose(command, [0.6 / REACTION, 0.3])
-    np.testing.assert_allclose(slowed(box, at, np.array([-1.0, 0.3]), 0.0), [-1.0, 0.3])
+    np.testing.assert_allclose(slowed(box, at, np.array([-1.0, 0.3])), [-1.0, 0.3])
 
 
 def test_a_robot_that_is_outside_its_box_is_stopped():
