@@ -178,7 +178,7 @@ def _part(study: Study, method: str, seed: int, scale: float, folder: Path, cont
             controls,
             checkpoint=checkpoint,
             checkpoint_every=20,
-            on_progress=lambda p: on_progress(attrs.evolve(p, phase=f"{method} {seed}")),
+            on_progress=lambda p: on_progress(attrs.evolve(p, phase=f"{p.phase} {seed}")),
         )
         part = study.run(method, seed, scale, inner)
     finally:
