@@ -115,7 +115,7 @@ def reproduce(
     """Run what is not there yet, and put everything together.
 
     Args:
-        scale: share of the paper's effort, in (0, 1].
+        scale: share of the whole effort, in (0, 1].
         folder: of the parts; those that lie there with the same scale are taken, and a training that was
             interrupted is taken up.
         methods: a choice of the study's.
