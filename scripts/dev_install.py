@@ -21,7 +21,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 NAME = "mppi_maml_ros"
-EXTRAS = "test,lint,bags,mujoco,tune"
+EXTRAS = "test,lint,bags,mujoco,rl,tune"
 ROOT = Path(__file__).resolve().parent.parent
 PREFIX = Path(sys.prefix)
 STAMPS = PREFIX / ".stamps"

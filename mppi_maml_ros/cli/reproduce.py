@@ -31,7 +31,7 @@ def _listed(context: click.Context, _: click.Parameter, value: bool) -> None:
 @click.option("--methods", type=Names(), help="Some of the study's, separated by commas.  [default: all]")
 @click.option(
     "--scale", type=click.FloatRange(0.0, 1.0, min_open=True), default=1.0, show_default=True,
-    help="Share of the paper's effort; the returns of a small one say nothing.",
+    help="Share of the whole effort, the paper's where it can be had; what a small one finds says little.",
 )  # fmt: skip
 @click.option("--data", type=click.Path(exists=True, file_okay=False, path_type=Path),
               help="Folder of Omniglot's zip files, for the study that reads them.")  # fmt: skip

@@ -67,7 +67,7 @@ def run(folder: Path | None, method: str, seed: int, scale: float, controls: Con
         if ways == WAYS[0]:
             learned, judging = drawn.of([n for n in names if n not in judges]), drawn.of(judges)
         tasks = FewShotTasks(learned.turned(), judging, ways, 1, QUERIES.get(method, 1))
-        loop.run(f"{method}-{ways}", trainer, tasks, _named(controls, f"{ways}-way"))
+        loop.run(f"{method}-{ways}", trainer, tasks, _named(controls, f"{method} {ways}-way"))
         if ways == WAYS[0]:
             values.append(_held_out(trainer, attrs.evolve(tasks, queries=1, count=TEST_TASKS)))
         else:

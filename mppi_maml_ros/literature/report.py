@@ -36,7 +36,7 @@ def markdown(study: Study, result: Result, command: str) -> str:
         "",
         f"{study.source}. {study.notes}".strip(),
         "",
-        f"Seeds {seeds}; scale {result.scale:g} of the paper's effort; ± half the 95 % interval over "
+        f"Seeds {seeds}; scale {result.scale:g}, 1 being the whole effort; ± half the 95 % interval over "
         f"{result.interval}.",
         "",
         f"| method | {study.x} | {study.value} | paper |",

@@ -115,7 +115,7 @@ def reproduce(
     """Run what is not there yet, and put everything together.
 
     Args:
-        scale: share of the paper's effort, in (0, 1].
+        scale: share of the whole effort, in (0, 1].
         folder: of the parts; those that lie there with the same scale are taken, and a training that was
             interrupted is taken up.
         methods: a choice of the study's.
@@ -178,7 +178,7 @@ def _part(study: Study, method: str, seed: int, scale: float, folder: Path, cont
             controls,
             checkpoint=checkpoint,
             checkpoint_every=20,
-            on_progress=lambda p: on_progress(attrs.evolve(p, phase=f"{method} {seed}")),
+            on_progress=lambda p: on_progress(attrs.evolve(p, phase=f"{p.phase} {seed}")),
         )
         part = study.run(method, seed, scale, inner)
     finally:

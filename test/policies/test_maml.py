@@ -18,6 +18,7 @@ from mppi_maml_ros.meta import loop  # noqa: E402
 from mppi_maml_ros.meta.checkpoint import Checkpoint  # noqa: E402
 from mppi_maml_ros.policies.config import PolicyConfig  # noqa: E402
 from mppi_maml_ros.policies.environments.navigation import Navigation  # noqa: E402
+from mppi_maml_ros.policies.environments.robot import GoalReaching  # noqa: E402
 from mppi_maml_ros.policies.environments.tabular import Bandits  # noqa: E402
 from mppi_maml_ros.policies.maml import (  # noqa: E402
     POLICY_TRAINERS,
@@ -157,7 +158,7 @@ def test_anil_changes_the_last_layer_alone():
 
 
 @pytest.mark.parametrize("name", [*POLICY_TRAINERS])
-@pytest.mark.parametrize("environment", [Navigation(horizon=20), Bandits(3, 5)])
+@pytest.mark.parametrize("environment", [Navigation(horizon=20), Bandits(3, 5), GoalReaching(8)])
 @pytest.mark.parametrize("outer", ["trpo", "reinforce"])
 def test_every_trainer_trains_on_every_kind_of_action(name, environment, outer):
     config = attrs.evolve(SMALL, outer=outer, iterations=2)
