@@ -28,7 +28,8 @@ STAMPS = PREFIX / ".stamps"
 MODULE = Path(sysconfig.get_path("platlib")) / NAME
 SHARE = PREFIX / "share" / NAME
 
-BUILT_FROM = ("CMakeLists.txt", "package.xml", "pyproject.toml", "setup.cfg", "setup.py", "scripts/*.in")
+BUILT_FROM = (
+    "scripts/dev_install.py",  # the extras"CMakeLists.txt", "package.xml", "pyproject.toml", "setup.cfg", "setup.py", "scripts/*.in")
 INTERFACES = ("msg/*.msg", "srv/*.srv")
 
 
