@@ -29,7 +29,14 @@ MODULE = Path(sysconfig.get_path("platlib")) / NAME
 SHARE = PREFIX / "share" / NAME
 
 BUILT_FROM = (
-    "scripts/dev_install.py",  # the extras"CMakeLists.txt", "package.xml", "pyproject.toml", "setup.cfg", "setup.py", "scripts/*.in")
+    "CMakeLists.txt",
+    "package.xml",
+    "pyproject.toml",
+    "setup.cfg",
+    "setup.py",
+    "scripts/*.in",
+    "scripts/dev_install.py",  # which names the extras
+)
 INTERFACES = ("msg/*.msg", "srv/*.srv")
 
 
