@@ -28,7 +28,15 @@ STAMPS = PREFIX / ".stamps"
 MODULE = Path(sysconfig.get_path("platlib")) / NAME
 SHARE = PREFIX / "share" / NAME
 
-BUILT_FROM = ("CMakeLists.txt", "package.xml", "pyproject.toml", "setup.cfg", "setup.py", "scripts/*.in")
+BUILT_FROM = (
+    "CMakeLists.txt",
+    "package.xml",
+    "pyproject.toml",
+    "setup.cfg",
+    "setup.py",
+    "scripts/*.in",
+    "scripts/*.cmake",
+)
 INTERFACES = ("msg/*.msg", "srv/*.srv")
 
 
