@@ -64,7 +64,7 @@ def test_every_committed_ratio_is_one_that_a_benchmark_reports():
 
 
 def test_the_table_of_a_board_needs_no_torch(tmp_path):
-    code = "import sys; sys.modules['torch'] = None; sys.path[:0] = ['benchmarks']; import board; board.main()"
+    code = "import sys; sys.modules['torch'] = None; sys.path[:0] = 'benchmarks',; import board; board.main()"
     command = [
         sys.executable,
         "-c",
