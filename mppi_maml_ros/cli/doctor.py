@@ -39,7 +39,7 @@ def doctor(
 
     machine = this_machine()
     findings = judge_machine(machine)
-    if duration > 0.0 and not machine.rclpy:
+    if duration > 0.0 and machine.can_listen:
         findings += _topics(duration, namespace, odom_topic, cmd_topic)
     if as_json:
         rows = [{"level": f.level.value, "about": f.about, "says": f.says, "do": f.do} for f in findings]

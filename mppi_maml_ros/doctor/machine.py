@@ -1,4 +1,7 @@
-"""The machine and its environment: versions, ROS, compiled kernels, processor, clock."""
+"""The machine and its environment: versions, ROS, compiled kernels, processor, clock.
+
+What may be missing is imported while it is looked for, and not before.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,6 @@ from pathlib import Path
 
 import attrs
 
-from ..core.kernels import cache
 from .finding import Finding, note, ok, wrong
 
 REQUIRED = {
@@ -29,11 +31,14 @@ REQUIRED = {
 }
 """Lowest versions, as pyproject.toml has them."""
 
+MODULES = {"attrs": "attr", "pyyaml": "yaml"}  # where the import has another name
+
 DISTRIBUTIONS = ("jazzy", "kilted")
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 _PYTHON = (3, 10)
 _DOMAINS = 232
 _BUILT = 1_735_689_600.0  # [s] 2025-01-01: no clock that was ever set is before it
+_START = "about a minute"  # to compile the kernels
 _BUILD = "make setup; or colcon build --packages-select mppi_maml_ros && source install/setup.bash"
 
 
@@ -44,6 +49,7 @@ class Machine:
     Attributes:
         python: version.
         versions: installed, by distribution; None: not installed.
+        broken: why those cannot be imported that are installed and cannot.
         distribution, domain: ROS_DISTRO and ROS_DOMAIN_ID, empty where they are not set.
         rclpy, interfaces: why they cannot be imported; empty where they can.
         cache: first folder that can be written for compiled kernels; None: there is none.
@@ -56,6 +62,7 @@ class Machine:
 
     python: tuple[int, ...]
     versions: Mapping[str, str | None]
+    broken: Mapping[str, str] = attrs.field(factory=dict)
     distribution: str = ""
     domain: str = ""
     rclpy: str = ""
@@ -67,21 +74,28 @@ class Machine:
     threads: Mapping[str, str] = attrs.field(factory=dict)
     clock: float = _BUILT
 
+    @property
+    def can_listen(self) -> bool:
+        """What hears and judges topics is there."""
+        return not (self.rclpy or self.broken or None in self.versions.values())
+
 
 def this_machine() -> Machine:
     """The machine that this runs on."""
-    kernel = Path(cache.__file__).resolve().parents[2] / "mppi" / "sampling.py"  # any that has kernels
-    folders = list(cache.folders(kernel))
+    versions = {name: _version(name) for name in REQUIRED}
+    tried = {name: _why_not(MODULES.get(name, name)) for name, version in versions.items() if version}
+    cache, compiled = (None, False) if any(tried.values()) else _kept_kernels()
     governors = Path("/sys/devices/system/cpu").glob("cpu[0-9]*/cpufreq/scaling_governor")
     return Machine(
         python=tuple(sys.version_info[:3]),
-        versions={name: _version(name) for name in REQUIRED},
+        versions=versions,
+        broken={name: why for name, why in tried.items() if why},
         distribution=os.environ.get("ROS_DISTRO", ""),
         domain=os.environ.get("ROS_DOMAIN_ID", ""),
         rclpy=_why_not("rclpy"),
         interfaces=_why_not("mppi_maml_ros.msg", "ControllerStatus"),
-        cache=next(filter(_can_be_written, folders), None),
-        compiled=any(_holds(folder, kernel) for folder in folders),
+        cache=cache,
+        compiled=compiled,
         cores=len(os.sched_getaffinity(0)),
         governors=frozenset(path.read_text().strip() for path in governors),
         threads={name: os.environ[name] for name in THREADS if name in os.environ},
@@ -89,8 +103,14 @@ def this_machine() -> Machine:
     )
 
 
-def _holds(folder: Path, kernel: Path) -> bool:
-    return next(folder.glob(f"{kernel.stem}.*{cache.stamp(kernel)[:16]}-*.nbi"), None) is not None
+def _kept_kernels() -> tuple[Path | None, bool]:
+    """First folder that can be written for kernels, and whether kernels of these sources lie anywhere."""
+    from ..core.kernels import cache
+
+    kernel = Path(cache.__file__).resolve().parents[2] / "mppi" / "sampling.py"  # any that has kernels
+    folders, name = list(cache.folders(kernel)), f"{kernel.stem}.*-{cache.stamp(kernel)[:16]}-*.nbi"
+    compiled = any(next(folder.glob(name), None) for folder in folders)
+    return next(filter(_can_be_written, folders), None), compiled
 
 
 def _version(name: str) -> str | None:
@@ -147,7 +167,10 @@ def _python(machine: Machine) -> Finding:
 
 
 def _packages(machine: Machine) -> list[Finding]:
-    found = []
+    found = [
+        wrong("packages", f"{name} cannot be imported ({why})", f"pip install --force-reinstall {name}")
+        for name, why in machine.broken.items()
+    ]
     for name, least in REQUIRED.items():
         version = machine.versions.get(name)
         if version is None or _numbers(version) < _numbers(least):
@@ -186,13 +209,15 @@ def _ros(machine: Machine) -> list[Finding]:
 
 
 def _kernels(machine: Machine) -> list[Finding]:
+    if machine.broken or machine.versions.get("numba") is None:
+        return []
     warm = "python3 -m mppi_maml_ros.warm_up"
     if machine.compiled:
         return [ok("kernels", "compiled")]
     if machine.cache is None:
-        says = f"no folder can be written for compiled kernels: each start takes {cache.START}"
+        says = f"no folder can be written for compiled kernels: each start takes {_START}"
         return [wrong("kernels", says, f"export NUMBA_CACHE_DIR=FOLDER; or {warm} as the package's owner")]
-    return [note("kernels", f"not compiled yet: the first start takes {cache.START}", warm)]
+    return [note("kernels", f"not compiled yet: the first start takes {_START}", warm)]
 
 
 def _processor(machine: Machine) -> list[Finding]:
