@@ -148,7 +148,8 @@ def _odometry_is_there(heard: Listened) -> list[Finding]:
         says = f"{_names(right)} publishes {topic}, but nothing came within {heard.duration:g} s"
         do = f"ros2 topic hz {topic}; from another machine: does the network let multicast and UDP through?"
         found.append(wrong("odom", says, do))
-    return found or [ok("odom", f"{topic} from {_names(right)}")]
+    how = "reliable" if right[0].reliable else "best effort"
+    return found or [ok("odom", f"{topic} from {_names(right)}, {how}")]
 
 
 def _rate(heard: Listened) -> Finding:
@@ -345,6 +346,11 @@ def _commanders(heard: Listened) -> list[Finding]:
             found.append(
                 wrong("commands", says, f"cmd_vel_type:={COMMANDS[kind]}, or auto, where it is ours")
             )
+    unreliable = [publisher for publisher in publishers if not publisher.reliable]
+    strict = [base for base in heard.cmd_vel.subscribers if base.reliable]
+    if unreliable and strict:
+        says = f"{_names(unreliable)} sends best effort on {topic}, and {_names(strict)} hears reliable alone"
+        found.append(wrong("commands", says, f"make both reliable; ros2 topic info -v {topic}"))
     if not any(node.rsplit("/", 1)[-1] == OURS for node in heard.nodes):
         do = "ros2 launch mppi_maml_ros bringup.launch.py"
         found.append(note("commands", f"{OURS} does not run", do))

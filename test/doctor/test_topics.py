@@ -167,6 +167,10 @@ drive_commands = drive()["commands"]
             {"cmd_vel": commanded(OURS, by=[Endpoint("/base", STAMPED)])},
             "wrong", "commands", "sends geometry_msgs/msg/Twist", "cmd_vel_type:=twist_stamped",
         ),
+        (
+            {"cmd_vel": commanded(attrs.evolve(OURS, reliable=False))},
+            "wrong", "commands", "/mppi_controller sends best effort on /cmd_vel, and /base", "reliable",
+        ),
         ({"nodes": ("/base",)}, "note", "commands", "does not run", "bringup.launch.py"),
         ({"jump": -1.5}, "wrong", "clock", "-1.50 s", "chrony"),
     ],
