@@ -186,3 +186,11 @@ def test_a_gap_is_noted():
     heard["odometry"] = [s for s in heard["odometry"] if not 40 <= (s.steady - 100.0) / DT < 60]
     (found,) = troubles(listened(**heard))
     assert found.about == "rate" and "gap of 1.0" in found.says
+
+
+@pytest.mark.parametrize(
+    "clock", [{"simulated": 12.0}, {"age": 3.0}], ids=["simulated", "of another machine"]
+)
+def test_an_echo_is_found_on_whatever_clock_odometry_is(clock):
+    found = {finding.about: finding for finding in troubles(listened(**drive(echo, **clock)))}
+    assert set(found) == {"stamps", "twist"} and "repeats the command" in found["twist"].says
