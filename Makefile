@@ -98,6 +98,9 @@ distclean: clean  ## remove the environments too
 # -- what `make setup` is made of ----------------------------------------------------------------
 
 $(STAMPS)/venv:
+	@case "$$(uname -sm)" in "Linux x86_64") ;; *) \
+	  echo "error: ROS 2 comes from PyPI for Linux on x86_64 alone, and this is $$(uname -sm): build in a" \
+	    "workspace of a ROS installation with colcon, see \"In a ROS 2 workspace\" in README.md" >&2; exit 1;; esac
 	@LC_ALL=C; case "$$PWD" in *[!\ -~]*) \
 	  echo "error: $$PWD: rosidl cannot build in a folder with letters beyond ASCII, move the checkout" >&2; exit 1;; esac
 	@case " $(DISTROS) " in *" $(ROS_DISTRO) "*) ;; *) \

@@ -126,6 +126,7 @@ class CMakeBuild(build_py):
             "-DBUILD_TESTING=OFF",
             f"-DCMAKE_INSTALL_PREFIX={stage}",
             f"-DPython3_EXECUTABLE={sys.executable}",
+            "-DNODE_PYTHON=",  # that of the machine which installs the wheel
         ]
         for command in (
             configure,

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import os
 import platform
+from importlib import metadata
 from pathlib import Path
-
-import numba
-import numpy as np
-import torch
 
 
 def machine() -> dict:
@@ -18,15 +15,22 @@ def machine() -> dict:
     if info.exists():
         for line in reversed(info.read_text().splitlines()):
             name, _, value = line.partition(":")
-            if name.strip() in fields:
-                fields[name.strip()] = value.strip()
+            if name.strip().lower() in fields:  # a Raspberry Pi writes Model, and means the board
+                fields[name.strip().lower()] = value.strip()
     return {
-        "cpu": fields["model name"] or platform.processor(),
+        "cpu": fields["model name"] or fields["model"] or platform.processor() or platform.machine(),
         "family": f"{fields['cpu family']}/{fields['model']}",
         "cores": os.cpu_count(),
         "load": [round(x, 2) for x in os.getloadavg()],
         "python": platform.python_version(),
-        "torch": torch.__version__,
-        "numpy": np.__version__,
-        "numba": numba.__version__,
+        "torch": _version("torch"),
+        "numpy": _version("numpy"),
+        "numba": _version("numba"),
     }
+
+
+def _version(name: str) -> str | None:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None

@@ -21,8 +21,8 @@ from pathlib import Path
 
 import click
 import numpy as np
+from _cases import MODELS
 from _machine import machine
-from mppi import MODELS
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table

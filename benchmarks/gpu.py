@@ -21,9 +21,10 @@ from pathlib import Path
 import click
 import numpy as np
 import torch
+from _cases import LIMITS, MODELS
 from _machine import machine
 from _timing import measure_together
-from mppi import LIMITS, MODELS, ours, theirs
+from mppi import ours, theirs
 
 from mppi_maml_ros.meta.maml_trainer import MAMLTrainer
 from mppi_maml_ros.mppi import MPPIConfig, MPPIController

@@ -20,52 +20,19 @@ from pathlib import Path
 import click
 import numpy as np
 import torch
+from _cases import DEFAULT_HIDDEN, DT, LIMITS, MODELS
 from _machine import machine
 from _timing import measure_together
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from mppi_maml_ros.core.types import VelocityLimits
-from mppi_maml_ros.dynamics.features import feature_size, input_size
 from mppi_maml_ros.dynamics.residual import ResidualWeights
 from mppi_maml_ros.mppi import MPPIConfig, MPPIController
 
-DT = 0.05
 SHAPES = ((512, 30), (1000, 30), (1000, 56), (2000, 30), (2000, 56))
 BARS = ((1000, 30), (1000, 56), (2000, 56))
 WIDTHS = Path(__file__).resolve().parent.parent / "docs" / "results" / "width.json"
-LIMITS = VelocityLimits(vx_max=1.0, vx_min=-0.35, wz_max=1.9, ax_max=100.0, ax_min=-100.0, az_max=100.0)
-DEFAULT_TAPS, DEFAULT_HIDDEN = 4, (32,)
-
-
-def residual(taps: int, hidden: tuple[int, ...], activation: str, seed: int = 0) -> ResidualWeights:
-    """A residual of the given size with small random weights."""
-    rng = np.random.default_rng(seed)
-    widths = [input_size(taps), *hidden, 3]
-    layers = [
-        (rng.normal(size=(b, a)) / np.sqrt(a), np.zeros(b))
-        for a, b in zip(widths[:-1], widths[1:], strict=True)
-    ]
-    layers[-1] = (0.01 * layers[-1][0], layers[-1][1])
-    return ResidualWeights(
-        linear=0.01 * rng.normal(size=(3, feature_size(taps))),
-        layers=layers,
-        input_scale=np.ones(input_size(taps)),
-        displacement_blend=1.0,
-        activation=activation,
-        delay_taps=taps,
-        model_dt=DT,
-        adapter="benchmark",
-    )
-
-
-MODELS = {
-    "kinematic": None,
-    "default residual": residual(DEFAULT_TAPS, DEFAULT_HIDDEN, "tanh"),
-    "residual 128-128 relu": residual(0, (128, 128), "relu"),
-    "residual 128-128 tanh": residual(0, (128, 128), "tanh"),
-}
 
 
 def ours(weights: ResidualWeights | None, samples: int, steps: int, rollout=None):

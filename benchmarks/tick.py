@@ -22,8 +22,8 @@ for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
 import click
 import numpy as np
 import rclpy
+from _cases import MODELS
 from _machine import machine
-from mppi import MODELS
 from mppi_maml_ros.msg import ControllerStatus
 from rclpy.parameter import Parameter
 from rclpy.serialization import serialize_message

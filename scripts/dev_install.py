@@ -36,6 +36,7 @@ BUILT_FROM = (
     "setup.py",
     "scripts/*.in",
     "scripts/dev_install.py",  # which names the extras
+    "scripts/*.cmake",
 )
 INTERFACES = ("msg/*.msg", "srv/*.srv")
 

@@ -24,7 +24,7 @@ LEVELS = (
     ("mppi", "weights"),
     ("ros", "control", "adaptation", "bags"),
     ("meta", "policies", "images"),
-    ("nodes", "experiments", "literature"),
+    ("nodes", "experiments", "literature", "doctor"),
     ("calibration", "system"),
     ("warm_up", "cli"),
 )

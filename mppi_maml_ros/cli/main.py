@@ -11,6 +11,7 @@ from .. import __version__
 from .bags import live, record, report
 from .calibrate import calibrate
 from .compare import compare
+from .doctor import doctor
 from .fallback_study import fallback_study
 from .meta_compare import meta_compare
 from .meta_train import meta_train
@@ -36,6 +37,7 @@ def cli() -> None:
 
 for _command in (
     demo,
+    doctor,
     calibrate,
     compare,
     worlds,

@@ -2,6 +2,8 @@
 
 import importlib.util
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -59,3 +61,26 @@ def test_every_committed_ratio_is_one_that_a_benchmark_reports():
     for name in ("mppi", "critics", "adaptation", "attempt"):
         reported |= ratios(json.loads((ROOT / "docs" / "results" / f"{name}.json").read_text()))
     assert json.loads((ROOT / "benchmarks" / "reference.json").read_text()).keys() == reported.keys()
+
+
+def test_the_table_of_a_board_needs_no_torch(tmp_path):
+    code = "import sys; sys.modules['torch'] = None; sys.path[:0] = 'benchmarks',; import board; board.main()"
+    command = [
+        sys.executable,
+        "-c",
+        code,
+        "--rounds",
+        "2",
+        "--attempts",
+        "1",
+        "--json",
+        tmp_path / "board.json",
+    ]
+    found = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert found.returncode == 0, found.stderr
+    times = json.loads((tmp_path / "board.json").read_text())["cpu_ms"]
+    steps = {"kinematic", "kinematic, 7 critics", "learned", "learned, 7 critics"}
+    assert set(times) == steps | {"draw the samples", "attempt to adapt", "sample of odometry"}
+    assert all(ms > 0.0 for ms in times.values())
+    for name in times:
+        assert name in found.stdout

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import ast
 import os
+import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -97,6 +99,56 @@ def test_python_of_the_path_runs_it_where_none_is_beside(new_prefix: Path, tmp_p
     seen = call(new_prefix, PATH=f"{python.parent}:{os.environ['PATH']}", AMENT_PREFIX_PATH="/workspace")
     assert seen["python"] == str(python)
     assert seen["ament_prefix_path"] == "/workspace"
+
+
+@pytest.fixture
+def workspace(root: Path, tmp_path: Path) -> tuple[Path, Path]:
+    """An executable as colcon installs it while a virtual environment is active, and that environment.
+
+    The environment alone has what the executable imports.
+    """
+    cmake = shutil.which("cmake", path=str(Path(sys.executable).parent)) or shutil.which("cmake")
+    if cmake is None:
+        pytest.skip("no cmake")
+    environment, source, build = (tmp_path / name for name in ("an environment", "source", "build"))
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", environment], check=True)
+    (packages,) = environment.glob("lib/python3*/site-packages")
+    for module, text in (
+        ("ros/executor", "leave = print"),
+        ("nodes/node", "import sys\ndef main(): return sys.prefix"),
+    ):
+        file = packages / NAME / f"{module}.py"
+        file.parent.mkdir(parents=True)
+        file.write_text(text)
+    source.mkdir()
+    (source / "CMakeLists.txt").write_text(
+        f"cmake_minimum_required(VERSION 3.20)\nproject({NAME} NONE)\n"
+        f'include("{root}/scripts/executables.cmake")\ninstall_executable(node {NAME}.nodes.node)\n'
+    )
+    active = {**os.environ, "VIRTUAL_ENV": str(environment)}
+    active["PATH"] = f"{environment / 'bin'}:{os.environ['PATH']}"
+    prefix = tmp_path / "install" / NAME
+    for command in ([cmake, "-S", source, "-B", build], [cmake, "--install", build, "--prefix", prefix]):
+        subprocess.run(command, env=active, check=True, capture_output=True)
+    return prefix / "lib" / NAME / "node", environment
+
+
+def test_a_node_finds_the_environment_that_it_was_built_with_when_none_is_active(
+    workspace: tuple[Path, Path], tmp_path: Path
+) -> None:
+    node, environment = workspace
+    write_executable(tmp_path / "other" / "python3", "#!/bin/sh\necho another python\n")
+    elsewhere = {"PATH": f"{tmp_path / 'other'}:/usr/bin:/bin"}
+
+    def said() -> str:
+        found = subprocess.run(
+            [node], env=elsewhere, cwd=tmp_path, capture_output=True, text=True, timeout=20
+        )
+        return found.stdout.strip() or found.stderr
+
+    assert said() == str(environment)
+    shutil.rmtree(environment)
+    assert said() == "another python"
 
 
 def test_other_ament_prefixes_stay_and_come_second(new_prefix: Path) -> None:

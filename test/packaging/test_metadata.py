@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import mppi_maml_ros
+from mppi_maml_ros.doctor import machine
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -114,3 +115,10 @@ def test_message_packages_in_use_are_installed_by_setup(root: Path) -> None:
     used = {name for name in imported(root / NAME) if name.endswith(("_msgs", "_srvs"))}
     used -= {"nav2_msgs"}  # not on PyPI; the controller does without it
     assert {name.replace("_", "-") for name in used} - available == set()
+
+
+def test_the_doctor_asks_for_the_versions_that_are_declared(pyproject: dict) -> None:
+    declared = dict(requirement.split(">=") for requirement in pyproject["project"]["dependencies"])
+    assert machine.REQUIRED == declared
+    python = ".".join(map(str, machine._PYTHON))
+    assert pyproject["project"]["requires-python"] == f">={python}"

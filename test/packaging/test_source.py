@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -79,3 +80,19 @@ def test_make_refuses_it_before_it_downloads_anything(root: Path, tmp_path: Path
     shutil.copytree(root / "requirements", folder / "requirements")
     found = subprocess.run(["make", "setup"], cwd=folder, capture_output=True, text=True, check=False)
     assert found.returncode != 0 and REFUSAL in found.stderr and not (folder / ".venv").exists()
+
+
+def test_make_names_the_way_with_colcon_at_once_where_ros_has_no_wheels(root: Path, tmp_path: Path) -> None:
+    if shutil.which("make") is None:
+        pytest.skip("no make")
+    shutil.copy(root / "Makefile", tmp_path)
+    shutil.copytree(root / "requirements", tmp_path / "requirements")
+    uname = tmp_path / "bin" / "uname"
+    uname.parent.mkdir()
+    uname.write_text("#!/bin/sh\necho Linux aarch64\n")
+    uname.chmod(0o755)
+    search = {**os.environ, "PATH": f"{uname.parent}:{os.environ['PATH']}"}
+    for target in ("setup", "test", "demo"):
+        found = subprocess.run(["make", target], cwd=tmp_path, env=search, capture_output=True, text=True)
+        assert found.returncode != 0 and "Linux aarch64" in found.stderr and "colcon" in found.stderr
+        assert not (tmp_path / ".venv").exists()

@@ -31,12 +31,20 @@ from numba.extending import lower_builtin, models, register_model
 
 intrinsic: Any = extending.intrinsic  # which takes the typing context away from the signature
 
+
+def rows(wide: bool) -> int:
+    """How many rows a tile accumulates at once: each takes two vectors, and what finds no register spills.
+
+    AVX-512 (``wide``) has 32 registers as wide as a vector; AVX2 has 16, and NEON 32 of half the width.
+    """
+    return 8 if wide else 4
+
+
 _FEATURES = llvm.get_host_cpu_features()
 WIDE = bool(_FEATURES.get("avx512f"))
 LANES = 16 if WIDE else 8  # samples in a vector
+ROWS = rows(WIDE)
 GROUP = 2 * LANES  # samples that a tile of a matrix product works on
-# Rows that a tile accumulates at once: as many as the registers hold beside the operands.
-ROWS = 8 if WIDE or _FEATURES.get("neon") else 4
 FLAGS = ("nsz", "arcp", "contract", "reassoc")
 
 _FLOAT = ir.FloatType()

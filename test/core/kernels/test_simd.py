@@ -1,3 +1,4 @@
+import llvmlite.binding as llvm
 import numpy as np
 import pytest
 from numba import njit
@@ -77,3 +78,22 @@ def test_a_tile_is_a_dense_layer_and_lets_nan_through(activation):
     expected = {NONE: expected, TANH: np.tanh(expected), RELU: np.maximum(expected, 0.0)}[activation]
     assert out[1:5] == pytest.approx(expected, abs=1e-5, nan_ok=True)
     assert not out[0].any() and not out[5].any()
+
+
+@pytest.mark.parametrize(
+    ("wide", "registers", "floats"),
+    [(True, 32, 16), (False, 16, 8), (False, 32, 4)],
+    ids=["AVX-512", "AVX2", "NEON"],
+)
+def test_a_tile_is_as_large_as_the_registers_of_the_processor_allow(wide, registers, floats):
+    parts = (16 if wide else 8) // floats  # registers of a vector
+
+    def needed(rows):
+        return (2 * rows + 3) * parts  # two columns of accumulators; two vectors of the source, a weight
+
+    assert needed(simd.rows(wide)) <= registers < needed(2 * simd.rows(wide))
+
+
+def test_the_tile_here_is_that_of_this_processor():
+    features = llvm.get_host_cpu_features()
+    assert (simd.LANES, simd.ROWS) == ((16, 8) if features.get("avx512f") else (8, 4))
