@@ -89,7 +89,7 @@ def find(data: Transitions, family: ServoFamily, noise: Array, before: Array) ->
         )  # fmt: skip
         limits = found[3:5] / family.model_dt
         if np.isfinite(evidence) and _swings(axis, base[axis], first, levels, family, evidence):
-            limits = before[:, axis]
+            limits, found[3:5] = before[:, axis], known
         if not (limits < FREE_ACCELERATION).any():
             acceleration[:, axis] = FREE_ACCELERATION
             continue
@@ -287,26 +287,44 @@ def _climb(  # type: ignore[no-untyped-def]  # numba
 
 
 @njit(cache=True)
-def _fastest(base, first, taps: int, dt: float, found):  # type: ignore[no-untyped-def]  # numba
-    """Largest change of a step, and whether a typical lag would have gone on surely for as many as count.
+def _steady(base):  # type: ignore[no-untyped-def]  # numba
+    """Gain and bias by a regression of x on the command a step before, and the deviation of noise at most."""
+    count, u, x, square, product, noise = len(base), 0.0, 0.0, 0.0, 0.0, 0.0
+    for line in base:
+        u += line[2]
+        x += line[0]
+        square += line[2] * line[2]
+        product += line[2] * line[0]
+        noise += (line[-1] + line[1] - line[0]) ** 2
+    spread = square - u * u / count
+    gain = (product - u * x / count) / spread if spread > 1e-3 * count else MEAN[0]
+    return gain, (x - gain * u) / count, math.sqrt(0.5 * noise / count)
 
-    The change is a mean of a few steps, as that of one is mostly noise.
-    """
-    keep, whole, sure = math.exp(-dt / LAGS[0]), int(found[1]), SURE * math.sqrt(found[5])
-    fastest, run, driven = 0.0, 0, False
+
+@njit(cache=True)
+def _driven(base, first, dt: float, gain: float, bias: float, noise: float) -> bool:  # type: ignore[no-untyped-def]
+    """Whether a typical lag would surely have gone on in one direction for as many steps as count."""
+    keep, run = math.exp(-dt / LAGS[0]), 0
     for m in range(len(base)):
-        run = 0 if first[m] else run
-        aim = found[6] * base[m, 1 + whole] + found[7] - found[8] * base[m, base.shape[1] - 2]
-        change = (1.0 - keep) * (aim - base[m, 0])
-        side = 1 if change > sure else -1 if change < -sure else 0
-        run = 0 if side == 0 else run + side if run * side >= 0 else side
-        driven = driven or abs(run) >= LONGEST
-        chained = m + SPAN < len(base)
+        change = (1.0 - keep) * (gain * base[m, 2] + bias - base[m, 0])
+        side = 1 if change > SURE * noise else -1 if change < -SURE * noise else 0
+        run = 0 if side == 0 else side if first[m] or run * side < 0 else run + side
+        if abs(run) >= LONGEST:
+            return True
+    return False
+
+
+@njit(cache=True)
+def _fastest(base, first) -> float:  # type: ignore[no-untyped-def]  # numba
+    """Largest change of a step: the mean of a few, as that of one is mostly noise."""
+    fastest = 0.0
+    for m in range(len(base) - SPAN):
+        chained = True
         for k in range(1, SPAN + 1):
             chained = chained and not first[m + k]
         if chained:
             fastest = max(fastest, abs(base[m + SPAN, 0] - base[m, 0]) / SPAN)
-    return fastest, driven
+    return fastest
 
 
 @njit(cache=True)
@@ -314,6 +332,9 @@ def _search(  # type: ignore[no-untyped-def]  # numba
     base, first, noise, mean, precision, taps: int, dt: float, least: float, known, free: float, found,
 ) -> float:  # fmt: skip
     """Fill ``found``; the evidence for limits that are new, -inf where there are none."""
+    found[3:5] = free
+    if known[0] >= free and not _driven(base, first, dt, *_steady(base)):
+        return -np.inf  # quiet data tell of no limits, and this is what a robot mostly gives
     gram, trial, other = np.empty((5, 5)), np.empty(FOUND), np.empty(FOUND)
     plain, count = -np.inf, len(base)
     for tau in LAGS:
@@ -333,11 +354,10 @@ def _search(  # type: ignore[no-untyped-def]  # numba
         plain = value
         found[:] = trial
     plain = _climb(base, first, noise, mean, precision, taps, dt, least, free, plain, found)
-    fastest, driven = _fastest(base, first, taps, dt, found)
-    if not driven:
-        if known[0] < free:
-            found[3:5] = known
+    if not _driven(base, first, dt, found[6], found[7], math.sqrt(found[5])):
+        found[3:5] = known
         return -np.inf
+    fastest = _fastest(base, first)
     process = found[2]
     limited = -np.inf
     for share in SHARES:
