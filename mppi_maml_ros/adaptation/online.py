@@ -208,7 +208,7 @@ class OnlineAdaptation:
         judge(weights, self._meta_weights, swinging, data, self.config.guard)
         transport.transport_delay(data, meta.delay_taps)
         for known in (UNLIMITED, np.full((2, 2), 0.1)):
-            limits.find(data, meta.physics.servo, meta.physics.noise, known)
+            limits.find(acting, meta.physics.servo, meta.physics.noise, known)
         clock.earliness(data)
         slip.with_slip(weights, acting)
         implausible(weights, data)
