@@ -82,7 +82,7 @@ class LiveServer(ThreadingHTTPServer):
         self.changed = threading.Condition()
         try:
             self.address_family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-            super().__init__(address[:2], _Handler)
+            super().__init__((str(address[0]), int(address[1])), _Handler)
         except (OSError, OverflowError) as error:
             raise InvalidValueError(f"cannot listen on {host}, port {port}: {error}") from error
         self._thread = threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.1}, daemon=True)

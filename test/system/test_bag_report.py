@@ -20,7 +20,7 @@ def test_a_report_says_what_it_read(tmp_path, record_drive, capsys):
     assert cli.main(["report", str(path), "--out", str(tmp_path / "page.html")]) == 0
     assert "odometry: /odom\ncommands: /cmd_vel\nwrote " in capsys.readouterr().out
     page = (tmp_path / "page.html").read_text()
-    assert "<th>odometry<td>/odom<" in page and page.count("<img") == 2
+    assert "<th>odometry<td>/odom<" in page and page.count("<canvas") == 3
 
 
 @pytest.mark.fault(86)
@@ -132,4 +132,4 @@ def test_costs_by_critic_are_read_from_the_diagnostics_of_the_controller(tmp_pat
     assert costs["t"].tolist() == [1.0, 2.0] and costs["tracking"].tolist() == [1.5, 2.5]
     assert np.isnan(costs["obstacles"][0]) and costs["obstacles"][1] == 0.25
     page = write_report(tmp_path / "run", tmp_path / "page.html").read_text()
-    assert "What the chosen way costs" in page and page.count("<img") == 1
+    assert "What the chosen way costs" in page and page.count("<canvas") == 1
