@@ -78,8 +78,10 @@ class LiveServer(ThreadingHTTPServer):
     def __init__(self, desk: Desk, host: str = "127.0.0.1", port: int = 8080) -> None:
         self.desk, self.host = desk, host
         self.page = page("live").encode()
-        self.state, self.count, self.watchers, self.closing = b"{}", 0, 0, False
-        self.changed = threading.Condition()
+        self.count, self.watchers, self.closing = 0, 0, False
+        self._state: Mapping[str, Any] = {}
+        self._text: bytes | None = None  # of the state, once somebody asks
+        self.changed = threading.Condition()  # its lock is an RLock
         try:
             self.address_family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
             super().__init__((str(address[0]), int(address[1])), _Handler)
@@ -98,11 +100,18 @@ class LiveServer(ThreadingHTTPServer):
         return f"http://{f'[{self.host}]' if ':' in self.host else self.host}:{self.server_port}/"
 
     def publish(self, state: Mapping[str, Any]) -> None:
-        """Send a state to all that watch."""
-        text = to_json(state).encode()
+        """Send a state, which stays as it is from now on, to all that watch."""
         with self.changed:
-            self.state, self.count = text, self.count + 1
+            self._state, self._text, self.count = state, None, self.count + 1
             self.changed.notify_all()
+
+    @property
+    def state(self) -> bytes:
+        """The newest, as JSON."""
+        with self.changed:
+            if self._text is None:
+                self._text = to_json(self._state).encode()
+            return self._text
 
     def next_state(self, seen: int) -> tuple[int, bytes] | None:
         """Wait for another state than the one of this number; its number and text, None at the end."""

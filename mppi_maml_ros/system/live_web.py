@@ -28,10 +28,11 @@ from .live_parameters import ParameterDesk
 from .live_server import LiveServer
 from .names import checked_namespace, checked_topic
 
-PERIOD = 0.1  # [s] between states of the page
+PERIOD = 0.2  # [s] between states of the page
 NODES = ("mppi_controller", "adaptation")
-_TRAIL = 60.0  # [s] that the page reaches back
-_STEP = 0.02  # [m] between points of a trail
+_BACK = 60.0  # [s] that the page reaches back
+_TRAIL_POINTS = 800
+_STEP = 0.05  # [m] between points of a trail
 _CANDIDATES, _POINTS = 24, 16  # lines and points of each that a page is shown
 _PLAN = 400  # points
 _ADAPTATION = ("disabled", "waiting for data", "warming up", "active")
@@ -46,12 +47,12 @@ class WebView(LiveView):
     """
 
     def __init__(self, steady: Callable[[], float] = time.monotonic) -> None:
-        super().__init__(_TRAIL, events=60)
+        super().__init__(_BACK, events=60)
         self._steady, self._began, self._heard = steady, steady(), -math.inf
-        self._rows: deque[tuple[float, ...]] = deque(maxlen=round(_TRAIL / PERIOD))
-        self._held: deque[tuple[float, float, float]] = deque(maxlen=600)
-        self._trail: deque[tuple[float, float]] = deque(maxlen=2000)
-        self._reference: deque[tuple[float, float]] = deque(maxlen=2000)
+        self._rows: deque[tuple[float, ...]] = deque(maxlen=round(_BACK / PERIOD))
+        self._held: deque[tuple[float, float, float]] = deque(maxlen=300)
+        self._trail: deque[tuple[float, float]] = deque(maxlen=_TRAIL_POINTS)
+        self._reference: deque[tuple[float, float]] = deque(maxlen=_TRAIL_POINTS)
         self._frame, self._pose, self._twist = "", [math.nan] * 3, [math.nan] * 2
         self._newest: dict[str, bytes] = {}
         self.changes = 0  # of parameters
@@ -212,13 +213,12 @@ def run_web(
     Raises:
         InvalidValueError: a name that is none, or host and port that cannot be bound to.
     """
-    names = ["-r", f"odom:={checked_topic(odom_topic)}"]
+    remap = ["--ros-args", "-r", f"odom:={checked_topic(odom_topic)}"]
+    namespace = checked_namespace(namespace)
     context = rclpy.Context()
     rclpy.init(context=context, args=[])
     executor = SingleThreadedExecutor(context=context)
-    node = rclpy.create_node(
-        "live", context=context, namespace=checked_namespace(namespace), cli_args=["--ros-args", *names]
-    )
+    node = rclpy.create_node("live", context=context, namespace=namespace, cli_args=remap)
     executor.add_node(node)
     try:
         view = WebView()

@@ -11,7 +11,7 @@ matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
 
 function ticks(low, high, about) {
   const raw = (high - low) / about, power = 10 ** Math.floor(Math.log10(raw));
-  const step = [1, 2, 5, 10].map(k => k * power).find(s => s >= raw), found = [];
+  const step = [1, 2, 5, 10].map(k => k * power).find(s => s >= 0.75 * raw), found = [];
   for (let k = Math.ceil(low / step - 1e-9); k * step <= high + 1e-9 * step; k++) found.push(+(k * step).toPrecision(12));
   return found;
 }
@@ -27,7 +27,7 @@ function extent(series, key, log) {
 
 function draw(canvas, spec) {
   const css = getComputedStyle(document.documentElement), colour = name => css.getPropertyValue("--" + name).trim();
-  const width = canvas.clientWidth, left = 54, right = 10, bottom = 36;
+  const width = canvas.clientWidth, left = 60, right = 10, bottom = 36;
   if (!width) return;
   const g = canvas.getContext("2d"), font = "12px system-ui, sans-serif";
   g.font = font;
@@ -78,7 +78,7 @@ function draw(canvas, spec) {
   for (const t of marks) { line(left, Y(t), left + inner, Y(t)); g.fillText(text(t), left - 6, Y(t) + 4); }
   g.textAlign = "center";
   g.fillText(spec.x, left + inner / 2, height - 4);
-  g.save(); g.translate(11, (top + base) / 2); g.rotate(-Math.PI / 2); g.fillText(spec.y, 0, 0); g.restore();
+  g.save(); g.translate(10, (top + base) / 2); g.rotate(-Math.PI / 2); g.fillText(spec.y, 0, 0); g.restore();
   g.save(); g.beginPath(); g.rect(left, top - 4, inner, base - top + 8); g.clip();
   for (const mark of spec.marks || []) {
     g.strokeStyle = colour(mark.colour); g.setLineDash(mark.dash || []); g.globalAlpha = mark.alpha || 1;
