@@ -22,6 +22,11 @@ _BARS = " ▁▂▃▄▅▆▇█"
 STATES = ("WAITING FOR ODOMETRY", "WAITING FOR PLAN", "RUNNING", "STOPPING", "STOPPED", "GOAL REACHED")
 
 
+def state_name(code: int, names: tuple[str, ...] = STATES) -> str:
+    """Of a state; of one that a later version has, its number."""
+    return names[code] if code < len(names) else f"STATE {code}"
+
+
 def sparkline(values: ArrayLike, width: int) -> str:
     """The newest values as a line of bars from 0 to their maximum, ``width`` characters."""
     values = np.asarray(values, dtype=float)[-width:]
@@ -52,7 +57,7 @@ class LiveView:
         """One status of the controller."""
         now, before = time.monotonic(), self.controller
         if before is not None and before.state != message.state:
-            self.note(f"{STATES[message.state]} {message.reason}")
+            self.note(f"{state_name(message.state)} {message.reason}")
         self.controller = message
         if now - self._last >= 0.1:
             self._last = now
@@ -86,7 +91,7 @@ class LiveView:
         if c is None:
             head = "no status of a controller so far"
         else:
-            head = f"{STATES[c.state]}   error {c.tracking_error:.3f} m   step {c.step_ms:.1f} ms   "
+            head = f"{state_name(c.state)}   error {c.tracking_error:.3f} m   step {c.step_ms:.1f} ms   "
             head += f"weights {c.weights_version}"
         learned = "no status of an adaptation so far"
         if a is not None:

@@ -20,10 +20,11 @@ from rich.console import Console
 from visualization_msgs.msg import MarkerArray
 
 from ..core.angles import yaw_from_quaternion
+from ..core.errors import InvalidPathError
 from ..msg import AdaptationStatus, ControllerStatus
 from ..ros import qos
 from ..ros.conversions import read_odometry, read_path
-from .live import STATES, LiveView
+from .live import LiveView, state_name
 from .live_parameters import ParameterDesk
 from .live_server import LiveServer
 from .names import checked_namespace, checked_topic
@@ -111,10 +112,13 @@ class WebView(LiveView):
         return self._steady() - self._began
 
     def _path(self, name: str) -> list:
-        """The newest path of a topic, thinned; nothing of one in another frame."""
+        """The newest path of a topic, thinned; nothing of one that is none, or in another frame."""
         if name not in self._newest:
             return [[], []]
-        frame, poses, _ = read_path(self._newest[name])
+        try:
+            frame, poses, _ = read_path(self._newest[name])
+        except InvalidPathError:  # the controller says why
+            return [[], []]
         if frame != self._frame or not len(poses):
             return [[], []]
         return poses[_spread(len(poses), _PLAN), :2].T.tolist()
@@ -164,7 +168,7 @@ def _controller(m: ControllerStatus | None) -> dict[str, Any] | None:
     )
     command = [m.command.linear.x, m.command.angular.z]
     return {field: getattr(m, field) for field in fields} | {
-        "state": STATES[m.state].lower(),
+        "state": state_name(m.state).lower(),
         "command": command,
     }
 
@@ -174,7 +178,11 @@ def _adaptation(m: AdaptationStatus | None) -> dict[str, Any] | None:
         return None
     fields = ("adapter", "reason", "samples", "delay", "swaps_accepted", "swaps_rejected", "changes_detected")
     lists = {field: list(getattr(m, field)) for field in ("gain", "time_constant")}
-    return {field: getattr(m, field) for field in fields} | {"state": _ADAPTATION[m.state]} | lists
+    return (
+        {field: getattr(m, field) for field in fields}
+        | {"state": state_name(m.state, _ADAPTATION).lower()}
+        | lists
+    )
 
 
 class _Topics:

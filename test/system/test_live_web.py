@@ -114,6 +114,17 @@ def test_a_plan_is_thinned_and_shown_in_the_frame_of_odometry_alone(view, frame,
     assert len(xs) == len(ys) == points and (not points or (xs[-1], ys[-1]) == (1.0, 2.0))
 
 
+def test_what_is_out_of_the_ordinary_ends_nothing(view):
+    view.on_odometry(odometry(0.0))
+    view.on_controller(status(200))
+    view.on_controller(status(201))
+    view.on_adaptation(AdaptationStatus(state=77, held_out_current=float("nan")))
+    view.keep("plan")(b"\0\1\0\0no path")
+    state = view.tick()
+    assert state["controller"]["state"] == "state 201" and state["adaptation"]["state"] == "state 77"
+    assert state["plan"] == [[], []] and state["events"][-1].endswith("STATE 201")
+
+
 def test_rejections_in_a_row_are_one_event(view):
     view.on_adaptation(AdaptationStatus())
     for k in range(1, 4):
