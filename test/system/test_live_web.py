@@ -181,8 +181,8 @@ def robot():
     assert desk._clients["mppi_controller"].wait_for_services(10.0)
     yield desk, parameters
     executor.shutdown()
-    rclpy.try_shutdown(context=context)
     thread.join(5.0)
+    rclpy.try_shutdown(context=context)
 
 
 def test_what_can_be_set_is_offered_with_the_ranges_of_its_descriptor(robot):
