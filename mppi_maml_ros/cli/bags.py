@@ -141,12 +141,25 @@ def report(bag: Path, out: Path | None, odom_topic: str, cmd_topic: str, namespa
 
 
 @click.command(short_help="Show error, residual and adaptation events of a running robot.")
+@click.option("--web", is_flag=True, help="As a page in the browser, with the path and parameters to set.")
 @_NAMESPACE
+@click.option("--odom-topic", default="odom", show_default=True, help="Odometry of the page.")
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address that the page is served on.")
+@click.option(
+    "--port", type=click.IntRange(0, 65535), default=8080, show_default=True, help="Its port; 0: any."
+)
 @click.option(
     "--duration", type=float, default=math.inf, help="Stop after so many seconds.  [default: never]"
 )
-def live(namespace: str, duration: float) -> None:
-    """Show error, residual and adaptation events of a running robot in the terminal, until Ctrl-C."""
+def live(web: bool, namespace: str, odom_topic: str, host: str, port: int, duration: float) -> None:
+    """Show error, residual and adaptation events of a running robot, in the terminal or the browser.
+
+    Until Ctrl-C. Whoever reaches the page of --web may set parameters: that is this machine alone, unless
+    --host says otherwise.
+    """
     from rich.console import Console
 
-    _system("live").run_live(namespace, Console(), duration)
+    if web:
+        _system("live_web").run_web(namespace, odom_topic, host, port, Console(), duration)
+    else:
+        _system("live").run_live(namespace, Console(), duration)

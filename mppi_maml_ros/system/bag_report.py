@@ -1,14 +1,12 @@
-"""``mppi-maml report``: a recorded run as one HTML page with figures; needs no ROS."""
+"""``mppi-maml report``: a recorded run as one HTML page with charts; needs no ROS."""
 
 from __future__ import annotations
 
-import base64
 import html
-import io
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import attrs
 import numpy as np
@@ -17,10 +15,7 @@ from ..bags.bag import read_bag
 from ..bags.raw import full_name
 from ..core.angles import yaw_from_quaternion
 from ..core.errors import InvalidValueError, MppiMamlError
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
+from .pages import page, to_json
 
 _Data = dict[str, dict[str, np.ndarray]]  # see read_data
 
@@ -30,10 +25,8 @@ _DECISIONS = (
     *("rejected: not finite", "rejected: norm", "rejected: held-out data", "rejected by the controller"),
     *("swap unavailable", "rolled back"),
 )
-_STYLE = """body{font:16px/1.5 system-ui,sans-serif;
-max-width:60rem;margin:2rem auto;padding:0 1rem;color:#222}
-img{max-width:100%}table{border-collapse:collapse}td,th{padding:.2rem .8rem;border-bottom:1px solid #ddd;
-text-align:left}h1{font-size:1.6rem}h2{font-size:1.2rem;margin-top:2rem}"""
+_POINTS = 1500  # of a line over time, at most: the lowest and the highest of each stretch
+_FINEST = 500  # points of a path are no nearer to each other than this part of its size
 
 
 @attrs.frozen
@@ -202,36 +195,40 @@ def write_report(
     data, said = read_data(bag, choice)
     for subject, sentence in said.items():
         say(f"{subject}: {sentence}")
-    parts = [f"<h1>{html.escape(Path(bag).name)}</h1>", _facts(data, said)]
-    for title, draw, needed in (
-        ("Where it drove", _draw_path, "odom"),
-        ("Tracking error", _draw_error, "controller"),
-        ("Commands and what came of them", _draw_twists, "cmd_vel"),
-        ("What the chosen way costs, and who says so", _draw_critics, "critics"),
-        ("Adaptation: prediction error on held-out data", _draw_held_out, "adaptation"),
-        ("What was learned", _draw_learned, "adaptation"),
-    ):
-        if needed in data:
-            parts.append(f"<h2>{title}</h2>{_picture(draw, data)}")
-    page = (
-        "<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content='width=device-width'>"
-        f"<title>{html.escape(Path(bag).name)}</title><style>{_STYLE}</style>{''.join(parts)}</html>"
-    )
+    charts = [
+        (title, place, draw(data))
+        for title, place, draw, needed in (
+            ("Where it drove", "big", _path, "odom"),
+            ("Tracking error", "", _error, "controller"),
+            ("Adaptation: prediction error on held-out data", "", _held_out, "adaptation"),
+            ("Forward velocity", "", lambda data: _twist_chart(data, "v", "v [m/s]"), "cmd_vel"),
+            ("Yaw rate", "", lambda data: _twist_chart(data, "omega", "ω [rad/s]"), "cmd_vel"),
+            ("What the chosen way costs, and who says so", "wide", _costs, "critics"),
+            ("Learned: gain", "third", lambda data: _learned(data, "gain", "gain [-]"), "adaptation"),
+            (
+                "Learned: time constant",
+                "third",
+                lambda data: _learned(data, "time_constant", "[s]"),
+                "adaptation",
+            ),
+            ("Learned: command delay", "third", _delay, "adaptation"),
+        )
+        if needed in data
+    ]
+    sections = [
+        _section(title, place, f"<canvas role=img aria-label='{title}'></canvas>")
+        for title, place, _ in charts
+    ]
+    sections.insert(1, _section("The run", "third" if "odom" in data else "", _facts(data, said)))
+    name = html.escape(Path(bag).name)
+    text = page("report", title=name, sections="".join(sections), data=to_json([spec for *_, spec in charts]))
     Path(out).parent.mkdir(parents=True, exist_ok=True)
-    Path(out).write_text(page, encoding="utf-8")
+    Path(out).write_text(text, encoding="utf-8")
     return Path(out)
 
 
-def _picture(draw: Callable[[Figure, _Data], None], data: _Data) -> str:
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(10, 4), layout="constrained")
-    FigureCanvasAgg(figure)
-    draw(figure, data)
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=100)
-    return f"<img alt='' src='data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}'>"
+def _section(title: str, place: str, content: str) -> str:
+    return f"<section class='{place}'><h2>{title}</h2>{content}</section>"
 
 
 def _facts(data: _Data, said: dict[str, str]) -> str:
@@ -263,69 +260,98 @@ def _words(names: tuple[str, ...], codes: np.ndarray) -> list[str]:
     return [names[c] if c < len(names) else f"code {c}" for c in dict.fromkeys(codes.tolist())]
 
 
-def _draw_path(figure: Figure, data: _Data) -> None:
-    axes = figure.subplots()
+def _line(t: np.ndarray, y: np.ndarray, colour: str, label: str = "", **more: Any) -> dict[str, Any]:
+    """A line over time, thinned."""
+    y, stretch = np.asarray(y, dtype=float), -(-2 * len(t) // _POINTS)
+    if stretch > 2:
+        kept: list[int] = []
+        for k in range(0, len(t), stretch):
+            part, known = y[k : k + stretch], np.isfinite(y[k : k + stretch])
+            ends = {np.where(known, part, np.inf).argmin(), np.where(known, part, -np.inf).argmax()}
+            kept += sorted(k + int(end) for end in ends)
+        t, y = t[kept], y[kept]
+    return {"x": t, "y": y, "colour": colour, "label": label, **more}
+
+
+def _track(part: dict[str, np.ndarray], colour: str, label: str, **more: Any) -> dict[str, Any]:
+    """A path, thinned."""
+    x, y = (np.asarray(part[key], dtype=float) for key in "xy")
+    known = np.isfinite(x) & np.isfinite(y)
+    size = max(np.ptp(side[known]) for side in (x, y)) if known.any() else 0.0
+    kept: list[int] = []
+    for k in range(len(x)):
+        near = kept and known[k] and known[kept[-1]]
+        if not near or np.hypot(x[k] - x[kept[-1]], y[k] - y[kept[-1]]) >= size / _FINEST:
+            kept.append(k)
+    return {"x": x[kept], "y": y[kept], "colour": colour, "label": label, **more}
+
+
+def _path(data: _Data) -> dict[str, Any]:
+    series = [_track(data["truth" if "truth" in data else "odom"], "a", "robot")]
     if "controller" in data:
-        c = data["controller"]
-        axes.plot(c["x"], c["y"], "k--", lw=1.0, label="reference")
-    source = "truth" if "truth" in data else "odom"
-    axes.plot(data[source]["x"], data[source]["y"], color="#2a7f62", label="robot")
-    axes.set(aspect="equal", xlabel="x [m]", ylabel="y [m]")
-    axes.legend(frameon=False)
+        series.append(_track(data["controller"], "ink", "reference", dash=[5, 4], width=1.2))
+    return {"series": series, "x": "x [m]", "y": "y [m]", "equal": True, "lowest": 260, "highest": 680}
 
 
-def _swaps(axes: Axes, data: _Data) -> None:
-    if "adaptation" in data:
-        a = data["adaptation"]
-        for time in a["t"][1:][np.diff(a["swaps_accepted"].astype(int)) > 0]:
-            axes.axvline(time, color="#2a7f62", lw=0.7, alpha=0.5)
-        for time in a["t"][1:][np.diff(a["changes_detected"].astype(int)) > 0]:
-            axes.axvline(time, color="#c44e52", lw=1.0, ls=":")
+def _chart(series: list[dict[str, Any]], label: str, **more: Any) -> dict[str, Any]:
+    return {"series": series, "x": "time [s]", "y": label, **more}
 
 
-def _draw_error(figure: Figure, data: _Data) -> None:
-    axes, c = figure.subplots(), data["controller"]
-    axes.plot(c["t"], np.where(c["state"] == 2, c["tracking_error"], np.nan), color="#c44e52")
-    _swaps(axes, data)
-    axes.set(xlabel="time [s]", ylabel="tracking error [m]", ylim=(0.0, None))
-    axes.set_title("green: accepted swaps, dotted: detected changes", fontsize=10)
+def _swaps(data: _Data) -> dict[str, Any]:
+    """Marks of accepted swaps and detected changes, with a line each for the legend."""
+    if "adaptation" not in data:
+        return {"series": [], "marks": []}
+    found: dict[str, Any] = {"series": [], "marks": []}
+    a = data["adaptation"]
+    for field, label, look in (
+        ("swaps_accepted", "swap accepted", {"colour": "a", "dash": [], "alpha": 0.3}),
+        ("changes_detected", "change detected", {"colour": "warn", "dash": [2, 3]}),
+    ):
+        times = a["t"][1:][np.diff(a[field].astype(int)) > 0]
+        found["marks"] += [{"x": time, **look} for time in times]
+        if len(times):
+            found["series"].append({"x": [None], "y": [None], "label": label, **look})
+    return found
 
 
-def _draw_twists(figure: Figure, data: _Data) -> None:
-    axes = figure.subplots(2, sharex=True)
-    for ax, key, label in ((axes[0], "v", "v [m/s]"), (axes[1], "omega", "ω [rad/s]")):
-        if "odom" in data:
-            ax.plot(data["odom"]["t"], data["odom"][key], color="#2a7f62", lw=1.0, label="odometry")
-        ax.plot(data["cmd_vel"]["t"], data["cmd_vel"][key], "k", lw=0.8, label="command")
-        ax.set_ylabel(label)
-    axes[0].legend(frameon=False, ncols=2)
-    axes[1].set_xlabel("time [s]")
+def _error(data: _Data) -> dict[str, Any]:
+    c, swaps = data["controller"], _swaps(data)
+    error = _line(c["t"], np.where(c["state"] == 2, c["tracking_error"], np.nan), "b", "tracking error")
+    return _chart([error, *swaps["series"]], "error [m]", zero=True, marks=swaps["marks"])
 
 
-def _draw_critics(figure: Figure, data: _Data) -> None:
-    axes, costs = figure.subplots(), data["critics"]
-    for name in (name for name in costs if name != "t"):
-        axes.plot(costs["t"], costs[name], ".-", ms=3, lw=0.8, label=name)
-    axes.set_yscale("symlog", linthresh=0.1)
-    axes.set(xlabel="time [s]", ylabel="cost", ylim=(0.0, None))
-    axes.legend(frameon=False, ncols=4)
+def _twist_chart(data: _Data, key: str, label: str) -> dict[str, Any]:
+    series = [_line(data["odom"]["t"], data["odom"][key], "a", "odometry")] if "odom" in data else []
+    command = _line(data["cmd_vel"]["t"], data["cmd_vel"][key], "c", "command", width=1.2)
+    return _chart([*series, command], label)
 
 
-def _draw_held_out(figure: Figure, data: _Data) -> None:
-    axes, a = figure.subplots(), data["adaptation"]
-    for key, colour in (("prior", "#c44e52"), ("current", "#8c8c8c"), ("candidate", "#2a7f62")):
-        axes.plot(a["t"], a[f"held_out_{key}"], ".-", ms=3, lw=0.8, color=colour, label=key)
-    axes.set(xlabel="time [s]", ylabel="held-out error", yscale="log")
-    axes.legend(frameon=False, ncols=3)
-    _swaps(axes, data)
+def _costs(data: _Data) -> dict[str, Any]:
+    costs, looks = data["critics"], [(c, d) for d in ([], [6, 3], [2, 3]) for c in ("a", "b", "c", "warn")]
+    names = [name for name in costs if name != "t"]
+    lines = [
+        _line(costs["t"], costs[name], looks[k % len(looks)][0], name, dash=looks[k % len(looks)][1])
+        for k, name in enumerate(names)
+    ]
+    return _chart(lines, "cost", log=True)
 
 
-def _draw_learned(figure: Figure, data: _Data) -> None:
-    axes, a = figure.subplots(1, 3), data["adaptation"]
-    for i, (key, label) in enumerate((("gain", "gain"), ("time_constant", "time constant [s]"))):
-        for axis, name, colour in (("v", "v", "#2a7f62"), ("w", "ω", "#c44e52")):
-            axes[i].plot(a["t"], a[f"{key}_{axis}"], color=colour, label=name)
-        axes[i].set(xlabel="time [s]", title=label)
-        axes[i].legend(frameon=False)
-    axes[2].plot(a["t"], a["delay"], color="#2a7f62")
-    axes[2].set(xlabel="time [s]", title="command delay [s]")
+def _held_out(data: _Data) -> dict[str, Any]:
+    a, swaps = data["adaptation"], _swaps(data)
+    kinds = (("prior", "b", "prior"), ("current", "a", "what serves"), ("candidate", "dim", "candidate"))
+    lines = [_line(a["t"], a[f"held_out_{key}"], colour, label) for key, colour, label in kinds]
+    return _chart([*lines, *swaps["series"]], "error [m²]", log=True, marks=swaps["marks"])
+
+
+def _learned(data: _Data, key: str, label: str) -> dict[str, Any]:
+    a = data["adaptation"]
+    lines = [
+        _line(a["t"], a[f"{key}_{axis}"], colour, name)
+        for axis, name, colour in (("v", "v", "a"), ("w", "ω", "c"))
+    ]
+    return _chart(lines, label, zero=True)
+
+
+def _delay(data: _Data) -> dict[str, Any]:
+    a = data["adaptation"]
+    return _chart([_line(a["t"], a["delay"], "a")], "[s]", zero=True)

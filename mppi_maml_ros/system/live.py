@@ -19,8 +19,12 @@ from ..ros.qos import SENSOR
 from .names import checked_namespace
 
 _BARS = " ▁▂▃▄▅▆▇█"
-_EVENTS = 8  # lines
-_STATES = ("WAITING FOR ODOMETRY", "WAITING FOR PLAN", "RUNNING", "STOPPING", "STOPPED", "GOAL REACHED")
+STATES = ("WAITING FOR ODOMETRY", "WAITING FOR PLAN", "RUNNING", "STOPPING", "STOPPED", "GOAL REACHED")
+
+
+def state_name(code: int, names: tuple[str, ...] = STATES) -> str:
+    """Of a state; of one that a later version has, its number."""
+    return names[code] if code < len(names) else f"STATE {code}"
 
 
 def sparkline(values: ArrayLike, width: int) -> str:
@@ -38,21 +42,22 @@ class LiveView:
 
     Args:
         history: seconds that the plots reach back, at the controller's rate reduced to ten a second.
+        events: the newest so many are kept.
     """
 
-    def __init__(self, history: float = 60.0) -> None:
+    def __init__(self, history: float = 60.0, events: int = 8) -> None:
         self.error: deque[float] = deque(maxlen=int(10 * history))
         self.residual: deque[float] = deque(maxlen=int(2 * history))
-        self.events: deque[str] = deque(maxlen=_EVENTS)
+        self.events: deque[str] = deque(maxlen=events)
         self.controller: ControllerStatus | None = None
         self.adaptation: AdaptationStatus | None = None
-        self._last = 0.0
+        self._last, self._series, self._run = 0.0, "", 0
 
     def on_controller(self, message: ControllerStatus) -> None:
         """One status of the controller."""
         now, before = time.monotonic(), self.controller
         if before is not None and before.state != message.state:
-            self.note(f"{_STATES[message.state]} {message.reason}")
+            self.note(f"{state_name(message.state)} {message.reason}")
         self.controller = message
         if now - self._last >= 0.1:
             self._last = now
@@ -67,13 +72,17 @@ class LiveView:
         if message.swaps_accepted > before.swaps_accepted:
             self.note(f"swap accepted, version {message.weights_version}: {message.reason}")
         if message.swaps_rejected > before.swaps_rejected:
-            self.note(f"rejected: {message.reason}")
+            self.note(f"rejected: {message.reason}", "rejected")
         if message.changes_detected > before.changes_detected:
             self.note("change detected")
 
-    def note(self, text: str) -> None:
-        """One more event."""
-        self.events.append(f"{time.strftime('%H:%M:%S')}  {text.strip()}")
+    def note(self, text: str, series: str = "") -> None:
+        """One more event; of a series without others between only the newest stays, with their number."""
+        self._run = self._run + 1 if series and series == self._series else 1
+        if self._run > 1:
+            self.events.pop()
+        self._series, count = series, f"{self._run} x " if self._run > 1 else ""
+        self.events.append(f"{time.strftime('%H:%M:%S')}  {count}{text.strip()}")
 
     def render(self, width: int = 80) -> Group:
         """The present picture."""
@@ -82,7 +91,7 @@ class LiveView:
         if c is None:
             head = "no status of a controller so far"
         else:
-            head = f"{_STATES[c.state]}   error {c.tracking_error:.3f} m   step {c.step_ms:.1f} ms   "
+            head = f"{state_name(c.state)}   error {c.tracking_error:.3f} m   step {c.step_ms:.1f} ms   "
             head += f"weights {c.weights_version}"
         learned = "no status of an adaptation so far"
         if a is not None:

@@ -10,7 +10,7 @@ pytest.importorskip("rosbags.rosbag2")
 
 from mppi_maml_ros import cli
 from mppi_maml_ros.core.errors import InvalidValueError, MppiMamlError
-from mppi_maml_ros.system.bag_report import Choice, read_data, write_report
+from mppi_maml_ros.system.bag_report import Choice, _line, _track, read_data, write_report
 
 ODOMETRY, TWIST = "nav_msgs/msg/Odometry", "geometry_msgs/msg/Twist"
 
@@ -20,7 +20,7 @@ def test_a_report_says_what_it_read(tmp_path, record_drive, capsys):
     assert cli.main(["report", str(path), "--out", str(tmp_path / "page.html")]) == 0
     assert "odometry: /odom\ncommands: /cmd_vel\nwrote " in capsys.readouterr().out
     page = (tmp_path / "page.html").read_text()
-    assert "<th>odometry<td>/odom<" in page and page.count("<img") == 2
+    assert "<th>odometry<td>/odom<" in page and page.count("<canvas") == 3
 
 
 @pytest.mark.fault(86)
@@ -132,4 +132,25 @@ def test_costs_by_critic_are_read_from_the_diagnostics_of_the_controller(tmp_pat
     assert costs["t"].tolist() == [1.0, 2.0] and costs["tracking"].tolist() == [1.5, 2.5]
     assert np.isnan(costs["obstacles"][0]) and costs["obstacles"][1] == 0.25
     page = write_report(tmp_path / "run", tmp_path / "page.html").read_text()
-    assert "What the chosen way costs" in page and page.count("<img") == 1
+    assert "What the chosen way costs" in page and page.count("<canvas") == 1
+
+
+def test_an_hour_is_thinned_and_keeps_its_peaks_and_its_gaps():
+    t = np.linspace(0.0, 3600.0, 180_000)
+    y = np.sin(t)
+    y[123_456], y[60_000], y[90_000:100_000] = 9.0, -9.0, np.nan
+    line = _line(t, y, "a")
+    assert len(line["x"]) == len(line["y"]) <= 1500 and (np.diff(line["x"]) > 0.0).all()
+    assert np.nanmax(line["y"]) == 9.0 and np.nanmin(line["y"]) == -9.0
+    gap = (line["x"] > t[90_300]) & (line["x"] < t[99_700])
+    assert gap.any() and np.isnan(line["y"][gap]).all() and np.isfinite(line["y"][~gap]).mean() > 0.99
+
+
+def test_a_path_is_thinned_by_its_size_and_keeps_its_gaps():
+    angle = np.linspace(0.0, 2.0 * np.pi, 50_000)
+    x, y = 5.0 * np.cos(angle), 5.0 * np.sin(angle)
+    x[20_000] = np.nan
+    track = _track({"x": x, "y": y}, "a", "robot")
+    assert len(track["x"]) < 1700 and np.isnan(track["x"]).sum() == 1
+    assert np.nanmax(np.hypot(np.diff(track["x"]), np.diff(track["y"]))) < 2.0 * 10.0 / 500
+    assert np.ptp(track["y"]) == pytest.approx(10.0, abs=1e-3)
