@@ -113,7 +113,7 @@ class DriveGuard:
     def barred(self, stamp: float) -> str:
         """Why nothing learned may serve at ``stamp`` [s]; empty when it may."""
         left = self.barred_until - stamp
-        if left <= 0.0:
+        if not left > 0.0:  # nor before the first sample, when neither is known
             return ""
         return f"the robot strayed by what was learned: the prior drives for another {left:.1f} s"
 

@@ -110,6 +110,7 @@ class ControlStep:
         self._config, self.mppi, self.follower = config, mppi, follower
         self.predictor = Predictor(config.model_dt, config.delay_taps)
         self.twist = TwistSource(config.twist_source)
+        self.twist.consistency.warm_up()
         self.limiter = VelocityLimiter(config.limits, max_dt=2.0 * config.period)
         self.costmap: Costmap | None = None
         self._warm = False

@@ -14,6 +14,7 @@ from ..core.types import Array
 
 FREE_ACCELERATION = 1000.0  # [m/s^2, rad/s^2] stands for no limit
 TURNING = 0.02  # [m/s, rad/s]
+_FREE_CHANGE = 1e30  # which single precision holds
 UNLIMITED = read_only(np.full((2, 2), FREE_ACCELERATION))
 
 
@@ -24,6 +25,12 @@ def bounded(x: float, end: float, up: float, down: float) -> float:
     upper = x + down + more * min(max(1.0 + x / TURNING, 0.0), 1.0)
     lower = x - down - more * min(max(1.0 - x / TURNING, 0.0), 1.0)
     return min(max(end, lower), upper)
+
+
+def changes(acceleration: Array, dt: float) -> Array:
+    """Largest changes over a step of dt [s], shape (2, 2); what is not limited has none that matters."""
+    limits = np.asarray(acceleration, dtype=float)
+    return np.where(limits < FREE_ACCELERATION, limits * dt, _FREE_CHANGE)
 
 
 def bound(twist: Array, end: Array, limits: Array) -> Array:

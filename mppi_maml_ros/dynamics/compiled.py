@@ -20,7 +20,7 @@ from ..core.errors import InvalidValueError
 from ..core.kernels.cache import njit
 from ..core.kernels.se2 import displacement, wrapped
 from ..core.types import Array
-from .acceleration import bounded
+from .acceleration import bounded, changes
 from .features import EXTRA_FEATURES, SOFT_SIGN_OMEGA, SOFT_SIGN_V, input_size
 from .residual import OUTPUTS, ResidualWeights
 from .transitions import Transitions
@@ -327,7 +327,7 @@ class _Packed:
                 weights.activation == "tanh",
                 max(widths, default=0),
                 momentum=weights.momentum.astype(float),
-                limits=weights.acceleration.astype(float) * weights.model_dt,
+                limits=changes(weights.acceleration, weights.model_dt),
                 late=np.array(weights.transport_delay, dtype=np.int64),
             )
         return packed

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from ..core.kernels.cache import njit
 from ..core.types import Array
-from .acceleration import UNLIMITED, bound, bounded
+from .acceleration import UNLIMITED, bound, bounded, changes
 from .compiled import missed
 from .residual import ResidualWeights
 from .transitions import Transitions
@@ -101,7 +101,7 @@ def observe(
     return innovations(
         missed(weights, data)[:, :2], measured, data.first if first is None else first,
         np.diag(weights.linear), weights.momentum, weights.observer,
-        weights.acceleration.astype(float) * weights.model_dt, state,
+        changes(weights.acceleration, weights.model_dt), state,
     )  # fmt: skip
 
 
@@ -112,5 +112,5 @@ def errors_of(weights: ResidualWeights, data: Transitions) -> Array:
     errors = np.ascontiguousarray(missed(weights, data)[:, :2])
     if weights.is_limited:
         twist, after = data.states[:, 3:5], data.next_states[:, 3:5]
-        errors = after - bound(twist, after - errors, weights.acceleration.astype(float) * weights.model_dt)
+        errors = after - bound(twist, after - errors, changes(weights.acceleration, weights.model_dt))
     return errors

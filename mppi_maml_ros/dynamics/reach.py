@@ -54,7 +54,7 @@ class Reach:
         commands = np.repeat(told[:, None], steps, axis=1)
         past = np.zeros((len(told), max(weights.history, 1), 2))
         course = open_loop(weights, np.zeros((len(told), 5)), commands, past)[..., 3:]
-        if not np.isfinite(course).all():
+        if not (np.abs(course) <= RUNS_AWAY).all():
             return largest
         forward, lag_v, delay_v = _response(course[0, :, 0], weights.model_dt)
         backward = -float(course[1, -1, 0])

@@ -33,7 +33,7 @@ from ..core.arrays import read_only_float32
 from ..core.errors import InvalidValueError
 from ..core.kernels.cache import njit
 from ..core.types import Array, Float32
-from .acceleration import FREE_ACCELERATION, UNLIMITED, bound
+from .acceleration import FREE_ACCELERATION, UNLIMITED, bound, changes
 from .features import MAX_DELAY_TAPS, MAX_TRANSPORT_DELAY, feature_size, features, input_size
 
 ACTIVATIONS = ("tanh", "relu")
@@ -441,7 +441,7 @@ def step(
         delta[..., :2] += weights.momentum * state[..., 5:]
     end = command + delta[..., :2]
     if weights.is_limited:
-        end = bound(state[..., 3:5], end, weights.acceleration.astype(float) * weights.model_dt)
+        end = bound(state[..., 3:5], end, changes(weights.acceleration, weights.model_dt))
     blend = weights.displacement_blend
     if fraction != 1.0 and blend > 0.0:
         end = state[..., 3:5] + fraction * (end - state[..., 3:5])

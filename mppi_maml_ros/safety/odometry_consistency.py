@@ -179,6 +179,16 @@ class OdometryConsistency:
         changed = [self._judge(axis) for axis in range(2)]
         return any(changed)
 
+    @staticmethod
+    def warm_up() -> None:
+        """Compile all that a sample needs."""
+        other, twist = OdometryConsistency(), np.array([0.3, 0.0])
+        for k in range(round(2.0 * SPAN / SPACING)):
+            stamp = k * SPACING
+            if stamp > SPAN:
+                other.add_command(stamp, twist)
+            other.add_odometry(Odometry(stamp, np.array([0.3 * stamp, 0.0, 0.0]), twist))
+
     def _judge(self, axis: int) -> bool:
         """Look at the newest comparisons in motion; whether the finding on the axis changed."""
         before = self._found[axis]

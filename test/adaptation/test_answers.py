@@ -82,7 +82,7 @@ def test_few_transitions_are_asked_as_well(data, prior):
 
 def test_what_answers_like_the_robot_is_left_as_it_is(grbal, meta, data, prior):
     weights = first_order(meta, np.exp(-DT / 0.27), 0.8 * (1.0 - np.exp(-DT / 0.27)))
-    limited = Answers(meta).limit(grbal, found(weights), data, prior)
+    limited = Answers(meta).limit(grbal, found(weights), data.delayed(prior), data, prior)
     assert limited.share == 1.0
     np.testing.assert_array_equal(limited.weights.linear, weights.linear)
     assert limited.weights.error_model == pytest.approx(PUSH)
@@ -101,34 +101,36 @@ def test_what_answers_like_the_robot_is_left_as_it_is(grbal, meta, data, prior):
 def test_what_does_not_is_drawn_towards_the_prior_until_it_does(grbal, meta, data, prior, coefficients, far):
     weights = first_order(meta, *coefficients)
     guard = Answers(meta)
-    assert guard.astray(grbal, weights, data, prior) is far
-    assert not guard.astray(grbal, None, data, prior)
-    limited = guard.limit(grbal, found(weights), data, prior)
+    assert guard.astray(grbal, weights, data.delayed(prior), data, prior) is far
+    assert not guard.astray(grbal, None, data.delayed(prior), data, prior)
+    limited = guard.limit(grbal, found(weights), data.delayed(prior), data, prior)
     assert limited.share in SHARES[1:]
-    assert not guard.astray(grbal, limited.weights, data, prior)
+    assert not guard.astray(grbal, limited.weights, data.delayed(prior), data, prior)
     again = np.median(answers(limited.weights, data) / answers(ROBOT, data), axis=0)
     assert (again > 0.9 * LEAST).all()
 
 
 def test_one_axis_is_enough(grbal, meta, data, prior):
     weights = as_weights(meta, "rls", [KINEMATIC, (0.99, 0.01, 0.0)])
-    assert Answers(meta).limit(grbal, found(weights), data, prior).share < 1.0
+    assert Answers(meta).limit(grbal, found(weights), data.delayed(prior), data, prior).share < 1.0
 
 
 def test_the_physics_layer_and_whole_robots_are_believed(meta, data, prior):
     weights = first_order(meta, 0.99, 0.01)
     for name in ("physics", "physics+maml", "maml"):
         adapter = make_adapter(name, meta, SGDConfig())
-        assert Answers(meta).limit(adapter, found(weights), data, prior).weights is weights
-        assert not Answers(meta).astray(adapter, weights, data, prior)
+        assert (
+            Answers(meta).limit(adapter, found(weights), data.delayed(prior), data, prior).weights is weights
+        )
+        assert not Answers(meta).astray(adapter, weights, data.delayed(prior), data, prior)
 
 
 def test_commands_that_act_late_are_expected_to(grbal, meta, data, prior):
     late = attrs.evolve(prior, transport_delay=(6, 6))
     padded = np.concatenate([data.history, np.zeros((len(data), 12, 2))], axis=1)
     delayed = attrs.evolve(data, history=padded)
-    expected = Answers(meta)._expected(delayed, late)
-    assert (expected < Answers(meta)._expected(data, prior) - 0.1).all()
+    expected = Answers(meta)._expected(delayed.delayed(late), delayed, late)
+    assert (expected < Answers(meta)._expected(data.delayed(prior), data, prior) - 0.1).all()
 
 
 def test_a_share_is_that_of_the_whole_correction(meta, data):
