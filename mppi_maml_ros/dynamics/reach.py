@@ -17,6 +17,7 @@ LEAST, MOST = 0.05, 1.5  # of a limit; a model that says less or more of it is n
 FARTHEST = 5.0  # times a velocity, of the command that is reckoned to make it
 EDGES = (0.1, 0.9)  # shares of the steady value between which a response rises
 RISE = math.log((1.0 - EDGES[0]) / (1.0 - EDGES[1]))  # in time constants of a lag of first order
+RUNS_AWAY = 100.0  # [m/s, rad/s] where no robot gets
 
 
 @attrs.frozen

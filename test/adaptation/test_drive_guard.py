@@ -130,3 +130,7 @@ def test_forecasts_are_held_against_those_of_the_prior_over_what_was_driven_last
     assert forecasts_worse(weak, prior, data)
     assert not forecasts_worse(prior, prior, data)
     assert forecasts_worse(weak, prior, data[:0])  # nothing speaks for them
+
+
+def test_before_the_first_sample_nothing_is_barred():
+    assert DriveGuard().barred(-math.inf) == ""

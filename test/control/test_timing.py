@@ -262,11 +262,11 @@ def test_effort_is_counted_from_what_was_learned_until_that_is_switched_off():
         return mppi.command_per_speed
 
     now = 100.0
-    np.testing.assert_array_equal(per_speed(), [1.0, 1.0])
+    np.testing.assert_allclose(per_speed(), [1.0, 1.0], rtol=1e-12)
     slot.install(ResidualWeights.first_order((0.1, 0.1), (0.5, 0.4)))
     np.testing.assert_allclose(per_speed(), [2.0, 2.5], rtol=0.01)
     loop.reconfigure(attrs.evolve(config, learned_effort=False))
-    np.testing.assert_array_equal(per_speed(), [1.0, 1.0])
+    np.testing.assert_allclose(per_speed(), [1.0, 1.0], rtol=1e-12)
 
 
 # Paths
