@@ -79,7 +79,7 @@ def test_a_base_that_somebody_else_drives_is_not_driven(system):
     group.start("robot", ROBOT)
     other = system.listener.node.create_publisher(Twist, "cmd_vel", 1)
     calibrate = group.start("calibrate", [*CALIBRATE, "--out", str(system.folder)])
-    assert calibrate.wait(60.0) == 1
+    assert calibrate.wait(110.0) == 1
     assert "cmd_vel is also published by /listener" in " ".join(calibrate.tail().split())
     system.listener.node.destroy_publisher(other)
     del group.members["calibrate"]
@@ -88,7 +88,7 @@ def test_a_base_that_somebody_else_drives_is_not_driven(system):
 @pytest.mark.slow
 def test_without_a_base_nothing_is_sent(system):
     calibrate = system.group.start("calibrate", [*CALIBRATE, "--out", str(system.folder)])
-    assert calibrate.wait(60.0) == 1
+    assert calibrate.wait(110.0) == 1
     assert "no odometry on /odom" in calibrate.tail()
     del system.group.members["calibrate"]
     assert not system.listener.messages("cmd_vel")
