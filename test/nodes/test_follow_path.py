@@ -443,7 +443,7 @@ def test_a_controller_that_cannot_keep_its_rate_times_out(launched):
         overrun_limit=1,
         overrun_recovery=10000,
         retry_attempt_limit=0,
-        odom_timeout=10.0,
+        odom_timeout=5.0,
     )
     client.ready()
     assert client.failure(client.path()) == "CONTROLLER_TIMED_OUT", client.reason
