@@ -45,6 +45,7 @@ class BlockedCheck:
     def __init__(self, limits: VelocityLimits | None = None) -> None:
         self.configure(limits)
         self._commands = CommandHistory()
+        displacement(np.zeros(3), np.zeros(3))  # compiled before the robot drives
         self.reset()
 
     def configure(self, limits: VelocityLimits | None) -> None:
