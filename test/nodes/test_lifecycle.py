@@ -83,7 +83,7 @@ def test_a_controller_that_is_deactivated_ramps_to_zero_and_is_silent_until_acti
     assert len(commands) == count
     assert manager.to(Transition.TRANSITION_ACTIVATE)
     bench.until(lambda: len(commands) > count and commands[-1] > 0.3)
-    assert states[-1] == ControllerStatus.RUNNING
+    bench.until(lambda: states[-1] == ControllerStatus.RUNNING)
 
 
 def test_parameters_set_before_configuring_count(bench):
