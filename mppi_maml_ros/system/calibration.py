@@ -22,6 +22,7 @@ from .names import checked_namespace, checked_topic
 
 PERIOD = 0.02  # [s] between commands
 FOUND_WITHIN = 3.0  # [s] for which the robot and its odometry are looked for
+LOOKED_FOR = 1.0  # [s] at least, and from time to time: others are not discovered at once
 FASTER = 2.0  # times the limits of the commands that odometry may report
 
 
@@ -69,7 +70,7 @@ class RosDriver(Driver):
         self._executor.add_node(self._node)
         self._node.subscribe(OdometryMessage, "odom", self._on_odometry, qos.SENSOR)
         self._publisher = CommandPublisher(self._node, cmd_vel_type, "~/status")
-        self._due = self.steady
+        self._due = self._looked = self.steady
 
     def __enter__(self) -> RosDriver:
         return self
@@ -96,8 +97,10 @@ class RosDriver(Driver):
         Raises:
             DriveStoppedError: nobody does, or somebody else commands the robot: the message says what.
         """
-        end, heard = self.steady + FOUND_WITHIN, False
-        while self.steady < end and not (heard and self._takers()):
+        begin, heard = self.steady, False
+        while (waited := self.steady - begin) < FOUND_WITHIN and not (
+            heard and self._takers() and waited >= LOOKED_FOR
+        ):
             self._executor.spin_once(timeout_sec=0.1)
             self._publisher.look()
             heard = heard or bool(self._heard)
@@ -108,6 +111,12 @@ class RosDriver(Driver):
             )
         if not self._takers():
             raise DriveStoppedError(f"nobody listens to {command}: is the base switched on?")
+        self._look_for_others()
+        self._heard.clear()
+
+    def _look_for_others(self) -> None:
+        self._looked = self.steady
+        command = self._node.resolve_topic_name("cmd_vel")
         own = self._node.get_fully_qualified_name()
         others = {full_name(info) for info in self._node.get_publishers_info_by_topic(command)} - {own}
         if others:
@@ -115,7 +124,6 @@ class RosDriver(Driver):
                 f"{command} is also published by {', '.join(sorted(others))}: stop that first, "
                 "only one may drive the robot"
             )
-        self._heard.clear()
 
     def _takers(self) -> int:
         return self._node.count_subscribers(self._node.resolve_topic_name("cmd_vel"))
@@ -126,6 +134,8 @@ class RosDriver(Driver):
         while (left := self._due - self.steady) > 0.0:
             self._executor.spin_once(timeout_sec=left)
         heard, self._heard = self._heard, []
+        if self.steady - self._looked > LOOKED_FOR:
+            self._look_for_others()
         if jump := self._jump:  # said once: the zeros that follow go out
             self._jump = ""
             raise DriveStoppedError(jump)
