@@ -79,23 +79,24 @@ def find(data: Transitions, family: ServoFamily, noise: Array, before: Array) ->
         return Limits(before, data)
     base, first = family.base(data.inputs, data.residuals), data.first
     acceleration, ends = before.copy(), data.next_states
+    dt, free = family.model_dt, FREE_ACCELERATION * family.model_dt
     for axis in (0, 1):
         levels = np.ascontiguousarray(noise[:, axis])
         found = np.empty(FOUND)
-        known = before[:, axis] * family.model_dt
+        known = before[:, axis] * dt
         evidence = _search(
-            base[axis], first, levels, MEAN, PRECISION[axis, -1], family.delay_taps + 1, family.model_dt,
-            LEAST[axis] * family.model_dt, known, FREE_ACCELERATION * family.model_dt, found,
+            base[axis], first, levels, MEAN, PRECISION[axis, -1], family.delay_taps + 1, dt,
+            LEAST[axis] * dt, known, free, found,
         )  # fmt: skip
-        limits = found[3:5] / family.model_dt
+        found[3:5] = np.minimum(found[3:5], free)
         if np.isfinite(evidence) and _swings(axis, base[axis], first, levels, family, evidence):
-            limits, found[3:5] = before[:, axis], known
-        if not (limits < FREE_ACCELERATION).any():
+            found[3:5] = known
+        if (found[3:5] >= free).all():
             acceleration[:, axis] = FREE_ACCELERATION
             continue
-        acceleration[:, axis] = limits
+        acceleration[:, axis] = np.minimum(found[3:5] / dt, FREE_ACCELERATION)
         ends = ends.copy() if ends is data.next_states else ends
-        _take_out(base[axis], first, family.delay_taps + 1, family.model_dt, found, ends[:, 3 + axis])
+        _take_out(base[axis], first, family.delay_taps + 1, dt, found, ends[:, 3 + axis])
     if ends is data.next_states:
         return Limits(acceleration, data)
     return Limits(acceleration, attrs.evolve(data, next_states=ends))

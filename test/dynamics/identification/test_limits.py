@@ -123,3 +123,10 @@ def test_a_gap_is_no_step():
     shifted = data.next_states.copy()
     broken = attrs.evolve(data, segments=np.arange(120) // 3, next_states=shifted)
     assert (found(broken).acceleration == FREE_ACCELERATION).all()
+
+
+@pytest.mark.parametrize("dt", [0.01, 0.03, 0.049, 0.07, 0.1, 0.33])
+def test_no_limit_is_none_at_any_step(dt):
+    data = attrs.evolve(drawn(seed=5), model_dt=dt)
+    family = servo.ServoFamily.make(TAPS, dt)
+    assert (limits.find(data, family, NOISE, UNLIMITED).acceleration == FREE_ACCELERATION).all()
