@@ -437,13 +437,17 @@ def test_a_limit_that_comes_while_it_drives_is_braked_to(driven):
 
 
 def test_a_controller_that_cannot_keep_its_rate_times_out(launched):
+    slow = """
+import time
+from mppi_maml_ros.control.step import ControlStep
+step = ControlStep.run
+def run(self, *given, **named):
+    time.sleep(0.2)
+    return step(self, *given, **named)
+ControlStep.run = run
+"""
     client, _ = launched(
-        batch_size=40000,
-        controller_frequency=200.0,
-        overrun_limit=1,
-        overrun_recovery=10000,
-        retry_attempt_limit=0,
-        odom_timeout=5.0,
+        before=slow, overrun_limit=1, overrun_recovery=10000, retry_attempt_limit=0, odom_timeout=5.0
     )
     client.ready()
     assert client.failure(client.path()) == "CONTROLLER_TIMED_OUT", client.reason
