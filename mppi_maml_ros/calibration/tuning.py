@@ -36,7 +36,7 @@ from .world import CalibratedWorld
 FIGURE = figure8(size=1.5, period=24.0).eased(2.0)
 """Up to 0.4 m/s and 0.8 rad/s, from standstill: weak robots can follow it."""
 SETTLED = 4.0  # [s] from which on errors count
-SPREAD = 0.2  # of the first candidates, as a share of each range
+SPREAD = 0.12  # of the first candidates, as a share of each range
 LOST = 3.0  # cost of a drive that ended early: log of 20 times the error
 LOSING, LOOKED_AT = 0.5, 3  # cost above which, after so many robots, a candidate is not driven farther
 
@@ -190,7 +190,7 @@ class TuningConfig:
 
     evaluations: int = 160
     population: int = 10
-    effort_weight: float = 0.3
+    effort_weight: float = 0.1
     adapt: bool = True
     seed: int = 0
 
