@@ -362,7 +362,7 @@ def test_a_path_with_times_is_driven_by_them_and_times_that_go_back_are_invalid(
     status, result = client.result(client.send(path))
     assert status == SUCCEEDED and result.error_code == client.kind.Result.NONE
     assert client.now() >= begun + 3.9, "the path lasts until then"
-    assert max(feedback.speed for feedback in client.feedback) < 0.6  # .26 m/s are asked for, not .5
+    assert np.median([feedback.speed for feedback in client.feedback]) < 0.4  # .26 m/s are asked for, not .5
     path.poses[7].header.stamp = path.poses[5].header.stamp
     path.poses[-1].header.stamp = to.to_stamp(client.now() + 60.0)
     assert client.failure(path) == "INVALID_PATH" and "pose 7 of 40" in client.reason

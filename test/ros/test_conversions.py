@@ -164,9 +164,9 @@ def test_a_path_of_a_million_poses_is_read_at_one_go():
     count = 1_000_000
     start = one.index(b"\x01\x00\x00\x00\x00\x00\x00\x00", 16)
     data = one[:start] + count.to_bytes(4, "little") + one[start + 4 :] + pose * (count - 1)
-    begun = time.perf_counter()
+    begun = time.process_time()
     poses = to.read_path(data).poses
-    assert time.perf_counter() - begun < 1.0
+    assert time.process_time() - begun < 1.0
     assert poses.shape == (count, 3) and poses[-1, 0] == 1.0
 
 
