@@ -190,7 +190,7 @@ class TuningConfig:
 
     evaluations: int = 160
     population: int = 10
-    effort_weight: float = 0.1
+    effort_weight: float = 0.3
     adapt: bool = True
     seed: int = 0
 

@@ -1,8 +1,9 @@
 """Which candidate of a search is taken, and what it buys: both on robots that the search has not seen.
 
 The cheapest of many candidates owes part of its low cost to the noise of the few robots it was tried on. So
-the best ones are driven by other robots, and the cheapest there is taken, if its error is below the defaults'
-by more than the standard error; else the defaults are kept. Robots of a third kind say what that buys.
+the best ones, and what lies half way to them, are driven by other robots. The cheapest there is taken, if
+its error is below the defaults' by more than the standard error; else the defaults are kept. Yet other robots
+say what that buys.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from ..core.errors import InvalidValueError
 from ..mppi.config import MPPIConfig
 from ..weights.meta_model import PACKAGED, MetaModel
 from .tuning import (
+    DEFAULTS,
     KNOBS,
     Candidate,
     Course,
@@ -29,7 +31,7 @@ from .tuning import (
     summed,
 )
 
-FINALISTS = 5  # cheapest candidates that are validated, beside the mean of the
+FINALISTS = 3  # cheapest candidates that are validated, beside the mean of the
 CENTRE = 10  # cheapest
 REPEATS = 3  # drives of a robot that judges, each with noise of its own
 
@@ -57,12 +59,16 @@ class Validated:
 
 
 def finalists(tried: Sequence[Candidate]) -> list[dict[str, Any]]:
-    """Parameters to validate: of the cheapest candidates, and the mean of them on the searched scales."""
+    """Parameters to validate: the cheapest candidates, the mean of them, and each half way from the defaults.
+
+    Mean and middle are those of the searched scales.
+    """
     found = [c for c in sorted(tried, key=lambda c: c.cost) if c.shares and c.cost < 0.0]
     if not found:
         return []
     mean = np.mean([c.shares for c in found[:CENTRE]], axis=0)
-    return [parameters_at(mean), *(c.parameters for c in found[:FINALISTS])]
+    bold = [mean, *(np.array(c.shares) for c in found[:FINALISTS])]
+    return [parameters_at(shares) for full in bold for shares in (full, 0.5 * (DEFAULTS + full))]
 
 
 def validated(

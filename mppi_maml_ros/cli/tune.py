@@ -55,7 +55,7 @@ if TYPE_CHECKING:
     help="Candidates a generation.",
 )
 @click.option(
-    "--effort-weight", type=click.FloatRange(0.0, 10.0), default=0.1, show_default=True,
+    "--effort-weight", type=click.FloatRange(0.0, 10.0), default=0.3, show_default=True,
     help="What a change of the log of effort costs, where one of the log of the error costs 1.",
 )  # fmt: skip
 @click.option(

@@ -116,8 +116,9 @@ def candidate(cost, share):
 def test_the_cheapest_candidates_and_their_mean_are_validated():
     tried = [Candidate({}, 1.0, 1.0, 0.0), *(candidate(-0.1 * k, 0.1 * k) for k in range(8))]
     found = choice.finalists(tried)
-    assert found[1:] == [c.parameters for c in tried[:3:-1]]
-    assert found[0] == work.parameters_at(np.full(len(work.KNOBS), 0.4))
+    assert found[2::2] == [c.parameters for c in tried[:5:-1]]
+    mean = np.full(len(work.KNOBS), 0.4)
+    assert found[:2] == [work.parameters_at(mean), work.parameters_at(0.5 * (mean + work.DEFAULTS))]
     assert choice.finalists([tried[0], candidate(0.3, 0.5)]) == [], "all are worse than the defaults"
 
 
