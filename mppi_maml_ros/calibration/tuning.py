@@ -1,8 +1,9 @@
 """Parameters of MPPI for a kind of robot, searched by CMA-ES in simulated drives.
 
-What is minimised is the mean, over courses, of log(error) + ``effort_weight`` log(effort), both as shares of
-the defaults'; noise is the same for all candidates. A search can be taken up again: the sampler is seeded, so
-candidates follow from the costs of those before, and these are kept.
+What is minimised is the mean, over courses, of e + max(e, 0) + ``effort_weight`` f, with e and f the logs of
+error and effort as shares of the defaults': a robot that becomes worse counts twice. Robots and noise are the
+same for all candidates. A search can be taken up again: the sampler is seeded, so candidates follow from the
+costs of those before, and these are kept. Other robots decide which one is taken: :mod:`.tuning_choice`.
 
 Source: Hansen, The CMA Evolution Strategy: A Tutorial (2016); the library is ``cmaes``.
 """
@@ -35,8 +36,9 @@ from .world import CalibratedWorld
 FIGURE = figure8(size=1.5, period=24.0).eased(2.0)
 """Up to 0.4 m/s and 0.8 rad/s, from standstill: weak robots can follow it."""
 SETTLED = 4.0  # [s] from which on errors count
-SPREAD = 0.2  # of the first candidates, as a share of each range
+SPREAD = 0.12  # of the first candidates, as a share of each range
 LOST = 3.0  # cost of a drive that ended early: log of 20 times the error
+LOSING, LOOKED_AT = 0.5, 3  # cost above which, after so many robots, a candidate is not driven farther
 
 
 @attrs.frozen
@@ -163,12 +165,16 @@ DEFAULTS = np.array([knob.share(float(getattr(MPPIConfig(), knob.name))) for kno
 
 @attrs.frozen
 class Candidate:
-    """What was tried: parameters, error and effort as shares of the defaults' (geometric means), and cost."""
+    """What was tried: parameters, error and effort as shares of the defaults' (geometric means), and cost.
+
+    ``shares`` are where in the ranges of KNOBS the parameters lie.
+    """
 
     parameters: dict[str, Any]
     error: float
     effort: float
     cost: float
+    shares: tuple[float, ...] = ()
 
 
 @attrs.frozen
@@ -241,36 +247,69 @@ class Tuning:
             search.tell(told)
 
     def _base(self) -> list[Driven]:
-        found = []
-        for course in self.courses:
-            driven = drive(course, MPPIConfig(), self.meta)
-            if driven is None:
-                raise InvalidValueError(f"{course.name} cannot be driven with the default parameters")
-            found.append(driven)
-        return found
+        return driven_by_defaults(self.courses, self.meta)
 
     def _try(self, shares: Array) -> Candidate:
-        parameters = parameters_at(shares)
+        parameters, at = parameters_at(shares), tuple(map(float, shares))
         place = len(self.tried) - 1
         if place < len(self.before):
-            return Candidate(parameters, *map(float, self.before[place]))
-        error, effort = compared(self.courses, MPPIConfig(**parameters), self.base, self.meta)
-        cost = LOST if math.isinf(error) else math.log(error) + self.config.effort_weight * math.log(effort)
-        return Candidate(parameters, error, effort, min(cost, LOST))
+            error, effort, cost = map(float, self.before[place])
+            return Candidate(parameters, error, effort, cost, at)
+        weight, config = self.config.effort_weight, MPPIConfig(**parameters)
+        logs = compared(self.courses, config, self.base, self.meta, lambda so_far: losing(so_far, weight))
+        error, effort, cost = summed(logs, weight)
+        return Candidate(parameters, error, effort, cost, at)
+
+
+def driven_by_defaults(courses: Sequence[Course], meta: MetaModel | None) -> list[Driven]:
+    """Each course with the default parameters.
+
+    Raises:
+        InvalidValueError: one that they cannot drive.
+    """
+    found = []
+    for course in courses:
+        driven = drive(course, MPPIConfig(), meta)
+        if driven is None:
+            raise InvalidValueError(f"{course.name} cannot be driven with the default parameters")
+        found.append(driven)
+    return found
 
 
 def compared(
-    courses: Sequence[Course], config: MPPIConfig, base: Sequence[Driven], meta: MetaModel | None
-) -> tuple[float, float]:
-    """Error and effort over those of ``base``, geometric means; inf where a drive was not finished."""
-    logs = []
+    courses: Sequence[Course],
+    config: MPPIConfig,
+    base: Sequence[Driven],
+    meta: MetaModel | None,
+    enough: Callable[[list[tuple[float, float]]], bool] = lambda so_far: False,
+) -> Array | None:
+    """Logs of error and effort over those of ``base``, (courses, 2); None where a drive was not finished.
+
+    After the course at which ``enough`` says so, of the rows so far, no other is driven.
+    """
+    logs: list[tuple[float, float]] = []
     for course, other in zip(courses, base, strict=True):
         driven = drive(course, config, meta)
         if driven is None:
-            return math.inf, math.inf
+            return None
         logs.append((math.log(driven.error / other.error), math.log(driven.effort / other.effort)))
-    error, effort = np.exp(np.mean(logs, axis=0))
-    return float(error), float(effort)
+        if enough(logs):
+            break
+    return np.array(logs)
+
+
+def losing(logs: Sequence[tuple[float, float]], effort_weight: float) -> bool:
+    """Whether a candidate is so much worse than the defaults that it need not be driven farther."""
+    return len(logs) >= LOOKED_AT and summed(np.array(logs), effort_weight)[2] > LOSING
+
+
+def summed(logs: Array | None, effort_weight: float) -> tuple[float, float, float]:
+    """Geometric means of error and effort, as shares, and the cost of what :func:`compared` found."""
+    if logs is None:
+        return math.inf, math.inf, LOST
+    error, effort = logs.mean(axis=0)
+    cost = error + np.maximum(logs[:, 0], 0.0).mean() + effort_weight * effort
+    return math.exp(error), math.exp(effort), min(float(cost), LOST)
 
 
 def front(candidates: Sequence[Candidate]) -> list[Candidate]:
@@ -280,33 +319,6 @@ def front(candidates: Sequence[Candidate]) -> list[Candidate]:
         if not found or candidate.effort < found[-1].effort:
             found.append(candidate)
     return found
-
-
-def tested(
-    courses: Sequence[Course],
-    parameters: dict[str, Any],
-    adapt: bool,
-    done: Callable[[], None] = lambda: None,
-) -> list[dict[str, Any]]:
-    """Defaults and tuned parameters on courses that the search has not seen, a row each."""
-    meta = MetaModel.load(PACKAGED) if adapt else None
-    rows = []
-    for course in courses:
-        default, tuned = (drive(course, config, meta) for config in (MPPIConfig(), MPPIConfig(**parameters)))
-        done()
-        if default is None or tuned is None:
-            raise InvalidValueError(f"{course.name} cannot be driven")
-        rows.append(
-            {
-                "robot": course.name,
-                "default_error": round(default.error, 5),
-                "tuned_error": round(tuned.error, 5),
-                "gain": round(1.0 - tuned.error / default.error, 4),
-                "default_effort": round(default.effort, 5),
-                "tuned_effort": round(tuned.effort, 5),
-            }
-        )
-    return rows
 
 
 def settings_of(courses: Sequence[Course], config: TuningConfig) -> dict[str, Any]:

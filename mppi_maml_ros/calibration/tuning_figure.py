@@ -14,8 +14,14 @@ from .tuning import Candidate, front
 FARTHEST = 2.5  # times the defaults' error or effort that is still shown
 
 
-def draw(tried: Sequence[Candidate], best: Candidate, path: Path) -> Path:
-    """Pareto front beside the course of the search; the first candidate is the defaults. Returns the path."""
+def draw(tried: Sequence[Candidate], taken: tuple[float, float] | None, path: Path) -> Path:
+    """Pareto front beside the course of the search. Returns the path.
+
+    Args:
+        tried: the first candidate is the defaults.
+        taken: error and effort of what was taken, on other robots; None: the defaults were.
+        path: of the picture.
+    """
     plt = plots.plt
     finished = [c for c in tried if math.isfinite(c.error)]
     with plt.rc_context(plots.STYLE):
@@ -32,7 +38,8 @@ def draw(tried: Sequence[Candidate], best: Candidate, path: Path) -> Path:
             lw=1.4, label="no other is better in both",
         )  # fmt: skip
         left.plot(1.0, 1.0, "s", color=plots.KINEMATIC, ms=8, label="defaults")
-        left.plot(best.effort, best.error, "*", color=plots.SWAP, ms=15, label="chosen")
+        if taken is not None:
+            left.plot(taken[1], taken[0], "*", color=plots.SWAP, ms=15, label="taken; as on other robots")
         for axis, limits in (
             (left.set_xlim, [c.effort for c in finished]),
             (left.set_ylim, [c.error for c in finished]),

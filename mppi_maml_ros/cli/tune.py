@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from ..calibration.result import Calibration
     from ..calibration.tuning import Course, Tuning
+    from ..calibration.tuning_choice import Validated
 
 
 @click.command(short_help="Search MPPI's parameters for a robot: a world, a bag or a calibration.")
@@ -30,14 +31,15 @@ if TYPE_CHECKING:
 )
 @click.option("--odom-topic", default="odom", show_default=True, help="Of the bag.")
 @click.option("--cmd-topic", default="cmd_vel", show_default=True, help="Of the bag.")
-@click.option("--seeds", type=Seeds(), default="0-2", show_default=True, help="Of the robots to tune on.")
+@click.option("--seeds", type=Seeds(), default="0-7", show_default=True, help="Of the robots to tune on.")
 @click.option(
-    "--test-seeds",
-    type=Seeds(),
-    default="100-102",
-    show_default=True,
+    "--validation-seeds", type=Seeds(), default="50-57", show_default=True,
+    help="Of the robots that choose among the best candidates.",
+)  # fmt: skip
+@click.option(
+    "--test-seeds", type=Seeds(), default="100-102", show_default=True,
     help="Of robots that are only tested on.",
-)
+)  # fmt: skip
 @click.option(
     "--evaluations",
     type=click.IntRange(1, 100_000),
@@ -66,7 +68,8 @@ if TYPE_CHECKING:
 def tune(**options: Any) -> None:
     """Search temperature, noise and weights of MPPI by CMA-ES, for least error and little effort.
 
-    Ctrl-C ends it; the same command goes on where it was. Ends with drives of robots that it has not seen.
+    Ctrl-C ends it; the same command goes on where it was. Other robots then choose among the best candidates
+    and the defaults, and robots of a third kind say what the choice buys.
     """
     from rich.console import Console
 
@@ -77,13 +80,14 @@ def tune(**options: Any) -> None:
 
     console, out = Console(), options["out"]
     found = _calibration(options)
-    courses, tests = (_courses(options, found, seeds) for seeds in (options["seeds"], options["test_seeds"]))
+    kinds = ("seeds", "validation_seeds", "test_seeds")
+    if len(set().union(*(options[kind] for kind in kinds))) < sum(len(set(options[kind])) for kind in kinds):
+        raise click.UsageError("--seeds, --validation-seeds and --test-seeds must have none in common")
+    courses = _courses(options, found, options["seeds"])
     names = ("evaluations", "population", "effort_weight", "adapt", "seed")
     config = work.TuningConfig(**{name: options[name] for name in names})
     settings, path = work.settings_of(courses, config), work.path_of(out)
     before = [] if options["restart"] else _kept(path, settings)
-    if set(options["seeds"]) & set(options["test_seeds"]):
-        raise click.UsageError("--seeds and --test-seeds must have none in common")
     tuning = work.Tuning(courses, config, before)
     try:
         with shown(console) as bars:
@@ -103,20 +107,43 @@ def tune(**options: Any) -> None:
             f"{len(tuning.tried) - 1} candidates are kept in {path}: the same command goes on from there"
         )
         raise
-    best = tuning.best
-    with shown(console) as bars:
-        rows = work.tested(
-            tests, best.parameters, config.adapt, bars.add("unseen robots", len(tests)).advance
-        )
-    report = {
-        "settings": settings, "tried": _tried(tuning), "parameters": best.parameters,
-        "error": round(best.error, 4), "effort": round(best.effort, 4), "unseen": rows,
-    }  # fmt: skip
-    write_json(path, report)
-    written = _write(out / "tuned.yaml", best.parameters, found)
-    picture = draw(tuning.tried, best, out / "tune.png")
-    _tell(console, rows, best.parameters)
+    taken, decided = _decide(console, tuning, options, found)
+    write_json(path, {"settings": settings, "tried": _tried(tuning)} | decided)
+    written = _write(out / "tuned.yaml", decided["parameters"], found)
+    picture = draw(tuning.tried, None if taken is None else (taken.error, taken.effort), out / "tune.png")
+    _tell(console, decided)
     console.print(f"wrote {written}, {path} and {picture}", highlight=False, soft_wrap=True)
+
+
+def _decide(
+    console: Console, tuning: Tuning, options: dict[str, Any], found: Calibration | None
+) -> tuple[Validated | None, dict[str, Any]]:
+    """Validate the best candidates, choose, and test the choice: what was taken, and the report's part."""
+    from ..calibration import tuning_choice as choice
+    from .progress import shown
+
+    candidates, adapt = choice.finalists(tuning.tried), tuning.config.adapt
+    others, tests = (_courses(options, found, options[f"{kind}_seeds"]) for kind in ("validation", "test"))
+    validated, rows = [], []
+    with shown(console) as bars:
+        bar = bars.add("finalists", len(candidates))
+        for done in choice.validated(others, candidates, tuning.config.effort_weight, adapt):
+            validated.append(done)
+            bar.advance()
+        taken = choice.chosen(validated)
+        parameters = choice.defaults() if taken is None else taken.parameters
+        if taken is not None:
+            rows = choice.tested(tests, parameters, adapt, bars.add("unseen robots", len(tests)).advance)
+    numbers = ("error", "effort", "cost", "spread")
+    return taken, {
+        "validation": {
+            "robots": [course.name for course in others],
+            "finalists": [{name: round(getattr(v, name), 4) for name in numbers} for v in validated],
+        },
+        "accepted": taken is not None,
+        "parameters": parameters,
+        "unseen": rows,
+    }
 
 
 def _calibration(options: dict[str, Any]) -> Calibration | None:
@@ -174,13 +201,20 @@ def _write(path: Path, parameters: dict[str, Any], found: Calibration | None) ->
     return path
 
 
-def _tell(console: Console, rows: list[dict[str, Any]], parameters: dict[str, Any]) -> None:
+def _tell(console: Console, decided: dict[str, Any]) -> None:
     from rich.table import Table
 
+    rows, finalists = decided["unseen"], decided["validation"]["finalists"]
+    if not decided["accepted"]:
+        tried = f"the best of {len(finalists)} candidates has" if finalists else "no candidate has"
+        best = f" ({min(f['error'] for f in finalists):.2f} of theirs)" if finalists else ""
+        console.print(f"the defaults are kept: on other robots {tried} no smaller error{best}")
+        return
     table = Table("robot not seen", "defaults (mm)", "tuned (mm)", "less error", "effort")
     for row in rows:
         errors = (f"{1e3 * row[name]:.1f}" for name in ("default_error", "tuned_error"))
         effort = f"{row['tuned_effort'] / row['default_effort']:.2f}"
         table.add_row(row["robot"], *errors, f"{row['gain']:.0%}", effort)
     console.print(table)
+    parameters = decided["parameters"]
     console.print(", ".join(f"{name} {value:g}" for name, value in parameters.items()), highlight=False)

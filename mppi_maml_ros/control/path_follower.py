@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import attrs
 import numpy as np
 from numpy.typing import ArrayLike
 
@@ -13,12 +14,14 @@ from ..core.errors import InvalidPathError, InvalidValueError
 from ..core.types import Array
 from ..dynamics.reach import Reach
 from ..references.path import PathReference
+from ..references.timed_path import TimedPath, schedule_of
 from ..safety.codes import Code, State
 from .config import ControlConfig
 from .follower import Target
 from .output import Halt
-from .progress import GoalChecker, ProgressChecker
-from .timing import TOLD, differ, within_reach
+from .progress import GoalChecker, MotionChecker, ProgressChecker
+from .timed_path_follower import TimedPathFollower
+from .timing import TOLD, Retiming, differ, within_reach
 
 # Beside a corner a robot may rest for ever: what is wanted next lies behind it, and what comes then can wait.
 _REST, _LEAD_RATE, _LONGEST_LEAD = 1.5, 0.1, 0.3  # [s, m/s, m] after which it is led on, how fast and how far
@@ -26,15 +29,20 @@ _FAR_HYSTERESIS = 0.9  # of far_from_path; nearer than that the robot is back
 
 
 class PathFollower:
-    """The newest path, the frame it is in, and how far the robot has come on it."""
+    """The newest path, the frame it is in, and how far the robot has come on it.
+
+    One whose poses have times is followed by :class:`.timed_path_follower.TimedPathFollower`.
+    """
 
     def __init__(self, config: ControlConfig) -> None:
+        Retiming.warm_up()
         self._config, self._profile = config, config.path_profile()
         self._reach: Reach | None = None
         self._timed = self._profile  # by what the robot reaches
         self._goal = GoalChecker(config.xy_goal_tolerance, config.yaw_goal_tolerance, config.stateful)
         self._progress = ProgressChecker(config.movement_time_allowance, config.required_movement)
         self._path: PathReference | None = None
+        self._timetable: TimedPathFollower | None = None  # in place of a path without times
         self._fault: str | None = None
         self._frame = config.odom_frame
         self._origins: dict[str, Array] = {config.odom_frame: np.zeros(3)}  # of frames, in that of odometry
@@ -54,10 +62,14 @@ class PathFollower:
             if self._path.started:
                 path.resume(self._path.progress)
             self._path = path
+        if self._timetable is not None:
+            self._timetable.configure(config)
 
     def learn(self, reach: Reach) -> None:
         """See :class:`.follower.Follower`."""
         self._reach = reach
+        if self._timetable is not None:
+            self._timetable.learn(reach)
         timed = within_reach(self._profile, reach, self._config.timing)
         if differ(timed, self._timed):
             self._timed = timed
@@ -79,39 +91,71 @@ class PathFollower:
             raise InvalidValueError(f"the origin of frame {frame_id!r} must be three finite numbers")
         self._origins[frame_id] = pose
 
-    def handle_path(self, frame_id: str, poses: ArrayLike, headed: bool = True) -> str:
+    def handle_path(
+        self, frame_id: str, poses: ArrayLike, headed: bool = True, stamps: ArrayLike = (), now: float = 0.0
+    ) -> str:
         """Take a path in place of the one before; the robot stops if it cannot be followed.
 
         Args:
             frame_id: frame of the poses: that of odometry, or one that :meth:`set_origin` told of.
             poses: (x [m], y [m], yaw [rad]), shape (M, 3).
             headed: the yaws mean something; else any heading will do at the goal.
+            stamps: of the poses [s], shape (M,); see :func:`.timed_path.schedule_of`.
+            now: on the node's clock [s].
 
         Returns:
             Why it was rejected; empty when it was not.
         """
+        before = self._path
         try:
             if frame_id not in self._origins:
                 raise InvalidPathError(f"path is in frame {frame_id!r}, expected {self._config.odom_frame!r}")
-            path = PathReference(poses, self._timed, headed)
+            schedule = schedule_of(stamps, now)
+            if schedule is None:
+                self._path = path = PathReference(poses, self._timed, headed)
+                self._timetable, goal = None, path.goal
+            else:
+                timed = TimedPath(poses, schedule, headed)
+                if self._repeats(frame_id, timed):
+                    return ""
+                goal = timed.goal
         except InvalidPathError as error:
-            self._replaced = self._replaced or self._path
-            self._path, self._fault = None, str(error)
+            self._replaced = self._replaced or before
+            self._path, self._timetable, self._fault = None, None, str(error)
             return self._fault
-        self._replaced = self._replaced or self._path
-        self._frame, self._path, self._fault = frame_id, path, None
-        goal = path.goal * [1.0, 1.0, float(headed)]
-        if not self._is_tried(frame_id, goal):
+        self._frame, self._fault, self._far = frame_id, None, False
+        goal = goal * [1.0, 1.0, float(headed)]
+        self._replaced = self._replaced or before
+        tried = self._is_tried(frame_id, goal)
+        if not tried:
             # To the same goal, a planner that replans must not hide a stuck robot, nor set it off again.
             self._tried, self._replaced = (frame_id, goal), None
             self._progress.reset()
         self._goal.reset()
-        self._far = False
+        if schedule is not None:
+            self._path = self._replaced = None
+            self._timetable = self._by_times(timed, tried)
         return ""
+
+    def _by_times(self, path: TimedPath, tried: bool) -> TimedPathFollower:
+        config, before = self._config, self._timetable
+        if tried and before is not None:
+            motion = before.motion
+        else:
+            motion = MotionChecker(config.movement_time_allowance, config.required_movement)
+        made = TimedPathFollower(path, config, motion)
+        if self._reach is not None:
+            made.learn(self._reach)
+        return made
+
+    def _repeats(self, frame_id: str, path: TimedPath) -> bool:
+        """Whether it is the one that is followed: told again, it does not begin anew."""
+        known = self._timetable
+        return known is not None and frame_id == self._frame and not known.reached and known.path.same(path)
 
     def drop_path(self) -> None:
         """Forget the path; the next one is another try, also to the same goal."""
-        self._path = self._fault = self._replaced = self._tried = None
+        self._path = self._timetable = self._fault = self._replaced = self._tried = None
 
     def _is_tried(self, frame_id: str, goal: Array) -> bool:
         if self._tried is None or self._tried[0] != frame_id:
@@ -121,10 +165,14 @@ class PathFollower:
         return math.hypot(x, y) <= config.xy_goal_tolerance and abs(wrap(yaw)) <= config.yaw_goal_tolerance
 
     def hold(self) -> None:
-        """See :class:`.follower.Follower`; a path has no clock."""
+        """See :class:`.follower.Follower`; a path without times has no clock."""
+        if self._timetable is not None:
+            self._timetable.hold()
 
     def retreat(self, duration: float) -> None:
-        """See :class:`.follower.Follower`; a path waits where the robot is."""
+        """See :class:`.follower.Follower`; a path without times waits where the robot is."""
+        if self._timetable is not None:
+            self._timetable.retreat(duration)
 
     def relocate(self) -> None:
         """See :class:`.follower.Follower`: the robot is looked for anywhere on the path."""
@@ -134,6 +182,8 @@ class PathFollower:
     def restart(self) -> None:
         """See :class:`.follower.Follower`."""
         self.relocate()
+        if self._timetable is not None:
+            self._timetable.restart()
         self._replaced = None
         self._goal.reset()
         self._progress.reset()
@@ -143,7 +193,7 @@ class PathFollower:
         """See :class:`.follower.Follower`."""
         if self._fault is not None:
             return Halt(State.STOPPED, Code.INVALID_PATH, self._fault)
-        if self._path is None:
+        if self._path is None and self._timetable is None:
             return Halt(State.WAITING_FOR_PLAN)
         return None
 
@@ -152,18 +202,25 @@ class PathFollower:
 
     def target(self, now: float, state: Array, dt: float) -> Target:
         """See :class:`.follower.Follower`."""
-        path, origin = self._path, self._origins[self._frame]
+        origin = self._origins[self._frame]
+        if not origin.any():
+            return self._target(now, state, dt)
+        target = self._target(now, np.concatenate([se2.to_body(state[:3], origin), state[3:]]), dt)
+        window, goal = (
+            None if poses is None else se2.compose(origin, poses) for poses in (target.window, target.goal)
+        )
+        return attrs.evolve(target, window=window, goal=goal)
+
+    def _target(self, now: float, state: Array, dt: float) -> Target:
+        """In the frame of the path."""
+        if self._timetable is not None:
+            return self._timetable.target(now, state, dt)
+        path = self._path
         if path is None:
             return Target(None, halt=Halt(State.WAITING_FOR_PLAN))
-        rate, remark = self._timed.desired_speed / self._profile.desired_speed, self._remark()
-        if not origin.any():
-            window, halt = self._window(path, state, dt)
-            return Target(window, path.goal, path.remaining, halt, rate, remark)
-        local = np.concatenate([se2.to_body(state[:3], origin), state[3:]])
-        window, halt = self._window(path, local, dt)
-        if window is not None:
-            window = se2.compose(origin, window)
-        return Target(window, se2.compose(origin, path.goal), path.remaining, halt, rate, remark)
+        window, halt = self._window(path, state, dt)
+        rate = self._timed.desired_speed / self._profile.desired_speed
+        return Target(window, path.goal, path.remaining, halt, rate, self._remark())
 
     def _remark(self) -> str:
         timed, wanted = self._timed.desired_speed, self._profile.desired_speed

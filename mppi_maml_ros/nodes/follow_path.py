@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import attrs
-import numpy as np
 from rclpy.action.server import ServerGoalHandle
 from rclpy.serialization import serialize_message
 
@@ -54,8 +53,6 @@ _END = {
     Ending.ABORTED: End.ABORTED,
 }
 
-Path = tuple[str, np.ndarray, bool]  # frame, poses (M, 3), whether the last has a heading
-
 
 def messages() -> tuple[Any, Any] | None:
     """Types FollowPath and SpeedLimit; None where nav2_msgs is not installed."""
@@ -99,7 +96,7 @@ class PathGoals:
         node: BaseNode,
         kind: Any,
         values: Mapping[str, Any],
-        follow: Callable[[Path], Outcome | None],
+        follow: Callable[[to.PathMessage], Outcome | None],
         drop: Callable[[], None],
     ) -> None:
         self._node, self._kind, self._values = node, kind, values
@@ -171,7 +168,7 @@ class PathGoals:
 def offer(
     node: BaseNode,
     values: Mapping[str, Any],
-    follow: Callable[[Path], Outcome | None],
+    follow: Callable[[to.PathMessage], Outcome | None],
     drop: Callable[[], None],
     slow: Callable[[float], None],
 ) -> PathGoals | None:

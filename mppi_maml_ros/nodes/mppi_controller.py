@@ -100,7 +100,7 @@ class MppiControllerNode(BaseNode):
         # Before anything is advertised: from the first period on each step is as fast as the rest.
         self._mppi.warm_up(_typical_weights(control.delay_taps, control.model_dt))
         self._frames = FrameLatch(self._values["odom_frame"], self._values["base_frame"])
-        self._early_path: tuple[str, np.ndarray, bool] | None = None
+        self._early_path: to.PathMessage | None = None
         self._plan_frame = ""
         self._loop = self._make_loop()
         self._output: ControlOutput | None = None
@@ -231,7 +231,7 @@ class MppiControllerNode(BaseNode):
             self._loop.set_publisher_count(self._live)
             self._loop.set_emergency_stop(self._pressed)
             if self._early_path is not None:
-                self._follow(*self._early_path)
+                self._follow(self._early_path)
         verdict = self._loop.handle_odometry(message, now, steady)
         self._window.odometry(verdict.reason.value)
         if verdict.warning:
@@ -248,19 +248,19 @@ class MppiControllerNode(BaseNode):
             self.get_logger().info("a goal of follow_path is followed, not the topic plan", once=True)
             return
         try:
-            frame, poses, headed = to.read_path(data)
+            path = to.read_path(data)
         except InvalidPathError as error:
             self.get_logger().error(str(error), throttle_duration_sec=1.0)
-            frame, poses, headed = self._frames.odom_frame, np.zeros((0, 3)), False
-        self._follow(frame, poses, headed)
+            path = to.PathMessage(self._frames.odom_frame, np.zeros((0, 3)))
+        self._follow(path)
 
-    def _on_goal(self, path: follow_path.Path) -> Outcome | None:
-        frame = path[0]
+    def _on_goal(self, path: to.PathMessage) -> Outcome | None:
+        frame = path.frame_id
         known = frame == self._frames.odom_frame or self._origin_of(frame) is not None
         if self._frames.latched and not known:
             reason = f"no transform from {frame!r} to {self._frames.odom_frame!r}"
             return Outcome(Ending.ABORTED, Error.TF_ERROR, reason)
-        rejected = self._follow(*path)
+        rejected = self._follow(path)
         return Outcome(Ending.ABORTED, Error.INVALID_PATH, rejected) if rejected else None
 
     def _drop_path(self) -> None:
@@ -273,14 +273,14 @@ class MppiControllerNode(BaseNode):
             self._apply({"vx_max"})
             self.get_logger().info(f"velocities are limited to {100.0 * share:.0f} % of what is configured")
 
-    def _follow(self, frame: str, poses: np.ndarray, headed: bool) -> str:
+    def _follow(self, path: to.PathMessage) -> str:
         """Take a path, or keep it until the frames are known; says why it cannot be followed."""
         if not self._frames.latched:
-            self._early_path = (frame, poses, headed)
+            self._early_path = path
             return ""
-        self._early_path, self._plan_frame = None, frame
+        self._early_path, self._plan_frame = None, path.frame_id
         self._follow_transform()
-        rejected = self._loop.handle_path(frame, poses, headed)
+        rejected = self._loop.handle_path(*path, now=self.now())
         if rejected:
             self.get_logger().error(f"plan refused: {rejected}", throttle_duration_sec=1.0)
         return rejected

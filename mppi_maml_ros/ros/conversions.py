@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 import time
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 from builtin_interfaces.msg import Time
@@ -21,6 +22,10 @@ from ..core.types import OdometryMessage
 from ..mppi.costmap import Costmap
 
 MAX_IRREGULAR_POSES = 10_000  # poses of a path that can only be read one by one
+
+_HEADER = np.dtype(
+    [("sec", "<i4"), ("nanosec", "<u4"), ("length", "<u4")]
+)  # of a pose, as far as the frame id
 
 _Numbers = Sequence[float] | np.ndarray
 
@@ -135,8 +140,24 @@ def path_message(stamp: Time, frame: str, poses: np.ndarray, step: float = 0.0) 
     return Path(header=Header(stamp=stamp, frame_id=frame), poses=stamped)
 
 
-def read_path(data: bytes) -> tuple[str, np.ndarray, bool]:
-    """Frame and poses of a serialised nav_msgs/Path, and whether it ends in a heading.
+class PathMessage(NamedTuple):
+    """What is used of a nav_msgs/Path.
+
+    Attributes:
+        frame_id: of the path.
+        poses: (x, y, yaw) of shape (M, 3) [m, m, rad].
+        headed: the last of them has an orientation, which one left all zero is not.
+        stamps: of the poses [s], (M,).
+    """
+
+    frame_id: str
+    poses: np.ndarray
+    headed: bool = True
+    stamps: np.ndarray = np.zeros(0)
+
+
+def read_path(data: bytes) -> PathMessage:
+    """A serialised nav_msgs/Path.
 
     A path of a million poses would take seconds as Python objects; as the same frame id all along
     puts the poses at a fixed distance, they are read at one go.
@@ -144,26 +165,23 @@ def read_path(data: bytes) -> tuple[str, np.ndarray, bool]:
     Args:
         data: CDR, as a raw subscription yields it.
 
-    Returns:
-        Frame id; poses (x, y, yaw) of shape (M, 3); whether the last of them has an orientation, which
-        one left all zero is not.
-
     Raises:
         InvalidPathError: not a path, or one with many poses and frame ids of different lengths.
     """
     try:
-        frame, values = _read_regular(data)
+        frame, values, stamps = _read_regular(data)
     except (struct.error, ValueError, UnicodeDecodeError):
-        frame, values = _read_message(data)
+        frame, values, stamps = _read_message(data)
     with np.errstate(invalid="ignore", over="ignore"):
         x, y, qx, qy, qz, qw = (values[:, i] for i in (0, 1, 3, 4, 5, 6))
         norm = np.sqrt(qx * qx + qy * qy + qz * qz + qw * qw)
         yaw = np.arctan2(2.0 * (qw * qz + qx * qy), qw * qw + qx * qx - qy * qy - qz * qz)
     yaw = np.where(norm > 1e-6, yaw, np.where(np.isfinite(norm), 0.0, np.nan))
-    return frame, np.column_stack([x, y, yaw]), not (len(norm) and norm[-1] <= 1e-6)
+    headed = not (len(norm) and norm[-1] <= 1e-6)
+    return PathMessage(frame, np.column_stack([x, y, yaw]), headed, stamps)
 
 
-def _read_regular(data: bytes) -> tuple[str, np.ndarray]:
+def _read_regular(data: bytes) -> tuple[str, np.ndarray, np.ndarray]:
     """The fast way; ValueError or struct.error when the layout is not the regular one."""
     if bytes(data[:2]) != b"\x00\x01":  # CDR, little-endian
         raise ValueError("another encoding")
@@ -174,23 +192,24 @@ def _read_regular(data: bytes) -> tuple[str, np.ndarray]:
     (count,) = struct.unpack_from("<I", body, offset)
     offset += 4
     if count == 0:
-        return frame, np.zeros((0, 7))
+        return frame, np.zeros((0, 7)), np.zeros(0)
     (name,) = struct.unpack_from("<I", body, offset + 8)
     first = _aligned(offset + 12 + name, 8)
     stride = _aligned(first + 56 + 12 + name, 8) - first
     if first + (count - 1) * stride + 56 > len(body):
         raise ValueError("too short")
     values = np.ndarray((count, 7), "<f8", buffer=body, offset=first, strides=(stride, 8))
-    names = np.ndarray((count,), "<u4", buffer=body, offset=offset + 8, strides=(0,))
+    # From the second pose on the header begins right after the doubles of the one before.
+    headers = np.zeros(count, _HEADER)
+    headers[0] = np.frombuffer(body, _HEADER, 1, offset)[0]
     if count > 1:
-        # From the second pose on the string begins right after the doubles of the one before.
-        names = np.ndarray((count - 1,), "<u4", buffer=body, offset=first + 56 + 8, strides=(stride,))
-    if not (names == name).all():
+        headers[1:] = np.ndarray((count - 1,), _HEADER, buffer=body, offset=first + 56, strides=(stride,))
+    if not (headers["length"] == name).all():
         raise ValueError("frame ids of different lengths")
-    return frame, values.copy()
+    return frame, values.copy(), headers["sec"] + 1e-9 * headers["nanosec"]
 
 
-def _read_message(data: bytes) -> tuple[str, np.ndarray]:
+def _read_message(data: bytes) -> tuple[str, np.ndarray, np.ndarray]:
     if len(data) > 4 + MAX_IRREGULAR_POSES * 160:
         raise InvalidPathError(
             f"a path whose poses have frame ids of different lengths may have {MAX_IRREGULAR_POSES} poses"
@@ -203,7 +222,8 @@ def _read_message(data: bytes) -> tuple[str, np.ndarray]:
     for row, stamped in zip(values, message.poses, strict=True):
         p, q = stamped.pose.position, stamped.pose.orientation
         row[:] = p.x, p.y, p.z, q.x, q.y, q.z, q.w
-    return message.header.frame_id, values
+    stamps = np.array([seconds(stamped.header.stamp) for stamped in message.poses])
+    return message.header.frame_id, values, stamps
 
 
 def _aligned(offset: int, to: int) -> int:

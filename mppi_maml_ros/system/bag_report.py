@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import itertools
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -304,7 +305,7 @@ def _swaps(data: _Data) -> dict[str, Any]:
     found: dict[str, Any] = {"series": [], "marks": []}
     a = data["adaptation"]
     for field, label, look in (
-        ("swaps_accepted", "swap accepted", {"colour": "a", "dash": [], "alpha": 0.3}),
+        ("swaps_accepted", "swap accepted", {"colour": "a", "dash": [], "foot": True}),
         ("changes_detected", "change detected", {"colour": "warn", "dash": [2, 3]}),
     ):
         times = a["t"][1:][np.diff(a[field].astype(int)) > 0]
@@ -328,10 +329,10 @@ def _twist_chart(data: _Data, key: str, label: str) -> dict[str, Any]:
 
 def _costs(data: _Data) -> dict[str, Any]:
     costs, looks = data["critics"], [(c, d) for d in ([], [6, 3], [2, 3]) for c in ("a", "b", "c", "warn")]
-    names = [name for name in costs if name != "t"]
+    names = {name: name if (costs[name] > 0.0).any() else f"{name} (0)" for name in costs if name != "t"}
     lines = [
-        _line(costs["t"], costs[name], looks[k % len(looks)][0], name, dash=looks[k % len(looks)][1])
-        for k, name in enumerate(names)
+        _line(costs["t"], costs[name], colour, label, dash=dash)
+        for (name, label), (colour, dash) in zip(names.items(), itertools.cycle(looks), strict=False)
     ]
     return _chart(lines, "cost", log=True)
 

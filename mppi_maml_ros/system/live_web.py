@@ -116,7 +116,7 @@ class WebView(LiveView):
         if name not in self._newest:
             return [[], []]
         try:
-            frame, poses, _ = read_path(self._newest[name])
+            frame, poses, *_ = read_path(self._newest[name])
         except InvalidPathError:  # the controller says why
             return [[], []]
         if frame != self._frame or not len(poses):

@@ -4,10 +4,12 @@ import json
 import math
 
 import attrs
+import numpy as np
 import pytest
 
 from mppi_maml_ros import cli
 from mppi_maml_ros.calibration import tuning as work
+from mppi_maml_ros.calibration import tuning_choice as choice
 from mppi_maml_ros.calibration.tuning import Candidate, Tuning, TuningConfig
 from mppi_maml_ros.core.errors import InvalidValueError
 from mppi_maml_ros.mppi.config import MPPIConfig
@@ -47,7 +49,7 @@ def test_a_search_beats_the_defaults_on_three_robots_that_it_has_not_seen(found)
     others = ((0.5, 0.45, 0.2), (0.7, 0.3, 0.3), (0.6, 0.5, 0.2))
     for seed, numbers in enumerate(others, start=7):
         courses = work.of_calibration(robot(found, *numbers), (seed,), 12.0)
-        (row,) = work.tested(courses, tuning.best.parameters, adapt=False)
+        (row,) = choice.tested(courses, tuning.best.parameters, adapt=False)
         assert row["gain"] >= 0.1, row
 
 
@@ -79,6 +81,67 @@ def test_a_drive_that_cannot_be_finished_costs_more_than_any_other(found, monkey
     assert next(first).cost == work.LOST
 
 
+def test_a_robot_that_becomes_worse_counts_twice():
+    logs = np.array([[-0.4, 0.1], [0.2, 0.3]])
+    error, effort, cost = work.summed(logs, effort_weight=0.5)
+    assert (error, effort) == pytest.approx((math.exp(-0.1), math.exp(0.2)))
+    assert cost == pytest.approx(-0.1 + 0.1 + 0.5 * 0.2)
+    assert work.summed(None, 0.5) == (math.inf, math.inf, work.LOST)
+
+
+def test_a_candidate_that_loses_clearly_is_not_driven_by_the_other_robots(found, monkeypatch):
+    tuning = Tuning(courses_of(found, range(6)), SMALL)
+    search = tuning.search()
+    next(search)
+    drives = []
+
+    def twice_as_bad(course, config, meta):
+        drives.append(course.name)
+        base = tuning.base[len(drives) - 1]
+        return work.Driven(2.0 * base.error, base.effort)
+
+    monkeypatch.setattr(work, "drive", twice_as_bad)
+    assert next(search).cost == pytest.approx(2.0 * math.log(2.0))
+    assert drives == [course.name for course in tuning.courses[: work.LOOKED_AT]]
+
+
+# What is taken
+
+
+def candidate(cost, share):
+    shares = (share,) * len(work.KNOBS)
+    return Candidate(work.parameters_at(np.array(shares)), math.exp(cost), 1.0, cost, shares)
+
+
+def test_the_cheapest_candidates_and_their_mean_are_validated():
+    tried = [Candidate({}, 1.0, 1.0, 0.0), *(candidate(-0.1 * k, 0.1 * k) for k in range(8))]
+    found = choice.finalists(tried)
+    assert found[2::2] == [c.parameters for c in tried[:5:-1]]
+    mean = np.full(len(work.KNOBS), 0.4)
+    assert found[:2] == [work.parameters_at(mean), work.parameters_at(0.5 * (mean + work.DEFAULTS))]
+    assert choice.finalists([tried[0], candidate(0.3, 0.5)]) == [], "all are worse than the defaults"
+
+
+def verdict(error, spread, cost=-0.1):
+    return choice.Validated({}, error, 1.0, cost, spread)
+
+
+def test_the_defaults_are_kept_unless_other_robots_show_that_something_is_better():
+    good, noisy, costly = verdict(0.8, 0.1, -0.2), verdict(0.8, 0.3, -0.3), verdict(0.8, 0.1, 0.1)
+    assert choice.chosen([noisy, good, costly]) is good
+    for found in ([noisy], [costly], []):
+        assert choice.chosen(found) is None
+
+
+def test_validation_drives_robots_of_its_own(found):
+    weak = work.of_calibration(robot(found, 0.6, 0.4, 0.25), (7, 8), 8.0)
+    better, worse = choice.validated(
+        weak, [{"position_weight": 40.0}, {"position_weight": 1.0}], 0.1, adapt=False
+    )
+    assert better.error < 0.9 < 1.1 < worse.error and better.spread < 0.2
+    assert better.better and not worse.better
+
+
 def test_a_search_needs_a_robot():
     with pytest.raises(InvalidValueError, match="needs a robot"):
         Tuning([], SMALL)
@@ -89,7 +152,17 @@ def command(found, tmp_path):
     file = found.save(tmp_path / "calibration.yaml")
     out = tmp_path / "out"
     arguments = ["tune", "--calibration", str(file), "--no-adapt", "--duration", "6", "--seeds", "0"]
-    return [*arguments, "--test-seeds", "9", "--population", "4", "--out", str(out)], out
+    return [
+        *arguments,
+        "--validation-seeds",
+        "5",
+        "--test-seeds",
+        "9",
+        "--population",
+        "4",
+        "--out",
+        str(out),
+    ], out
 
 
 def test_the_command_is_interrupted_and_taken_up_again(command, monkeypatch, capsys):
@@ -108,10 +181,20 @@ def test_the_command_is_interrupted_and_taken_up_again(command, monkeypatch, cap
     assert len(json.loads((out / "tune.json").read_text())["tried"]) == 2
     assert cli.main([*arguments, "--evaluations", "4"]) == 0
     report = json.loads((out / "tune.json").read_text())
-    assert len(report["tried"]) == 4 and len(report["unseen"]) == 1
+    assert len(report["tried"]) == 4 and len(report["unseen"]) == int(report["accepted"])
     assert (out / "tune.png").stat().st_size > 10_000
     text = (out / "tuned.yaml").read_text()
     assert "temperature" in text and "prior: dynamic" in text, "the calibration is part of it"
+
+
+def test_the_defaults_are_kept_and_that_is_told_where_nothing_is_better(command, monkeypatch, capsys):
+    arguments, out = command
+    monkeypatch.setattr(choice, "chosen", lambda found: None)
+    assert cli.main([*arguments, "--evaluations", "4"]) == 0
+    report = json.loads((out / "tune.json").read_text())
+    assert not report["accepted"] and report["unseen"] == [] and report["parameters"] == choice.defaults()
+    assert "the defaults are kept" in capsys.readouterr().out
+    assert "position_weight: 10.0" in (out / "tuned.yaml").read_text()
 
 
 def test_another_search_in_the_same_folder_is_refused(command, capsys):
@@ -127,6 +210,7 @@ def test_another_search_in_the_same_folder_is_refused(command, capsys):
     [
         (["tune"], "--calibration"),
         (["tune", "--world", "everything", "--seeds", "0-3", "--test-seeds", "3"], "in common"),
+        (["tune", "--world", "everything", "--validation-seeds", "100"], "in common"),
         (["calibrate", "--simulate", "lag", "--drawn", "3"], "exclude each other"),
         (["calibrate", "--box", "0.1", "3"], "--box"),
     ],

@@ -47,7 +47,7 @@ class Bench:
         """A bare node."""
         return self.add(rclpy.create_node(name, context=self.context, start_parameter_services=False))
 
-    def until(self, condition: Callable[[], object], timeout: float = 10.0):
+    def until(self, condition: Callable[[], object], timeout: float = 30.0):
         """Spin until ``condition`` holds and return its value; fail after ``timeout`` [s]."""
         deadline = time.monotonic() + timeout
         while not (value := condition()):
@@ -61,7 +61,7 @@ class Bench:
         while time.monotonic() < deadline:
             self.executor.spin_once(timeout_sec=0.02)
 
-    def call(self, client, request, timeout: float = 10.0):
+    def call(self, client, request, timeout: float = 30.0):
         """The answer of a service."""
         self.until(client.service_is_ready, timeout)
         future = client.call_async(request)

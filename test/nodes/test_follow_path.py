@@ -125,6 +125,10 @@ class Client:
         )
         self.bench.until(lambda: self.status[-1].state == ControllerStatus.WAITING_FOR_PLAN)
 
+    def now(self) -> float:
+        """On the clock of nodes [s]."""
+        return to.now(self.node.get_clock())
+
     def path(self, length: float = 2.0, frame: str = "fleet/odom") -> Path:
         """Straight ahead of the robot."""
         x, y, yaw = self.robot.state[:3]
@@ -346,6 +350,22 @@ def test_an_empty_path_one_that_is_not_finite_and_one_far_away_are_invalid(drive
     broken.poses[3].pose.position.x = math.nan
     for path in (Path(header=far.header), broken, far):
         assert client.failure(path) == "INVALID_PATH"
+
+
+def test_a_path_with_times_is_driven_by_them_and_times_that_go_back_are_invalid(driven):
+    client, _ = driven
+    path = client.path(1.0)
+    begun = to.seconds(path.header.stamp) + 0.5
+    for k, pose in enumerate(path.poses):
+        pose.header.stamp = to.to_stamp(begun + 0.1 * k)
+    client.feedback.clear()
+    status, result = client.result(client.send(path))
+    assert status == SUCCEEDED and result.error_code == client.kind.Result.NONE
+    assert client.now() >= begun + 3.9, "the path lasts until then"
+    assert np.median([feedback.speed for feedback in client.feedback]) < 0.4  # .26 m/s are asked for, not .5
+    path.poses[7].header.stamp = path.poses[5].header.stamp
+    path.poses[-1].header.stamp = to.to_stamp(client.now() + 60.0)
+    assert client.failure(path) == "INVALID_PATH" and "pose 7 of 40" in client.reason
 
 
 def test_a_path_in_a_frame_without_a_transform_is_an_error_of_tf(driven):

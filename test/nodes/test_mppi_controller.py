@@ -303,6 +303,24 @@ def test_a_plan_in_another_frame_or_an_empty_one_is_refused(bench, frame, poses)
     assert robot.fastest == 0.0
 
 
+def test_a_plan_with_times_is_driven_by_them_and_one_whose_times_go_back_is_refused(bench):
+    robot, watch = FakeRobot(bench), Watch(bench)
+    bench.start(MppiControllerNode, batch_size=300, timing="clock")
+    publisher = robot.node.create_publisher(Path, "plan", 1)
+    bench.until(lambda: watch.state() == ControllerStatus.WAITING_FOR_PLAN)
+    message = plan(robot, 1.0)
+    for k, pose in enumerate(message.poses):
+        pose.header = Header(frame_id="fleet/odom", stamp=to.to_stamp(0.1 * k))  # from the start on
+    begun = to.now(robot.node.get_clock())
+    publisher.publish(message)
+    bench.until(lambda: watch.state() == ControllerStatus.GOAL_REACHED)
+    assert to.now(robot.node.get_clock()) >= begun + 3.9
+    message.poses[7].header.stamp = to.to_stamp(0.1)
+    publisher.publish(message)
+    bench.until(lambda: watch.code() == ControllerStatus.INVALID_PATH)
+    assert "pose 7 of 40 is stamped -0.5 s after" in watch.all[-1].reason
+
+
 def test_trajectories_are_published_for_whoever_listens(bench):
     FakeRobot(bench)
     paths, markers = [], []

@@ -64,3 +64,28 @@ def test_the_site_is_built_without_raw_mathematics(tmp_path):
     pages = {page.stem: page.read_text(encoding="utf-8") for page in tmp_path.glob("*.html")}
     assert "<math" in pages["how_adaptation_works"]
     assert [name for name, page in pages.items() if r"\(" in page or "arithmatex" in page] == []
+
+
+def slug(heading):
+    """The anchor of a heading, as GitHub and mkdocs make it."""
+    words = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", heading).lower()
+    return re.sub(r"\s", "-", re.sub(r"[^\w\s-]", "", words).strip())
+
+
+def anchors(page):
+    text = re.sub(r"```.*?```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
+    return {slug(line) for line in re.findall(r"^#+ (.+)$", text, re.MULTILINE)} | set(
+        re.findall(r"(?:id|name)=\"([^\"]+)\"", text)
+    )
+
+
+@pytest.mark.parametrize("page", [*PAGES, ROOT / "README.md", ROOT / "CONTRIBUTING.md"], ids=lambda p: p.stem)
+def test_links_lead_to_a_file_and_a_heading_that_are_there(page):
+    text, lost = CODE.sub("", page.read_text(encoding="utf-8")), []
+    for target, anchor in re.findall(r"\]\(([^)#\s]*)(?:#([^)\s]+))?\)", text):
+        if re.match(r"[a-z]+:", target):
+            continue
+        file = (page.parent / target).resolve() if target else page
+        if not file.exists() or (anchor and file.suffix == ".md" and anchor not in anchors(file)):
+            lost.append(f"{target}#{anchor}")
+    assert lost == []

@@ -115,7 +115,7 @@ def path(poses, frame="odom", frames=None) -> bytes:
 @pytest.mark.parametrize("count", [0, 1, 2, 7])
 def test_a_path_is_read_whatever_the_length_of_its_frame_id(frame, count):
     poses = np.random.default_rng(1).uniform(-3.0, 3.0, size=(count, 3))
-    read_frame, read, headed = to.read_path(path(poses, frame))
+    read_frame, read, headed, _ = to.read_path(path(poses, frame))
     assert read_frame == frame and headed
     np.testing.assert_allclose(read, poses.reshape(-1, 3), atol=1e-12)
 
@@ -124,6 +124,16 @@ def test_a_path_is_read_whatever_the_length_of_its_frame_id(frame, count):
 def test_a_path_with_frame_ids_of_different_lengths_is_read(frames):
     poses = np.array([[0.0, 0.0, 0.0], [1.0, 2.0, 0.5], [2.0, 2.0, -3.0]])
     np.testing.assert_allclose(to.read_path(path(poses, "odom", frames))[1], poses, atol=1e-12)
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 7])
+@pytest.mark.parametrize("frames", [["odom"], ["odom", "", "base"]])
+def test_the_stamps_of_a_paths_poses_are_read(count, frames):
+    message = deserialize_message(path(np.zeros((count, 3)), frames=(frames * 7)[:count]), Path)
+    stamps = [1.7e9 + 0.25 * k for k in range(count)]
+    for pose, stamp_ in zip(message.poses, stamps, strict=True):
+        pose.header.stamp = to.to_stamp(stamp_)
+    np.testing.assert_allclose(to.read_path(serialize_message(message)).stamps, stamps, atol=1e-6)
 
 
 @pytest.mark.fault(19)
@@ -138,7 +148,7 @@ def test_a_path_whose_last_orientation_is_all_zero_wants_no_heading(frames):
     message = deserialize_message(data, Path)
     assert to.read_path(data)[2]
     message.poses[-1].pose.orientation = Quaternion(x=0.0, y=0.0, z=0.0, w=0.0)
-    _, poses, headed = to.read_path(serialize_message(message))
+    _, poses, headed, _ = to.read_path(serialize_message(message))
     assert not headed and np.isfinite(poses).all()
     message.poses[-1].pose.orientation.z = math.nan
     assert np.isnan(to.read_path(serialize_message(message))[1][-1, 2])
@@ -154,9 +164,9 @@ def test_a_path_of_a_million_poses_is_read_at_one_go():
     count = 1_000_000
     start = one.index(b"\x01\x00\x00\x00\x00\x00\x00\x00", 16)
     data = one[:start] + count.to_bytes(4, "little") + one[start + 4 :] + pose * (count - 1)
-    begun = time.perf_counter()
-    _, poses, _ = to.read_path(data)
-    assert time.perf_counter() - begun < 1.0
+    begun = time.process_time()
+    poses = to.read_path(data).poses
+    assert time.process_time() - begun < 1.0
     assert poses.shape == (count, 3) and poses[-1, 0] == 1.0
 
 

@@ -122,7 +122,7 @@ def test_costs_by_critic_are_read_from_the_diagnostics_of_the_controller(tmp_pat
             (
                 array("adaptation: swaps", version="3"),
                 array("mppi_controller: critics", tracking="1.5"),
-                array("mppi_controller: critics", tracking="2.5", obstacles="0.25"),
+                array("mppi_controller: critics", tracking="2.5", obstacles="0.25", twirling="0.0"),
             )
         ):
             writer.write(connection, (k + 1) * 10**9, store.serialize_cdr(message, kind))
@@ -133,6 +133,7 @@ def test_costs_by_critic_are_read_from_the_diagnostics_of_the_controller(tmp_pat
     assert np.isnan(costs["obstacles"][0]) and costs["obstacles"][1] == 0.25
     page = write_report(tmp_path / "run", tmp_path / "page.html").read_text()
     assert "What the chosen way costs" in page and page.count("<canvas") == 1
+    assert '"twirling (0)"' in page and '"obstacles"' in page, "a critic without a line is named all the same"
 
 
 def test_an_hour_is_thinned_and_keeps_its_peaks_and_its_gaps():

@@ -1,6 +1,6 @@
 // Charts on canvas, in the page's colours, as large as their place; redrawn when either changes.
 //   {series: [{x, y, colour, label, dash, width, alpha}], x: "time [s]", y: "error [m]", equal, log, zero,
-//    marks: [{x, colour, dash, alpha}], robot: [x, y, yaw], within: [series that the view holds]}
+//    marks: [{x, colour, dash, alpha, foot: short, at the bottom}], robot: [x, y, yaw], within: [series that the view holds]}
 // null in x or y breaks a line
 "use strict";
 const charts = new Map();
@@ -82,7 +82,7 @@ function draw(canvas, spec) {
   g.save(); g.beginPath(); g.rect(left, top - 4, inner, base - top + 8); g.clip();
   for (const mark of spec.marks || []) {
     g.strokeStyle = colour(mark.colour); g.setLineDash(mark.dash || []); g.globalAlpha = mark.alpha || 1;
-    line(X(mark.x), top, X(mark.x), base);
+    line(X(mark.x), mark.foot ? base - 9 : top, X(mark.x), base);
   }
   g.lineJoin = "round";
   for (const one of spec.series) {
