@@ -31,6 +31,7 @@ class Protocol:
         config: of MAML with TRPO.
         test_trajectories: for each step of adaptation.
         rates: of the first step at test of those that were not trained for one.
+        later: share of it that the steps after it take.
     """
 
     environment: Callable[[], Environment]
@@ -38,6 +39,7 @@ class Protocol:
     config: PolicyConfig
     test_trajectories: int
     rates: dict[str, float]
+    later: dict[str, float] = {}
 
     def scaled(self, method: str, scale: float) -> PolicyConfig:
         """The settings of a method at a share of the effort, saved on iterations and on tasks alike."""
@@ -69,7 +71,8 @@ class Protocol:
         tasks = environment.sample_tasks(np.random.default_rng(TEST_SEED), TEST_TASKS)
         steps = 0 if method == "oracle" else STEPS
         rng = np.random.default_rng([seed, TEST_SEED])
-        returns = trainer.returns(tasks, steps, self.test_trajectories, rng, self.rates.get(method), True)
+        rate, later = self.rates.get(method), self.later.get(method, 0.5)
+        returns = trainer.returns(tasks, steps, self.test_trajectories, rng, rate, True, later)
         return Part(range(steps + 1), list(returns), trainer.env_steps)
 
 
@@ -93,7 +96,14 @@ def _published(**methods: tuple[float, ...]) -> dict:
     return {name: dict(enumerate(values)) for name, values in methods.items()}
 
 
-NAVIGATION = Protocol(Navigation, 2, PolicyConfig(), 40, {})
+NAVIGATION = Protocol(
+    Navigation,
+    2,
+    PolicyConfig(),
+    40,
+    {},
+    later=dict.fromkeys(("maml", "maml-reinforce", "fomaml", "anil"), 0.25),
+)
 DIRECTION = Protocol(
     CheetahDirection, 1, PolicyConfig(inner_lr=0.1, kl=0.02), 20, {"pretrained": 0.2, "scratch": 1.0}
 )
@@ -109,7 +119,9 @@ STUDIES = (
             scratch=(-82.7, -58.0, -53.8, -46.8), oracle=(-2.29,),
         ),
         "The reward is the distance with a minus, as in the authors' program; the paper says its square. "
-        "20 trajectories of 100 steps an update in training, 4000 steps at test; rate .5, then .25. "
+        "20 trajectories of 100 steps an update in training, 4000 steps at test; rate .5, then a quarter "
+        "of it where that was meta-learned (chosen on other tasks than those of the test), else half of it "
+        "(the authors: half in all). "
         "The pretrained policy is trained by REINFORCE with Adam, as theirs.",
     ),
     _study(

@@ -182,9 +182,11 @@ class RL2:
         data = self.trials(support[0], rng)
         values = data.values.numpy()
         following = np.concatenate([values[:, 1:], np.zeros_like(values[:, :1])], axis=1)
-        raw = discounted(data.rewards + c.discount * following - values, c.discount * c.gae)
-        target = torch.from_numpy(raw + values)
-        gain = torch.from_numpy((raw - raw.mean()) / (raw.std() + 1e-8))
+        weights = c.discount ** np.arange(values.shape[1])
+        rewards = data.rewards / weights.sum()  # values are of the size of a reward, however long a trial
+        raw = discounted(rewards + c.discount * following - values, c.discount * c.gae)
+        target = torch.from_numpy((raw + values).astype(np.float32))
+        gain = torch.from_numpy(((raw - raw.mean()) / (raw.std() + 1e-8)).astype(np.float32))
         adam = self.optimiser.inner
         assert isinstance(adam, Adam)
         entropy = c.entropy * adam.rate / c.meta_lr
