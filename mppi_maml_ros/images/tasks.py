@@ -6,7 +6,6 @@ import attrs
 import numpy as np
 
 from ..core.errors import InvalidValueError
-from .distortion import distorted
 from .omniglot import Characters
 
 HELD_OUT, HELD_OUT_SEED = 20, 1_000_003
@@ -53,6 +52,8 @@ class FewShotTasks:
         """Support and query: images (T, S, 28, 28), labels (T, S)."""
         sets = self._drawn(self.training, rng, tasks, self.alike)
         if self.distortion:
+            from .distortion import distorted  # needs torch, which the tasks do not
+
             for part in sets:
                 part[0] = distorted(part[0], rng, self.distortion)
         return sets

@@ -203,6 +203,9 @@ class Prototypes(ImageTrainer):
 
     name = "prototypes"
 
+    def _optimiser(self) -> Adam | Descent:
+        return Adam(self.parameters.flat, self.config.meta_lr, self.config.iterations)
+
     def _logits(self, flat: torch.Tensor, support: list[torch.Tensor], images: torch.Tensor) -> torch.Tensor:
         shown, labels = support
         count, together = labels.shape[1], torch.cat([shown, images], dim=1)
