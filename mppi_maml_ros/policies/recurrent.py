@@ -37,7 +37,7 @@ class RecurrentConfig:
         meta_lr: of Adam; it falls linearly to 0.
         epochs, minibatches: of PPO on each batch.
         clip: how far the likelihood ratio counts.
-        entropy, value: weights of the entropy and of the value's error.
+        entropy, value: weights of the entropy and of the value's error; a value is a mean of rewards.
         discount, gae: gamma and lambda of the advantages, over a whole trial.
         max_gradient_norm: of an update.
         evaluate_every, patience, seed: as in PolicyConfig.
@@ -55,7 +55,7 @@ class RecurrentConfig:
     minibatches: int = _setting(2, 1, 100, "Of each epoch")
     clip: float = _setting(0.2, 1e-3, 10.0, "How far the likelihood ratio counts")
     entropy: float = _setting(0.0, 0.0, 10.0, "Weight of the entropy, falling to 0")
-    value: float = _setting(0.5, 0.0, 10.0, "Weight of the value's error")
+    value: float = _setting(10.0, 0.0, 1000.0, "Weight of the value's error")
     discount: float = _setting(0.99, 0.0, 1.0, "gamma of the advantages")
     gae: float = _setting(0.3, 0.0, 1.0, "lambda of the advantages")
     max_gradient_norm: float = _setting(5.0, 1e-9, 1e9, "Of an update")
@@ -182,9 +182,11 @@ class RL2:
         data = self.trials(support[0], rng)
         values = data.values.numpy()
         following = np.concatenate([values[:, 1:], np.zeros_like(values[:, :1])], axis=1)
-        raw = discounted(data.rewards + c.discount * following - values, c.discount * c.gae)
-        target = torch.from_numpy(raw + values)
-        gain = torch.from_numpy((raw - raw.mean()) / (raw.std() + 1e-8))
+        weights = c.discount ** np.arange(values.shape[1])
+        rewards = data.rewards / weights.sum()  # else long trials' values drown the policy's gradient
+        raw = discounted(rewards + c.discount * following - values, c.discount * c.gae)
+        target = torch.from_numpy((raw + values).astype(np.float32))
+        gain = torch.from_numpy(((raw - raw.mean()) / (raw.std() + 1e-8)).astype(np.float32))
         adam = self.optimiser.inner
         assert isinstance(adam, Adam)
         entropy = c.entropy * adam.rate / c.meta_lr

@@ -63,6 +63,46 @@ def test_tasks_show_each_class_and_ask_about_other_images_of_it():
         assert not {*s} & {*a}
 
 
+def test_tasks_of_one_alphabet_are_drawn_as_often_as_asked_in_training_alone():
+    codes = np.arange(12)[:, None, None, None] * np.ones((12, 2, 28, 28))
+    drawn = Characters(codes, ("A",) * 5 + ("B",) * 5 + ("C",) * 2)  # C has too few
+
+    def alike(sets):
+        firsts = [{min(int(v) // 5, 2) for v in images[:, 0, 0]} for images in sets[0][0]]
+        return np.mean([len(found) == 1 for found in firsts])
+
+    for share, low, high in ((0.0, 0.0, 0.4), (0.5, 0.4, 0.8), (1.0, 1.0, 1.0)):
+        tasks = FewShotTasks(drawn, drawn, 3, 1, 1, count=100, alike=share)
+        assert low <= alike(tasks.sample(np.random.default_rng(0), 100)) <= high
+        assert alike(tasks.held_out()) < 0.4
+
+
+def test_small_maps_move_ink_a_little_and_each_image_otherwise():
+    pytest.importorskip("torch")
+    from mppi_maml_ros.images.distortion import SHIFT, distorted
+
+    images = np.zeros((2, 40, 28, 28), dtype=np.float32)
+    images[..., 13:15, 13:15] = 1.0  # in the middle, which only the shift moves
+    np.testing.assert_allclose(distorted(images, np.random.default_rng(0), 0.0), images, atol=1e-5)
+    moved = distorted(images, np.random.default_rng(0))
+    assert moved.shape == images.shape and 0.0 <= moved.min() and moved.max() <= 1.0 + 1e-6
+    np.testing.assert_array_equal(moved, distorted(images, np.random.default_rng(0)))
+    weight = moved / moved.sum(axis=(2, 3), keepdims=True)
+    centres = np.stack([(weight.sum(axis=3 - k) * np.arange(28)).sum(axis=2) for k in (0, 1)], axis=-1)
+    off = np.abs(centres - 13.5)
+    assert 0.5 < off.max() < 1.6 * 14 * SHIFT and len(np.unique(centres.round(4), axis=None)) > 100
+
+
+def test_distorted_training_leaves_what_judges_as_it_is():
+    pytest.importorskip("torch")
+    drawn = Characters(np.random.default_rng(0).random((4, 3, 28, 28)).astype(np.float32), ("A",) * 4)
+    plain, bent = (FewShotTasks(drawn, drawn, 2, 1, 1, 3, distortion=d) for d in (0.0, 1.0))
+    np.testing.assert_array_equal(plain.held_out()[0][0], bent.held_out()[0][0])
+    shown, other = (tasks.sample(np.random.default_rng(0), 5)[0] for tasks in (plain, bent))
+    assert np.abs(shown[0] - other[0]).max() > 0.1
+    np.testing.assert_array_equal(shown[1], other[1])
+
+
 @pytest.mark.parametrize("changes", [{"ways": 9}, {"ways": 1}, {"shots": 5}, {"queries": 0}])
 def test_tasks_that_cannot_be_drawn_are_refused(changes):
     drawn = Characters(np.zeros((8, 5, 28, 28)), ("A",) * 8)

@@ -20,6 +20,7 @@ from mppi_maml_ros.images.tasks import FewShotTasks  # noqa: E402
 from mppi_maml_ros.images.trainers import IMAGE_TRAINERS, FewShotConfig, cross_entropy  # noqa: E402
 from mppi_maml_ros.literature import image_study  # noqa: E402
 from mppi_maml_ros.meta import loop  # noqa: E402
+from mppi_maml_ros.meta.gradients.outer import Parameters  # noqa: E402
 
 SMALL = FewShotConfig(ways=3, filters=4, iterations=3, task_batch_size=2, inner_steps=2, evaluate_every=2)
 
@@ -54,6 +55,15 @@ def test_the_convolution_is_that_of_torch():
             value = torch.nn.functional.conv2d(value, kernel, stride=2, padding=1)
             value = torch.nn.functional.batch_norm(value, None, None, training=True).relu()
         torch.testing.assert_close(found[task], value.flatten(2).transpose(1, 2), rtol=1e-4, atol=1e-4)
+
+
+def test_features_of_one_network_are_the_same_the_fast_way():
+    net, g = ConvNet(3, filters=4), torch.Generator().manual_seed(0)
+    values = Parameters(net.initial(g))
+    values.flat += 0.1 * torch.randn(values.flat.shape, generator=g)
+    images = torch.rand(5, 28, 28, generator=g)
+    found = net.shared_features(values.flat, images)
+    torch.testing.assert_close(found, net.features(net.split(values.flat[None]), images[None])[0])
 
 
 @pytest.mark.parametrize("name", ["maml", "anil", "prototypes"])

@@ -14,6 +14,7 @@ pytest.importorskip("torch")
 
 from mppi_maml_ros import cli
 from mppi_maml_ros.core.errors import ArtifactError, InvalidValueError
+from mppi_maml_ros.literature import policy_studies
 from mppi_maml_ros.literature.registry import STUDIES
 from mppi_maml_ros.literature.report import written
 from mppi_maml_ros.literature.study import Part, Study, reproduce
@@ -131,4 +132,6 @@ def test_published_figures_are_of_methods_that_are_run(name):
 def test_a_study_does_the_whole_effort_at_scale_one_only():
     study = STUDIES["navigation"]
     assert study.iterations("maml", 1.0) == 100 > study.iterations("maml", 0.25) == 50
+    direction = policy_studies.DIRECTION.scaled("maml", 0.25)  # there are two tasks: fewer of each
+    assert (direction.iterations, direction.task_batch_size) == (100, 10)
     assert attrs.fields(Study).seeds.default == (0, 1, 2, 3, 4)

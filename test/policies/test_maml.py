@@ -216,7 +216,7 @@ def test_a_run_that_was_cancelled_goes_on_as_if_it_had_not_been(tmp_path):
     assert again.env_steps == whole.env_steps
 
 
-def test_returns_are_of_each_task_and_the_rate_is_halved_after_the_first_step():
+def test_returns_are_of_each_task_and_steps_after_the_first_take_a_share_of_its_rate():
     trainer, taken = PolicyMAML(SMALL, Navigation(horizon=10)), []
     adapt = trainer.adapt
 
@@ -227,7 +227,8 @@ def test_returns_are_of_each_task_and_the_rate_is_halved_after_the_first_step():
     trainer.adapt = watched
     goals = np.array([[0.0, 0.4], [0.3, 0.3]])
     assert trainer.returns(goals, 3, 5, np.random.default_rng(0), rate=0.4).shape == (4, 2)
-    assert taken == [[0.4, 0.2, 0.2]]
+    trainer.returns(goals, 2, 5, np.random.default_rng(0), later=0.25)
+    assert taken == [[0.4, 0.2, 0.2], [0.5, 0.125]]
 
 
 def test_episodes_that_end_early_are_followed_by_more():

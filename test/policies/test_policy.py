@@ -12,6 +12,7 @@ from hypothesis import strategies as st  # noqa: E402
 from torch.distributions import Categorical, Normal, kl_divergence  # noqa: E402
 from torch.func import grad, jvp, vmap  # noqa: E402
 
+from mppi_maml_ros.policies import policy as module  # noqa: E402
 from mppi_maml_ros.policies.policy import Batch, Policy, Surrogate  # noqa: E402
 
 TASKS, SAMPLES = 3, 7
@@ -95,6 +96,19 @@ def test_gradient_and_hessian_are_those_of_torch(case, off_policy):
     torch.testing.assert_close(found.gradient, slope(flat, *data))
     _, expected = jvp(lambda f: slope(f, *data), (flat,), (direction,))
     torch.testing.assert_close(found.hessian_product(direction), expected)
+
+
+def test_blocks_of_tasks_come_to_the_same_as_all_at_once(case, monkeypatch):
+    policy, flat, batch, direction = case
+    reference = policy.log_prob(flat + 0.05 * direction, batch)
+    whole = Surrogate(policy, flat, batch, reference)
+    monkeypatch.setattr(module, "BLOCK", 2 * SAMPLES * max(policy.widths))  # two tasks, then one
+    parts = Surrogate(policy, flat, batch, reference)
+    assert len(whole._blocks) == 1 and len(parts._blocks) == 2
+    torch.testing.assert_close(parts.gradient, whole.gradient)
+    torch.testing.assert_close(parts.outputs[0], whole.outputs[0])
+    for product in ("hessian_product", "fisher_product"):
+        torch.testing.assert_close(getattr(parts, product)(direction), getattr(whole, product)(direction))
 
 
 def test_gradient_is_that_of_finite_differences(case):

@@ -83,6 +83,17 @@ def test_the_order_of_trials_does_not_count_that_of_steps_does():
     assert loss((slice(None), torch.tensor([4, 3, 2, 1, 0]))) != pytest.approx(plain, rel=1e-6)
 
 
+def test_values_are_means_of_rewards_however_long_a_trial_is():
+    environment, targets = Bandits(3, 200), []
+    learner = RL2(attrs.evolve(SMALL, gae=1.0), environment)
+    loss = learner.loss
+    learner.loss = lambda flat, data, gain, target, entropy: (
+        targets.append(target) or loss(flat, data, gain, target, entropy)
+    )
+    loop.run("rl2", learner, PolicyTasks(environment, 2))
+    assert -1e-6 <= float(torch.cat(targets).min()) and 0.1 < float(torch.cat(targets).max()) <= 1.0
+
+
 def test_it_runs_in_the_loop_and_counts_its_steps():
     environment = Bandits(3, 5)
     learner = RL2(SMALL, environment)
