@@ -21,7 +21,7 @@ from ..core.kernels.cache import njit
 from ..core.kernels.se2 import displacement, wrapped
 from ..core.types import Array
 from .acceleration import bounded, changes
-from .features import EXTRA_FEATURES, SOFT_SIGN_OMEGA, SOFT_SIGN_V, input_size
+from .features import EXTRA_FEATURES, extras, input_size
 from .residual import OUTPUTS, ResidualWeights
 from .transitions import Transitions
 
@@ -121,12 +121,9 @@ def _corrections(
 def _complete(phi: Array, inputs: int) -> None:
     """The features that are no inputs."""
     for j in range(phi.shape[1]):
-        v, omega = phi[0, j], phi[1, j]
-        p, q = v / SOFT_SIGN_V, omega / SOFT_SIGN_OMEGA
-        phi[inputs, j] = 1.0
-        phi[inputs + 1, j] = v * omega
-        phi[inputs + 2, j] = p / math.sqrt(1.0 + p * p)
-        phi[inputs + 3, j] = q / math.sqrt(1.0 + q * q)
+        (phi[inputs, j], phi[inputs + 1, j], phi[inputs + 2, j], phi[inputs + 3, j]) = extras(
+            phi[0, j], phi[1, j]
+        )
 
 
 @njit(cache=True, error_model="numpy", fastmath={"contract"})

@@ -7,7 +7,31 @@ import numpy as np
 from ...core.kernels.cache import njit
 from ...core.types import Array
 
+TOGETHER = 4  # columns that each other one is multiplied by at once
 ROUNDING = 1e-13  # share of its diagonal below which a pivot is noise: then it is taken for that share
+
+
+@njit(cache=True, fastmath={"contract", "reassoc"})
+def inner_products(columns: Array, gram: Array) -> None:
+    """Of K columns, given as rows (K, M), with one another, (K, K)."""
+    for i in range(len(columns)):
+        a, last = columns[i], (i + 1) // TOGETHER * TOGETHER
+        for j in range(0, last, TOGETHER):
+            b, c, d, e = columns[j], columns[j + 1], columns[j + 2], columns[j + 3]
+            ab = ac = ad = ae = 0.0
+            for k in range(len(a)):
+                ab += a[k] * b[k]
+                ac += a[k] * c[k]
+                ad += a[k] * d[k]
+                ae += a[k] * e[k]
+            gram[i, j], gram[i, j + 1], gram[i, j + 2], gram[i, j + 3] = ab, ac, ad, ae
+        for j in range(last, i + 1):
+            b, total = columns[j], 0.0
+            for k in range(len(a)):
+                total += a[k] * b[k]
+            gram[i, j] = total
+        for j in range(i):
+            gram[j, i] = gram[i, j]
 
 
 @njit(cache=True)

@@ -15,7 +15,8 @@ from ...core.types import Array
 from ..compiled import WIDE
 from .servo import MARGIN, MEAN, PRECISION, ServoFamily, constants, least, pick
 
-LOWEST, SQUARINGS, TERMS = -60.0, 7, 7  # of an exponential: exp(x) = exp(x / 2^n)^(2^n), that by its series
+LOWEST, SQUARINGS = -60.0, 7  # of an exponential: exp(x) = exp(x / 2^n)^(2^n), that by its series
+SHARES = tuple(1.0 / k for k in range(7, 0, -1))  # of one term of the series in the one before
 
 
 def evidences(family: ServoFamily, grams: Array, counts: Array, noise: Array) -> Array:
@@ -67,10 +68,10 @@ def _exponential(x: float) -> float:
 
     Without a branch: the compiler does a vector of them at once.
     """
-    x = max(x, LOWEST) / (1 << SQUARINGS)
+    x = max(x, LOWEST) * (1.0 / (1 << SQUARINGS))
     value = 1.0
-    for k in range(TERMS, 0, -1):
-        value = 1.0 + x / k * value
+    for k in range(len(SHARES)):
+        value = 1.0 + x * SHARES[k] * value
     for _ in range(SQUARINGS):
         value *= value
     return value
