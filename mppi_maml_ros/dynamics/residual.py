@@ -242,7 +242,7 @@ class ResidualWeights:
     @property
     def is_limited(self) -> bool:
         """Whether an axis cannot change its velocity at once."""
-        return bool((self.acceleration < FREE_ACCELERATION).any())
+        return any(limit < FREE_ACCELERATION for row in self.acceleration.tolist() for limit in row)
 
     @property
     def history(self) -> int:

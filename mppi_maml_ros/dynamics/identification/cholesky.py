@@ -34,7 +34,7 @@ def inner_products(columns: Array, gram: Array) -> None:
             gram[j, i] = gram[i, j]
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy", fastmath={"contract"})
 def solve(matrix: Array, right: Array, out: Array) -> tuple[float, float]:
     """Solve ``matrix out = right`` for a symmetric positive definite matrix.
 
@@ -48,6 +48,7 @@ def solve(matrix: Array, right: Array, out: Array) -> tuple[float, float]:
     """
     size = len(right)
     log_det = square = 0.0
+    inverse = np.empty(size)  # of the diagonal
     for p in range(size):
         row = matrix[p]
         value = right[p]
@@ -56,7 +57,7 @@ def solve(matrix: Array, right: Array, out: Array) -> tuple[float, float]:
             entry = row[q]
             for r in range(q):
                 entry -= row[r] * other[r]
-            row[q] = entry / other[q]
+            row[q] = entry * inverse[q]
             value -= row[q] * out[q]
         pivot, least = row[p], ROUNDING * row[p]
         for r in range(p):
@@ -64,13 +65,15 @@ def solve(matrix: Array, right: Array, out: Array) -> tuple[float, float]:
         if abs(pivot) < least:
             pivot = least
         row[p] = math.sqrt(pivot) if pivot > 0.0 else np.nan
-        out[p] = value / row[p]
-        log_det += 2.0 * math.log(row[p])
+        inverse[p] = 1.0 / row[p]
+        out[p] = value * inverse[p]
+        log_det += math.log(pivot) if pivot > 0.0 else np.nan
         square += out[p] * out[p]
     for p in range(size - 1, -1, -1):
-        out[p] /= matrix[p, p]
+        out[p] *= inverse[p]
+        row, value = matrix[p], out[p]
         for r in range(p):
-            out[r] -= matrix[p, r] * out[p]
+            out[r] -= row[r] * value
     return log_det, square
 
 

@@ -27,7 +27,7 @@ from ...core.types import Array
 from ..compiled import WIDE
 from ..features import EXTRA_FEATURES, extras, feature_size
 from ..residual import OUTPUTS
-from . import cholesky, free_maps, second_order, servo
+from . import cholesky, free_maps, second_order, servo, servo_fit
 from . import error_models as innovations
 from .error_models import MODELS, THETAS
 from .evidence import log_evidence
@@ -153,7 +153,7 @@ def fit(
         np.ones(rows, dtype=np.bool_) if first is None else first, chained, weights, prior.noise, MODELS.grid,
         len(THETAS), servo.MEAN, servo.PRECISION, family.grid, models, levels, log_det, joint, gram,
     )  # fmt: skip
-    simple = servo.fit(family, gram, count, levels[:, :2])
+    simple = servo_fit.fit(family, gram, count, levels[:, :2])
     floors = np.append(simple.evidence.max(axis=1), -np.inf)
     if learned is None:
         parts = prior.mean, prior.precision, prior.log_det
