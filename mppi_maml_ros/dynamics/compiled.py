@@ -22,7 +22,8 @@ from ..core.kernels.se2 import displacement, wrapped
 from ..core.types import Array
 from .acceleration import bounded, changes
 from .features import EXTRA_FEATURES, extras, input_size
-from .residual import OUTPUTS, ResidualWeights
+from .residual import ResidualWeights
+from .soundness import OUTPUTS
 from .transitions import Transitions
 
 WIDE = 8  # rows are filled up to whole vectors of these

@@ -17,22 +17,21 @@ from ..core.types import Array
 from .residual import ResidualWeights, delayed
 
 
-def _is_kept(values: Any, kind: type[np.generic]) -> bool:
-    """Whether an array is one already that nobody writes to, as parts of other transitions are."""
-    flags = values.flags if isinstance(values, np.ndarray) and values.dtype == kind else None
-    return flags is not None and flags.c_contiguous and not flags.writeable
+def _kept(values: Any, kind: type[np.generic]) -> NDArray[Any] | None:
+    """An array that is one already and that nobody writes to, as parts of other transitions are."""
+    if not (isinstance(values, np.ndarray) and values.dtype == kind):
+        return None
+    return values if values.flags.c_contiguous and not values.flags.writeable else None
 
 
 def _numbers(values: ArrayLike) -> Array:
-    if _is_kept(values, np.float64):
-        return values
-    return locked(np.ascontiguousarray(values, dtype=np.float64))
+    kept = _kept(values, np.float64)
+    return locked(np.ascontiguousarray(values, dtype=np.float64)) if kept is None else kept
 
 
 def _whole_numbers(values: ArrayLike) -> NDArray[np.int64]:
-    if _is_kept(values, np.int64):
-        return values
-    return locked(np.ascontiguousarray(values, dtype=np.int64))
+    kept = _kept(values, np.int64)
+    return locked(np.ascontiguousarray(values, dtype=np.int64)) if kept is None else kept
 
 
 @attrs.frozen(eq=False)

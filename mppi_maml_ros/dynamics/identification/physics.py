@@ -26,7 +26,7 @@ from ...core.kernels.cache import njit
 from ...core.types import Array
 from ..compiled import WIDE
 from ..features import EXTRA_FEATURES, extras, feature_size
-from ..residual import OUTPUTS
+from ..soundness import OUTPUTS
 from . import cholesky, free_maps, second_order, servo, servo_fit
 from . import error_models as innovations
 from .error_models import MODELS, THETAS
