@@ -17,7 +17,8 @@ def controller() -> None:
     from .core.types import VelocityLimits
     from .dynamics.features import feature_size, input_size
     from .dynamics.prior_bank import PriorBank
-    from .dynamics.residual import OUTPUTS, ResidualWeights
+    from .dynamics.residual import ResidualWeights
+    from .dynamics.soundness import OUTPUTS
     from .mppi.config import MPPIConfig
     from .mppi.controller import MPPIController
     from .mppi.critics import CRITICS, make_critics

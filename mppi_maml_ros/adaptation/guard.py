@@ -12,7 +12,7 @@ import numpy as np
 
 from ..core.tunable import tunable
 from ..core.types import VelocityLimits
-from ..dynamics.compiled import correction, open_loop, run_errors
+from ..dynamics.compiled import correction, held_ends, run_errors
 from ..dynamics.features import input_size
 from ..dynamics.observer import observe
 from ..dynamics.residual import ResidualWeights
@@ -82,8 +82,7 @@ def prediction_errors(
         Mean squared error of each start [m^2], and the steps predicted; empty when there is no start.
     """
     twists = observe(weights, data)[1] if weights.has_momentum else data.states[:, 3:5]
-    twists, data = twists[lead:], data[lead:]
-    starts, steps = runs(data, horizon)
+    starts, steps = runs(data, horizon, lead)
     return (run_errors(weights, data, twists, starts, steps, ARM) if steps else np.zeros(0)), steps
 
 
@@ -92,7 +91,12 @@ def prediction_error(
 ) -> tuple[float, int]:
     """Mean of :func:`prediction_errors` [m^2] and the number of starts; (nan, 0) when there is none."""
     errors, _ = prediction_errors(weights, data, horizon, lead)
-    return (float(errors.mean()), len(errors)) if len(errors) else (float("nan"), 0)
+    return _mean(errors), len(errors)
+
+
+def _mean(errors: np.ndarray) -> float:
+    """NaN when there are none."""
+    return float(errors.mean()) if len(errors) else float("nan")
 
 
 def surely_worse(model: ResidualWeights, other: ResidualWeights, data: Transitions, lead: int = 0) -> bool:
@@ -102,7 +106,11 @@ def surely_worse(model: ResidualWeights, other: ResidualWeights, data: Transitio
     than two say nothing.
     """
     errors, steps = prediction_errors(model, data, lead=lead)
-    difference = errors - prediction_errors(other, data, lead=lead)[0]
+    return _surely_above(errors, prediction_errors(other, data, lead=lead)[0], steps)
+
+
+def _surely_above(errors: np.ndarray, others: np.ndarray, steps: int) -> bool:
+    difference = errors - others
     independent = len(errors) / max(steps, 1)
     if independent < 2.0:
         return False
@@ -161,11 +169,7 @@ def implausible(weights: ResidualWeights, data: Transitions) -> str:
     fastest = np.maximum(np.abs(data.commands).max(axis=0), LEAST_PROBED)
     fastest = np.maximum(fastest, np.abs(data.states[:, 3:5]).max(axis=0))
     start, held = fastest * STARTS, fastest * HELD
-    states = np.concatenate([np.zeros((len(start), 3)), start], axis=1)
-    history = np.repeat(start[:, None], max(weights.history, 1), axis=1)
-    with np.errstate(over="ignore", invalid="ignore"):
-        commands = np.repeat(held[:, None], ROLLOUT, axis=1)
-        ends = open_loop(weights, states, commands, history, poses=False)[:, -1, 3:5]
+    ends = held_ends(weights, start, held, ROLLOUT)
     if not (np.abs(ends) <= RUNAWAY * fastest).all():
         return f"its rollouts run away within {ROLLOUT} steps"
     told = held * ~start.any(axis=1, keepdims=True)
@@ -202,10 +206,12 @@ def judge(
     The first ``lead`` transitions of these only tell what was before.
     """
     prior = ResidualWeights.prior(candidate.delay_taps, candidate.model_dt)
-    error, starts = prediction_error(candidate, held_out, lead=lead)
+    errors, steps = prediction_errors(candidate, held_out, lead=lead)
+    starts, error = len(errors), _mean(errors)
     base, _ = prediction_error(prior, held_out, lead=lead)
     at_meta, _ = prediction_error(meta, held_out, lead=lead)
-    serving = base if current is None else prediction_error(current, held_out, lead=lead)[0]
+    others = None if current is None else prediction_errors(current, held_out, lead=lead)[0]
+    serving = base if others is None else _mean(others)
 
     def verdict(accepted: bool, reason: str) -> Verdict:
         return Verdict(accepted, reason, base, at_meta, serving, error)
@@ -220,7 +226,7 @@ def judge(
             False, f"held-out error {error:.3g} m^2 is not {margin:.0%} below the prior's {base:.3g}"
         )
     if error > (1.0 + config.tolerance) * serving and (
-        current is None or surely_worse(candidate, current, held_out, lead)
+        others is None or _surely_above(errors, others, steps)
     ):
         return verdict(
             False, f"held-out error {error:.3g} m^2 is above that of what serves now, {serving:.3g}"

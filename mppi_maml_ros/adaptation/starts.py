@@ -32,7 +32,7 @@ from ..core.types import Array
 from ..dynamics.features import features
 from ..dynamics.identification import cholesky
 from ..dynamics.identification.error_models import TYPICAL
-from ..dynamics.residual import OUTPUTS
+from ..dynamics.soundness import OUTPUTS
 
 ENOUGH = 1e-10  # of the squared gradient at the start, at which the descent ends
 UNLIKELY = 1e-3  # share below which a start is left out

@@ -16,7 +16,11 @@ def read_only(values: ArrayLike) -> Array:
 
 
 def read_only_float32(values: ArrayLike) -> Float32:
-    """A copy in single precision, row after row in memory."""
+    """A copy in single precision, row after row in memory; what is one already, and read-only, stays it."""
+    if isinstance(values, np.ndarray) and values.dtype == np.float32:
+        flags = values.flags
+        if flags.owndata and flags.c_contiguous and not flags.writeable:
+            return values
     return _locked(np.array(values, dtype=np.float32, order="C"))
 
 

@@ -21,8 +21,9 @@ from ..core.kernels.cache import njit
 from ..core.kernels.se2 import displacement, wrapped
 from ..core.types import Array
 from .acceleration import bounded, changes
-from .features import EXTRA_FEATURES, SOFT_SIGN_OMEGA, SOFT_SIGN_V, input_size
-from .residual import OUTPUTS, ResidualWeights
+from .features import EXTRA_FEATURES, extras, input_size
+from .residual import ResidualWeights
+from .soundness import OUTPUTS
 from .transitions import Transitions
 
 WIDE = 8  # rows are filled up to whole vectors of these
@@ -121,12 +122,9 @@ def _corrections(
 def _complete(phi: Array, inputs: int) -> None:
     """The features that are no inputs."""
     for j in range(phi.shape[1]):
-        v, omega = phi[0, j], phi[1, j]
-        p, q = v / SOFT_SIGN_V, omega / SOFT_SIGN_OMEGA
-        phi[inputs, j] = 1.0
-        phi[inputs + 1, j] = v * omega
-        phi[inputs + 2, j] = p / math.sqrt(1.0 + p * p)
-        phi[inputs + 3, j] = q / math.sqrt(1.0 + q * q)
+        (phi[inputs, j], phi[inputs + 1, j], phi[inputs + 2, j], phi[inputs + 3, j]) = extras(
+            phi[0, j], phi[1, j]
+        )
 
 
 @njit(cache=True, error_model="numpy", fastmath={"contract"})
@@ -295,6 +293,36 @@ def _run_errors(
         out[j] = total / steps
 
 
+@njit(cache=True, error_model="numpy", fastmath={"contract"})
+def _held_ends(
+    linear: Array,
+    parameters: Array,
+    widths: NDArray[np.int64],
+    tanh: bool,
+    wide: int,
+    blend: float,
+    dt: float,
+    momentum: Array,
+    limits: Array,
+    late: NDArray[np.int64],
+    before: int,
+    start: Array,
+    held: Array,
+    steps: int,
+    out: Array,
+) -> None:
+    rows = len(start)
+    states, commands = np.zeros((rows, 5)), np.empty((rows, steps, 2))
+    history, predicted = np.empty((rows, before, 2)), np.zeros((rows, steps, 5))
+    for j in range(rows):
+        states[j, 3:], commands[j], history[j] = start[j], held[j], start[j]
+    _open_loop(
+        linear, parameters, widths, tanh, wide, blend, dt, momentum, limits, late, 1.0, states, commands,
+        history, np.zeros((steps, 2)), False, predicted,
+    )  # fmt: skip
+    out[:] = predicted[:, steps - 1, 3:]
+
+
 @attrs.frozen(eq=False)
 class _Packed:
     """A snapshot as the kernels read it, the input scale folded into the first layer."""
@@ -444,5 +472,19 @@ def run_errors(
         *packed.network, weights.displacement_blend, weights.model_dt, packed.momentum, packed.limits,
         packed.late, data.states, np.array(twists, dtype=float, order="C"), data.commands, data.history,
         data.next_states, starts, steps, arm, out,
+    )  # fmt: skip
+    return out
+
+
+def held_ends(weights: ResidualWeights, start: Array, held: Array, steps: int) -> Array:
+    """(v, omega) after ``steps`` of a command that is held, where another was for long; shape (S, 2).
+
+    Args:
+        start: velocity before, and the command that gave it, shape (S, 2); held: shape (S, 2).
+    """
+    packed, out = _Packed.of(weights), np.empty((len(start), 2))
+    _held_ends(
+        *packed.network, weights.displacement_blend, weights.model_dt, packed.momentum, packed.limits,
+        packed.late, max(weights.history, 1), start, held, steps, out,
     )  # fmt: skip
     return out

@@ -14,7 +14,11 @@ Feature vector phi(z), length ``feature_size(D) = input_size(D) + 4``::
 The last four let a linear map express a constant drift, lateral slip and Coulomb friction.
 """
 
+import math
+
 import numpy as np
+
+from ..core.kernels.cache import njit
 
 SOFT_SIGN_V = 0.05  # [m/s] speed at which the Coulomb feature has 71 % of its full value
 SOFT_SIGN_OMEGA = 0.1  # [rad/s]
@@ -37,6 +41,13 @@ def feature_size(delay_taps: int) -> int:
 def soft_sign(a: np.ndarray) -> np.ndarray:
     """a / sqrt(1 + a^2): a smooth sign, cheap in every backend."""
     return a / np.sqrt(1.0 + a * a)
+
+
+@njit(inline="always", error_model="numpy")
+def extras(v: float, omega: float) -> tuple[float, float, float, float]:
+    """The features that are no inputs."""
+    p, q = v / SOFT_SIGN_V, omega / SOFT_SIGN_OMEGA
+    return 1.0, v * omega, p / math.sqrt(1.0 + p * p), q / math.sqrt(1.0 + q * q)
 
 
 def features(inputs: np.ndarray) -> np.ndarray:

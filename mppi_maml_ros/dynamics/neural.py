@@ -16,8 +16,8 @@ from ..core.angles import wrap
 from ..core.arrays import read_only_float32
 from ..core.errors import ArtifactError, InvalidValueError
 from .mlp import FitConfig, Layers, forward, initial_layers, train
-from .residual import ACTIVATIONS
 from .robot_model import YAW, RobotModel, body_rates, transitions_of, world_rates
+from .soundness import ACTIVATIONS
 
 KIND = "mppi_maml_ros/neural_dynamics"
 

@@ -20,7 +20,6 @@ by the mean of the velocities at both ends of the step, which is what a servo do
 from __future__ import annotations
 
 import hashlib
-import math
 from collections.abc import Iterable, Sequence
 from functools import cache
 
@@ -31,16 +30,10 @@ from numpy.typing import ArrayLike
 from ..core import se2
 from ..core.arrays import read_only_float32
 from ..core.errors import InvalidValueError
-from ..core.kernels.cache import njit
-from ..core.types import Array, Float32
+from ..core.types import Array
 from .acceleration import FREE_ACCELERATION, UNLIMITED, bound, changes
-from .features import MAX_DELAY_TAPS, MAX_TRANSPORT_DELAY, feature_size, features, input_size
-
-ACTIVATIONS = ("tanh", "relu")
-OUTPUTS = 3  # dv [m/s], domega [rad/s], lateral velocity to the left [m/s]
-MAX_HIDDEN = 1024  # widest hidden layer accepted
-MAX_WEIGHT = 1e3  # largest magnitude of any weight accepted
-ERROR_MODEL_RANGE = ((0.0, 0.0, -1.0), (0.99, 1.0, 0.0))  # a push that never fades would be a bias
+from .features import MAX_DELAY_TAPS, feature_size, features, input_size
+from .soundness import OUTPUTS, check
 
 
 def _read_only_pairs(
@@ -54,18 +47,6 @@ def _whole_steps(value: Iterable[float]) -> tuple[int, int]:
     if not (v.is_integer() and omega.is_integer()):
         raise InvalidValueError(f"transport_delay must be whole numbers of steps, got {(v, omega)}")
     return int(v), int(omega)
-
-
-@njit(cache=True)
-def _largest(values: Float32) -> float:
-    """Magnitude; NaN where one is."""
-    largest = 0.0
-    for value in values:
-        if not abs(value) <= largest:
-            largest = abs(value)
-            if math.isnan(largest):
-                break
-    return largest
 
 
 @attrs.frozen(eq=False)
@@ -111,77 +92,7 @@ class ResidualWeights:
     acceleration: np.ndarray = attrs.field(converter=read_only_float32, factory=lambda: UNLIMITED)
 
     def __attrs_post_init__(self) -> None:
-        if not (isinstance(self.delay_taps, int) and 0 <= self.delay_taps <= MAX_DELAY_TAPS):
-            raise InvalidValueError(
-                f"delay_taps must be an integer in [0, {MAX_DELAY_TAPS}], got {self.delay_taps}"
-            )
-        if not all(0 <= d <= MAX_TRANSPORT_DELAY for d in self.transport_delay):
-            raise InvalidValueError(
-                f"transport_delay must be in [0, {MAX_TRANSPORT_DELAY}] steps, got {self.transport_delay}"
-            )
-        if not 0.001 <= self.model_dt <= 1.0:
-            raise InvalidValueError(f"model_dt must be in [0.001, 1] s, got {self.model_dt}")
-        if self.activation not in ACTIVATIONS:
-            raise InvalidValueError(
-                f"activation must be one of {', '.join(ACTIVATIONS)}, got {self.activation!r}"
-            )
-        if not 0.0 <= self.displacement_blend <= 1.0:
-            raise InvalidValueError(f"displacement_blend must be in [0, 1], got {self.displacement_blend}")
-        self._check_shapes()
-        for name, tensor in self.tensors().items():
-            largest = _largest(tensor.reshape(-1))
-            if not math.isfinite(largest):
-                raise InvalidValueError(f"{name} must be finite")
-            if largest > MAX_WEIGHT:
-                raise InvalidValueError(f"{name} must stay within +-{MAX_WEIGHT:g}, largest is {largest:g}")
-        if max(map(abs, self.momentum.tolist())) > 1.0:
-            raise InvalidValueError(f"momentum must be in [-1, 1], got {self.momentum}")
-        if not all(0.0 < limit <= FREE_ACCELERATION for row in self.acceleration.tolist() for limit in row):
-            raise InvalidValueError(
-                f"acceleration must be in (0, {FREE_ACCELERATION:g}], got {self.acceleration.tolist()}"
-            )
-        for row, low, high in zip(self.error_model.tolist(), *ERROR_MODEL_RANGE, strict=True):
-            if not all(low <= value <= high for value in row):
-                raise InvalidValueError(f"a row of error_model must be in [{low:g}, {high:g}], got {row}")
-
-    def _check_shapes(self) -> None:
-        expected = {
-            "linear": (OUTPUTS, feature_size(self.delay_taps)),
-            "input_scale": (input_size(self.delay_taps),),
-            "error_model": (3, 2),
-            "momentum": (2,),
-            "observer": (2, 2),
-            "acceleration": (2, 2),
-        }
-        for name, shape in expected.items():
-            if getattr(self, name).shape != shape:
-                raise InvalidValueError(f"{name} must have shape {shape}, got {getattr(self, name).shape}")
-        size = feature_size(self.delay_taps)
-        if self.covariance.shape not in ((0, 0), (size, size)):
-            raise InvalidValueError(
-                f"covariance must have shape {(size, size)} or be empty, got {self.covariance.shape}"
-            )
-        if self.layers and len(self.layers) not in (2, 3):
-            raise InvalidValueError(
-                f"the network must have one or two hidden layers, got {len(self.layers) - 1}"
-            )
-        width = input_size(self.delay_taps)
-        for i, (weight, bias) in enumerate(self.layers):
-            last = i == len(self.layers) - 1
-            if weight.ndim != 2 or weight.shape[1] != width or (last and weight.shape[0] != OUTPUTS):
-                rows = OUTPUTS if last else "n"
-                raise InvalidValueError(
-                    f"layer{i}.weight must have shape ({rows}, {width}), got {weight.shape}"
-                )
-            if not 1 <= weight.shape[0] <= MAX_HIDDEN:
-                raise InvalidValueError(
-                    f"layer{i}.weight must have 1 to {MAX_HIDDEN} rows, got {weight.shape[0]}"
-                )
-            if bias.shape != (weight.shape[0],):
-                raise InvalidValueError(
-                    f"layer{i}.bias must have shape ({weight.shape[0]},), got {bias.shape}"
-                )
-            width = weight.shape[0]
+        check(self)
 
     @classmethod
     def prior(cls, delay_taps: int = 0, model_dt: float = 0.05) -> ResidualWeights:
@@ -242,7 +153,7 @@ class ResidualWeights:
     @property
     def is_limited(self) -> bool:
         """Whether an axis cannot change its velocity at once."""
-        return bool((self.acceleration < FREE_ACCELERATION).any())
+        return any(limit < FREE_ACCELERATION for row in self.acceleration.tolist() for limit in row)
 
     @property
     def history(self) -> int:

@@ -17,12 +17,21 @@ from ..core.types import Array
 from .residual import ResidualWeights, delayed
 
 
+def _kept(values: Any, kind: type[np.generic]) -> NDArray[Any] | None:
+    """An array that is one already and that nobody writes to, as parts of other transitions are."""
+    if not (isinstance(values, np.ndarray) and values.dtype == kind):
+        return None
+    return values if values.flags.c_contiguous and not values.flags.writeable else None
+
+
 def _numbers(values: ArrayLike) -> Array:
-    return locked(np.ascontiguousarray(values, dtype=np.float64))
+    kept = _kept(values, np.float64)
+    return locked(np.ascontiguousarray(values, dtype=np.float64)) if kept is None else kept
 
 
 def _whole_numbers(values: ArrayLike) -> NDArray[np.int64]:
-    return locked(np.ascontiguousarray(values, dtype=np.int64))
+    kept = _kept(values, np.int64)
+    return locked(np.ascontiguousarray(values, dtype=np.int64)) if kept is None else kept
 
 
 @attrs.frozen(eq=False)
@@ -105,22 +114,33 @@ class Transitions:
         return locked(kinematic_residuals(self.states, self.commands, self.next_states, self.model_dt))
 
 
-def runs(data: Transitions, longest: int) -> tuple[NDArray[np.int_], int]:
+def runs(data: Transitions, longest: int, lead: int = 0) -> tuple[NDArray[np.int64], int]:
     """First rows of all runs without a gap, each as long as the data allow, and how long they are.
 
     Args:
         longest: steps of a run at most; they are no more than half the data either.
+        lead: rows at the beginning that are left out.
 
     Returns:
         Shape (S,), and the steps; empty and 0 when there are no data.
     """
-    count = len(data)
+    found: tuple[NDArray[np.int64], int] = _runs(data.segments, longest, lead)
+    return found
+
+
+@njit(cache=True)
+def _runs(segments: NDArray[np.int64], longest: int, lead: int) -> tuple[NDArray[np.int64], int]:
+    count = len(segments) - lead
+    starts = np.empty(max(count, 0), dtype=np.int64)
     for steps in range(min(longest, (count + 1) // 2), 0, -1):
-        starts = np.arange(count - steps + 1)
-        starts = starts[data.segments[starts] == data.segments[starts + steps - 1]]
-        if len(starts):
-            return starts, steps
-    return np.zeros(0, dtype=int), 0
+        found = 0
+        for first in range(lead, len(segments) - steps + 1):
+            if segments[first] == segments[first + steps - 1]:
+                starts[found] = first
+                found += 1
+        if found:
+            return starts[:found], steps
+    return starts[:0], 0
 
 
 def kinematic_residuals(states: Array, commands: Array, next_states: Array, dt: float) -> Array:

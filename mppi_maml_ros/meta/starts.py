@@ -9,7 +9,7 @@ import numpy as np
 from ..adaptation.starts import Starts
 from ..core.types import Array
 from ..dynamics.features import features
-from ..dynamics.residual import OUTPUTS
+from ..dynamics.soundness import OUTPUTS
 from .tasks.worlds import TaskPool
 
 DELAYS_A_STEP = 1  # kinds of robots by command delay, within one step

@@ -26,7 +26,8 @@ from ..control.output import ControlOutput
 from ..core.errors import InvalidPathError, InvalidValueError
 from ..core.types import OdometryMessage
 from ..dynamics.features import MAX_DELAY_TAPS, feature_size, input_size
-from ..dynamics.residual import OUTPUTS, ResidualWeights
+from ..dynamics.residual import ResidualWeights
+from ..dynamics.soundness import OUTPUTS
 from ..mppi import MPPIController
 from ..mppi.costmap import Costmap
 from ..mppi.rollouts.backends import rollout_on

@@ -7,7 +7,7 @@ from functools import partial
 import attrs
 
 from ..core.tunable import tunable
-from ..dynamics.residual import ACTIVATIONS
+from ..dynamics.soundness import ACTIVATIONS
 
 OUTER = ("trpo", "reinforce")
 

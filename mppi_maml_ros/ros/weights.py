@@ -9,7 +9,8 @@ import numpy as np
 from builtin_interfaces.msg import Time
 
 from ..core.errors import InvalidValueError
-from ..dynamics.residual import MAX_HIDDEN, ResidualWeights
+from ..dynamics.residual import ResidualWeights
+from ..dynamics.soundness import MAX_HIDDEN
 from ..msg import ResidualWeights as ResidualWeightsMessage
 from ..srv import SwapWeights
 from ..weights.admission import Refusal, SwapError, check_tensor

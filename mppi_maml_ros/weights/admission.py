@@ -9,7 +9,8 @@ import numpy as np
 from ..core.errors import InvalidValueError
 from ..core.types import Float32, VelocityLimits
 from ..dynamics.features import input_size
-from ..dynamics.residual import MAX_WEIGHT, ResidualWeights, correction
+from ..dynamics.residual import ResidualWeights, correction
+from ..dynamics.soundness import MAX_WEIGHT
 
 _PROBES = 256
 

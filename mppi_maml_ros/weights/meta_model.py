@@ -17,7 +17,8 @@ from ..core.errors import ArtifactError, InvalidValueError
 from ..core.types import Float32, Layers
 from ..dynamics.features import feature_size, input_size
 from ..dynamics.identification.physics import PhysicsPrior
-from ..dynamics.residual import OUTPUTS, ResidualWeights
+from ..dynamics.residual import ResidualWeights
+from ..dynamics.soundness import OUTPUTS
 
 KIND = "mppi_maml_ros/meta_model"
 VERSION = 2

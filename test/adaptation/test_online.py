@@ -11,7 +11,7 @@ from mppi_maml_ros.adaptation.online import OnlineAdaptation, OnlineConfig
 from mppi_maml_ros.adaptation.sgd import SGDConfig
 from mppi_maml_ros.core.errors import InvalidValueError
 from mppi_maml_ros.core.types import VelocityLimits
-from mppi_maml_ros.dynamics.identification import servo
+from mppi_maml_ros.dynamics.identification import servo_fit
 from mppi_maml_ros.dynamics.residual import ResidualWeights, correction
 
 SLOW = ResidualWeights.first_order((0.35, 0.25), gain=(0.7, 0.8), delay=0.05)
@@ -383,7 +383,7 @@ def test_the_newest_regime_is_the_likeliest_of_all_splits(meta, drive):
 
     def evidence(family, rows):
         gram = np.einsum("amp,amq->apq", rows, rows)
-        return servo.fit(family, gram, rows.shape[1], prior.noise[:, :2]).evidence.sum(axis=0)
+        return servo_fit.fit(family, gram, rows.shape[1], prior.noise[:, :2]).evidence.sum(axis=0)
 
     whole = evidence(prior.servo, base)
     family = prior.servo.only(whole > whole.max() - RULED_OUT)

@@ -15,16 +15,20 @@ def transitions(count, taps):
 
 
 def test_errors_are_looked_at_once_for_data_that_go_on_and_anew_for_others(meta, monkeypatch):
-    looked, likeliest = [], physics._likeliest
-    monkeypatch.setattr(physics, "_likeliest", lambda *a: looked.append(1) or likeliest(*a))
+    looked, fit = [], physics.fit
+    monkeypatch.setattr(physics, "fit", lambda *a, **k: looked.append(k["errors"] is None) or fit(*a, **k))
     adapter, data = PhysicsAdapter(meta), transitions(100, meta.delay_taps)
     first = adapter.fit(data[:40])
-    assert len(looked) == 2  # both axes
     assert np.array_equal(adapter.fit(data[:50]).errors, first.errors)
-    assert len(looked) == 2
     adapter.fit(data[:40])  # less than before, so that it is another look at them
-    assert len(looked) == 4
     adapter.fit(data[:100])  # far more
-    assert len(looked) == 6
     adapter.fit(data[1:100])  # they begin elsewhere
-    assert len(looked) == 8
+    assert looked == [True, False, True, True, True]
+
+
+def test_known_errors_are_those_that_are_found_and_change_nothing(meta):
+    data = transitions(100, meta.delay_taps)
+    given = meta.physics, data.inputs, data.residuals
+    found = physics.fit(*given, first=data.first)
+    known = physics.fit(*given, first=data.first, errors=found.errors)
+    assert np.array_equal(known.mean, found.mean) and np.array_equal(known.errors, found.errors)

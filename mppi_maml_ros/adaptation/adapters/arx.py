@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from ...core.types import Array
 from ...dynamics.features import feature_size, input_size
-from ...dynamics.residual import OUTPUTS, ResidualWeights
+from ...dynamics.residual import ResidualWeights
+from ...dynamics.soundness import OUTPUTS
 from ...dynamics.transitions import Transitions
 from ...weights.meta_model import MetaModel
 from .base import Adaptation

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from ...core.types import Array
 from ...dynamics.features import feature_size, input_size
-from ...dynamics.residual import OUTPUTS, ResidualWeights, correction
+from ...dynamics.residual import ResidualWeights, correction
+from ...dynamics.soundness import OUTPUTS
 from ...dynamics.transitions import Transitions
 from ...weights.meta_model import MetaModel
 from .base import Adaptation

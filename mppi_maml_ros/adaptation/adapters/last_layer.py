@@ -19,7 +19,8 @@ from ...core.errors import InvalidValueError
 from ...core.types import Array
 from ...dynamics.features import feature_size, features
 from ...dynamics.identification import cholesky
-from ...dynamics.residual import OUTPUTS, ResidualWeights, hidden_output
+from ...dynamics.residual import ResidualWeights, hidden_output
+from ...dynamics.soundness import OUTPUTS
 from ...dynamics.transitions import Transitions
 from ...weights.meta_model import MetaModel
 from .base import Adaptation

@@ -11,7 +11,8 @@ import numpy as np
 
 from ...core.errors import InvalidValueError
 from ...core.types import Layers
-from ...dynamics.residual import MAX_WEIGHT, ResidualWeights
+from ...dynamics.residual import ResidualWeights
+from ...dynamics.soundness import MAX_WEIGHT
 from ...dynamics.transitions import Transitions
 from ...weights.meta_model import MetaModel
 from ..learning import LearningProblem

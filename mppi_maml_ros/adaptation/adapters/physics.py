@@ -12,7 +12,9 @@ import math
 
 import numpy as np
 
-from ...dynamics.features import features
+from ...core.kernels.cache import njit
+from ...core.types import Array, Float32
+from ...dynamics.features import EXTRA_FEATURES, extras
 from ...dynamics.identification import physics
 from ...dynamics.identification.error_models import TYPICAL
 from ...dynamics.identification.free_maps import LearnedMaps
@@ -59,10 +61,8 @@ class PhysicsAdapter:
 
     def adapt(self, data: Transitions) -> Adaptation:
         posterior = self.fit(data)
-        inputs, residuals = data.inputs, data.residuals
-        maps = np.stack([self._typical, posterior.mean])
-        left = (features(inputs) @ maps.reshape(6, -1).T).reshape(-1, 2, 3) - residuals[:, None]
-        losses = np.einsum("mko,mko,o->k", left, left, 1.0 / self._meta.noise) / len(data)
+        maps, noise = (self._typical, posterior.mean), self._meta.noise
+        before, after = (_loss(data.inputs, data.residuals, linear, noise) for linear in maps)
         gain, time_constant = response(posterior.mean, self._meta.model_dt)
         return Adaptation(
             weights=self._meta.weights(
@@ -73,12 +73,28 @@ class PhysicsAdapter:
                 momentum=posterior.momentum,
                 observer=posterior.observer,
             ),
-            loss_before=float(losses[0]),
-            loss_after=float(losses[1]),
+            loss_before=before,
+            loss_after=after,
             delay=posterior.delay,
             gain=gain,
             time_constant=time_constant,
         )
+
+
+@njit(cache=True)
+def _loss(inputs: Array, residuals: Array, linear: Array, noise: Float32) -> float:
+    """Mean square of what a linear map leaves of the residuals, in the variance of their noise."""
+    total, size = 0.0, inputs.shape[1]
+    phi = np.empty(size + EXTRA_FEATURES)
+    for m in range(len(inputs)):
+        phi[:size] = inputs[m]
+        phi[size], phi[size + 1], phi[size + 2], phi[size + 3] = extras(phi[0], phi[1])
+        for o in range(len(noise)):
+            left = -residuals[m, o]
+            for p in range(len(phi)):
+                left += linear[o, p] * phi[p]
+            total += left * left / noise[o]
+    return total / len(inputs)
 
 
 def response(linear: np.ndarray, model_dt: float) -> tuple[np.ndarray, np.ndarray]:
@@ -93,11 +109,10 @@ def response(linear: np.ndarray, model_dt: float) -> tuple[np.ndarray, np.ndarra
     """
     taps = (linear.shape[1] - 8) // 2
     gain, tau = np.full(2, np.nan), np.full(2, np.nan)
-    for axis in (0, 1):
-        keep = linear[axis, axis]
-        drive = 1.0 + linear[axis, 2 + axis : 4 + 2 * taps : 2].sum()
+    for axis, row in enumerate(linear[:2].tolist()):
+        keep, drive = row[axis], 1.0 + sum(row[2 + axis : 4 + 2 * taps : 2])
         if keep < 1.0:
             gain[axis] = drive / (1.0 - keep)
         if 0.0 < keep < 1.0:
-            tau[axis] = -model_dt / np.log(keep)
+            tau[axis] = -model_dt / math.log(keep)
     return gain, tau

@@ -16,6 +16,7 @@ Source: Ljung, System Identification (1999), 4.2 (ARMAX) and 7; Anderson and Moo
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterable
 
 import attrs
@@ -45,6 +46,11 @@ class ErrorModels:
     noise_gain: np.ndarray = attrs.field(converter=read_only)
     scale: np.ndarray = attrs.field(converter=read_only)
     share: np.ndarray = attrs.field(converter=read_only)
+
+    @property
+    def grid(self) -> tuple[Array, Array, Array, Array, Array]:
+        """What the kernels take of it: (pole, push_gain, noise_gain, scale, share)."""
+        return self.pole, self.push_gain, self.noise_gain, self.scale, self.share
 
     @classmethod
     def make(
@@ -89,7 +95,7 @@ TYPICAL = np.repeat([[0.95], [0.3], [0.0]], 2, axis=1)
 """Of theta*, shape (3, 2): what the typical robot gets wrong of this one, it gets wrong again."""
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy", fastmath={"contract"})
 def whiten(
     columns: Array,
     first: NDArray[np.bool_],
@@ -110,21 +116,25 @@ def whiten(
         Sum of the logarithms of the deviations.
     """
     p, m = np.zeros(columns.shape[1]), np.zeros(columns.shape[1])
-    log_det, age = 0.0, 0
+    log_det, product, age, last, settled = 0.0, 1.0, 0, len(scale) - 1, 0
     for k in range(len(columns)):
         if first[k]:
             p[:] = 0.0
             m[:] = 0.0
-            age = 0
-        a, b, s = push_gain[age], noise_gain[age], scale[age]
-        for i in range(columns.shape[1]):
-            r = columns[k, i] - p[i] - m[i]
-            out[k, i] = r / s
+            log_det, product, age = log_det + math.log(product), 1.0, 0
+        a, b, inverse = push_gain[age], noise_gain[age], 1.0 / scale[age]
+        if age < last:
+            product *= scale[age]
+            age += 1
+        else:
+            settled += 1
+        row, white = columns[k], out[k]
+        for i in range(len(p)):
+            r = row[i] - p[i] - m[i]
+            white[i] = r * inverse
             p[i] = pole * p[i] + a * r
             m[i] = b * r
-        log_det += np.log(s)
-        age = min(age + 1, len(scale) - 1)
-    return log_det
+    return log_det + math.log(product) + settled * math.log(scale[last])
 
 
 @njit(cache=True)

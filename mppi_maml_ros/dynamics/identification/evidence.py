@@ -1,6 +1,6 @@
 """The evidence of the servo family and nothing else, at a fraction of what a fit costs.
 
-Equal to what :func:`.servo.fit` finds, as all cells of its grid that count are looked at likewise.
+All cells of the grid that count are looked at, by the vector.
 """
 
 from __future__ import annotations
@@ -15,14 +15,15 @@ from ...core.types import Array
 from ..compiled import WIDE
 from .servo import MARGIN, MEAN, PRECISION, ServoFamily, constants, least, pick
 
-LOWEST, SQUARINGS, TERMS = -60.0, 7, 7  # of an exponential: exp(x) = exp(x / 2^n)^(2^n), that by its series
+LOWEST, SQUARINGS = -60.0, 7  # of an exponential: exp(x) = exp(x / 2^n)^(2^n), that by its series
+SHARES = tuple(1.0 / k for k in range(7, 0, -1))  # of one term of the series in the one before
 
 
 def evidences(family: ServoFamily, grams: Array, counts: Array, noise: Array) -> Array:
-    """``evidence`` of :func:`.servo.fit` alone, for many sets of data.
+    """Log marginal likelihoods of many sets of data, time constant and noise averaged.
 
     Args:
-        grams: as of :func:`.servo.fit`, of N sets, shape (2, N, B, B); counts: shape (N,).
+        grams: as of :func:`.servo_fit.fit`, of N sets, shape (2, N, B, B); counts: shape (N,).
         noise: variances to average over, for each axis, shape (G, 2).
 
     Returns:
@@ -31,12 +32,12 @@ def evidences(family: ServoFamily, grams: Array, counts: Array, noise: Array) ->
     out = np.empty((2, len(counts), len(family.delay)))
     for axis in (0, 1):
         levels = np.ascontiguousarray(noise[:, axis])
-        _evidences(grams[axis].copy(), counts, levels, MEAN, PRECISION[axis], *family.grid, out[axis])
+        evidences_of_axis(grams[axis].copy(), counts, levels, MEAN, PRECISION[axis], *family.grid, out[axis])
     return out
 
 
 @njit(cache=True, error_model="numpy")
-def _evidences(
+def evidences_of_axis(
     grams: Array,
     counts: Array,
     noise: Array,
@@ -48,6 +49,7 @@ def _evidences(
     older: Array,
     out: Array,
 ) -> None:
+    """:func:`evidences` of one axis, for ``grams`` (N, B, B) into ``out`` (N, J)."""
     cells, taps = len(keep) * len(noise) * len(precision), (grams.shape[1] - 4) // 2
     grid, picked, space = _padded(keep, newer, older), np.empty((9, 9)), _space(len(keep), noise, precision)
     for n in range(len(grams)):
@@ -67,10 +69,10 @@ def _exponential(x: float) -> float:
 
     Without a branch: the compiler does a vector of them at once.
     """
-    x = max(x, LOWEST) / (1 << SQUARINGS)
+    x = max(x, LOWEST) * (1.0 / (1 << SQUARINGS))
     value = 1.0
-    for k in range(TERMS, 0, -1):
-        value = 1.0 + x / k * value
+    for k in range(len(SHARES)):
+        value = 1.0 + x * SHARES[k] * value
     for _ in range(SQUARINGS):
         value *= value
     return value
@@ -115,7 +117,7 @@ def _weigh(
     total: float,
     space: Array,
 ) -> tuple[float, float]:
-    """Add the evidence of one delay, as :func:`.servo.fit` finds it, to that of others.
+    """Add the evidence of one delay, as :func:`.servo_fit.fit` finds it, to that of others.
 
     Args:
         keep, newer, older: of :func:`_padded`, of which ``count`` time constants are looked at.

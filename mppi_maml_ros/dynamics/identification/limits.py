@@ -31,7 +31,7 @@ from ...core.types import Array
 from ..acceleration import FREE_ACCELERATION, bounded
 from ..transitions import Transitions
 from . import second_order
-from .servo import MEAN, PRECISION, ServoFamily
+from .servo import MEAN, PRECISION, ServoFamily, solve
 
 ODDS = 12.0  # log of how much likelier limits must make the data
 BETTER = 3.0  # log of how much likelier others must make them than those that are known
@@ -223,31 +223,16 @@ def _likelihood(  # type: ignore[no-untyped-def]  # numba
         before, best = digest, -np.inf
         for g in range(len(noise)):
             level = max(noise[g] / settled, least)
-            i = 1.0 / level
-            a00 = precision[0] + i * gram[0, 0]
-            l10, l20, l30 = i * gram[1, 0] / a00, i * gram[2, 0] / a00, i * gram[3, 0] / a00
-            a11 = precision[1] + i * gram[1, 1] - l10 * l10 * a00
-            l21 = (i * gram[2, 1] - l20 * l10 * a00) / a11
-            l31 = (i * gram[3, 1] - l30 * l10 * a00) / a11
-            a22 = precision[2] + i * gram[2, 2] - l20 * l20 * a00 - l21 * l21 * a11
-            l32 = (i * gram[3, 2] - l30 * l20 * a00 - l31 * l21 * a11) / a22
-            a33 = precision[3] + i * gram[3, 3] - l30 * l30 * a00 - l31 * l31 * a11 - l32 * l32 * a22
-            b0 = precision[0] * mean[0] + i * gram[4, 0]
-            b1 = precision[1] * mean[1] + i * gram[4, 1] - l10 * b0
-            b2 = precision[2] * mean[2] + i * gram[4, 2] - l20 * b0 - l21 * b1
-            b3 = precision[3] * mean[3] + i * gram[4, 3] - l30 * b0 - l31 * b1 - l32 * b2
-            square = i * gram[4, 4] - b0 * b0 / a00 - b1 * b1 / a11 - b2 * b2 / a22 - b3 * b3 / a33
-            volume = math.log(a00 * a11 * a22 * a33)
+            explained, volume, c0, c1, c2, c3 = solve(gram, precision, mean, 1.0 / level)
+            square = gram[4, 4] / level - explained
+            volume = math.log(volume)
             for k in range(4):
                 square += precision[k] * mean[k] * mean[k]
                 volume -= math.log(precision[k])
             value = -0.5 * (count * math.log(2.0 * math.pi * level) + log_det + volume + square)
             if value > best:
                 best, level_found = value, level
-                c[3] = b3 / a33
-                c[2] = b2 / a22 - l32 * c[3]
-                c[1] = b1 / a11 - l21 * c[2] - l31 * c[3]
-                c[0] = b0 / a00 - l10 * c[1] - l20 * c[2] - l30 * c[3]
+                c[0], c[1], c[2], c[3] = c0, c1, c2, c3
                 found[0], found[1], found[2], found[3], found[4] = tau, delay, process, up, down
                 found[5] = level
                 found[6:10] = c

@@ -24,15 +24,16 @@ from numpy.typing import ArrayLike, NDArray
 from ...core.arrays import read_only
 from ...core.kernels.cache import njit
 from ...core.types import Array
-from ..features import feature_size, features
-from ..residual import OUTPUTS
+from ..compiled import WIDE
+from ..features import EXTRA_FEATURES, extras, feature_size
+from ..soundness import OUTPUTS
+from . import cholesky, free_maps, second_order, servo, servo_fit
 from . import error_models as innovations
-from . import free_maps, second_order, servo
 from .error_models import MODELS, THETAS
 from .evidence import log_evidence
 from .free_maps import LearnedMaps
 
-LATERAL = 2
+LATERAL, UNKNOWN = 2, -1
 SERVO_SHARE = 0.95  # prior probability that an axis is of the servo family
 SLIP_DEVIATION = (0.1, 0.3)  # of the lateral velocity's share of omega [m] and of v omega [s]
 ONE_DELAY = 0.8  # prior probability that both axes have the same
@@ -141,59 +142,93 @@ def fit(
     Returns:
         The posterior; with M = 0 it is the prior.
     """
-    phi = features(inputs)
-    weights = np.ones(len(phi)) if weights is None else np.asarray(weights, dtype=float)
-    family = prior.servo
-    base = family.base(inputs, residuals)
-    models, levels, log_det, simple = _servo_fit(prior, base, first, weights, errors)
-    designs = np.empty((OUTPUTS, len(phi), phi.shape[1] + 1))
-    designs[..., :-1], designs[..., -1] = phi, residuals.T
-    for axis in (0, 1):
-        if first is not None and models[axis]:
-            _whiten(models[axis], designs[axis].copy(), first, designs[axis])
-    joint = np.empty((OUTPUTS, *2 * designs.shape[2:]))
-    for design, gram in zip(designs, joint, strict=True):
-        _gram(design, weights, gram)
-    count, floors = float(weights.sum()), np.append(simple.evidence.max(axis=1), -np.inf)
+    rows, size, family = len(inputs), feature_size(prior.servo.delay_taps), prior.servo
+    weights = np.ones(rows) if weights is None else np.array(weights, dtype=float)
+    base, chained = family.base(inputs, residuals), first is not None
+    models = np.array(errors) if chained and errors is not None else np.full(2, UNKNOWN if chained else 0)
+    levels, log_det = np.empty(prior.noise.shape), np.zeros(2)
+    joint, gram = np.empty((OUTPUTS, size + 1, size + 1)), np.empty((2, *2 * base.shape[2:]))
+    count = _statistics(
+        np.array(inputs, dtype=float, order="C"), np.array(residuals, dtype=float, order="C"), base,
+        np.ones(rows, dtype=np.bool_) if first is None else first, chained, weights, prior.noise, MODELS.grid,
+        len(THETAS), servo.MEAN, servo.PRECISION, family.grid, models, levels, log_det, joint, gram,
+    )  # fmt: skip
+    simple = servo_fit.fit(family, gram, count, levels[:, :2])
+    floors = np.append(simple.evidence.max(axis=1), -np.inf)
     if learned is None:
         parts = prior.mean, prior.precision, prior.log_det
         free, nearest = free_maps.fit(joint, count, levels, *parts, floors), prior.nearest
     else:
         free, nearest = learned.fit(joint, count, levels, floors), np.zeros_like(prior.nearest)
-    delay, component, rows, noise = _mix(
+    delay, mean, level, white, error_model, simplest = _combined(
         simple.evidence, simple.linear, simple.noise, free.evidence, free.mean, free.noise, nearest,
-        SERVO_SHARE,
+        SERVO_SHARE, joint[LATERAL], count, prior.noise[:, LATERAL], LATERAL_SHARES, models, MODELS.grid,
     )  # fmt: skip
-    variance = _lateral(
-        joint[LATERAL], weights.sum(), prior.noise[:, LATERAL], component, free.evidence, free.mean,
-        free.noise, LATERAL_SHARES, rows[LATERAL],
-    )  # fmt: skip
-    likeliest = prior.nearest[delay.argmax()]
-    expected = float(delay @ family.delay)
-    level = np.append(noise * MODELS.scale[models, -1] ** 2, variance)
-    error_model, momentum, observer = MODELS.settled(models), np.zeros(2), np.ones((2, 2))
+    simplest += log_det
+    momentum, observer = np.zeros(2), np.ones((2, 2))
     if first is not None:
         for axis in (0, 1):
-            simplest = (
-                np.logaddexp.reduce(simple.evidence[axis]) - math.log(len(family.delay)) + log_det[axis]
-            )
             loop = second_order.fit(
-                axis, base[axis], first, prior.noise[:, axis], family.delay_taps, family.model_dt, simplest
-            )
-            if loop.evidence > simplest + LOOP_ODDS:
-                rows[axis], momentum[axis], observer[:, axis] = loop.row, loop.momentum, loop.observer
+                axis, base[axis], first, prior.noise[:, axis], family.delay_taps, family.model_dt,
+                float(simplest[axis]),
+            )  # fmt: skip
+            if loop.evidence > simplest[axis] + LOOP_ODDS:
+                mean[axis], momentum[axis], observer[:, axis] = loop.row, loop.momentum, loop.observer
                 level[axis], error_model[:, axis] = loop.noise, 0.0
+    likeliest = prior.nearest[delay.argmax()]
     return PhysicsPosterior(
-        mean=rows,
+        mean=mean,
         component=delay,
-        delay=expected,
+        delay=float(delay @ family.delay),
         noise=level,
         error_model=error_model,
         errors=models,
         momentum=momentum,
         observer=observer,
-        covariance=np.linalg.inv(prior.precision[likeliest, 0] + joint[0, :-1, :-1] / noise[0]),
+        covariance=np.linalg.inv(prior.precision[likeliest, 0] + joint[0, :-1, :-1] / white),
     )
+
+
+@njit(cache=True)
+def _combined(
+    evidence: Array,
+    linear: Array,
+    noise: Array,
+    free_evidence: Array,
+    free_mean: Array,
+    free_noise: Array,
+    nearest: NDArray[np.int64],
+    servo_share: float,
+    lateral: Array,
+    count: float,
+    lateral_noise: Array,
+    lateral_shares: tuple[float, float, float],
+    models: NDArray[np.int64],
+    error_models: tuple[Array, Array, Array, Array, Array],
+) -> tuple[Array, Array, Array, float, Array, Array]:
+    """All outputs from what :func:`_mix` and :func:`_lateral` make of the fits.
+
+    Returns:
+        Probability of each delay; rows of the linear map, shape (3, P); variance of the innovations of a long
+        chain, shape (3,), and of the white noise of v; settled error models, shape (3, 2); the log evidence
+        of the servo family on each axis, shape (2,).
+    """
+    pole, push_gain, noise_gain, scale, _ = error_models
+    delay, component, rows, white = _mix(
+        evidence, linear, noise, free_evidence, free_mean, free_noise, nearest, servo_share
+    )
+    level, error_model, servo_evidence = np.empty(3), np.empty((3, 2)), np.empty(2)
+    level[LATERAL] = _lateral(
+        lateral, count, lateral_noise, component, free_evidence, free_mean, free_noise, lateral_shares,
+        rows[LATERAL],
+    )  # fmt: skip
+    for axis in range(2):
+        model, high = models[axis], evidence[axis].max()
+        level[axis] = white[axis] * scale[model, -1] ** 2
+        error_model[0, axis], error_model[1, axis] = pole[model], push_gain[model, -1]
+        error_model[2, axis] = noise_gain[model, -1]
+        servo_evidence[axis] = high + math.log(np.exp(evidence[axis] - high).sum() / evidence.shape[1])
+    return delay, rows, level, white[0], error_model, servo_evidence
 
 
 @njit(cache=True)
@@ -253,41 +288,78 @@ def _delay_shares(evidence: Array) -> Array:
     return shares
 
 
-def _whiten(model: int, columns: Array, first: NDArray[np.bool_], out: Array) -> float:
-    return innovations.whiten(
-        columns, first, MODELS.pole[model], MODELS.push_gain[model], MODELS.noise_gain[model],
-        MODELS.scale[model], out,
-    )  # fmt: skip
-
-
-def _servo_fit(
-    prior: PhysicsPrior,
+@njit(cache=True)
+def _statistics(
+    inputs: Array,
+    residuals: Array,
     base: Array,
-    first: NDArray[np.bool_] | None,
+    first: NDArray[np.bool_],
+    chained: bool,
     weights: Array,
-    errors: NDArray[np.int64] | None = None,
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, servo.ServoFit]:
-    """The servo family's fit under the likeliest model of the errors of each axis.
+    noise: Array,
+    error_models: tuple[Array, Array, Array, Array, Array],
+    thetas: int,
+    mean: Array,
+    precision: Array,
+    grid: tuple[NDArray[np.int64], Array, Array, Array],
+    models: NDArray[np.int64],
+    levels: Array,
+    log_det: Array,
+    joint: Array,
+    gram: Array,
+) -> float:
+    """What the fits need to know of the data, under the likeliest model of the errors of each axis.
+
+    Args:
+        base: of the servo family; its ``mean``, ``precision`` and ``grid``.
+        chained: whether the errors follow from one another at all.
+        models: of the errors, shape (2,); filled where they are UNKNOWN.
+        levels: filled with the noise levels of all outputs under them, shape (G, 3); ``noise`` is without.
+        log_det: filled with the log of what whitening does to the density, shape (2,).
+        joint: filled with inner products of the features and the target of each output, (3, P + 1, P + 1);
+            gram: of ``base``, shape (2, B, B).
 
     Returns:
-        Those models, shape (2,); the noise levels of all outputs under them, shape (G, 3); the log of what
-        whitening does to the density, shape (2,); and the fit.
+        The sum of the weights.
     """
-    family, models, gram = prior.servo, np.zeros(2, dtype=int), np.empty((2, *2 * base.shape[2:]))
-    levels, log_det = prior.noise.copy(), np.zeros(2)
-    for axis in (0, 1):
-        white = base[axis]
-        if first is not None:
-            models[axis] = errors[axis] if errors is not None else _likeliest(
-                base[axis], first, weights, np.ascontiguousarray(prior.noise[:, axis]), MODELS.pole,
-                MODELS.push_gain, MODELS.noise_gain, MODELS.scale, MODELS.share, len(THETAS),
-                servo.MEAN, servo.PRECISION[axis], *family.grid,
-            )  # fmt: skip
-            white = np.empty_like(base[axis])
-            log_det[axis] = -_whiten(models[axis], base[axis], first, white)
-            levels[:, axis] = _levels(prior.noise[:, axis], MODELS.scale[models[axis]])
-        _gram(white, weights, gram[axis])
-    return models, levels, log_det, servo.fit(family, gram, weights.sum(), levels[:, :2])
+    pole, push_gain, noise_gain, scale, _ = error_models
+    rows, size = inputs.shape
+    last, taps = size + EXTRA_FEATURES, (size - 2) // 2
+    design = np.empty((rows, last + 1))
+    white, columns = np.empty_like(design), np.empty((last + 1, rows))
+    column = np.empty(gram.shape[1], dtype=np.int64)
+    for m in range(rows):
+        row = design[m]
+        row[:size] = inputs[m]
+        row[size], row[size + 1], row[size + 2], row[size + 3] = extras(row[0], row[1])
+    levels[:] = noise
+    for output in range(OUTPUTS):
+        design[:, last] = residuals[:, output]
+        if output == LATERAL or not chained:
+            _gram(design, weights, columns, joint[output])
+        else:
+            if models[output] == UNKNOWN:
+                models[output] = _likeliest(
+                    base[output], first, weights, noise[:, output].copy(), error_models, thetas, mean,
+                    precision[output], grid,
+                )  # fmt: skip
+            model = models[output]
+            log_det[output] = -innovations.whiten(
+                design, first, pole[model], push_gain[model], noise_gain[model], scale[model], white
+            )
+            levels[:, output] = _levels(noise[:, output], scale[model])
+            _gram(white, weights, columns, joint[output])
+        if output == LATERAL:
+            continue
+        # The columns of the base are among those of the design.
+        column[0], column[2 * taps + 1] = output, size
+        column[2 * taps + 2], column[2 * taps + 3] = size + 2 + output, last
+        for k in range(taps):
+            column[1 + k], column[1 + taps + k] = 2 + 2 * k + output, 3 + 2 * k - output
+        for i in range(len(column)):
+            for j in range(len(column)):
+                gram[output, i, j] = joint[output, column[i], column[j]]
+    return weights.sum()
 
 
 @njit(cache=True)
@@ -300,26 +372,13 @@ def _levels(noise: Array, scale: Array) -> Array:
 
 
 @njit(cache=True)
-def _gram(columns: Array, weights: Array, out: Array) -> None:
-    """Weighted sum of row row^T over the rows, four at a time: the compiler does a line of it at once."""
-    rows, size = columns.shape
-    out[:] = 0.0
-    whole = rows - rows % 4
-    for k in range(0, whole, 4):
-        a, b, c, d = columns[k], columns[k + 1], columns[k + 2], columns[k + 3]
-        for i in range(size):
-            x, y, z, w = (
-                weights[k] * a[i], weights[k + 1] * b[i], weights[k + 2] * c[i], weights[k + 3] * d[i],
-            )  # fmt: skip
-            line = out[i]
-            for j in range(size):
-                line[j] += (x * a[j] + y * b[j]) + (z * c[j] + w * d[j])
-    for k in range(whole, rows):
-        row = columns[k]
-        for i in range(size):
-            x = weights[k] * row[i]
-            for j in range(size):
-                out[i, j] += x * row[j]
+def _gram(rows: Array, weights: Array, columns: Array, out: Array) -> None:
+    """Weighted sum of row row^T over the rows (M, K); ``columns`` (K, M) is scratch."""
+    for m in range(len(rows)):
+        root = math.sqrt(weights[m])
+        for i in range(len(columns)):
+            columns[i, m] = root * rows[m, i]
+    cholesky.inner_products(columns, out)
 
 
 @njit(cache=True)
@@ -328,26 +387,23 @@ def _likeliest(
     first: NDArray[np.bool_],
     weights: Array,
     noise: Array,
-    pole: Array,
-    push_gain: Array,
-    noise_gain: Array,
-    scale: Array,
-    share: Array,
+    error_models: tuple[Array, Array, Array, Array, Array],
     thetas: int,
     mean: Array,
     precision: Array,
-    age: NDArray[np.int64],
-    keep: Array,
-    newer: Array,
-    older: Array,
+    grid: tuple[NDArray[np.int64], Array, Array, Array],
 ) -> int:
     """Model of the errors of one axis.
 
     The likeliest push without noise, then every noise beside it; and beside none, for noise that is not
     reckoned with bends the regression, and what that leaves looks like a push.
     """
-    white, gram = np.empty_like(base), np.empty((base.shape[1], base.shape[1]))
-    pushes = len(pole) // thetas
+    pole, push_gain, noise_gain, scale, share = error_models
+    rows, size = base.shape
+    filled = (size + WIDE - 1) // WIDE * WIDE  # whole vectors
+    padded, white, columns = np.zeros((rows, filled)), np.empty((rows, filled)), np.empty((size, rows))
+    gram, count, pushes = np.empty((size, size)), weights.sum(), len(pole) // thetas
+    padded[:, :size] = base
     best, pushed, highest, delay = 0, 0, -np.inf, 0
     for attempt in range(pushes + 2 * (thetas - 1)):
         if attempt < pushes:
@@ -358,13 +414,11 @@ def _likeliest(
                 break
             model = (pushed if beside == 0 else 0) + theta + 1
         value = math.log(share[model]) - innovations.whiten(
-            base, first, pole[model], push_gain[model], noise_gain[model], scale[model], white
+            padded, first, pole[model], push_gain[model], noise_gain[model], scale[model], white
         )
-        _gram(white, weights, gram)
+        _gram(white, weights, columns, gram)
         levels = _levels(noise, scale[model])
-        evidence, delay = log_evidence(
-            gram, weights.sum(), levels, mean, precision, age, keep, newer, older, delay, highest - value
-        )
+        evidence, delay = log_evidence(gram, count, levels, mean, precision, *grid, delay, highest - value)
         value += evidence
         if value > highest:
             best, highest = model, value

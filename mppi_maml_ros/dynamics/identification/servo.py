@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from ...core.kernels.cache import njit
 from ...core.types import Array
-from ..features import SOFT_SIGN_OMEGA, SOFT_SIGN_V, feature_size, input_size, soft_sign
+from ..features import extras
 
 MEAN = np.array([0.95, 0.0, 0.0, 0.0])  # of gain [-], bias, friction [m/s, rad/s] and coupling
 DEVIATION = np.array(  # (axis, structure, coefficient): a lag and nothing else, and all of it
@@ -85,61 +85,31 @@ class ServoFamily:
 
     def base(self, inputs: np.ndarray, residuals: np.ndarray) -> np.ndarray:
         """What the regressions of both axes are made of, (x, u taps, w taps, 1, s, y), shape (2, M, B)."""
-        taps = self.delay_taps + 1
-        out = np.empty((2, len(inputs), 2 * taps + 4))
-        commands = (inputs[:, 2::2], inputs[:, 3::2])
-        for axis, scale in enumerate((SOFT_SIGN_V, SOFT_SIGN_OMEGA)):
-            x = inputs[:, axis]
-            out[axis, :, 0] = x
-            out[axis, :, 1 : 1 + taps] = commands[axis]
-            out[axis, :, 1 + taps : 1 + 2 * taps] = commands[1 - axis]
-            out[axis, :, -3] = 1.0
-            out[axis, :, -2] = soft_sign(x / scale)
-            out[axis, :, -1] = residuals[:, axis]
+        out = np.empty((2, len(inputs), 2 * self.delay_taps + 6))
+        _base(np.array(inputs, dtype=float, order="C"), np.array(residuals, dtype=float, order="C"), out)
         return out
 
 
-@attrs.frozen(eq=False)
-class ServoFit:
-    """Posterior for every delay of the grid; axes: axis a, delay j.
-
-    Attributes:
-        evidence: log marginal likelihood of the data, time constant and noise averaged, shape (2, J).
-        linear: rows of the residual's linear map, shape (2, J, P).
-        noise: noise variance, shape (2, J).
-    """
-
-    evidence: np.ndarray
-    linear: np.ndarray
-    noise: np.ndarray
-
-
-def fit(family: ServoFamily, gram: np.ndarray, count: float, noise: np.ndarray) -> ServoFit:
-    """Posterior from sufficient statistics.
-
-    Args:
-        gram: (weighted) sum over transitions of base base^T, shape (2, B, B).
-        count: sum of the weights.
-        noise: variances to average over, for each axis, shape (G, 2).
-    """
-    delays, size = len(family.delay), feature_size(family.delay_taps)
-    evidence, linear = np.empty((2, delays)), np.zeros((2, delays, size))
-    level = np.empty((2, delays))
-    for axis in (0, 1):
-        _fit_axis(
-            axis, gram[axis], float(count), np.ascontiguousarray(noise[:, axis]), MEAN, PRECISION[axis],
-            *family.grid, input_size(family.delay_taps), evidence[axis], linear[axis], level[axis],
-        )  # fmt: skip
-    return ServoFit(evidence, linear, level)
+@njit(cache=True, error_model="numpy")
+def _base(inputs: Array, residuals: Array, out: Array) -> None:
+    taps = (out.shape[2] - 4) // 2
+    for axis in range(2):
+        for m in range(len(inputs)):
+            line, z = out[axis, m], inputs[m]
+            _, _, rub_v, rub_omega = extras(z[0], z[1])
+            line[0] = z[axis]
+            for k in range(taps):
+                line[1 + k], line[1 + taps + k] = z[2 + 2 * k + axis], z[3 + 2 * k - axis]
+            line[2 * taps + 1], line[2 * taps + 2] = 1.0, rub_v if axis == 0 else rub_omega
+            line[2 * taps + 3] = residuals[m, axis]
 
 
 @njit(cache=True)
 def pick(gram: Array, newest: int, taps: int, picked: Array) -> None:
     """Gram matrix (9, 9) of x, u0, the two acting u, the two acting w, 1, s and y for one delay."""
     size = gram.shape[0]
-    places = np.array(
-        [0, 1, 1 + newest, 2 + newest, 1 + taps + newest, 2 + taps + newest, size - 3, size - 2, size - 1]
-    )
+    own, other = 1 + newest, 1 + taps + newest
+    places = (0, 1, own, own + 1, other, other + 1, size - 3, size - 2, size - 1)
     last = newest + 1 >= taps  # the older one does not act
     for i in range(9):
         for j in range(9):
@@ -147,62 +117,47 @@ def pick(gram: Array, newest: int, taps: int, picked: Array) -> None:
             picked[i, j] = 0.0 if absent else gram[places[i], places[j]]
 
 
-@njit(cache=True)
-def _regression(p: Array, keep: float, newer: float, older: float, small: Array) -> None:
-    """Gram matrix (5, 5) of (gain, bias, friction, coupling, target) of one grid cell."""
-    free = 1.0 - keep
-    # Inner products of the target y + u0 - keep x, of F(u) and of F(w) with everything picked.
-    target = p[8] + p[1] - keep * p[0]
-    own = newer * p[2] + older * p[3]
-    other = newer * p[4] + older * p[5]
-    small[0, 0] = newer * own[2] + older * own[3]
-    small[0, 1] = free * own[6]
-    small[0, 2] = -free * own[7]
-    small[0, 3] = newer * own[4] + older * own[5]
-    small[0, 4] = newer * target[2] + older * target[3]
-    small[1, 1] = free * free * p[6, 6]
-    small[1, 2] = -free * free * p[6, 7]
-    small[1, 3] = free * other[6]
-    small[1, 4] = free * target[6]
-    small[2, 2] = free * free * p[7, 7]
-    small[2, 3] = -free * other[7]
-    small[2, 4] = -free * target[7]
-    small[3, 3] = newer * other[4] + older * other[5]
-    small[3, 4] = newer * target[4] + older * target[5]
-    small[4, 4] = target[8] + target[1] - keep * target[0]
-    for i in range(5):
-        for j in range(i):
-            small[i, j] = small[j, i]
-
-
-@njit(cache=True, inline="always")
-def _solve(s: Array, p: Array, mean: Array, inverse: float) -> tuple[float, float, float, float, float]:
-    """Posterior mean of the four coefficients and twice the log evidence, constants of the prior left out.
+@njit(inline="always", error_model="numpy")
+def solve(s: Array, p: Array, mean: Array, inverse: float) -> tuple[float, float, float, float, float, float]:
+    """Regression on four coefficients with independent Gaussian priors.
 
     L D L^T of the posterior precision, written out: this is the inner loop of everything.
+
+    Args:
+        s: inner products of the four regressors and the target, of which the lower triangle is read, (5, 5).
+        p, mean: precision and mean of the prior, shape (4,).
+        inverse: of the variance of the noise.
+
+    Returns:
+        What the posterior explains of the (precision-weighted) square of the target and of the mean, the
+        determinant of its precision, and its mean.
     """
     a00 = p[0] + inverse * s[0, 0]
-    l10, l20, l30 = inverse * s[0, 1] / a00, inverse * s[0, 2] / a00, inverse * s[0, 3] / a00
-    a11 = p[1] + inverse * s[1, 1] - l10 * l10 * a00
-    l21 = (inverse * s[1, 2] - l20 * l10 * a00) / a11
-    l31 = (inverse * s[1, 3] - l30 * l10 * a00) / a11
-    a22 = p[2] + inverse * s[2, 2] - l20 * l20 * a00 - l21 * l21 * a11
-    l32 = (inverse * s[2, 3] - l30 * l20 * a00 - l31 * l21 * a11) / a22
-    a33 = p[3] + inverse * s[3, 3] - l30 * l30 * a00 - l31 * l31 * a11 - l32 * l32 * a22
-    b0 = p[0] * mean[0] + inverse * s[0, 4]
-    b1 = p[1] * mean[1] + inverse * s[1, 4] - l10 * b0
-    b2 = p[2] * mean[2] + inverse * s[2, 4] - l20 * b0 - l21 * b1
-    b3 = p[3] * mean[3] + inverse * s[3, 4] - l30 * b0 - l31 * b1 - l32 * b2
-    twice = b0 * b0 / a00 + b1 * b1 / a11 + b2 * b2 / a22 + b3 * b3 / a33 - inverse * s[4, 4]
-    twice -= math.log(a00 * a11 * a22 * a33)
+    u01, u02, u03 = inverse * s[1, 0], inverse * s[2, 0], inverse * s[3, 0]
+    i00 = 1.0 / a00
+    l10, l20, l30 = u01 * i00, u02 * i00, u03 * i00
+    a11 = p[1] + inverse * s[1, 1] - l10 * u01
+    u12, u13 = inverse * s[2, 1] - l20 * u01, inverse * s[3, 1] - l30 * u01
+    i11 = 1.0 / a11
+    l21, l31 = u12 * i11, u13 * i11
+    a22 = p[2] + inverse * s[2, 2] - l20 * u02 - l21 * u12
+    u23 = inverse * s[3, 2] - l30 * u02 - l31 * u12
+    i22 = 1.0 / a22
+    l32 = u23 * i22
+    a33 = p[3] + inverse * s[3, 3] - l30 * u03 - l31 * u13 - l32 * u23
+    b0 = p[0] * mean[0] + inverse * s[4, 0]
+    b1 = p[1] * mean[1] + inverse * s[4, 1] - l10 * b0
+    b2 = p[2] * mean[2] + inverse * s[4, 2] - l20 * b0 - l21 * b1
+    b3 = p[3] * mean[3] + inverse * s[4, 3] - l30 * b0 - l31 * b1 - l32 * b2
     c3 = b3 / a33
-    c2 = b2 / a22 - l32 * c3
-    c1 = b1 / a11 - l21 * c2 - l31 * c3
-    c0 = b0 / a00 - l10 * c1 - l20 * c2 - l30 * c3
-    return twice, c0, c1, c2, c3
+    explained = b0 * b0 * i00 + b1 * b1 * i11 + b2 * b2 * i22 + b3 * c3
+    c2 = b2 * i22 - l32 * c3
+    c1 = b1 * i11 - l21 * c2 - l31 * c3
+    c0 = b0 * i00 - l10 * c1 - l20 * c2 - l30 * c3
+    return explained, a00 * a11 * a22 * a33, c0, c1, c2, c3
 
 
-@njit(cache=True, error_model="numpy")
+@njit(cache=True, error_model="numpy", fastmath={"contract"})
 def least(
     p: Array,
     precision: Array,
@@ -216,7 +171,7 @@ def least(
 ) -> None:
     """Least penalised square sum of every time constant for one delay, and det of the precision, (T,).
 
-    The regression and its solution as in _regression and _solve, written out so that the compiler does
+    The regression of servo_fit and its solution as in solve, written out so that the compiler does
     several time constants at once.
     """
     p0, p1, p2, p3 = (
@@ -236,100 +191,29 @@ def least(
     for i in range(len(keep)):
         k, a, b = keep[i], newer[i], older[i]
         free = 1.0 - k
+        # Rows of the factor, and beside each what is left of the diagonal; one division a row.
         a00 = p0 + a * a * q22 + 2.0 * a * b * q23 + b * b * q33
-        l10 = free * (a * q26 + b * q36) / a00
-        l20 = -free * (a * q27 + b * q37) / a00
-        l30 = (a * (a * q24 + b * q34) + b * (a * q25 + b * q35)) / a00
-        a11 = p1 + free * free * q66 - l10 * l10 * a00
-        l21 = (-free * free * q67 - l20 * l10 * a00) / a11
-        l31 = (free * (a * q46 + b * q56) - l30 * l10 * a00) / a11
-        a22 = p2 + free * free * q77 - l20 * l20 * a00 - l21 * l21 * a11
-        l32 = (-free * (a * q47 + b * q57) - l30 * l20 * a00 - l31 * l21 * a11) / a22
-        a33 = p3 + a * a * q44 + 2.0 * a * b * q45 + b * b * q55
-        a33 -= l30 * l30 * a00 + l31 * l31 * a11 + l32 * l32 * a22
+        u01, u02 = free * (a * q26 + b * q36), -free * (a * q27 + b * q37)
+        u03 = a * (a * q24 + b * q34) + b * (a * q25 + b * q35)
+        i00 = 1.0 / a00
+        l10, l20, l30 = u01 * i00, u02 * i00, u03 * i00
+        a11 = p1 + free * free * q66 - l10 * u01
+        u12 = -free * free * q67 - l20 * u01
+        u13 = free * (a * q46 + b * q56) - l30 * u01
+        i11 = 1.0 / a11
+        l21, l31 = u12 * i11, u13 * i11
+        a22 = p2 + free * free * q77 - l20 * u02 - l21 * u12
+        u23 = -free * (a * q47 + b * q57) - l30 * u02 - l31 * u12
+        i22 = 1.0 / a22
+        l32 = u23 * i22
+        a33 = p3 + a * a * q44 + 2.0 * a * b * q45 + b * b * q55 - l30 * u03 - l31 * u13 - l32 * u23
         b0 = m0 + a * (t2 - k * q02) + b * (t3 - k * q03)
         b1 = m1 + free * (t6 - k * q06) - l10 * b0
         b2 = m2 - free * (t7 - k * q07) - l20 * b0 - l21 * b1
         b3 = m3 + a * (t4 - k * q04) + b * (t5 - k * q05) - l30 * b0 - l31 * b1 - l32 * b2
-        explained = b0 * b0 / a00 + b1 * b1 / a11 + b2 * b2 / a22 + b3 * b3 / a33
+        explained = b0 * b0 * i00 + b1 * b1 * i11 + b2 * b2 * i22 + b3 * b3 / a33
         squares[i] = prior + power - 2.0 * k * cross + k * k * q00 - explained
         determinant[i] = a00 * a11 * a22 * a33
-
-
-@njit(cache=True, error_model="numpy")
-def _one_delay(
-    picked: Array,
-    keep: Array,
-    newer: Array,
-    older: Array,
-    count: float,
-    noise: Array,
-    mean: Array,
-    precision: Array,
-    constant: tuple[Array, Array],
-    floor: float,
-    bounds: Array,
-    found: Array,
-) -> tuple[int, float]:
-    """Posterior of every time constant i, noise level and structure h of one delay that counts.
-
-    Args:
-        constant: of the noise levels and of the structures in the log evidence, shapes (G,) and (S,).
-        floor: what lies MARGIN below it does not count, as what lies MARGIN below the best does not.
-        bounds: (S + 1, 2, T), scratch.
-        found: (T H, 7), filled with i, h, log evidence and the four coefficients.
-
-    Returns:
-        Rows of ``found``, and the largest log evidence.
-    """
-    levels, structures = len(noise), len(precision)
-    sharpest, loosest, first = noise.min(), 0, 0
-    for s in range(1, structures):
-        if precision[s].sum() < precision[loosest].sum():
-            loosest = s
-    caps = bounds[structures, 0]
-    least(
-        picked, precision[loosest], mean, sharpest, keep, newer, older, bounds[loosest, 0], bounds[loosest, 1]
-    )
-    for i in range(len(keep)):
-        square = bounds[loosest, 0, i]
-        likeliest = max(square / max(count, 1.0), sharpest)  # noise, were it not for the grid
-        caps[i] = -0.5 * (count * math.log(2.0 * math.pi * likeliest) + square / likeliest)
-        if caps[i] > caps[first]:
-            first = i
-    if caps[first] < floor - MARGIN:
-        return 0, floor
-    for s in range(structures):
-        if s != loosest:
-            least(picked, precision[s], mean, sharpest, keep, newer, older, bounds[s, 0], bounds[s, 1])
-    small = np.empty((5, 5))
-    best, rows = floor, 0
-    for visit in range(len(keep)):
-        i = first if visit == 0 else visit - 1 if visit <= first else visit
-        if caps[i] < best - MARGIN:
-            continue
-        ready = False
-        for h in range(levels * structures):
-            g, s = h % levels, (loosest + h // levels) % structures
-            variance, p = noise[g], precision[s]
-            # Square sum and determinant, that in units of the noise, only grow with the noise level.
-            bound = constant[0][g] - 0.5 * bounds[s, 0, i] / variance
-            if bound < best - MARGIN:
-                continue
-            volume = bounds[s, 1, i] / (p[0] * p[1] * p[2] * p[3] * variance**4)
-            if volume > 1.0 and bound - 0.5 * math.log(volume) < best - MARGIN:
-                continue
-            if not ready:
-                _regression(picked, keep[i], newer[i], older[i], small)
-                ready = True
-            twice, c0, c1, c2, c3 = _solve(small, p, mean, 1.0 / variance)
-            value = 0.5 * twice + constant[0][g] + constant[1][s]
-            row = found[rows]
-            row[0], row[1], row[2] = i, s * levels + g, value
-            row[3], row[4], row[5], row[6] = c0, c1, c2, c3
-            rows += 1
-            best = max(best, value)
-    return rows, best
 
 
 @njit(cache=True)
@@ -342,51 +226,3 @@ def constants(count: float, noise: Array, mean: Array, precision: Array) -> tupl
         p = precision[s]
         structure[s] = 0.5 * (np.log(p).sum() - (p * mean * mean).sum())
     return level, structure
-
-
-@njit(cache=True)
-def _fit_axis(
-    axis: int,
-    gram: Array,
-    count: float,
-    noise: Array,
-    mean: Array,
-    precision: Array,
-    age: NDArray[np.int64],
-    keep: Array,
-    newer: Array,
-    older: Array,
-    inputs: int,
-    evidence: Array,
-    linear: Array,
-    level: Array,
-) -> None:
-    cells, taps = len(keep) * len(noise) * len(precision), (gram.shape[0] - 4) // 2
-    found, picked = np.empty((cells, 7)), np.empty((9, 9))
-    bounds, constant = np.empty((len(precision) + 1, 2, len(keep))), constants(count, noise, mean, precision)
-    for j in range(len(age)):
-        pick(gram, age[j], taps, picked)
-        rows, best = _one_delay(
-            picked, keep, newer[j], older[j], count, noise, mean, precision, constant, -np.inf, bounds, found
-        )
-        total = 0.0
-        for row in range(rows):
-            total += math.exp(found[row, 2] - best)
-        evidence[j] = best + math.log(total / cells)
-        linear[j, :] = 0.0
-        level[j] = 0.0
-        for row in range(rows):
-            share = math.exp(found[row, 2] - best) / total
-            i = int(found[row, 0])
-            gain, bias, friction, coupling = found[row, 3], found[row, 4], found[row, 5], found[row, 6]
-            out = linear[j]
-            out[axis] += share * keep[i]
-            out[2 + axis] -= share
-            for k in range(2):
-                if age[j] + k < taps:
-                    response = newer[j, i] if k == 0 else older[j, i]
-                    out[2 + 2 * (age[j] + k) + axis] += share * gain * response
-                    out[3 + 2 * (age[j] + k) - axis] += share * coupling * response
-            out[inputs] += share * (1.0 - keep[i]) * bias
-            out[inputs + 2 + axis] -= share * (1.0 - keep[i]) * friction
-            level[j] += share * noise[int(found[row, 1]) % len(noise)]

@@ -66,7 +66,7 @@ def _losses(
             for back in range(taps + delays - 1):
                 columns[3 + back, k] = history[k, back, axis]
             columns[last, k] = next_states[k, 3 + axis]
-        inner_products(columns, gram)
+        cholesky.inner_products(columns, gram)
         for delay in range(delays):
             for p in range(size):
                 i = p if p < 2 else p + delay
@@ -76,15 +76,3 @@ def _losses(
                 matrix[p, p] += RIDGE * count
             explained = cholesky.solve(matrix, right, solved)[1]
             square[axis, delay] = max(max(gram[last, last] - explained, 0.0) / count, SMALLEST)
-
-
-@njit(cache=True, fastmath={"contract", "reassoc"})
-def inner_products(columns: Array, gram: Array) -> None:
-    """Of K columns, given as rows (K, M), with one another, (K, K)."""
-    for i in range(len(columns)):
-        a = columns[i]
-        for j in range(i + 1):
-            b, total = columns[j], 0.0
-            for k in range(len(a)):
-                total += a[k] * b[k]
-            gram[i, j] = gram[j, i] = total

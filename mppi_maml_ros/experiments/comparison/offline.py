@@ -26,7 +26,8 @@ from ...dynamics import gaussian_process
 from ...dynamics.features import feature_size, input_size
 from ...dynamics.gaussian_process import GPConfig, SparseGP
 from ...dynamics.mlp import FitConfig, initial_layers, train
-from ...dynamics.residual import OUTPUTS, ResidualWeights
+from ...dynamics.residual import ResidualWeights
+from ...dynamics.soundness import OUTPUTS
 from ...meta.tasks.worlds import transitions_of
 from ...mppi.config import MPPIConfig
 from ...mppi.rollouts.gaussian_process import GaussianProcessRollout

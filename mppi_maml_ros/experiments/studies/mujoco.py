@@ -19,7 +19,8 @@ from ...core.errors import InvalidValueError
 from ...core.files import write_json, write_rows
 from ...core.types import VelocityLimits
 from ...dynamics.features import MAX_DELAY_TAPS, feature_size, features, input_size
-from ...dynamics.residual import OUTPUTS, ResidualWeights
+from ...dynamics.residual import ResidualWeights
+from ...dynamics.soundness import OUTPUTS
 from ...dynamics.transitions import Transitions
 from ...mppi.config import MPPIConfig
 from ...references.figures import circle, figure8

@@ -33,7 +33,8 @@ from ...core.kernels.simd import (
 from ...core.types import Float32
 from ...dynamics.acceleration import TURNING
 from ...dynamics.features import EXTRA_FEATURES, SOFT_SIGN_OMEGA, SOFT_SIGN_V, input_size
-from ...dynamics.residual import OUTPUTS, ResidualWeights
+from ...dynamics.residual import ResidualWeights
+from ...dynamics.soundness import OUTPUTS
 from ..jury import OMEGA, YAW, Jury, V, X, Y, judge_group, judge_waiting
 from .any_model import own_rollout
 from .base import Model, RolloutRequest, Trajectories

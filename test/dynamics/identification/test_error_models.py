@@ -163,7 +163,7 @@ def test_without_the_order_of_the_data_the_errors_are_white(packaged):
 
 
 def test_the_typical_error_model_is_allowed_in_weights():
-    from mppi_maml_ros.dynamics.residual import ERROR_MODEL_RANGE
+    from mppi_maml_ros.dynamics.soundness import ERROR_MODEL_RANGE
 
     low, high = ERROR_MODEL_RANGE
     for model in (innovations.TYPICAL, *(MODELS.settled([m, m]) for m in range(len(MODELS.pole)))):

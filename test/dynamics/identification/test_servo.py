@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from mppi_maml_ros.dynamics.features import feature_size, features, input_size
-from mppi_maml_ros.dynamics.identification import servo
+from mppi_maml_ros.dynamics.identification import servo, servo_fit
 from mppi_maml_ros.dynamics.identification.evidence import evidences, log_evidence
 from mppi_maml_ros.dynamics.residual import ResidualWeights
 
@@ -27,7 +27,7 @@ def transitions(linear, count, noise=0.002, seed=0):
 
 def fit(inputs, residuals):
     base = FAMILY.base(inputs, residuals)
-    return servo.fit(FAMILY, np.einsum("amp,amq->apq", base, base), len(inputs), NOISE)
+    return servo_fit.fit(FAMILY, np.einsum("amp,amq->apq", base, base), len(inputs), NOISE)
 
 
 def best_delay(found):
@@ -142,7 +142,8 @@ def test_the_evidence_of_many_sets_of_data_is_that_of_each_fit():
     grams = np.stack([np.einsum("amp,amq->apq", base, base) for base in bases], axis=1)
     for family in (FAMILY, FAMILY.only(np.array([1, 4]))):
         wanted = [
-            servo.fit(family, gram, n, NOISE).evidence for n, gram in zip(counts, np.moveaxis(grams, 1, 0))
+            servo_fit.fit(family, gram, n, NOISE).evidence
+            for n, gram in zip(counts, np.moveaxis(grams, 1, 0))
         ]
         found = evidences(family, grams, np.array(counts, dtype=float), NOISE)
         assert found == pytest.approx(np.stack(wanted, axis=1), abs=1e-5)
