@@ -128,11 +128,13 @@ class Nonsense:
         return message
 
     def plan(self, near: np.ndarray, frame: str) -> PathMessage:
-        """A path about a pose, with any number of poses."""
+        """A path about a pose, with any number of poses, and any times."""
         message = PathMessage()
         message.header.frame_id = frame if self.chance(0.7) else self.text()
-        for _ in range(int(self.random.choice([0, 1, 2, 10, 500]))):
+        first, step = (float(self.random.choice(times)) for times in ([0.0, 2e9], [0.0, 0.05, 10.0, 1e6]))
+        for k in range(int(self.random.choice([0, 1, 2, 10, 500]))):
             pose = PoseStamped()
+            pose.header.stamp = to.to_stamp(first + step * (0 if self.chance(0.01) else k))
             pose.header.frame_id = self.text() if self.chance(0.1) else frame
             pose.pose.position.x, pose.pose.position.y = (
                 float(near[0] + self.random.normal()),

@@ -161,6 +161,23 @@ def test_a_path_in_a_frame_that_moves_is_driven_there():
     np.testing.assert_allclose(target.window[20], [1.0, 2.0 + SPEED, math.pi / 2], atol=1e-9)
 
 
+@pytest.mark.fault(19)
+@pytest.mark.parametrize("timing", ["auto", "clock", "progress"])
+def test_whatever_a_path_with_times_asks_for_commands_stay_within_the_limits(drive, timing):
+    rng = np.random.default_rng(3)
+    for _ in range(40):
+        ready = drive(reference="plan", timing=timing, far_from_path=float(rng.choice([1.0, 1e3])))
+        ready.run(0.3)
+        count = int(rng.choice([2, 3, 50]))
+        poses = rng.normal(size=(count, 3)) * 10.0 ** rng.integers(-3, 3)
+        stamps = np.cumsum(rng.uniform(0.002, 1.0, count) * 10.0 ** rng.integers(-2, 6))
+        stamps += ready.t - stamps[0] if rng.random() < 0.5 else -stamps[0]
+        told = ready.loop.handle_path("odom", poses, bool(rng.random() < 0.8), stamps, ready.t)
+        assert not told or "pose" in told
+        out = ready.run(1.5)  # each output is held against the limits
+        assert out.state is not State.STOPPED or out.code in (Code.FAR_FROM_PATH, Code.INVALID_PATH)
+
+
 def test_a_robot_is_where_a_path_with_times_wants_it_when_it_wants_it_there():
     """MPPI on a simulated base with lag: out, a rest of two seconds, a turn on the spot, and on."""
     corner = np.array([[0.0, 0.0, 0.0], [2.0, 0.0, 0.0], [2.0, 0.0, 0.0], [2.0, 0.0, 1.57], [2.0, 1.5, 1.57]])
