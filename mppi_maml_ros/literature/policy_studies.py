@@ -31,7 +31,7 @@ class Protocol:
         config: of MAML with TRPO.
         test_trajectories: for each step of adaptation.
         rates: of the first step at test of those that were not trained for one.
-        later: share of it that the steps after it take.
+        later: shares of it that the steps after it take.
         few: there are so few tasks that a share of the effort is saved on their number alone.
     """
 
@@ -40,7 +40,7 @@ class Protocol:
     config: PolicyConfig
     test_trajectories: int
     rates: dict[str, float]
-    later: dict[str, float] = {}
+    later: dict[str, tuple[float, ...]] = {}
     few: bool = False
 
     def scaled(self, method: str, scale: float) -> PolicyConfig:
@@ -73,7 +73,7 @@ class Protocol:
         tasks = environment.sample_tasks(np.random.default_rng(TEST_SEED), TEST_TASKS)
         steps = 0 if method == "oracle" else STEPS
         rng = np.random.default_rng([seed, TEST_SEED])
-        rate, later = self.rates.get(method), self.later.get(method, 0.5)
+        rate, later = self.rates.get(method), self.later.get(method, (0.5,))
         returns = trainer.returns(tasks, steps, self.test_trajectories, rng, rate, True, later)
         return Part(range(steps + 1), list(returns), trainer.env_steps)
 
@@ -104,7 +104,7 @@ NAVIGATION = Protocol(
     PolicyConfig(),
     40,
     {},
-    later=dict.fromkeys(("maml", "maml-reinforce", "fomaml", "anil"), 0.25),
+    later=dict.fromkeys(("maml", "maml-reinforce", "fomaml", "anil"), (1 / 3, 1 / 6)),
 )
 DIRECTION = Protocol(
     CheetahDirection,
@@ -126,9 +126,9 @@ STUDIES = (
             scratch=(-82.7, -58.0, -53.8, -46.8), oracle=(-2.29,),
         ),
         "The reward is the distance with a minus, as in the authors' program; the paper says its square. "
-        "20 trajectories of 100 steps an update in training, 4000 steps at test; rate .5, then a quarter "
-        "of it where that was meta-learned (chosen on other tasks than those of the test), else half of it "
-        "(the authors: half in all). "
+        "20 trajectories of 100 steps an update in training, 4000 steps at test; rate .5, then a third "
+        "and a sixth of it where that was meta-learned (chosen on other tasks than those of the test), else "
+        "half of it (the authors: half for all). "
         "The pretrained policy is trained by REINFORCE with Adam, as theirs.",
     ),
     _study(

@@ -76,7 +76,7 @@ def _adapted(
     config, environment, name = _config(ADAPTED[pulls], scale, seed), Bandits(ARMS, 1), f"maml-{pulls}"
     learner = PolicyMAML(config, environment)
     loop.run(name, learner, PolicyTasks(environment, 100), _named(name, controls))
-    returns = learner.returns(tasks, config.inner_steps, config.trajectories, rng, later=1.0)
+    returns = learner.returns(tasks, config.inner_steps, config.trajectories, rng, later=(1.0,))
     return returns.sum(axis=0) * config.trajectories, learner.env_steps
 
 

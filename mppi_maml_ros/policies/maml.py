@@ -27,7 +27,7 @@ HELD_OUT = 20  # tasks
 HELD_OUT_SEED = 1_000_003  # apart from every training seed
 LARGE = 2**20
 FILLED, MOST = 0.9, 20  # share of the steps wanted that is enough; trajectories at most, of those asked for
-ENOUGH = 100  # samples of a task in a product at least
+ENOUGH = 50  # samples of a task in a product at least
 Numbers = Sequence[np.ndarray]
 
 
@@ -282,17 +282,18 @@ class PolicyMAML:
     @torch.no_grad()
     def returns(
         self, tasks: np.ndarray, steps: int, trajectories: int, rng: np.random.Generator,
-        rate: float | None = None, fill: bool = False, later: float = 0.5,
+        rate: float | None = None, fill: bool = False, later: Sequence[float] = (0.5,),
     ) -> np.ndarray:  # fmt: skip
         """Mean return of each task after 0, 1, ... steps, (steps + 1, T).
 
         Args:
             rate: of the first step.
-            later: share of it that the steps after it take; half in the authors' tests.
+            later: shares of it that the steps after it take, the last one all that are left; half in the
+                authors' tests.
             fill: see :meth:`collect`.
         """
         first = self.config.inner_lr if rate is None else rate
-        rates = [first if k == 0 else later * first for k in range(steps)]
+        rates = [first, *(first * later[min(k, len(later) - 1)] for k in range(steps - 1))][:steps]
         done = self.adapt(tasks, rates, trajectories, rng, fill=fill)
         _, data = self.collect(done.adapted, tasks, trajectories, rng, fill)
         return np.array([r.mean(axis=1) for r in [*done.returns, data.returns]])

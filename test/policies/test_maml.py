@@ -143,7 +143,7 @@ def test_a_step_of_trpo_stays_within_the_divergence_and_lowers_the_loss():
     assert loss < 2.0 and 0.5 * 0.01 < divergence <= 0.01
     flat.copy_(start)
     assert optimiser.step(2.0 * start, lambda v: matrix @ v, 2.0, lambda at: measure(at, 4.0))
-    assert measure(flat, 4.0)[1] <= 0.01  # a metric that is too small makes the step shorter
+    assert 0.009 < measure(flat, 4.0)[1] <= 0.01  # a metric that is too small: as long as may be all the same
     flat.copy_(start)
     assert not optimiser.step(-2.0 * start, lambda v: matrix @ v, 2.0, measure)  # no step leads down
     assert flat.tolist() == start.tolist()
@@ -227,8 +227,9 @@ def test_returns_are_of_each_task_and_steps_after_the_first_take_a_share_of_its_
     trainer.adapt = watched
     goals = np.array([[0.0, 0.4], [0.3, 0.3]])
     assert trainer.returns(goals, 3, 5, np.random.default_rng(0), rate=0.4).shape == (4, 2)
-    trainer.returns(goals, 2, 5, np.random.default_rng(0), later=0.25)
-    assert taken == [[0.4, 0.2, 0.2], [0.5, 0.125]]
+    trainer.returns(goals, 4, 5, np.random.default_rng(0), later=(0.5, 0.25))
+    trainer.returns(goals, 0, 5, np.random.default_rng(0))
+    assert taken == [[0.4, 0.2, 0.2], [0.5, 0.25, 0.125, 0.125], []]
 
 
 def test_episodes_that_end_early_are_followed_by_more():
