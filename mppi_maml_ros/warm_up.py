@@ -6,7 +6,6 @@ A node that starts afterwards loads machine code instead of compiling for half a
 from __future__ import annotations
 
 import time
-from itertools import pairwise
 
 import numpy as np
 
@@ -15,10 +14,8 @@ def controller() -> None:
     """The control step with the prior and with every depth of network that weights can have."""
     from .control.timing import Retiming
     from .core.types import VelocityLimits
-    from .dynamics.features import feature_size, input_size
     from .dynamics.prior_bank import PriorBank
-    from .dynamics.residual import ResidualWeights
-    from .dynamics.soundness import OUTPUTS
+    from .dynamics.residual import small_weights
     from .mppi.config import MPPIConfig
     from .mppi.controller import MPPIController
     from .mppi.critics import CRITICS, make_critics
@@ -26,17 +23,7 @@ def controller() -> None:
 
     taps = 2
     for hidden in ((), (4,), (4, 4)):
-        sizes = [input_size(taps), *hidden, OUTPUTS]
-        layers = [(np.full((n, m), 0.01), np.zeros(n)) for m, n in pairwise(sizes)]
-        weights = ResidualWeights(
-            linear=np.full((OUTPUTS, feature_size(taps)), 0.01),
-            layers=tuple(layers) if hidden else (),
-            input_scale=np.ones(input_size(taps)),
-            displacement_blend=1.0,
-            activation="tanh",
-            delay_taps=taps,
-            model_dt=0.05,
-        )
+        weights = small_weights(taps, 0.05, hidden)
         for knots in (0, 4):
             config = MPPIConfig(batch_size=8, time_steps=8, noise_knots=knots)
             MPPIController(config, VelocityLimits(), seed=0).warm_up(weights)

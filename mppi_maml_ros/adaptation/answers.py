@@ -93,10 +93,10 @@ class Answers:
     def __init__(self, meta: MetaModel) -> None:
         self._physics = PhysicsAdapter(meta)
 
-    def _expected(self, unlimited: Transitions, data: Transitions, late: ResidualWeights) -> Array:
+    def _expected(self, unlimited: Transitions, data: Transitions, known: ResidualWeights) -> Array:
         """Answers of the physics layer, (PROBES, 2)."""
         found = self._physics.adapt(unlimited).weights
-        found = attrs.evolve(found, transport_delay=late.transport_delay, acceleration=late.acceleration)
+        found = attrs.evolve(found, transport_delay=known.transport_delay, acceleration=known.acceleration)
         return answers(found, data)
 
     def astray(
@@ -105,24 +105,24 @@ class Answers:
         weights: ResidualWeights | None,
         unlimited: Transitions,
         data: Transitions,
-        late: ResidualWeights,
+        known: ResidualWeights,
     ) -> bool:
         """Whether ``weights`` of an adapter are far from answering as the robot does; None does as it should.
 
         Args:
             unlimited: what adapters see of the data.
             data: of the buffer.
-            late: with the transport delay at which commands act, and the limits of acceleration.
+            known: with the transport delay at which commands act, and the limits of acceleration.
         """
         if weights is None or believed(adapter):
             return False
-        return not _alike(weights, data, self._expected(unlimited, data, late), ASTRAY)
+        return not _alike(weights, data, self._expected(unlimited, data, known), ASTRAY)
 
     def warm_up(
-        self, weights: ResidualWeights, unlimited: Transitions, data: Transitions, late: ResidualWeights
+        self, weights: ResidualWeights, unlimited: Transitions, data: Transitions, known: ResidualWeights
     ) -> None:
         """Compile all that is needed later."""
-        _alike(weights, data, self._expected(unlimited, data, late))
+        _alike(weights, data, self._expected(unlimited, data, known))
 
     def limit(
         self,
@@ -130,7 +130,7 @@ class Answers:
         found: Adaptation,
         unlimited: Transitions,
         data: Transitions,
-        late: ResidualWeights,
+        known: ResidualWeights,
     ) -> Adaptation:
         """What of ``found`` a controller may believe, and how much of the correction that is.
 
@@ -142,7 +142,7 @@ class Answers:
         weights = found.weights
         if not weights.error_model.any() and not weights.has_momentum:
             weights = attrs.evolve(weights, error_model=PUSH)
-        expected = self._expected(unlimited, data, late)
+        expected = self._expected(unlimited, data, known)
         share = next(s for s in SHARES if s == 0.0 or _alike(toward_prior(weights, s), data, expected))
         return attrs.evolve(found, weights=toward_prior(weights, share), share=share)
 

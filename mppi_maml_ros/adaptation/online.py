@@ -25,6 +25,7 @@ from ..dynamics.residual import ResidualWeights
 from ..dynamics.transitions import Transitions
 from ..safety.twist_source import SOURCES
 from ..weights.meta_model import MetaModel
+from .actuation import Actuation
 from .adapters import ADAPTERS, Adaptation, make_adapter
 from .answers import AFRESH, Answers, believed
 from .attempt import Attempt, Decision
@@ -135,7 +136,7 @@ class OnlineAdaptation:
         self._meta_weights = self.adapter.start()
         self._prior = ResidualWeights.prior(meta.delay_taps, meta.model_dt)
         self._typical = typical(meta.model_dt)
-        self._late = self._prior  # with the transport delay that the data tell of
+        self._actuation = Actuation(meta)
         self._serving: ResidualWeights | None = None
         self._previous: ResidualWeights | None = None
         self._offered: ResidualWeights | None = None
@@ -270,10 +271,7 @@ class OnlineAdaptation:
     def _new_regime(self) -> bool:
         """Drop what an earlier robot or floor made, if the data tell of one."""
         errors = self._serving.error_model if self._serving is not None else None
-        data = self.buffer.latest().delayed(self._late)
-        if self._late.is_limited:
-            data = self._unlimited(data)
-        kept = newest_regime(self._meta.physics, data, errors)
+        kept = newest_regime(self._meta.physics, self._actuation.without(self.buffer.latest()), errors)
         if kept == len(self.buffer):
             self._detector.new_model()
             return False
@@ -303,7 +301,7 @@ class OnlineAdaptation:
     def reset(self) -> None:
         """Forget the data, as after a jump of the clock; what serves goes on serving."""
         self.buffer.reset()
-        self._late = self._prior
+        self._actuation.reset()
         self.evidence.reset()
         self._drive.reset()
         self._detector.restart()
@@ -337,11 +335,7 @@ class OnlineAdaptation:
         self._untouched = False
         data = self.buffer.latest()
         train, held, lead = split(data, c.guard)
-        late = transport.transport_delay(data, self._meta.delay_taps, self._late.transport_delay)
-        if late != self._late.transport_delay:
-            self._late = attrs.evolve(self._late, transport_delay=late)
-        acting = data.delayed(self._late)  # adapters see commands when they act
-        unlimited = self._unlimited(acting)
+        acting, unlimited = self._actuation.look(data)
         trial = self._adapt(unlimited[: len(train)], acting[: len(train)], train)
         verdict = judge(trial.weights, self._meta_weights, self._serving, held, c.guard, lead)
 
@@ -377,14 +371,6 @@ class OnlineAdaptation:
         self._offered = final.weights
         return outcome(Decision.ACCEPTED, verdict.reason, final.weights, final)
 
-    def _unlimited(self, acting: Transitions) -> Transitions:
-        """The ends of steps as they were without limits of acceleration, which are found."""
-        physics, known = self._meta.physics, self._late.acceleration.astype(float)
-        found = limits.find(acting, physics.servo, physics.noise, known)
-        if not np.array_equal(found.acceleration, known):
-            self._late = attrs.evolve(self._late, acceleration=found.acceleration)
-        return found.unlimited
-
     def _adapt(self, unlimited: Transitions, acting: Transitions, data: Transitions) -> Adaptation:
         """What the adapter makes serves with the limits, the transport delay and the slip of the data.
 
@@ -393,13 +379,8 @@ class OnlineAdaptation:
             acting: commands when they act.
             data: as driven.
         """
-        found, late = self.adapter.adapt(unlimited), self._late.transport_delay
-        delay = found.delay + sum(late) / len(late) * data.model_dt
-        weights = slip.with_slip(found.weights, acting, late)
-        if self._late.is_limited:
-            weights = attrs.evolve(weights, acceleration=self._late.acceleration)
-        found = attrs.evolve(found, weights=weights, delay=delay)
-        return self._answers.limit(self.adapter, found, unlimited, data, self._late)
+        found = self._actuation.serve(self.adapter.adapt(unlimited), acting)
+        return self._answers.limit(self.adapter, found, unlimited, data, self._actuation.known)
 
     def _objection(self) -> Attempt | None:
         """An attempt that takes weights back, or says why none is made; None when one may be."""
@@ -443,7 +424,7 @@ class OnlineAdaptation:
         """
         error, _ = prediction_error(self._typical, held, lead=lead)
         options = [(verdict.prior, self._prior, "the prior"), (error, self._typical, "the typical robot")]
-        astray = self._answers.astray(self.adapter, self._serving, unlimited, data, self._late)
+        astray = self._answers.astray(self.adapter, self._serving, unlimited, data, self._actuation.known)
         if self._previous is not None and not astray:
             error, _ = prediction_error(self._previous, held, lead=lead)
             options.append((error, self._previous, "the earlier weights"))

@@ -6,7 +6,7 @@ around a :class:`ControlStep`, ``experiments.closed_loop`` steps one in simulate
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Protocol
 
 import attrs
 import numpy as np
@@ -15,10 +15,12 @@ from numpy.typing import ArrayLike
 from ..core.errors import InvalidValueError, NoValidControlError
 from ..core.types import Array, Odometry
 from ..dynamics.reach import Reach
+from ..dynamics.residual import ResidualWeights
 from ..mppi.costmap import Costmap
 from ..mppi.critics import Scene
 from ..mppi.footprint import Footprint
 from ..mppi.prediction import Prediction, Predictor
+from ..mppi.rollouts.base import Model
 from ..mppi.validation import check_way
 from ..safety.codes import Code, State
 from ..safety.limiter import VelocityLimiter
@@ -50,7 +52,7 @@ class Mppi(Protocol):
         reference: Array,
         history: Array,
         last_command: Array,
-        weights: Any,
+        weights: Model,
         elapsed: float,
         scene: Scene,
         push: Array | None,
@@ -65,7 +67,7 @@ class Mppi(Protocol):
     def footprint(self) -> Footprint | None:
         """Of the robot; None where nothing keeps it off obstacles."""
 
-    def optimal_trajectory(self, state: Array, history: Array, weights: Any) -> Array:
+    def optimal_trajectory(self, state: Array, history: Array, weights: Model) -> Array:
         """Poses along the chosen way, shape (N, 3)."""
 
     def reset(self) -> None:
@@ -116,7 +118,7 @@ class ControlStep:
         self._warm = False
         self._asked: object = None  # weights that the follower knows the reach of
         self.breakaway = Breakaway(config.limits)
-        self._raised = np.zeros(2)  # by which the last command is larger than what was chosen
+        self._beyond = np.zeros(2)  # what the last command is beyond what was chosen, where it was raised
 
     def configure(self, config: ControlConfig, mppi: Mppi | None = None) -> None:
         """Other thresholds from the next step on, and another controller unless ``mppi`` is None."""
@@ -156,14 +158,14 @@ class ControlStep:
         """The robot is not driven until the next step."""
         self.cool()
         self.breakaway.hold()
-        self._raised[:] = 0.0
+        self._beyond[:] = 0.0
         self.follower.hold()
 
     def run(
         self,
         now: float,
         dt: float,
-        weights: Any,
+        weights: Model,
         with_trajectory: bool = False,
         state: Array | None = None,
     ) -> Stepped:
@@ -198,11 +200,11 @@ class ControlStep:
         raised = command - wanted
         command = self.limiter.limit(command, dt)
         # What the next step may choose follows from what this one chose, not from what became of that.
-        self._raised = np.where(raised == 0.0, 0.0, command - wanted)
+        self._beyond = np.where(raised == 0.0, 0.0, command - wanted)
         trajectory = self.mppi.optimal_trajectory(start, seen.history, weights) if with_trajectory else None
         return Stepped(pose, target, command, trajectory=trajectory)
 
-    def _learn(self, weights: Any) -> None:
+    def _learn(self, weights: Model) -> None:
         """Tell the follower of new weights; without any for a while, what was known of the robot stays."""
         if weights is not None and weights is not self._asked:
             self._asked = weights
@@ -213,14 +215,15 @@ class ControlStep:
             if reach.learned:
                 self.breakaway.learn(reach)
 
-    def _seen(self, now: float, weights: Any, state: Array | None) -> Prediction:
+    def _seen(self, now: float, weights: Model, state: Array | None) -> Prediction:
         if state is None:
-            return self.predictor.now(now, weights)
+            known = weights if isinstance(weights, ResidualWeights) else None
+            return self.predictor.now(now, known)
         return Prediction(
             np.array(state, dtype=float), self.predictor.history(now), np.zeros(2), np.zeros(2), 0.0
         )
 
-    def _choose(self, seen: Prediction, target: Target, weights: Any, dt: float) -> Array:
+    def _choose(self, seen: Prediction, target: Target, weights: Model, dt: float) -> Array:
         scene = Scene(target.goal, target.remaining, self.costmap, self.breakaway.least)
         assert target.window is not None
         for _ in range(self._config.retry_attempt_limit + 1):
@@ -229,7 +232,7 @@ class ControlStep:
                     seen.state,
                     target.window,
                     seen.history,
-                    self.limiter.last - self._raised,
+                    self.limiter.last - self._beyond,
                     weights,
                     dt,
                     scene,
@@ -244,7 +247,7 @@ class ControlStep:
                 refused = error
         raise refused
 
-    def _validate(self, seen: Prediction, weights: Any) -> None:
+    def _validate(self, seen: Prediction, weights: Model) -> None:
         """Refuse a trajectory that touches an obstacle before the robot could stop."""
         if self.costmap is None or self.costmap.empty or self.mppi.footprint is None:
             return

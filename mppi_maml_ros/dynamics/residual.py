@@ -22,6 +22,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Sequence
 from functools import cache
+from itertools import pairwise
 
 import attrs
 import numpy as np
@@ -250,6 +251,21 @@ class ResidualWeights:
         for tensor in self.tensors().values():
             h.update(np.ascontiguousarray(tensor, dtype="<f4").tobytes())
         return h.hexdigest()
+
+
+def small_weights(delay_taps: int, model_dt: float, hidden: Sequence[int] = ()) -> ResidualWeights:
+    """Weights that touch every branch of a rollout, to compile with; ``hidden``: widths of the layers."""
+    sizes = [input_size(delay_taps), *hidden, OUTPUTS]
+    layers = [(np.full((n, m), 1e-3), np.zeros(n)) for m, n in pairwise(sizes)]
+    return ResidualWeights(
+        linear=np.full((OUTPUTS, feature_size(delay_taps)), 1e-3),
+        layers=tuple(layers) if hidden else (),
+        input_scale=np.ones(sizes[0]),
+        displacement_blend=1.0,
+        activation="tanh",
+        delay_taps=delay_taps,
+        model_dt=model_dt,
+    )
 
 
 @cache

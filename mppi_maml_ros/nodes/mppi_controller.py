@@ -25,9 +25,8 @@ from ..control.loop import ControlLoop
 from ..control.output import ControlOutput
 from ..core.errors import InvalidPathError, InvalidValueError
 from ..core.types import OdometryMessage
-from ..dynamics.features import MAX_DELAY_TAPS, feature_size, input_size
-from ..dynamics.residual import ResidualWeights
-from ..dynamics.soundness import OUTPUTS
+from ..dynamics.features import MAX_DELAY_TAPS
+from ..dynamics.residual import small_weights
 from ..mppi import MPPIController
 from ..mppi.costmap import Costmap
 from ..mppi.rollouts.backends import rollout_on
@@ -57,21 +56,6 @@ NAME = "mppi_controller"
 _ODOMETRY_RATE, _ODOMETRY_BURST = 250.0, 10  # messages a second, and at once, that are looked at
 
 
-def _typical_weights(history: int, model_dt: float) -> ResidualWeights:
-    """A small network that touches every branch of a rollout."""
-    delay_taps = min(history, MAX_DELAY_TAPS)
-    size = input_size(delay_taps)
-    return ResidualWeights(
-        linear=np.full((OUTPUTS, feature_size(delay_taps)), 1e-3),
-        layers=((np.full((32, size), 1e-3), np.zeros(32)), (np.full((OUTPUTS, 32), 1e-3), np.zeros(OUTPUTS))),
-        input_scale=np.ones(size),
-        displacement_blend=1.0,
-        activation="tanh",
-        delay_taps=delay_taps,
-        model_dt=model_dt,
-    )
-
-
 class MppiControllerNode(BaseNode):
     """See the module."""
 
@@ -99,7 +83,7 @@ class MppiControllerNode(BaseNode):
             raise ParameterError(f"invalid parameter {error}") from error
         self._mppi = self._make_mppi()
         # Before anything is advertised: from the first period on each step is as fast as the rest.
-        self._mppi.warm_up(_typical_weights(control.delay_taps, control.model_dt))
+        self._mppi.warm_up(small_weights(min(control.delay_taps, MAX_DELAY_TAPS), control.model_dt, (32,)))
         self._frames = FrameLatch(self._values["odom_frame"], self._values["base_frame"])
         self._early_path: to.PathMessage | None = None
         self._plan_frame = ""

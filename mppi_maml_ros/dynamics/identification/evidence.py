@@ -47,17 +47,18 @@ def evidences_of_axis(
     keep: Array,
     newer: Array,
     older: Array,
+    filled: Array,
     out: Array,
 ) -> None:
     """:func:`evidences` of one axis, for ``grams`` (N, B, B) into ``out`` (N, J)."""
     cells, taps = len(keep) * len(noise) * len(precision), (grams.shape[1] - 4) // 2
-    grid, picked, space = _padded(keep, newer, older), np.empty((9, 9)), _space(len(keep), noise, precision)
+    picked, space = np.empty((9, 9)), _space(len(keep), noise, precision)
     for n in range(len(grams)):
         level, _ = constants(counts[n], noise, mean, precision)
         for j in range(len(age)):
             pick(grams[n], age[j], taps, picked)
             high, total = _weigh(
-                picked, grid[0, 0], grid[1, j], grid[2, j], len(keep), noise, mean, precision, level,
+                picked, filled[0, j], filled[1, j], filled[2, j], len(keep), noise, mean, precision, level,
                 -np.inf, -np.inf, 0.0, space,
             )  # fmt: skip
             out[n, j] = high + math.log(total / cells)
@@ -76,18 +77,6 @@ def _exponential(x: float) -> float:
     for _ in range(SQUARINGS):
         value *= value
     return value
-
-
-@njit(cache=True)
-def _padded(keep: Array, newer: Array, older: Array) -> Array:
-    """Copies of the three grids, (3, J, T), with as many time constants as fill whole vectors."""
-    filled = (len(keep) + WIDE - 1) // WIDE * WIDE
-    out = np.empty((3, len(newer), filled))
-    for i in range(filled):
-        k = min(i, len(keep) - 1)
-        for j in range(len(newer)):
-            out[0, j, i], out[1, j, i], out[2, j, i] = keep[k], newer[j, k], older[j, k]
-    return out
 
 
 @njit(cache=True)
@@ -120,7 +109,7 @@ def _weigh(
     """Add the evidence of one delay, as :func:`.servo_fit.fit` finds it, to that of others.
 
     Args:
-        keep, newer, older: of :func:`_padded`, of which ``count`` time constants are looked at.
+        keep, newer, older: of the filled grid, of which ``count`` time constants are looked at.
         level: constants of the noise levels in the log evidence, (G,).
         floor: log evidence of a cell; what lies MARGIN below it, or below all so far, does not count.
         high, total: of the others; the sum over their cells is total e^high.
@@ -174,6 +163,7 @@ def log_evidence(
     keep: Array,
     newer: Array,
     older: Array,
+    filled: Array,
     guess: int,
     floor: float,
 ) -> tuple[float, int]:
@@ -184,12 +174,12 @@ def log_evidence(
         count: sum of the weights.
         noise: variances to average over, shape (G,).
         mean, precision: MEAN, and PRECISION of the axis.
-        age, keep, newer, older: grid of the family.
+        age, keep, newer, older, filled: grid of the family.
         guess: index of a delay that may be the best; the better it is, the less is left to compute.
         floor: what is below it need not be told from minus infinity.
     """
     cells, taps = len(keep) * len(noise) * len(precision), (gram.shape[0] - 4) // 2
-    grid, picked, space = _padded(keep, newer, older), np.empty((9, 9)), _space(len(keep), noise, precision)
+    picked, space = np.empty((9, 9)), _space(len(keep), noise, precision)
     level, _ = constants(count, noise, mean, precision)
     high, total, most, likeliest = -np.inf, 0.0, -np.inf, guess
     for visit in range(len(age)):
@@ -197,7 +187,7 @@ def log_evidence(
         pick(gram, age[j], taps, picked)
         before, others = high, total
         high, total = _weigh(
-            picked, grid[0, 0], grid[1, j], grid[2, j], len(keep), noise, mean, precision, level, floor,
+            picked, filled[0, j], filled[1, j], filled[2, j], len(keep), noise, mean, precision, level, floor,
             high, total, space,
         )  # fmt: skip
         own = total - (others * math.exp(before - high) if others > 0.0 else 0.0)

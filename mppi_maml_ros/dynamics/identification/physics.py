@@ -32,6 +32,7 @@ from . import error_models as innovations
 from .error_models import MODELS, THETAS
 from .evidence import log_evidence
 from .free_maps import LearnedMaps
+from .servo import Grid
 
 LATERAL, UNKNOWN = 2, -1
 SERVO_SHARE = 0.95  # prior probability that an axis is of the servo family
@@ -301,7 +302,7 @@ def _statistics(
     thetas: int,
     mean: Array,
     precision: Array,
-    grid: tuple[NDArray[np.int64], Array, Array, Array],
+    grid: Grid,
     models: NDArray[np.int64],
     levels: Array,
     log_det: Array,
@@ -391,7 +392,7 @@ def _likeliest(
     thetas: int,
     mean: Array,
     precision: Array,
-    grid: tuple[NDArray[np.int64], Array, Array, Array],
+    grid: Grid,
 ) -> int:
     """Model of the errors of one axis.
 

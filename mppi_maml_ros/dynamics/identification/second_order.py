@@ -235,20 +235,22 @@ def _at_level(gram, count: int, log_det: float, level: float, mean, precision): 
     """Log evidence at one noise level, and posterior mean of gain, bias and friction."""
     i = 1.0 / level
     a00 = precision[0] + i * gram[0, 0]
-    l10, l20 = i * gram[1, 0] / a00, i * gram[2, 0] / a00
-    a11 = precision[1] + i * gram[1, 1] - l10 * l10 * a00
-    l21 = (i * gram[2, 1] - l20 * l10 * a00) / a11
-    a22 = precision[2] + i * gram[2, 2] - l20 * l20 * a00 - l21 * l21 * a11
+    u01, u02, i00 = i * gram[1, 0], i * gram[2, 0], 1.0 / a00
+    l10, l20 = u01 * i00, u02 * i00
+    a11 = precision[1] + i * gram[1, 1] - l10 * u01
+    u12, i11 = i * gram[2, 1] - l20 * u01, 1.0 / a11
+    l21 = u12 * i11
+    a22 = precision[2] + i * gram[2, 2] - l20 * u02 - l21 * u12
     b0 = precision[0] * mean[0] + i * gram[3, 0]
     b1 = precision[1] * mean[1] + i * gram[3, 1] - l10 * b0
     b2 = precision[2] * mean[2] + i * gram[3, 2] - l20 * b0 - l21 * b1
+    friction = b2 / a22
     square = i * gram[3, 3] + precision[0] * mean[0] ** 2 + precision[1] * mean[1] ** 2
-    square += precision[2] * mean[2] ** 2 - b0 * b0 / a00 - b1 * b1 / a11 - b2 * b2 / a22
+    square += precision[2] * mean[2] ** 2 - b0 * b0 * i00 - b1 * b1 * i11 - b2 * friction
     volume = math.log(a00 * a11 * a22 / (precision[0] * precision[1] * precision[2]))
     value = -0.5 * (count * math.log(2.0 * math.pi * level) + log_det + volume + square)
-    friction = b2 / a22
-    bias = b1 / a11 - l21 * friction
-    return value, b0 / a00 - l10 * bias - l20 * friction, bias, friction
+    bias = b1 * i11 - l21 * friction
+    return value, b0 * i00 - l10 * bias - l20 * friction, bias, friction
 
 
 @njit(cache=True)
@@ -283,10 +285,11 @@ def _try(base, first, ages, noise, mean, precision, dt: float, points, count: in
     Returns:
         Its log evidence, which point, and which level.
     """
-    for lane in range(LANES):
-        w, d, delay, process, gain = points[min(lane, count - 1)]
+    for lane in range(count):
+        w, d, delay, process, gain = points[lane]
         phi, newer, older, whole = _discrete(w, d, delay, dt)
         put(space, lane, phi, newer, older, whole, process, w, gain)
+    space[0][:, count:] = space[0][:, count - 1 : count]  # some loop for the lanes that are left
     respond(base, first, space)
     gram, best, which, best_level = np.empty((4, 4)), -np.inf, 0, guess
     for lane in range(count):

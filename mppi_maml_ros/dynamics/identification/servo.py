@@ -17,6 +17,7 @@ Source: Bishop, Pattern Recognition and Machine Learning, 3.3 to 3.5 (linear reg
 from __future__ import annotations
 
 import math
+from typing import TypeAlias
 
 import attrs
 import numpy as np
@@ -24,6 +25,7 @@ from numpy.typing import NDArray
 
 from ...core.kernels.cache import njit
 from ...core.types import Array
+from ..compiled import WIDE
 from ..features import extras
 
 MEAN = np.array([0.95, 0.0, 0.0, 0.0])  # of gain [-], bias, friction [m/s, rad/s] and coupling
@@ -39,6 +41,9 @@ DELAYS_A_STEP = 2  # grid points of the delay within one step
 MARGIN = 18.0  # what is e^18 times less probable than the likeliest is left out
 
 
+Grid: TypeAlias = tuple[NDArray[np.int64], Array, Array, Array, Array]
+
+
 @attrs.frozen(eq=False)
 class ServoFamily:
     """The grid and everything that depends on it alone.
@@ -51,6 +56,7 @@ class ServoFamily:
         keep: k of each time constant, shape (T,).
         newer, older: shares of the command that is n steps old, and of the one a step older, in the change
             of x over a step, shape (J, T).
+        filled: keep, newer and older with as many time constants as fill whole vectors, (3, J, T or more).
     """
 
     delay_taps: int
@@ -61,6 +67,12 @@ class ServoFamily:
     keep: np.ndarray
     newer: np.ndarray
     older: np.ndarray
+    filled: np.ndarray = attrs.field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        rows = np.stack([np.broadcast_to(self.keep, self.newer.shape), self.newer, self.older])
+        more = -len(self.keep) % WIDE
+        object.__setattr__(self, "filled", np.pad(rows, ((0, 0), (0, 0), (0, more)), mode="edge"))
 
     @classmethod
     def make(cls, delay_taps: int, model_dt: float) -> ServoFamily:
@@ -74,9 +86,9 @@ class ServoFamily:
         return cls(delay_taps, model_dt, tau, delay, age, keep, newer, 1.0 - keep - newer)
 
     @property
-    def grid(self) -> tuple[NDArray[np.int64], Array, Array, Array]:
-        """What the kernels take of it: (age, keep, newer, older)."""
-        return self.age, self.keep, self.newer, self.older
+    def grid(self) -> Grid:
+        """What the kernels take of it: (age, keep, newer, older, filled)."""
+        return self.age, self.keep, self.newer, self.older, self.filled
 
     def only(self, which: slice | NDArray[np.int64]) -> ServoFamily:
         """The family with some of the delays alone; ``which`` indexes the grid."""

@@ -15,7 +15,7 @@ from ...core.kernels.cache import njit
 from ...core.types import Array
 from ..features import EXTRA_FEATURES, feature_size
 from .evidence import evidences_of_axis
-from .servo import MARGIN, MEAN, PRECISION, ServoFamily, constants, least, pick, solve
+from .servo import MARGIN, MEAN, PRECISION, Grid, ServoFamily, constants, least, pick, solve
 
 SPARE = 4.0  # beyond MARGIN, by which a delay that counts may be less likely: both axes share a delay
 
@@ -46,8 +46,9 @@ def fit(family: ServoFamily, gram: np.ndarray, count: float, noise: np.ndarray) 
     """
     delays, size = len(family.delay), feature_size(family.delay_taps)
     found = ServoFit(np.empty((2, delays)), np.empty((2, delays, size)), np.empty((2, delays)))
+    gram, noise = (np.array(a, dtype=float, order="C") for a in (gram, noise))
     fit_both(
-        gram, float(count), np.array(noise, dtype=float, order="C"), MEAN, PRECISION, family.grid,
+        gram, float(count), noise, MEAN, PRECISION, family.grid,
         found.evidence, found.linear, found.noise,
     )  # fmt: skip
     return found
@@ -60,7 +61,7 @@ def fit_both(
     noise: Array,
     mean: Array,
     precision: Array,
-    grid: tuple[NDArray[np.int64], Array, Array, Array],
+    grid: Grid,
     evidence: Array,
     linear: Array,
     level: Array,
@@ -85,6 +86,7 @@ def _fit_axis(
     keep: Array,
     newer: Array,
     older: Array,
+    filled: Array,
     evidence: Array,
     linear: Array,
     level: Array,
@@ -95,7 +97,7 @@ def _fit_axis(
     bounds, constant = np.empty((len(precision) + 1, 2, len(keep))), constants(count, noise, mean, precision)
     evidences_of_axis(
         gram.reshape(1, *gram.shape), np.full(1, count), noise, mean, precision, age, keep, newer, older,
-        evidence.reshape(1, -1),
+        filled, evidence.reshape(1, -1),
     )  # fmt: skip
     least_likely = evidence.max() - MARGIN - SPARE
     for j in range(len(age)):
