@@ -126,14 +126,17 @@ class PathFollower:
     def retreat(self, duration: float) -> None:
         """See :class:`.follower.Follower`; a path waits where the robot is."""
 
-    def relocate(self) -> None:
+    def relocate(self, before: Array, after: Array) -> None:
         """See :class:`.follower.Follower`: the robot is looked for anywhere on the path."""
+        self._look_anywhere()
+
+    def _look_anywhere(self) -> None:
         if self._path is not None:
             self._path.restart()
 
     def restart(self) -> None:
         """See :class:`.follower.Follower`."""
-        self.relocate()
+        self._look_anywhere()
         self._replaced = None
         self._goal.reset()
         self._progress.reset()

@@ -132,6 +132,62 @@ def test_weights_that_turned_bad_are_rolled_back_to_what_predicts_the_robot(meta
     assert attempt.weights.adapter == adapter
 
 
+@pytest.mark.fault(58)
+def test_while_the_twist_is_replaced_the_typical_robot_is_no_way_back(meta, drive, monkeypatch):
+    """It predicts from the measured twist, which is the pose's own rate then."""
+    sgd = SGDConfig(inner_lr=1e-6, inner_steps=1)
+    loop = online(meta, adapter="online_learner", sgd=sgd, guard=GuardConfig(margin=0.5))
+    drive(loop.add_odometry, loop.add_command, SLOW)
+    loop._offered = ResidualWeights.first_order((0.3, 0.3), gain=(2.5, -2.0))
+    loop.installed()
+    drive(loop.add_odometry, loop.add_command, SLOW, start=8.0)
+    monkeypatch.setattr(type(loop.evidence.twist), "replaced", property(lambda self: True))
+    attempt = loop.attempt()
+    assert attempt.decision == Decision.ROLLED_BACK and attempt.weights.is_prior
+
+
+@pytest.mark.parametrize(("adapter", "fine"), [("physics", 0.0), ("maml", 0.0), ("rls", 0.5), ("ekf", 0.5)])
+def test_what_knows_no_robots_must_halve_the_error_of_a_prior_that_drives_well(
+    meta, drive, monkeypatch, adapter, fine
+):
+    asked = []
+
+    def watch(*arguments):
+        asked.append(arguments[6])
+        return judge(*arguments)
+
+    monkeypatch.setattr(online_module, "judge", watch)
+    loop = online(meta, adapter=adapter)
+    drive(loop.add_odometry, loop.add_command, SLOW)
+    loop.attempt()
+    assert asked == [fine]
+
+
+@pytest.mark.fault(36)
+@pytest.mark.parametrize(("adapter", "strays"), [("rls", True), ("physics", False)])
+def test_who_strays_by_what_was_learned_drives_by_kinematics_and_by_no_likelier_prior(
+    meta, drive, adapter, strays
+):
+    loop = online(meta, adapter=adapter)
+    drive(loop.add_odometry, loop.add_command, SLOW)
+    loop._offered = SLOW
+    loop.installed()
+    for k in range(100):
+        loop._newest = 8.0 + 0.05 * k
+        loop.add_tracking(0.1)
+    attempt = loop.attempt()
+    assert (attempt.decision == Decision.ROLLED_BACK and "strays" in attempt.reason) is strays
+    if not strays:
+        return
+    assert attempt.weights.is_prior and attempt.weights.adapter == "kinematic"
+    loop.installed()
+    assert "the prior drives" in loop.attempt().reason and not loop.due
+    for _ in range(20):  # and is not suspected of what it does itself
+        loop._newest += 0.05
+        loop.add_tracking(0.1)
+    assert not loop._take_back
+
+
 @pytest.mark.fault(36)
 def test_what_errs_more_three_times_in_a_row_goes_though_the_data_are_too_few_to_be_sure(
     meta, drive, monkeypatch
