@@ -231,13 +231,13 @@ class OnlineAdaptation:
 
     def add_tracking(self, error: float) -> None:
         """How far the robot is from where the controller wants it [m], once a control period while driven."""
-        serving = self._serving
         if believed(self.adapter):  # a trial of the prior costs more than the drives by these
             return
-        suspected = self._drive.add(
-            self._newest, error, serving is not None and serving is not self._kinematic
-        )
-        if not suspected or serving is None or self._take_back or self.evidence.objection:
+        # What the controller has for a prior goes by the twist, too: it is suspected where that is replaced.
+        unlearned = self._serving is None and not self.evidence.twist.replaced
+        suspect = not unlearned and self._serving is not self._kinematic
+        suspected = self._drive.add(self._newest, error, suspect)
+        if not suspected or self._take_back or self.evidence.objection:
             return
         self._drive.convict(self._newest)
         self._before, self._take_back = self._kinematic, "the robot strays by what serves"

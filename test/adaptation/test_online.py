@@ -23,11 +23,10 @@ def online(meta, **settings) -> OnlineAdaptation:
 
 
 OWN_NETWORK = META_TRAINED[2:]  # see test_meta_learned_adapters.py
+BRISK = ("online_learner", "rls", "l1", "arx")  # say of a robot that lags by seven steps that it lags by few
 
 
-@pytest.mark.parametrize(
-    "adapter", [name for name in ADAPTERS if name not in (*OWN_NETWORK, "online_learner")]
-)
+@pytest.mark.parametrize("adapter", [name for name in ADAPTERS if name not in (*OWN_NETWORK, *BRISK)])
 def test_every_adapter_predicts_a_slow_robot_far_better_than_the_prior(meta, drive, adapter):
     loop = online(meta, adapter=adapter, sgd=SGDConfig(inner_lr=0.1, inner_steps=200))
     drive(loop.add_odometry, loop.add_command, SLOW)
@@ -38,12 +37,14 @@ def test_every_adapter_predicts_a_slow_robot_far_better_than_the_prior(meta, dri
     assert error < (0.02 if "physics" in adapter else 0.5) * prior
 
 
-def test_what_answers_commands_too_briskly_on_a_slow_robot_serves_as_the_prior(meta, drive):
-    loop = online(meta, adapter="online_learner", sgd=SGDConfig(inner_lr=0.1, inner_steps=200))
+@pytest.mark.parametrize("adapter", BRISK)
+def test_what_answers_commands_too_briskly_on_a_slow_robot_serves_as_the_prior(meta, drive, adapter):
+    loop = online(meta, adapter=adapter, sgd=SGDConfig(inner_lr=0.1, inner_steps=200))
     drive(loop.add_odometry, loop.add_command, SLOW)
     attempt = loop.attempt()
     assert attempt.adaptation.share == 0.0
-    assert not correction(attempt.weights, loop.buffer.latest().delayed(attempt.weights).inputs).any()
+    weights = attempt.adaptation.weights
+    assert not correction(weights, loop.buffer.latest().delayed(weights).inputs).any()
 
 
 def test_physics_reports_gain_lag_and_delay(meta, drive):
@@ -186,6 +187,17 @@ def test_who_strays_by_what_was_learned_drives_by_kinematics_and_by_no_likelier_
         loop._newest += 0.05
         loop.add_tracking(0.1)
     assert not loop._take_back
+
+
+@pytest.mark.fault(58)
+@pytest.mark.parametrize("replaced", [True, False])
+def test_the_controllers_own_prior_is_suspected_where_the_twist_is_replaced(meta, monkeypatch, replaced):
+    loop = online(meta, adapter="rls")
+    monkeypatch.setattr(type(loop.evidence.twist), "replaced", property(lambda self: replaced))
+    for k in range(100):
+        loop._newest = 0.05 * k
+        loop.add_tracking(0.1)
+    assert (loop.attempt().decision == Decision.ROLLED_BACK) is replaced
 
 
 @pytest.mark.fault(36)
