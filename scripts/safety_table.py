@@ -42,7 +42,8 @@ ROWS = {
     ),
     6: (
         "teleport, farther than the limits allow",
-        "flagged, not learned from, warm start reset; stop if repeated",
+        "flagged, not learned from, warm start reset; a figure that began at the robot goes along; "
+        "stop if repeated",
         "ODOMETRY_TELEPORT",
     ),
     7: ("yaw wraps at ±π", "drives on; no bump in the residual", "no fault"),

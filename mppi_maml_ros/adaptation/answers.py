@@ -31,6 +31,7 @@ PROBES, APART = 5, 8  # newest transitions from which commands are held, and how
 LEAST, MOST = 0.6, 1.75  # of the answer of the physics layer, from wherever it is asked
 MOST_OF_NETWORKS = 1.6  # whose answers change from place to place
 ASTRAY = 2.0  # times as far off is what serves taken back
+EARLY = 10  # steps in which a robot shows how quick it is: who thinks it quicker or slower makes it swing
 FAINT = 0.05  # answers below are taken for it
 PUSH = TYPICAL * np.array([[1.0], [0.25], [1.0]])  # of models whose errors are not told from pushes
 AFRESH = 40  # transitions that what knows nothing of speed loops needs where data were not to be believed
@@ -45,7 +46,7 @@ def believed(adapter: Adapter) -> bool:
 
 
 def answers(weights: ResidualWeights, data: Transitions) -> Array:
-    """By how much the mean velocity over a rollout changes with the command that is held, (PROBES, 2).
+    """By how much the mean velocity over a rollout, and EARLY, changes with the command held, (2, PROBES, 2).
 
     Of (v, omega), as a share of the change of the command: 1 for the kinematic model. A rollout begins at
     one of the newest transitions with the command there; there are fewer when the data are few.
@@ -59,8 +60,11 @@ def answers(weights: ResidualWeights, data: Transitions) -> Array:
         np.repeat(held[:, None], ROLLOUT, axis=1),
         np.tile(near.history, (count, 1, 1)),
     )
-    mean = ends[..., 3:5].mean(axis=1).reshape(count, len(near), 2)
-    found: Array = np.stack([mean[0, :, 0] - mean[1, :, 0], mean[2, :, 1] - mean[3, :, 1]], axis=1)
+    mean = np.stack([ends[..., 3:5].mean(axis=1), ends[:, :EARLY, 3:5].mean(axis=1)])
+    mean = mean.reshape(2, count, len(near), 2)
+    found: Array = np.stack(
+        [mean[:, 0, :, 0] - mean[:, 1, :, 0], mean[:, 2, :, 1] - mean[:, 3, :, 1]], axis=2
+    )
     return found / (2.0 * MORE)
 
 
@@ -94,7 +98,7 @@ class Answers:
         self._physics = PhysicsAdapter(meta)
 
     def _expected(self, unlimited: Transitions, data: Transitions, known: ResidualWeights) -> Array:
-        """Answers of the physics layer, (PROBES, 2)."""
+        """Answers of the physics layer, (2, PROBES, 2)."""
         found = self._physics.adapt(unlimited).weights
         found = attrs.evolve(found, transport_delay=known.transport_delay, acceleration=known.acceleration)
         return answers(found, data)
@@ -149,6 +153,8 @@ class Answers:
 
 def _alike(weights: ResidualWeights, data: Transitions, expected: Array, wider: float = 1.0) -> bool:
     with np.errstate(over="ignore", invalid="ignore"):
-        ratio = answers(weights, data) / np.maximum(expected, FAINT)
-    most = MOST_OF_NETWORKS if weights.layers else MOST
+        found = answers(weights, data)
+        found[1] = np.maximum(found[1], FAINT)  # none yet, of a late robot
+        ratio = found / np.maximum(expected, FAINT)
+    most = np.array([MOST_OF_NETWORKS if weights.layers else MOST, MOST])[:, None, None]
     return bool(((ratio >= LEAST / wider) & (ratio <= most * wider)).all())

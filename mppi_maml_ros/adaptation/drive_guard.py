@@ -1,12 +1,14 @@
 """A guard that looks at the drive: weights by which the robot strays are taken back and kept away a while.
 
-Predictions tell how well weights describe what was driven, not how well one drives by them. So the tracking
-error while they serve is held against what the kinematic prior has. Where that is not known it is tried:
-the prior serves for TRIAL seconds. Is it better, its place is its own for twice as long each time; is it
-not, the path is difficult, and the weights are suspected again only when they do worse than that.
+Predictions tell how well weights describe what was driven, not how well one drives by them: a robot that
+does half of what it is told follows a path well by a model that knows nothing of it, at half the speed.
+So the tracking error while they serve is held against what the kinematic prior has. Where that is not
+known it is tried: the prior serves for TRIAL seconds. Is it better, its place is its own for twice as long
+each time; is it not, the path is difficult, and the weights are suspected again only when they do worse
+than that, or after as long a time.
 
-A trial costs little, since it takes two things: an error that does not shrink, and forecasts over whole
-rollouts that are worse than those of the prior.
+A trial costs little: it ends as soon as the robot is much farther off than by the weights. So does the
+time for which a better prior serves.
 """
 
 from __future__ import annotations
@@ -16,17 +18,17 @@ from collections import deque
 
 import numpy as np
 
-from ..dynamics.residual import ResidualWeights
-from ..dynamics.transitions import Transitions
-from .guard import ROLLOUT, prediction_error
-
 WINDOW = 1.0  # [s] over which a tracking error is taken
 PAUSE = 0.3  # [s] without one: the robot was not driven
-LEAST = 0.02  # [m] of tracking error that nothing is made of
-WORSE = 1.5  # times the tracking error of the prior
+LEAST = 0.015  # [m] of tracking error that nothing is made of
+WORSE = 1.5  # times the tracking error of the prior: the weights are suspected
+BETTER = 1.2  # times as far off by the weights as by the prior: it is better
+SWITCH = 0.5  # [s] that the robot needs to drive by something else
+FARTHER = 2.0  # times as far off as at the switch: the trial is over
 TRIAL = 2.0  # [s] of the prior, the first of which it needs to make good what it found
+LONGEST_TRIAL = 5.0  # [s] while it is still making good
 KEPT_AWAY = 5.0  # [s] the first time
-LONGEST = 60.0  # [s] that weights are kept away
+LONGEST = 60.0  # [s] that weights are kept away, or not suspected of what the path is blamed for
 FORGIVEN = 5.0  # times as long as they were kept away, after which the next time is the first again
 SETTLED = 3.0  # [s] after the robot was not driven, in which it makes good what it missed
 
@@ -46,7 +48,9 @@ class DriveGuard:
         self.barred_until = self._kept_until = -math.inf
         self._hold = KEPT_AWAY
         self._accused: float | None = None  # error of the weights for which the prior is tried [m]
-        self._accepted = 0.0  # tracking error that is the path's own [m]
+        self._convicted = self._peak = math.inf  # error by which the prior serves, and at the switch [m]
+        self._accepted = 0.0  # tracking error that is the path's own [m], up to a stamp [s]
+        self._accepted_until, self._trusted = -math.inf, KEPT_AWAY
         self._errors: deque[tuple[float, float]] = deque()
         self._learned = False
         self._since = self._driven = math.inf  # stamps since which the same serves, and the robot is driven
@@ -72,27 +76,45 @@ class DriveGuard:
         self._errors.append((stamp, error))
         while stamp - self._errors[0][0] > WINDOW:
             self._errors.popleft()
+        switched = not learned and stamp - self._since >= SWITCH
+        if switched and self._accused is not None and error > FARTHER * self._peak:
+            self._acquit(stamp, self._accused)
         if stamp - self._since < WINDOW:
             return False
         errors = np.array([e for _, e in self._errors])
         rms = float(np.sqrt(np.mean(errors**2)))
+        older, newer = np.array_split(errors, 2)
+        shrinks = bool(newer.mean() < older.mean())
         if not learned:
-            self._try_prior(stamp, rms)
+            self._try_prior(stamp, rms, shrinks)
             return False
         if stamp - self._driven < SETTLED:
             return False
-        older, newer = np.array_split(errors, 2)
-        return bool(rms > max(LEAST, WORSE * self._accepted) and newer.mean() >= older.mean())
+        accepted = self._accepted if stamp < self._accepted_until else 0.0
+        return rms > max(LEAST, WORSE * accepted) and not shrinks
 
-    def _try_prior(self, stamp: float, rms: float) -> None:
-        if self._accused is None or stamp - self._since < TRIAL:
-            return
-        if rms * WORSE > self._accused:
-            self._accepted = max(self._accepted, rms, self._accused / WORSE)
-            self.barred_until = stamp
-        else:
-            self.bar(stamp)
-        self._accused = None
+    def _try_prior(self, stamp: float, rms: float, shrinks: bool) -> None:
+        """The prior serves, and has done so for WINDOW seconds at least."""
+        if self._accused is None:
+            if rms > self._convicted and stamp < self.barred_until:
+                self._acquit(stamp, rms)
+        elif stamp - self._since >= TRIAL:
+            if rms * BETTER <= self._accused:
+                self.bar(stamp)
+                self._convicted, self._accused = self._accused, None
+            elif shrinks and stamp - self._since < LONGEST_TRIAL:
+                self.barred_until = stamp + WINDOW
+            else:
+                self._acquit(stamp, max(rms, self._accused / WORSE))
+
+    def _acquit(self, stamp: float, error: float) -> None:
+        """The prior does no better: the path is as difficult as ``error`` [m] tells."""
+        again = stamp < self._accepted_until
+        self._accepted = max(self._accepted, error) if again else error
+        self._trusted = min(2.0 * self._trusted, LONGEST)
+        self._accepted_until = stamp + self._trusted
+        self.barred_until = stamp
+        self._accused, self._convicted = None, math.inf
 
     def unsettle(self) -> None:
         """What came in was not to be believed: the robot has something to make good."""
@@ -108,6 +130,7 @@ class DriveGuard:
         """The suspected weights are taken back: try the prior."""
         errors = np.array([e for _, e in self._errors])
         self._accused = float(np.sqrt(np.mean(errors**2)))
+        self._peak = max(self._accused, float(errors[-1]))
         self.barred_until = stamp + WINDOW + TRIAL
 
     def barred(self, stamp: float) -> str:
@@ -116,10 +139,3 @@ class DriveGuard:
         if not left > 0.0:  # nor before the first sample, when neither is known
             return ""
         return f"the robot strayed by what was learned: the prior drives for another {left:.1f} s"
-
-
-def forecasts_worse(weights: ResidualWeights, prior: ResidualWeights, data: Transitions) -> bool:
-    """Whether forecasts over whole rollouts of what was driven last are worse than the prior's."""
-    newest = data[-2 * ROLLOUT :]
-    error, base = (prediction_error(w, newest, ROLLOUT)[0] for w in (weights, prior))
-    return not error <= base

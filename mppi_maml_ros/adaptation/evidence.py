@@ -10,15 +10,34 @@ import math
 from collections import deque
 from collections.abc import Iterable
 
+import numpy as np
+
+from ..core.se2 import displacement_twist
 from ..core.types import Odometry, VelocityLimits
 from ..dynamics.identification.clock import ClockOffset
 from ..dynamics.residual import ResidualWeights
 from ..dynamics.transitions import Transitions
 from ..safety.blocked import BRAKING, BlockedCheck
+from ..safety.odometry_consistency import FLOOR, UNEXPLAINED
 from ..safety.twist_source import TwistSource
 
 REMEMBERED = 64  # installations
+COMPARED = 8  # newest transitions whose twist is held against their pose before anything is learned
 CONSTANT = 1.0  # [s] a twist that is the same to the last bit for longer tells nothing, or hangs
+
+
+def contradictory(data: Transitions) -> bool:
+    """Whether the twist says another motion than the pose over the newest transitions.
+
+    Weights may be learned from so few of them that they serve before :class:`OdometryConsistency`, which
+    bears with a twist that is late, has made up its mind.
+    """
+    newest = data[-COMPARED:]
+    if len(newest) < COMPARED // 2:
+        return False
+    moved = displacement_twist(newest.states[:, :3], newest.next_states[:, :3], data.model_dt)[:, [0, 2]]
+    said = 0.5 * (newest.states[:, 3:5] + newest.next_states[:, 3:5])
+    return bool((np.median(np.abs(moved - said), axis=0) > UNEXPLAINED * FLOOR).any())
 
 
 class Evidence:

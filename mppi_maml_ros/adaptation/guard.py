@@ -25,6 +25,7 @@ AGAINST = 0.25  # share of a held command; no robot at rest that is told to move
 ANSWER = 0.1  # share of a held command; a robot that gets less far is within a dead band
 RUNAWAY = 10.0  # times the fastest velocity; no robot that is told to hold one gets there
 SURE = 1.0  # standard errors
+FINE = 1e-4  # [m^2] of error of the prior, with which it drives well
 FEW, MOST = 0.1, 0.3  # margin to the prior that one independent prediction has to show, and at most
 PROBES = 5  # velocities on each axis at which extrapolation is looked at
 _SHARES = np.linspace(0.0, 1.0, PROBES)
@@ -200,10 +201,12 @@ def judge(
     held_out: Transitions,
     config: GuardConfig,
     lead: int = 0,
+    fine: float = 0.0,
 ) -> Verdict:
     """Compare a candidate with the kinematic prior, theta* and what serves now, on held-out data.
 
-    The first ``lead`` transitions of these only tell what was before.
+    The first ``lead`` transitions of these only tell what was before. ``fine`` is the margin to a prior that
+    errs by less than FINE, if it is larger than that of ``config``.
     """
     prior = ResidualWeights.prior(candidate.delay_taps, candidate.model_dt)
     errors, steps = prediction_errors(candidate, held_out, lead=lead)
@@ -221,6 +224,7 @@ def judge(
     if not np.isfinite(error):
         return verdict(False, "the candidate's held-out prediction is not finite")
     margin = max(config.margin, min(FEW * HORIZON / max(len(held_out) - lead, 1), MOST))
+    margin = max(margin, fine * (base < FINE))
     if error > (1.0 - margin) * base:
         return verdict(
             False, f"held-out error {error:.3g} m^2 is not {margin:.0%} below the prior's {base:.3g}"

@@ -17,7 +17,7 @@ from ..dynamics.acceleration import UNLIMITED
 from ..dynamics.buffer import BufferConfig, TransitionBuffer
 from ..dynamics.compiled import correction
 from ..dynamics.features import MAX_TRANSPORT_DELAY, input_size
-from ..dynamics.first_order import typical
+from ..dynamics.first_order import kinematic, typical
 from ..dynamics.identification import clock, limits, second_order, slip, transport
 from ..dynamics.identification.error_models import TYPICAL, pushes
 from ..dynamics.observer import errors_of
@@ -30,8 +30,8 @@ from .adapters import ADAPTERS, Adaptation, make_adapter
 from .answers import AFRESH, Answers, believed
 from .attempt import Attempt, Decision
 from .change import ChangeDetector, newest_regime
-from .drive_guard import DriveGuard, forecasts_worse
-from .evidence import Evidence, Installed
+from .drive_guard import DriveGuard
+from .evidence import Evidence, Installed, contradictory
 from .guard import (
     GuardConfig,
     Verdict,
@@ -46,6 +46,7 @@ from .sgd import SGDConfig
 
 PUSH_MEMORY = 30  # transitions before a step that tell of the push on it
 RETRY_SAMPLES = 4  # fewest new transitions between two attempts that do not wait for the timer
+HALF = 0.5  # margin, to a prior that drives well, of what knows nothing of speed loops: less is no use
 WORSE = 1.1  # what serves is rolled back when it errs by more than this times what it replaced
 PATIENCE = 3  # attempts in a row that find so, or one with data enough to be sure
 
@@ -128,6 +129,7 @@ class OnlineAdaptation:
         )
         self._answers = Answers(meta)
         self._drive = DriveGuard()
+        self._fine = 0.0 if believed(self.adapter) else HALF
         self.evidence = Evidence(config.twist_source, config.limits)
         self._installed = Installed()
         self._take_back: str = ""  # why what serves is to be replaced by what served before
@@ -136,6 +138,7 @@ class OnlineAdaptation:
         self._meta_weights = self.adapter.start()
         self._prior = ResidualWeights.prior(meta.delay_taps, meta.model_dt)
         self._typical = typical(meta.model_dt)
+        self._kinematic = kinematic(meta.delay_taps, meta.model_dt)
         self._actuation = Actuation(meta)
         self._serving: ResidualWeights | None = None
         self._previous: ResidualWeights | None = None
@@ -229,16 +232,16 @@ class OnlineAdaptation:
 
     def add_tracking(self, error: float) -> None:
         """How far the robot is from where the controller wants it [m], once a control period while driven."""
-        serving = self._serving
         if believed(self.adapter):  # a trial of the prior costs more than the drives by these
             return
-        suspected = self._drive.add(self._newest, error, serving is not None and serving is not self._prior)
-        if not suspected or serving is None or self._take_back or self.evidence.objection:
-            return
-        if not forecasts_worse(serving, self._prior, self.buffer.latest()):
+        # What the controller has for a prior goes by the twist, too: it is suspected where that is replaced.
+        unlearned = self._serving is None and not self.evidence.twist.replaced
+        suspect = not unlearned and self._serving is not self._kinematic
+        suspected = self._drive.add(self._newest, error, suspect)
+        if not suspected or self._take_back or self.evidence.objection:
             return
         self._drive.convict(self._newest)
-        self._before, self._take_back = None, "the robot strays by what serves"
+        self._before, self._take_back = self._kinematic, "the robot strays by what serves"
 
     def add_odometry(self, sample: Odometry, continuous: bool = True) -> bool:
         """A checked odometry sample; True when a change was detected and an attempt is due at once.
@@ -252,6 +255,8 @@ class OnlineAdaptation:
         if np.isfinite(since := self.evidence.untrusted_since):
             self.distrust(since, self.evidence.remark)
         if given is None:
+            return False
+        if self._uncertain_twist:
             return False
         done = self.buffer.add_odometry(given)
         if not done or self._serving is None or self.evidence.objection:
@@ -280,6 +285,11 @@ class OnlineAdaptation:
         self._detector.restart()
         self._eager = True
         return True
+
+    @property
+    def _uncertain_twist(self) -> bool:
+        """The twist is the pose's own rate, whose lag the adapter would take for the robot's."""
+        return self.evidence.twist.replaced and not believed(self.adapter)
 
     def distrust(self, since: float, why: str) -> None:
         """What came from ``since`` [s] on is not to be believed: data and weights learned from it go."""
@@ -337,7 +347,7 @@ class OnlineAdaptation:
         train, held, lead = split(data, c.guard)
         acting, unlimited = self._actuation.look(data)
         trial = self._adapt(unlimited[: len(train)], acting[: len(train)], train)
-        verdict = judge(trial.weights, self._meta_weights, self._serving, held, c.guard, lead)
+        verdict = judge(trial.weights, self._meta_weights, self._serving, held, c.guard, lead, self._fine)
 
         def outcome(
             decision: Decision,
@@ -399,6 +409,9 @@ class OnlineAdaptation:
             )
         if why := self.evidence.objection or self._drive.barred(self._newest):
             return Attempt(Decision.SKIPPED_NOT_TRUSTED, why)
+        if contradictory(data):
+            self._last_total = self.buffer.total
+            return Attempt(Decision.SKIPPED_NOT_TRUSTED, "twist and pose of the newest odometry disagree")
         return None
 
     def _meta_attempt(self, started: float) -> Attempt:
@@ -406,7 +419,7 @@ class OnlineAdaptation:
         self._untouched = False
         data = self.buffer.latest()
         guard = attrs.evolve(self.config.guard, min_held_out=1)
-        verdict = judge(self._meta_weights, self._meta_weights, self._serving, data, guard)
+        verdict = judge(self._meta_weights, self._meta_weights, self._serving, data, guard, fine=self._fine)
         ms = 1e3 * (time.perf_counter() - started)
         if not verdict.accepted:
             return Attempt(Decision.REJECTED_HELD_OUT, f"theta*: {verdict.reason}", None, None, verdict, ms)
@@ -422,8 +435,10 @@ class OnlineAdaptation:
 
         What nothing was learned for is the kinematic prior or the typical robot, whichever predicts the data.
         """
-        error, _ = prediction_error(self._typical, held, lead=lead)
-        options = [(verdict.prior, self._prior, "the prior"), (error, self._typical, "the typical robot")]
+        options = [(verdict.prior, self._prior, "the prior")]
+        if not self.evidence.twist.replaced:  # the prior alone predicts from no measured twist
+            error, _ = prediction_error(self._typical, held, lead=lead)
+            options.append((error, self._typical, "the typical robot"))
         astray = self._answers.astray(self.adapter, self._serving, unlimited, data, self._actuation.known)
         if self._previous is not None and not astray:
             error, _ = prediction_error(self._previous, held, lead=lead)

@@ -8,6 +8,7 @@ from typing import Protocol
 
 import numpy as np
 
+from ..core.se2 import compose, to_body
 from ..core.types import Array
 from ..dynamics.reach import Reach
 from ..safety.codes import Code, State
@@ -122,7 +123,7 @@ class TimedFollower:
         self._time = self._past[-1][1] if self._past else 0.0
         self.hold()
 
-    def relocate(self) -> None:
+    def relocate(self, before: Array, after: Array) -> None:
         """See :class:`.follower.Follower`; the clock goes on."""
 
     def restart(self) -> None:
@@ -144,6 +145,9 @@ class TimedFollower:
 class FigureFollower(TimedFollower):
     """A figure that begins where the robot is when control starts, or at a pose that was given.
 
+    One that begins where the robot is goes with odometry that jumps: the robot has not moved, and would dash
+    to where the figure was by what odometry said before.
+
     Args:
         figure: in a frame of its own.
         time_steps, model_dt: length and step [s] of the window.
@@ -162,14 +166,21 @@ class FigureFollower(TimedFollower):
     ) -> None:
         super().__init__(figure, time_steps, model_dt, motion, retiming)
         self._figure, self._origin = figure, origin
+        self._placed = np.zeros(3)  # where the figure begins now
         figure.window(0.0, time_steps, model_dt)  # compiled before the first control step waits for it
         self._reference = None
 
     def _place(self, state: Array) -> Timed:
         if self._reference is None:
-            origin = np.array(self._origin, dtype=float) if self._origin else state[:3].copy()
-            self._reference = self._figure.anchored(origin)
+            self._placed = np.array(self._origin, dtype=float) if self._origin else state[:3].copy()
+            self._reference = self._figure.anchored(self._placed)
         return self._reference
+
+    def relocate(self, before: Array, after: Array) -> None:
+        """See :class:`.follower.Follower`."""
+        if self._reference is not None and not self._origin:
+            self._placed = compose(after, to_body(self._placed, before))
+            self._reference = self._figure.anchored(self._placed)
 
     def restart(self) -> None:
         """See :class:`.follower.Follower`; the figure is placed anew."""

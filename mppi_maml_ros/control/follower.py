@@ -56,8 +56,8 @@ class Follower(Protocol):
     def retreat(self, duration: float) -> None:
         """The robot stood still over the last ``duration`` [s]: it is wanted where it was before."""
 
-    def relocate(self) -> None:
-        """The robot is elsewhere than it can have driven to."""
+    def relocate(self, before: Array, after: Array) -> None:
+        """Odometry jumped farther than the robot drives, from one pose to another, shape (3,)."""
 
     def restart(self) -> None:
         """Begin anew."""

@@ -13,10 +13,12 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 import attrs
+import numpy as np
 from numpy.typing import ArrayLike
 
 from ..core.angles import wrap
 from ..core.errors import InvalidValueError
+from ..core.se2 import integrate
 from ..core.types import Array, Odometry, OdometryMessage
 from ..dynamics.first_order import typical
 from ..dynamics.prior_bank import PriorBank
@@ -157,13 +159,15 @@ class ControlLoop:
         self._look_at_clock(receive_time, steady_time)
         verdict = self._checks.check(message, receive_time, self._step.twist.believed)
         if verdict.odometry is not None:
+            before = self.odometry
             given = self._step.add_odometry(verdict.odometry, verdict.continuous)
             self._step.follower.see(given.pose)
             self._blocked.add_odometry(given, verdict.continuous)
             self._watchdog.accept(verdict.odometry.stamp, steady_time)
             if verdict.relocated:
                 self._step.cool()
-                self._step.follower.relocate()
+                if before is not None:
+                    self._step.follower.relocate(self._driven_on(before, given.stamp), given.pose)
         else:
             harmless = verdict.reason in (Reason.DUPLICATE, Reason.OUT_OF_ORDER)
             self._watchdog.reject(verdict.code, verdict.message, steady_time, harmless)
@@ -173,6 +177,12 @@ class ControlLoop:
             if verdict.repeated or verdict.reason is Reason.HANGING:
                 self._watchdog.trip(verdict.code, verdict.message, steady_time)
         return verdict
+
+    def _driven_on(self, sample: Odometry, stamp: float) -> Array:
+        """Pose (3,) at ``stamp`` [s] by the twist of ``sample``, up to when no odometry stops the robot."""
+        v, omega = sample.twist
+        lasted = min(stamp - sample.stamp, self._config.odometry_timeout)
+        return integrate(sample.pose, np.array([v, 0.0, omega]), lasted)
 
     def handle_costmap(self, frame_id: str, costmap: Costmap | None) -> str:
         """Take an occupancy grid, or None for no obstacles, in place of the one before.
@@ -417,8 +427,10 @@ class ControlLoop:
 
 
 def _nothing_learned(weights: Any) -> bool:
-    """Whether weights are what adaptation goes back to."""
-    return isinstance(weights, ResidualWeights) and (weights.is_prior or weights.adapter == "typical")
+    """Whether weights are what adaptation goes back to, and not kinematics for the sake of it."""
+    if not isinstance(weights, ResidualWeights) or weights.adapter == "kinematic":
+        return False
+    return weights.is_prior or weights.adapter == "typical"
 
 
 def _figure_follower(config: ControlConfig, figure: Figure | None) -> Follower:

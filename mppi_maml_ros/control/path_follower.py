@@ -174,14 +174,17 @@ class PathFollower:
         if self._timetable is not None:
             self._timetable.retreat(duration)
 
-    def relocate(self) -> None:
+    def relocate(self, before: Array, after: Array) -> None:
         """See :class:`.follower.Follower`: the robot is looked for anywhere on the path."""
+        self._look_anywhere()
+
+    def _look_anywhere(self) -> None:
         if self._path is not None:
             self._path.restart()
 
     def restart(self) -> None:
         """See :class:`.follower.Follower`."""
-        self.relocate()
+        self._look_anywhere()
         if self._timetable is not None:
             self._timetable.restart()
         self._replaced = None

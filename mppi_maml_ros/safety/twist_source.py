@@ -65,6 +65,11 @@ class TwistSource:
         return self.source != "pose" and not self.consistency.findings
 
     @property
+    def replaced(self) -> bool:
+        """The pose's rate is gone by in place of a twist that contradicts it."""
+        return self.source == "auto" and bool(self.consistency.findings)
+
+    @property
     def remark(self) -> str:
         """What contradicts, and what is done about it; empty when nothing does."""
         found = "; ".join(str(finding) for finding in self.consistency.findings)

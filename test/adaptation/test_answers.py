@@ -7,7 +7,16 @@ import pytest
 from mppi_maml_ros.adaptation.adapters import make_adapter
 from mppi_maml_ros.adaptation.adapters.base import Adaptation
 from mppi_maml_ros.adaptation.adapters.first_order import KINEMATIC, as_weights
-from mppi_maml_ros.adaptation.answers import LEAST, PROBES, PUSH, SHARES, Answers, answers, toward_prior
+from mppi_maml_ros.adaptation.answers import (
+    LEAST,
+    PROBES,
+    PUSH,
+    SHARES,
+    Answers,
+    _alike,
+    answers,
+    toward_prior,
+)
 from mppi_maml_ros.adaptation.sgd import SGDConfig
 from mppi_maml_ros.dynamics.residual import ResidualWeights, correction, step
 from mppi_maml_ros.dynamics.transitions import Transitions
@@ -29,13 +38,17 @@ def prior(meta):
 
 @pytest.fixture(scope="module")
 def data(meta):
+    return circle(meta, ROBOT)
+
+
+def circle(meta, robot):
     """A drive on a circle with small changes of both commands."""
     rng, count = np.random.default_rng(0), 80
     state, states, commands = np.array([0.0, 0.0, 0.0, 0.0, 0.0]), [], []
     for k in range(count):
         commands.append(STEADY + [0.05 * np.sin(0.3 * k), 0.08 * np.cos(0.2 * k)])
         states.append(state + rng.normal(0.0, [0.001, 0.001, 0.001, 0.003, 0.003]))
-        state = step(ROBOT, state, commands[-1], np.zeros((0, 2)))
+        state = step(robot, state, commands[-1], np.zeros((0, 2)))
     states.append(state)
     commands, states = np.array(commands), np.array(states)
     padded = np.concatenate([np.zeros((meta.delay_taps, 2)), commands])
@@ -65,19 +78,21 @@ def first_order(meta, keep, drive):
 
 
 def test_the_kinematic_model_answers_in_full(data, prior):
-    assert answers(prior, data) == pytest.approx(np.ones((PROBES, 2)))
+    assert answers(prior, data) == pytest.approx(np.ones((2, PROBES, 2)))
 
 
 @pytest.mark.parametrize("gain", [(0.8, 0.5), (0.3, 1.2)])
 def test_an_answer_is_the_gain_less_what_the_lag_takes(gain, data):
     fast = ResidualWeights.first_order((0.01, 0.01), gain=gain)
-    assert answers(fast, data) == pytest.approx(np.tile(gain, (PROBES, 1)), rel=0.02)
+    assert answers(fast, data) == pytest.approx(np.tile(gain, (2, PROBES, 1)), rel=0.02)
     slow = ResidualWeights.first_order((0.5, 0.5), gain=gain)
     assert (answers(slow, data) < 0.8 * answers(fast, data)).all()
+    whole, early = answers(slow, data)
+    assert (early < 0.65 * whole).all()
 
 
 def test_few_transitions_are_asked_as_well(data, prior):
-    assert 1 <= len(answers(prior, data[:3])) <= PROBES
+    assert 1 <= answers(prior, data[:3]).shape[1] <= PROBES
 
 
 def test_what_answers_like_the_robot_is_left_as_it_is(grbal, meta, data, prior):
@@ -106,8 +121,34 @@ def test_what_does_not_is_drawn_towards_the_prior_until_it_does(grbal, meta, dat
     limited = guard.limit(grbal, found(weights), data.delayed(prior), data, prior)
     assert limited.share in SHARES[1:]
     assert not guard.astray(grbal, limited.weights, data.delayed(prior), data, prior)
-    again = np.median(answers(limited.weights, data) / answers(ROBOT, data), axis=0)
+    again = np.median(answers(limited.weights, data) / answers(ROBOT, data), axis=1)
     assert (again > 0.9 * LEAST).all()
+
+
+@pytest.mark.parametrize(("lag", "drawn"), [(0.8, False), (0.02, True)])
+def test_a_model_that_is_quicker_than_the_robot_and_gets_as_far_in_the_end_is_drawn(
+    grbal, meta, prior, lag, drawn
+):
+    """It is told what it does over half a second: who believes it corrects too little, too late."""
+    robot = ResidualWeights.first_order((0.8, 0.8))
+    data = circle(meta, robot)
+    keep = np.exp(-DT / lag)
+    gain = answers(robot, data)[0].mean() if drawn else 1.0
+    weights = first_order(meta, keep, gain * (1.0 - keep))
+    assert answers(weights, data)[0] == pytest.approx(answers(robot, data)[0], rel=0.1)
+    limited = Answers(meta).limit(grbal, found(weights), data.delayed(prior), data, prior)
+    assert (limited.share < 1.0) is drawn
+
+
+def test_no_answer_yet_is_the_answer_of_a_late_robot(grbal, meta, data, prior):
+    late = attrs.evolve(prior, transport_delay=(12, 12))
+    padded = np.concatenate([data.history, np.zeros((len(data), 24, 2))], axis=1)
+    delayed = attrs.evolve(data, history=padded)
+    weights = attrs.evolve(ROBOT, transport_delay=(12, 12))
+    assert answers(weights, delayed)[1] == pytest.approx(np.zeros((PROBES, 2)), abs=1e-6)
+    assert _alike(weights, delayed, answers(weights, delayed))
+    assert not _alike(prior, delayed, answers(weights, delayed))
+    assert Answers(meta)._expected(delayed.delayed(late), delayed, late)[1].max() < 0.05
 
 
 def test_one_axis_is_enough(grbal, meta, data, prior):

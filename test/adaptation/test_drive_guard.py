@@ -7,17 +7,17 @@ import pytest
 
 from mppi_maml_ros.adaptation import drive_guard
 from mppi_maml_ros.adaptation.drive_guard import (
+    BETTER,
+    FARTHER,
     KEPT_AWAY,
     LEAST,
     LONGEST,
     SETTLED,
+    SWITCH,
     TRIAL,
     WINDOW,
     DriveGuard,
-    forecasts_worse,
 )
-from mppi_maml_ros.dynamics.residual import ResidualWeights
-from mppi_maml_ros.dynamics.transitions import Transitions
 
 PERIOD = 0.05
 ENOUGH = SETTLED + 2.0 * WINDOW
@@ -100,6 +100,44 @@ def test_where_the_prior_is_no_better_the_path_is_difficult_and_the_weights_retu
     assert math.isfinite(follow(guard, 0.2, at + ENOUGH, ENOUGH))
 
 
+@pytest.mark.parametrize(("share", "stays"), [(0.98 / BETTER, True), (1.02 / BETTER, False)])
+def test_the_prior_stays_where_it_does_clearly_better(share, stays):
+    guard = DriveGuard()
+    at = straying(guard, 0.0) + PERIOD
+    follow(guard, share * 0.06, at, TRIAL + 2.0 * PERIOD, learned=False)
+    assert (guard.barred(at + TRIAL + 3.0 * PERIOD) != "") is stays
+
+
+def test_a_trial_ends_when_the_robot_is_much_farther_off_than_at_the_switch():
+    guard = DriveGuard()
+    at = straying(guard, 0.0) + PERIOD
+    follow(guard, FARTHER * 0.06 - 1e-3, at, TRIAL / 2.0, learned=False)
+    assert guard.barred(at + TRIAL / 2.0) != ""
+    guard.add(at + TRIAL / 2.0, FARTHER * 0.06 + 1e-3, False)
+    assert guard.barred(at + TRIAL / 2.0) == ""
+
+
+def test_what_the_robot_still_does_by_the_weights_is_not_the_priors_fault():
+    guard = DriveGuard()
+    at = straying(guard, 0.0) + PERIOD
+    follow(guard, 2.0 * FARTHER * 0.06, at, SWITCH - PERIOD, learned=False)
+    assert guard.barred(at + SWITCH) != ""
+
+
+def test_the_weights_return_as_soon_as_the_prior_does_worse_than_they_did():
+    guard = DriveGuard()
+    at = straying(guard, 0.0) + PERIOD
+    follow(guard, 0.01, at, TRIAL + 2.0 * PERIOD, learned=False)
+    at += TRIAL + 2.0 * PERIOD
+    follow(guard, 0.059, at, WINDOW + PERIOD, learned=False)
+    assert guard.barred(at + WINDOW + PERIOD) != ""
+    at += WINDOW + PERIOD
+    follow(guard, 0.061, at, WINDOW + 2.0 * PERIOD, learned=False)
+    assert guard.barred(at + WINDOW + 2.0 * PERIOD) == ""
+    # and what the prior did is what the path asks for
+    assert math.isnan(follow(guard, 0.08, at + 2.0 * WINDOW, ENOUGH))
+
+
 def test_errors_that_are_not_known_are_left_out():
     assert not DriveGuard().add(0.0, math.nan, True)
     assert math.isfinite(follow(DriveGuard(), 0.06, 0.0, ENOUGH))
@@ -110,26 +148,6 @@ def test_a_reset_forgets():
     straying(guard, 0.0)
     guard.reset()
     assert guard.barred(1.0) == ""
-
-
-def test_forecasts_are_held_against_those_of_the_prior_over_what_was_driven_last():
-    count, dt = 80, 0.05
-    x = 0.4 * dt * np.arange(count + 1)
-    states = np.zeros((count + 1, 5))
-    states[:, 0], states[:, 3] = x, 0.4
-    data = Transitions(
-        stamps=dt * np.arange(count),
-        states=states[:-1],
-        commands=np.tile([0.4, 0.0], (count, 1)),
-        history=np.zeros((count, 0, 2)),
-        next_states=states[1:],
-        segments=np.zeros(count, int),
-        model_dt=dt,
-    )
-    prior, weak = ResidualWeights.prior(), ResidualWeights.first_order((0.1, 0.1), gain=(0.5, 0.5))
-    assert forecasts_worse(weak, prior, data)
-    assert not forecasts_worse(prior, prior, data)
-    assert forecasts_worse(weak, prior, data[:0])  # nothing speaks for them
 
 
 def test_before_the_first_sample_nothing_is_barred():

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from mppi_maml_ros.adaptation.attempt import Decision
-from mppi_maml_ros.adaptation.evidence import CONSTANT, Evidence, Installed
+from mppi_maml_ros.adaptation.evidence import CONSTANT, Evidence, Installed, contradictory
 from mppi_maml_ros.adaptation.online import OnlineAdaptation, OnlineConfig
 from mppi_maml_ros.core.types import Odometry
 from mppi_maml_ros.dynamics.residual import ResidualWeights
@@ -132,6 +132,47 @@ def test_answers_that_come_before_their_commands_are_told_and_not_learned_from(m
     assert attempt.decision is Decision.SKIPPED_NOT_TRUSTED
     assert "the clock of the base is behind by at least" in attempt.reason
     assert 0.1 <= loop.evidence.clock.lead <= 0.25
+
+
+@pytest.mark.fault(58)
+@pytest.mark.parametrize(
+    ("said", "contradicts"), [((0.0, 0.0), True), ((0.4, 0.0), False), ((0.4, 0.6), True)]
+)
+def test_a_few_transitions_whose_twist_and_pose_disagree_are_not_decided_by(meta, said, contradicts):
+    """The checks take longer than six transitions do, since they bear with a twist that is late."""
+    loop = OnlineAdaptation(meta, OnlineConfig(adapter="physics"))
+    for k in range(46):
+        twist = (0.4, 1e-6 * (k % 2)) if k <= 40 else said
+        loop.add_command(0.05 * k, (0.5, 0.3))
+        loop.add_odometry(Odometry(0.05 * k, np.array([0.02 * k, 0.0, 0.0]), np.array(twist)), k > 0)
+    assert loop.evidence.objection == ""
+    assert contradictory(loop.buffer.latest()) is contradicts
+    attempt = loop.attempt()
+    assert (attempt.decision is Decision.SKIPPED_NOT_TRUSTED) is contradicts
+    if contradicts:
+        assert attempt.reason == "twist and pose of the newest odometry disagree"
+        assert not loop.due  # until there is something new
+
+
+def test_nothing_contradicts_where_there_is_nothing(meta):
+    assert not contradictory(OnlineAdaptation(meta, OnlineConfig()).buffer.latest())
+
+
+@pytest.mark.fault(58)
+@pytest.mark.parametrize(
+    ("adapter", "learns"), [("physics", True), ("maml", True), ("rls", False), ("ekf", False)]
+)
+def test_what_knows_no_robots_does_not_learn_from_the_rate_of_the_pose(meta, adapter, learns):
+    loop = OnlineAdaptation(meta, OnlineConfig(adapter=adapter))
+    feed(loop, (0.0, 0.0), start=0.0, seconds=4.0)
+    assert loop.evidence.twist.replaced and not loop.evidence.objection
+    assert (loop.samples > 20) is learns
+
+
+def test_a_user_who_chose_the_rate_of_the_pose_has_every_adapter_learn_from_it(meta):
+    loop = OnlineAdaptation(meta, OnlineConfig(adapter="rls", twist_source="pose"))
+    feed(loop, (0.0, 0.0), start=0.0, seconds=4.0)
+    assert not loop.evidence.twist.replaced and loop.samples > 20
 
 
 def test_a_jump_of_the_clock_forgets_what_was_held(learned):

@@ -23,11 +23,10 @@ def online(meta, **settings) -> OnlineAdaptation:
 
 
 OWN_NETWORK = META_TRAINED[2:]  # see test_meta_learned_adapters.py
+BRISK = ("online_learner", "rls", "l1", "arx")  # say of a robot that lags by seven steps that it lags by few
 
 
-@pytest.mark.parametrize(
-    "adapter", [name for name in ADAPTERS if name not in (*OWN_NETWORK, "online_learner")]
-)
+@pytest.mark.parametrize("adapter", [name for name in ADAPTERS if name not in (*OWN_NETWORK, *BRISK)])
 def test_every_adapter_predicts_a_slow_robot_far_better_than_the_prior(meta, drive, adapter):
     loop = online(meta, adapter=adapter, sgd=SGDConfig(inner_lr=0.1, inner_steps=200))
     drive(loop.add_odometry, loop.add_command, SLOW)
@@ -38,12 +37,14 @@ def test_every_adapter_predicts_a_slow_robot_far_better_than_the_prior(meta, dri
     assert error < (0.02 if "physics" in adapter else 0.5) * prior
 
 
-def test_what_answers_commands_too_briskly_on_a_slow_robot_serves_as_the_prior(meta, drive):
-    loop = online(meta, adapter="online_learner", sgd=SGDConfig(inner_lr=0.1, inner_steps=200))
+@pytest.mark.parametrize("adapter", BRISK)
+def test_what_answers_commands_too_briskly_on_a_slow_robot_serves_as_the_prior(meta, drive, adapter):
+    loop = online(meta, adapter=adapter, sgd=SGDConfig(inner_lr=0.1, inner_steps=200))
     drive(loop.add_odometry, loop.add_command, SLOW)
     attempt = loop.attempt()
     assert attempt.adaptation.share == 0.0
-    assert not correction(attempt.weights, loop.buffer.latest().delayed(attempt.weights).inputs).any()
+    weights = attempt.adaptation.weights
+    assert not correction(weights, loop.buffer.latest().delayed(weights).inputs).any()
 
 
 def test_physics_reports_gain_lag_and_delay(meta, drive):
@@ -130,6 +131,73 @@ def test_weights_that_turned_bad_are_rolled_back_to_what_predicts_the_robot(meta
     attempt = loop.attempt()
     assert attempt.decision == Decision.ROLLED_BACK
     assert attempt.weights.adapter == adapter
+
+
+@pytest.mark.fault(58)
+def test_while_the_twist_is_replaced_the_typical_robot_is_no_way_back(meta, drive, monkeypatch):
+    """It predicts from the measured twist, which is the pose's own rate then."""
+    sgd = SGDConfig(inner_lr=1e-6, inner_steps=1)
+    loop = online(meta, adapter="online_learner", sgd=sgd, guard=GuardConfig(margin=0.5))
+    drive(loop.add_odometry, loop.add_command, SLOW)
+    loop._offered = ResidualWeights.first_order((0.3, 0.3), gain=(2.5, -2.0))
+    loop.installed()
+    drive(loop.add_odometry, loop.add_command, SLOW, start=8.0)
+    monkeypatch.setattr(type(loop.evidence.twist), "replaced", property(lambda self: True))
+    attempt = loop.attempt()
+    assert attempt.decision == Decision.ROLLED_BACK and attempt.weights.is_prior
+
+
+@pytest.mark.parametrize(("adapter", "fine"), [("physics", 0.0), ("maml", 0.0), ("rls", 0.5), ("ekf", 0.5)])
+def test_what_knows_no_robots_must_halve_the_error_of_a_prior_that_drives_well(
+    meta, drive, monkeypatch, adapter, fine
+):
+    asked = []
+
+    def watch(*arguments):
+        asked.append(arguments[6])
+        return judge(*arguments)
+
+    monkeypatch.setattr(online_module, "judge", watch)
+    loop = online(meta, adapter=adapter)
+    drive(loop.add_odometry, loop.add_command, SLOW)
+    loop.attempt()
+    assert asked == [fine]
+
+
+@pytest.mark.fault(36)
+@pytest.mark.parametrize(("adapter", "strays"), [("rls", True), ("physics", False)])
+def test_who_strays_by_what_was_learned_drives_by_kinematics_and_by_no_likelier_prior(
+    meta, drive, adapter, strays
+):
+    loop = online(meta, adapter=adapter)
+    drive(loop.add_odometry, loop.add_command, SLOW)
+    loop._offered = SLOW
+    loop.installed()
+    for k in range(100):
+        loop._newest = 8.0 + 0.05 * k
+        loop.add_tracking(0.1)
+    attempt = loop.attempt()
+    assert (attempt.decision == Decision.ROLLED_BACK and "strays" in attempt.reason) is strays
+    if not strays:
+        return
+    assert attempt.weights.is_prior and attempt.weights.adapter == "kinematic"
+    loop.installed()
+    assert "the prior drives" in loop.attempt().reason and not loop.due
+    for _ in range(20):  # and is not suspected of what it does itself
+        loop._newest += 0.05
+        loop.add_tracking(0.1)
+    assert not loop._take_back
+
+
+@pytest.mark.fault(58)
+@pytest.mark.parametrize("replaced", [True, False])
+def test_the_controllers_own_prior_is_suspected_where_the_twist_is_replaced(meta, monkeypatch, replaced):
+    loop = online(meta, adapter="rls")
+    monkeypatch.setattr(type(loop.evidence.twist), "replaced", property(lambda self: replaced))
+    for k in range(100):
+        loop._newest = 0.05 * k
+        loop.add_tracking(0.1)
+    assert (loop.attempt().decision == Decision.ROLLED_BACK) is replaced
 
 
 @pytest.mark.fault(36)

@@ -35,6 +35,30 @@ def test_a_given_origin_is_kept_to():
     np.testing.assert_allclose(window(follower, 10.0)[0], [1.0, 2.0, 0.0], atol=1e-12)
 
 
+RELOCATED = np.array([-5.0, 1.0, 0.0]), np.array([2.0, 1.0, np.pi / 2])  # before and after
+
+
+@pytest.mark.fault(6)
+def test_it_goes_with_odometry_that_jumps(follower):
+    """One metre along y from (3, 4), 8 m ahead of the robot and 3 to its left: so it stays."""
+    window(follower, 10.0)
+    follower.relocate(*RELOCATED)
+    after = window(follower, 11.0)[0]
+    np.testing.assert_allclose(after, [2.0 - 4.0, 1.0 + 8.0, -np.pi], atol=1e-9)
+    follower.relocate(*RELOCATED[::-1])
+    np.testing.assert_allclose(window(follower, 11.0)[0], [3.0, 5.0, np.pi / 2], atol=1e-9)
+
+
+@pytest.mark.fault(6)
+def test_one_with_a_given_origin_and_one_that_has_none_yet_do_not(follower):
+    follower.relocate(*RELOCATED)
+    np.testing.assert_allclose(window(follower, 10.0)[0], AWAY[:3], atol=1e-12)
+    placed = FigureFollower(straight(speed=1.0), STEPS, DT, (1.0, 2.0, 0.0))
+    window(placed, 10.0)
+    placed.relocate(*RELOCATED)
+    np.testing.assert_allclose(window(placed, 10.0)[0], [1.0, 2.0, 0.0], atol=1e-12)
+
+
 def test_the_clock_stands_still_while_the_robot_is_not_driven(follower):
     window(follower, 10.0)
     before = window(follower, 12.0)

@@ -45,6 +45,27 @@ def assert_no_worse(kinematic, adaptive, after):
     assert adapted <= WORSE * plain + MARGIN, f"{plain:.3f} -> {adapted:.3f} m"
 
 
+@pytest.mark.fault(6)
+def test_a_robot_does_not_dash_off_when_its_odometry_jumps(meta):
+    for run in both("odom_teleport@6+3=4", "circle", meta, duration=12.0):
+        assert Code.ODOMETRY_TELEPORT in run.codes
+        during = run.times < 9.0
+        assert np.hypot(*np.diff(run.poses[during, :2], axis=0).T).max() < 0.6 * 0.05  # it drives .4 m/s
+        away = np.hypot(*(run.poses[:, :2] - [0.0, 1.5]).T) - 1.5  # off the circle where it began
+        assert np.abs(away[run.times > 6.0]).max() < 0.15
+        figure = circle(radius=1.5, speed=0.4).eased(2.0).anchored(np.zeros(3))
+        late = run.times > 10.0
+        wanted = figure.pose_at(run.times[late])[:, :2]
+        assert np.sqrt(np.mean((run.poses[late, :2] - wanted) ** 2)) < 0.08
+
+
+def test_a_base_stops_half_a_second_after_the_last_command():
+    run = drive_faulty(DynamicWorld(BASE, seed=0), FIGURES["circle"](), parse("cmd_lost@5+4"), None, 9.0)
+    moved = np.hypot(*np.diff(run.poses[:, :2], axis=0).T)
+    assert moved[(run.times[1:] > 4.0) & (run.times[1:] < 5.4)].min() > 0.2 * 0.05
+    assert moved[run.times[1:] > 8.0].max() < 1e-3
+
+
 @pytest.mark.fault(58)
 @pytest.mark.parametrize(
     ("spec", "figure", "says"),
