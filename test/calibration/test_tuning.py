@@ -144,7 +144,7 @@ def verdict(error, spread, cost=-0.1):
 
 
 def test_the_defaults_are_kept_unless_other_robots_show_that_something_is_better():
-    good, noisy, costly = verdict(0.8, 0.1, -0.2), verdict(0.8, 0.3, -0.3), verdict(0.8, 0.1, 0.1)
+    good, noisy, costly = verdict(0.8, 0.1, -0.2), verdict(0.8, 0.15, -0.3), verdict(0.8, 0.1, 0.1)
     assert choice.chosen([noisy, good, costly]) is good
     for found in ([noisy], [costly], []):
         assert choice.chosen(found) is None
