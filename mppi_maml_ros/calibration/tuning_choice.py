@@ -2,8 +2,8 @@
 
 The cheapest of many candidates owes part of its low cost to the noise of the few robots it was tried on. So
 the best ones, and what lies half way to them, are driven by other robots. The cheapest there is taken, if
-its error is below the defaults' by more than the standard error; else the defaults are kept. Yet other robots
-say what that buys.
+its error is below the defaults' by more than twice the standard error; else the defaults are kept. Yet other
+robots say what that buys.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ from .tuning import (
 
 FINALISTS = 3  # cheapest candidates that are validated, beside the mean of the
 CENTRE = 10  # cheapest
+SURE = 2.0  # standard errors
 REPEATS = 3  # drives of a robot that judges, each with noise of its own
 
 
@@ -54,8 +55,8 @@ class Validated:
 
     @property
     def better(self) -> bool:
-        """Than the defaults, by more than the standard error, and worth its effort."""
-        return self.cost < 0.0 and math.log(self.error) + self.spread < 0.0
+        """Than the defaults, by more than ``SURE`` standard errors, and worth its effort."""
+        return self.cost < 0.0 and math.log(self.error) + SURE * self.spread < 0.0
 
 
 def finalists(tried: Sequence[Candidate]) -> list[dict[str, Any]]:

@@ -2,6 +2,7 @@
 
 import json
 import math
+from pathlib import Path
 
 import attrs
 import numpy as np
@@ -108,6 +109,22 @@ def test_a_candidate_that_loses_clearly_is_not_driven_by_the_other_robots(found,
 # What is taken
 
 
+def test_the_published_tuning_beats_the_defaults_by_a_tenth_on_robots_that_decided_nothing():
+    """Issue 15, on three robots each of two kinds of many faults, and over all kinds."""
+    report = json.loads((Path(__file__).parents[2] / "docs" / "results" / "tune.json").read_text())
+    rows = {row["robot"]: row for row in report["unseen"]}
+    decided = {robot.split(",")[0] for robot in report["settings"]["robots"]}
+    assert report["accepted"] and not rows.keys() & (decided | set(report["validation"]["robots"]))
+    gains = {}
+    for robot, row in rows.items():
+        assert row["gain"] == pytest.approx(1.0 - row["tuned_error"] / row["default_error"], abs=2e-3)
+        gains.setdefault(robot.split()[0], []).append(row["gain"])
+    better = {kind for kind, found in gains.items() if len(found) >= 3 and min(found) >= 0.1}
+    assert {"everything", "firmware"} <= better
+    ratios = [row["tuned_error"] / row["default_error"] for row in rows.values()]
+    assert math.exp(np.mean(np.log(ratios))) <= 0.9
+
+
 def candidate(cost, share):
     shares = (share,) * len(work.KNOBS)
     return Candidate(work.parameters_at(np.array(shares)), math.exp(cost), 1.0, cost, shares)
@@ -127,7 +144,7 @@ def verdict(error, spread, cost=-0.1):
 
 
 def test_the_defaults_are_kept_unless_other_robots_show_that_something_is_better():
-    good, noisy, costly = verdict(0.8, 0.1, -0.2), verdict(0.8, 0.3, -0.3), verdict(0.8, 0.1, 0.1)
+    good, noisy, costly = verdict(0.8, 0.1, -0.2), verdict(0.8, 0.15, -0.3), verdict(0.8, 0.1, 0.1)
     assert choice.chosen([noisy, good, costly]) is good
     for found in ([noisy], [costly], []):
         assert choice.chosen(found) is None
