@@ -27,7 +27,7 @@ HELD_OUT = 20  # tasks
 HELD_OUT_SEED = 1_000_003  # apart from every training seed
 LARGE = 2**20
 FILLED, MOST = 0.9, 20  # share of the steps wanted that is enough; trajectories at most, of those asked for
-ENOUGH = 50  # samples of a task in a product at least
+ENOUGH = 100  # samples of a task in a product at least
 Numbers = Sequence[np.ndarray]
 
 
