@@ -21,20 +21,30 @@ ARMS = 5
 TEST_TASKS, TEST_SEED = 4000, 1
 BANDITS = {
     10: RecurrentConfig(hidden=48, iterations=200, epochs=6),
-    100: RecurrentConfig(
-        hidden=48, iterations=200, epochs=3, task_batch_size=384, meta_lr=3e-3, gae=0.9, minibatches=2
-    ),
+    100: RecurrentConfig(hidden=48, iterations=200, epochs=3, task_batch_size=384, meta_lr=3e-3, gae=0.9),
 }
 """By pulls. Each length but the first begins with what the one before led to, as below."""
 ADAPTED = {
     10: PolicyConfig(
-        hidden=(16,), iterations=100, task_batch_size=256, trajectories=2, inner_lr=1.0, inner_steps=4
+        hidden=(16,),
+        iterations=100,
+        task_batch_size=256,
+        trajectories=2,
+        inner_lr=1.0,
+        inner_steps=4,
+        patience=3,
     ),
     100: PolicyConfig(
-        hidden=(16,), iterations=100, task_batch_size=64, trajectories=10, inner_lr=1.0, inner_steps=9
+        hidden=(16,),
+        iterations=100,
+        task_batch_size=64,
+        trajectories=10,
+        inner_lr=1.0,
+        inner_steps=9,
+        patience=3,
     ),
 }
-"""MAML's by pulls: a gradient step after every so many of them."""
+"""MAML's by pulls: a gradient step after every so many of them; of a long training exploration dies."""
 TABULAR = {
     count: RecurrentConfig(
         hidden=128, iterations=iterations, epochs=4, task_batch_size=256, minibatches=4, meta_lr=rate,

@@ -49,7 +49,7 @@ class PolicyConfig:
     outer: str = _setting("trpo", description="Outer update", choices=OUTER)
     kl: float = _setting(0.01, 1e-9, 10.0, "Largest mean divergence of a step of TRPO")
     meta_lr: float = _setting(1e-3, 1e-9, 1.0, "Learning rate of Adam, the other outer update")
-    fisher_every: int = _setting(40, 1, 1000, "Samples of which TRPO's products take one")
+    fisher_every: int = _setting(9, 1, 1000, "Samples of which TRPO's products take one")
     damping: float = _setting(1e-5, 0.0, 1e3, "Added to the Fisher information")
     discount: float = _setting(0.99, 0.0, 1.0, "gamma of the advantages")
     gae: float = _setting(1.0, 0.0, 1.0, "lambda of the advantages")

@@ -27,7 +27,7 @@ HELD_OUT = 20  # tasks
 HELD_OUT_SEED = 1_000_003  # apart from every training seed
 LARGE = 2**20
 FILLED, MOST = 0.9, 20  # share of the steps wanted that is enough; trajectories at most, of those asked for
-ENOUGH = 50  # samples of a task in a product at least
+ENOUGH = 100  # samples of a task in a product at least
 Numbers = Sequence[np.ndarray]
 
 
@@ -273,10 +273,10 @@ class PolicyMAML:
 
     @torch.no_grad()
     def losses(self, support: Numbers, query: Numbers, steps: int | None = None) -> torch.Tensor:
-        """Minus the mean return of each task after 0, 1, ... steps, (steps + 1, T)."""
+        """Minus the mean return of each task after 0, 1, ... steps, (steps + 1, T), all as in training."""
         c = self.config
-        rng = np.random.default_rng(np.asarray(query[0]))
-        returns = self.returns(support[0], c.inner_steps if steps is None else steps, c.trajectories, rng)
+        rng, steps = np.random.default_rng(np.asarray(query[0])), c.inner_steps if steps is None else steps
+        returns = self.returns(support[0], steps, c.trajectories, rng, later=(1.0,))
         return -torch.from_numpy(returns)
 
     @torch.no_grad()

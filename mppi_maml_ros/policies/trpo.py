@@ -9,7 +9,6 @@ import torch
 
 CG_STEPS = 10
 BACKTRACK, TRIES = 0.8, 15
-WITHIN = 0.98  # of the length at which the divergence, were it quadratic, would be at its bound
 ENOUGH = 1e-10  # squared residual at which conjugate gradients end
 
 Product = Callable[[torch.Tensor], torch.Tensor]
@@ -65,15 +64,13 @@ class TRPO:
         curvature = float(direction @ damped(direction))
         if not (math.isfinite(curvature) and curvature > 0.0):
             return False
-        length = math.sqrt(2.0 * self._kl / curvature)
-        for _ in range(TRIES):
-            there = self._flat - length * direction
+        longest = math.sqrt(2.0 * self._kl / curvature)
+        for k in range(TRIES):
+            there = self._flat - longest * BACKTRACK**k * direction
             loss, divergence = measure(there)
             if loss < before and divergence <= self._kl:
                 self._flat.copy_(there)
                 return True
-            far = loss < before and divergence > self._kl
-            length *= max(WITHIN * math.sqrt(self._kl / divergence), 0.1) if far else BACKTRACK
         return False
 
     def tensors(self) -> dict[str, torch.Tensor]:

@@ -143,7 +143,7 @@ def test_a_step_of_trpo_stays_within_the_divergence_and_lowers_the_loss():
     assert loss < 2.0 and 0.5 * 0.01 < divergence <= 0.01
     flat.copy_(start)
     assert optimiser.step(2.0 * start, lambda v: matrix @ v, 2.0, lambda at: measure(at, 4.0))
-    assert 0.009 < measure(flat, 4.0)[1] <= 0.01  # a metric that is too small: as long as may be all the same
+    assert measure(flat, 4.0)[1] <= 0.01  # a metric that is too small makes the step shorter
     flat.copy_(start)
     assert not optimiser.step(-2.0 * start, lambda v: matrix @ v, 2.0, measure)  # no step leads down
     assert flat.tolist() == start.tolist()
