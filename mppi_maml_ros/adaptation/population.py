@@ -16,6 +16,7 @@ import attrs
 import numpy as np
 
 from ..dynamics.compiled import correction
+from ..dynamics.features import input_size
 from ..dynamics.identification.error_models import TYPICAL
 from ..dynamics.prior_bank import PriorBank
 from ..dynamics.residual import ResidualWeights
@@ -82,7 +83,8 @@ class Population:
         robot, newest = self._bank.weights, data[max(len(data) - NEWEST, 0) :]
         error, starts = prediction_error(robot, newest)
         base, _ = prediction_error(ResidualWeights.prior(), newest)
-        largest = np.abs(correction(robot, newest.delayed(robot).inputs)[:, :2]).max(initial=0.0)
+        inputs = newest.inputs[:, : input_size(robot.delay_taps)]  # as if commands acted at once: no less
+        largest = np.abs(correction(robot, inputs)[:, :2]).max(initial=0.0)
         if not (starts and error <= base and largest <= config.max_correction):
             self._refused = robot
             return attempt
