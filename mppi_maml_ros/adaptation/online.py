@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from functools import partial
 
 import attrs
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ..core.errors import InvalidValueError
-from ..core.tunable import tunable
-from ..core.types import Array, Odometry, VelocityLimits
+from ..core.types import Array, Odometry
 from ..dynamics.acceleration import UNLIMITED
 from ..dynamics.buffer import BufferConfig, TransitionBuffer
 from ..dynamics.compiled import correction
@@ -23,17 +20,16 @@ from ..dynamics.identification.error_models import TYPICAL, pushes
 from ..dynamics.observer import errors_of
 from ..dynamics.residual import ResidualWeights
 from ..dynamics.transitions import Transitions
-from ..safety.twist_source import SOURCES
 from ..weights.meta_model import MetaModel
 from .actuation import Actuation
-from .adapters import ADAPTERS, Adaptation, make_adapter
+from .adapters import Adaptation, make_adapter
 from .answers import AFRESH, Answers, believed
 from .attempt import Attempt, Decision
 from .change import ChangeDetector, newest_regime
+from .config import OnlineConfig as OnlineConfig
 from .drive_guard import DriveGuard
 from .evidence import Evidence, Installed, contradictory
 from .guard import (
-    GuardConfig,
     Verdict,
     extrapolation,
     implausible,
@@ -42,69 +38,15 @@ from .guard import (
     split,
     surely_worse,
 )  # fmt: skip
-from .sgd import SGDConfig
+from .population import Population
 
 PUSH_MEMORY = 30  # transitions before a step that tell of the push on it
+BEGIN_WITH_BANK = ("physics+maml",)  # adapters beside which a robot of the bank may serve
+PERIOD = 10  # new transitions that an adapter looks at, whatever the bank says
 RETRY_SAMPLES = 4  # fewest new transitions between two attempts that do not wait for the timer
 HALF = 0.5  # margin, to a prior that drives well, of what knows nothing of speed loops: less is no use
 WORSE = 1.1  # what serves is rolled back when it errs by more than this times what it replaced
 PATIENCE = 3  # attempts in a row that find so, or one with data enough to be sure
-
-
-_setting = partial(tunable, dynamic=False)
-
-
-@attrs.frozen
-class OnlineConfig:
-    """Settings of the adaptation loop.
-
-    Attributes:
-        adapter: a name in adaptation.adapters.ADAPTERS, to which others may be added.
-        warmup_samples: usable transitions before the first attempt.
-        min_samples: usable transitions that an attempt needs after a change emptied the buffer.
-        meta_samples: usable transitions that theta* itself is judged by before the warm-up, to serve until
-            it can be adapted; 0: it never serves as it is.
-        growth: an attempt need not wait for the timer once the data have grown by this share.
-        buffer_size: transitions kept.
-        twist_source: as the controller's; see :class:`..safety.twist_source.TwistSource`.
-        adapt_interval: time between two attempts, kept by the caller [s].
-        sgd: inner loop.
-        guard: acceptance test.
-        limits: command limits of the robot, None when unknown.
-    """
-
-    adapter: str = _setting(
-        "physics+maml", description="How weights are made from data", choices=lambda: ADAPTERS
-    )
-    warmup_samples: int = _setting(6, 4, 100_000, "Transitions before the first attempt")
-    min_samples: int = _setting(6, 4, 100_000, "Transitions kept, and enough, after a change")
-    meta_samples: int = _setting(
-        2, 0, 100_000, "Transitions that theta* is judged by, to serve before the warm-up; 0: never"
-    )
-    growth: float = _setting(
-        0.35,
-        0.05,
-        100.0,
-        "An attempt need not wait for the timer once the data have grown by this share",
-    )
-    buffer_size: int = _setting(200, 8, 100_000, "Transitions kept; older ones fall out")
-    adapt_interval: float = _setting(0.5, 0.1, 3600.0, "Time between two attempts", "s")
-    twist_source: str = _setting(
-        "auto",
-        description="Twist to learn from: odom's, the pose's own rate, or that where odom contradicts it",
-        choices=SOURCES,
-    )
-    sgd: SGDConfig = attrs.field(factory=SGDConfig)
-    guard: GuardConfig = attrs.field(factory=GuardConfig)
-    limits: VelocityLimits | None = None
-
-    def __attrs_post_init__(self) -> None:
-        if self.warmup_samples > self.buffer_size:
-            raise InvalidValueError(f"warmup_samples must be at most buffer_size, got {self.warmup_samples}")
-        if self.meta_samples > self.warmup_samples:
-            raise InvalidValueError(f"meta_samples must be at most warmup_samples, got {self.meta_samples}")
-        if self.min_samples > self.warmup_samples:
-            raise InvalidValueError(f"min_samples must be at most warmup_samples, got {self.min_samples}")
 
 
 class OnlineAdaptation:
@@ -130,6 +72,8 @@ class OnlineAdaptation:
         self._answers = Answers(meta)
         self._drive = DriveGuard()
         self._fine = 0.0 if believed(self.adapter) else HALF
+        with_bank = config.adapter in BEGIN_WITH_BANK and config.meta_samples > 0
+        self._population = Population(meta.model_dt, with_bank)
         self.evidence = Evidence(config.twist_source, config.limits)
         self._installed = Installed()
         self._take_back: str = ""  # why what serves is to be replaced by what served before
@@ -207,6 +151,11 @@ class OnlineAdaptation:
         """
         if self._take_back:
             return self._offered is None
+        return self._adapts or (self._population.due and len(self.buffer) > 0 and not self.evidence.objection)
+
+    @property
+    def _adapts(self) -> bool:
+        """The same of the adapter alone."""
         if self.evidence.objection or self._drive.barred(self._newest):
             return False
         count = len(self.buffer)
@@ -259,6 +208,8 @@ class OnlineAdaptation:
         if self._uncertain_twist:
             return False
         done = self.buffer.add_odometry(given)
+        if done:
+            self._population.follow(self.buffer.latest(done), self.buffer.total)
         if not done or self._serving is None or self.evidence.objection:
             return False
         errors = self._innovations(self._serving, done)
@@ -281,6 +232,7 @@ class OnlineAdaptation:
             self._detector.new_model()
             return False
         self.changes_detected += 1
+        self._population.restart(self.buffer.latest(), kept)
         self.buffer.keep_newest(kept)
         self._detector.restart()
         self._eager = True
@@ -296,6 +248,7 @@ class OnlineAdaptation:
         self.evidence.untrusted_since = np.inf
         self.buffer.drop_since(since)
         self._detector.restart()
+        self._population.reset()
         self._last_total = self.buffer.total
         self._eager = self._afresh = True
         self._drive.unsettle()
@@ -315,17 +268,38 @@ class OnlineAdaptation:
         self.evidence.reset()
         self._drive.reset()
         self._detector.restart()
+        self._population.reset()
 
     def forget_serving(self) -> None:
         """Something else serves than was installed, as after a restart: take it for the prior."""
         self._serving = self._previous = self._offered = None
         self._installed.clear()
+        self._population.forget_serving()
         self._take_back = ""
         self._eager = self._untouched = True
         self._detector.restart()
 
     def attempt(self) -> Attempt:
-        """Adapt a copy from theta*, judge it on held-out data, refit on all of it."""
+        """Adapt a copy from theta*, judge it on held-out data, refit on all of it.
+
+        Where a robot of the bank is likelier, that is offered instead.
+        """
+        bank, guard = self._population, self.config.guard
+        fresh = self.buffer.total - self._last_total
+        if bank.due and 0 < fresh < PERIOD and self.due and not (self._take_back or self._adapts):
+            nothing = Attempt(Decision.REJECTED_HELD_OUT, "no robot of the bank is better than the prior")
+            found = bank.offer(nothing, "a likelier robot of the bank", self.buffer.latest(), guard)
+            self._offered = found.weights
+            return found
+        found = self._attempt()
+        if self._take_back or found.decision == Decision.SKIPPED_NOT_TRUSTED:
+            return found
+        settled = bank.settle(found, self.buffer.latest(), self.buffer.total, guard)
+        if settled is not found:
+            self._offered = settled.weights
+        return settled
+
+    def _attempt(self) -> Attempt:
         started = time.perf_counter()
         if objection := self._objection():
             return objection

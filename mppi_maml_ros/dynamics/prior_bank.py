@@ -117,6 +117,13 @@ class PriorBank:
         if len(data) and self._choose():
             self.weights = self._robot()
 
+    def restart(self, data: Transitions, kept: int) -> None:
+        """Only the newest ``kept`` tell of the robot; those before, where the bank's robots are by then."""
+        self._segment = None
+        self.follow(data[: len(data) - kept])
+        self._sums[:] = 0.0
+        self.follow(data[len(data) - kept :])
+
     def _choose(self) -> bool:
         """Choose on each axis; whether another robot serves from now on."""
         xx, xy, yy, count = np.moveaxis(self._sums.reshape(2, -1, 4), -1, 0)

@@ -278,7 +278,7 @@ def test_a_loss_that_is_not_finite_and_a_correction_that_is_too_large_are_reject
     attempt = loop.attempt()
     assert attempt.decision == Decision.REJECTED_NORM and attempt.weights is None
     assert "at most 0.001" in attempt.reason
-    loop = online(meta)
+    loop = online(meta, adapter="physics")
     drive(loop.add_odometry, loop.add_command, SLOW)
     adapt = loop.adapter.adapt
     monkeypatch.setattr(loop.adapter, "adapt", lambda data: attrs.evolve(adapt(data), loss_after=np.nan))
@@ -289,7 +289,7 @@ def test_a_loss_that_is_not_finite_and_a_correction_that_is_too_large_are_reject
 
 @pytest.mark.fault(37)
 def test_a_candidate_that_fits_but_is_wild_where_no_data_reach_is_rejected(meta, drive, monkeypatch):
-    loop = online(meta, limits=VelocityLimits(vx_max=2.0, wz_max=3.0))
+    loop = online(meta, adapter="physics", limits=VelocityLimits(vx_max=2.0, wz_max=3.0))
     drive(loop.add_odometry, loop.add_command, SLOW)
     adapt = loop.adapter.adapt
 
@@ -389,13 +389,13 @@ def first_attempt(loop, drive, robot):
 
 
 def test_theta_serves_a_slow_robot_until_it_can_be_adapted(meta, drive):
-    count, attempt = first_attempt(online(meta), drive, SLOW)
+    count, attempt = first_attempt(online(meta, adapter="physics"), drive, SLOW)
     assert count == 2 and attempt.decision == Decision.ACCEPTED and "theta*" in attempt.reason
     assert attempt.adaptation is None and attempt.verdict.candidate < attempt.verdict.prior
 
 
 def test_theta_does_not_serve_a_robot_that_obeys_at_once(meta, drive):
-    count, attempt = first_attempt(online(meta), drive, CRISP)
+    count, attempt = first_attempt(online(meta, adapter="physics"), drive, CRISP)
     assert count == 2 and attempt.decision == Decision.REJECTED_HELD_OUT and attempt.weights is None
 
 

@@ -13,12 +13,14 @@ from mppi_maml_ros.dynamics.transitions import Transitions
 DT, DEPTH = 0.05, 20
 
 
-def driven(robot, commands, seed=0, noise=(0.01, 0.01), axes=(True, True)):
-    """Transitions of a robot that starts at rest; commands (T, 2)."""
+def driven(robot, commands, seed=0, noise=(0.01, 0.01), axes=(True, True), changed=None):
+    """Transitions of a robot that starts at rest; commands (T, 2); from a step on it may be another."""
     rng, weights = np.random.default_rng(seed), robot.weights(DT)
     state, told = np.zeros(5), np.concatenate([np.zeros((DEPTH, 2)), commands * np.array(axes)])
     states, histories = [state], []
     for k in range(len(commands)):
+        if changed is not None and k == changed[0]:
+            weights = changed[1].weights(DT)
         histories.append(told[k : k + DEPTH][::-1])
         state = step(weights, state, told[k + DEPTH], histories[-1])
         states.append(state)
@@ -146,3 +148,19 @@ def test_a_reset_begins_with_the_typical_robot():
     np.testing.assert_allclose(bank.weights.linear, typical(DT).linear, atol=1e-6)
     bank.follow(data[:0])
     assert bank.weights.transport_delay == (0, 0)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_begun_anew_in_motion_it_tells_the_robot_from_a_second_of_data(seed):
+    before = FirstOrderConfig(0.3, 0.3, 0.9, 0.9, 0.1)
+    after = FirstOrderConfig(0.3, 0.3, 0.6, 0.6, 0.1)
+    commands, bank, going_on = wandering(7.0, seed), PriorBank(DT), PriorBank(DT)
+    changed, kept = 120, 20
+    data = driven(before, commands[:changed], seed)
+    bank.follow(data)
+    going_on.follow(data)
+    data = driven(before, commands, seed, changed=(changed, after))
+    bank.restart(data, kept)
+    going_on.follow(data[changed:])
+    assert np.abs(gain_of(bank.weights) - 0.6).max() < 0.15
+    assert np.abs(gain_of(bank.weights) - 0.6).sum() < np.abs(gain_of(going_on.weights) - 0.6).sum()
