@@ -216,7 +216,7 @@ class ControlStep:
 
     def _seen(self, now: float, weights: Model, state: Array | None) -> Prediction:
         if state is None:
-            return self.predictor.now(now, weights)  # type: ignore[arg-type]  # what is asked of residuals
+            return self.predictor.now(now, weights)
         return Prediction(
             np.array(state, dtype=float), self.predictor.history(now), np.zeros(2), np.zeros(2), 0.0
         )
