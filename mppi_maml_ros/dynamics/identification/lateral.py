@@ -1,4 +1,4 @@
-"""The lateral velocity of the physics layer: none, slip, or a free linear map, by the evidence of the data."""
+"""The lateral velocity in the physics layer: none, slip or a free linear map, by the evidence of the data."""
 
 from __future__ import annotations
 
