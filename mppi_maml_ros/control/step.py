@@ -15,7 +15,6 @@ from numpy.typing import ArrayLike
 from ..core.errors import InvalidValueError, NoValidControlError
 from ..core.types import Array, Odometry
 from ..dynamics.reach import Reach
-from ..dynamics.residual import ResidualWeights
 from ..mppi.costmap import Costmap
 from ..mppi.critics import Scene
 from ..mppi.footprint import Footprint
@@ -217,8 +216,7 @@ class ControlStep:
 
     def _seen(self, now: float, weights: Model, state: Array | None) -> Prediction:
         if state is None:
-            known = weights if isinstance(weights, ResidualWeights) else None
-            return self.predictor.now(now, known)
+            return self.predictor.now(now, weights)
         return Prediction(
             np.array(state, dtype=float), self.predictor.history(now), np.zeros(2), np.zeros(2), 0.0
         )

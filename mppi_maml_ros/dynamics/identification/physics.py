@@ -32,11 +32,11 @@ from . import error_models as innovations
 from .error_models import MODELS, THETAS
 from .evidence import log_evidence
 from .free_maps import LearnedMaps
+from .lateral import LATERAL, lateral_map
 from .servo import Grid
 
-LATERAL, UNKNOWN = 2, -1
+UNKNOWN = -1
 SERVO_SHARE = 0.95  # prior probability that an axis is of the servo family
-SLIP_DEVIATION = (0.1, 0.3)  # of the lateral velocity's share of omega [m] and of v omega [s]
 ONE_DELAY = 0.8  # prior probability that both axes have the same
 LOOP_ODDS = 6.0  # log of how much likelier a loop of second order must make the data
 LATERAL_SHARES = (0.5, 0.3, 0.2)  # prior probabilities: no lateral velocity, slip, anything
@@ -207,7 +207,7 @@ def _combined(
     models: NDArray[np.int64],
     error_models: tuple[Array, Array, Array, Array, Array],
 ) -> tuple[Array, Array, Array, float, Array, Array]:
-    """All outputs from what :func:`_mix` and :func:`_lateral` make of the fits.
+    """All outputs from what :func:`_mix` and :func:`.lateral.lateral_map` make of the fits.
 
     Returns:
         Probability of each delay; rows of the linear map, shape (3, P); variance of the innovations of a long
@@ -219,7 +219,7 @@ def _combined(
         evidence, linear, noise, free_evidence, free_mean, free_noise, nearest, servo_share
     )
     level, error_model, servo_evidence = np.empty(3), np.empty((3, 2)), np.empty(2)
-    level[LATERAL] = _lateral(
+    level[LATERAL] = lateral_map(
         lateral, count, lateral_noise, component, free_evidence, free_mean, free_noise, lateral_shares,
         rows[LATERAL],
     )  # fmt: skip
@@ -426,66 +426,6 @@ def _likeliest(
             if attempt < pushes:
                 pushed = model
     return best
-
-
-@njit(cache=True)
-def _lateral(
-    joint: Array,
-    count: float,
-    noise: Array,
-    component: Array,
-    free_evidence: Array,
-    free_mean: Array,
-    free_noise: Array,
-    shares: tuple[float, float, float],
-    row: Array,
-) -> float:
-    """Lateral output: none, slip in proportion to v omega and omega, or a free linear map.
-
-    Args:
-        joint: inner products of the features and the target, shape (P + 1, P + 1).
-        count: sum of the weights.
-        noise: variances to average over, shape (G,).
-        component: probability of each free map; free_*: what _Free holds.
-        shares: LATERAL_SHARES.
-        row: shape (P,), filled with the coefficients.
-
-    Returns:
-        The noise variance.
-    """
-    size, levels = len(row), len(noise)
-    omega, turn = 1, size - 3  # columns of omega and v omega
-    power = joint[size, size]
-    p0, p1 = 1.0 / SLIP_DEVIATION[0] ** 2, 1.0 / SLIP_DEVIATION[1] ** 2
-    nothing, slip = np.empty(levels), np.empty(levels)
-    found = np.empty((levels, 2))
-    for g in range(levels):
-        inverse = 1.0 / noise[g]
-        nothing[g] = -0.5 * (count * math.log(2.0 * math.pi * noise[g]) + power * inverse)
-        a, b = p0 + joint[omega, omega] * inverse, joint[omega, turn] * inverse
-        c = p1 + joint[turn, turn] * inverse
-        m0, m1 = joint[omega, size] * inverse, joint[turn, size] * inverse
-        det = a * c - b * b
-        found[g, 0], found[g, 1] = (c * m0 - b * m1) / det, (a * m1 - b * m0) / det
-        slip[g] = nothing[g] + 0.5 * (math.log(p0 * p1 / det) + found[g, 0] * m0 + found[g, 1] * m1)
-    full = np.log(component + 1e-300) + free_evidence[:, LATERAL]
-    best = max(nothing.max(), slip.max(), full.max())
-    # Each level is as likely as any other; a free map has averaged over them already.
-    nothing = shares[0] * np.exp(nothing - best)
-    slip = shares[1] * np.exp(slip - best)
-    full = shares[2] * levels * np.exp(full - best)
-    total, anything = nothing.sum() + slip.sum() + full.sum(), full.sum()
-    row[:] = 0.0
-    variance = 0.0
-    for g in range(levels):
-        row[omega] += slip[g] / total * found[g, 0]
-        row[turn] += slip[g] / total * found[g, 1]
-        variance += (nothing[g] + slip[g]) / total * noise[g]
-    for k in range(len(component)):
-        variance += anything / total * component[k] * free_noise[k, LATERAL]
-        for p in range(size):
-            row[p] += anything / total * component[k] * free_mean[k, LATERAL, p]
-    return variance
 
 
 def empirical_prior(
