@@ -465,6 +465,8 @@ class OnlineAdaptation:
         error, best, name = min(
             (o for o in options if np.isfinite(o[0])), key=lambda o: o[0], default=options[0]
         )
+        if self._serving is self._kinematic:  # one drives better by it than by what predicted better
+            return outcome(Decision.REJECTED_HELD_OUT, verdict.reason)
         if astray and best is not self._serving:
             self._offered = best
             reason = f"what serves does not answer commands as the robot does: back to {name}"

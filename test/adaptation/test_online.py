@@ -189,6 +189,21 @@ def test_who_strays_by_what_was_learned_drives_by_kinematics_and_by_no_likelier_
     assert not loop._take_back
 
 
+@pytest.mark.fault(36)
+def test_kinematics_that_drive_better_are_not_replaced_by_what_predicts_better_alone(
+    meta, drive, monkeypatch
+):
+    monkeypatch.setattr(online_module.Answers, "astray", lambda *_: True)
+    loop = online(meta, adapter="rls", guard=GuardConfig(margin=0.9))
+    drive(loop.add_odometry, loop.add_command, SLOW)
+    loop._serving = loop._kinematic
+    attempt = loop.attempt()
+    assert attempt.decision == Decision.REJECTED_HELD_OUT and attempt.weights is None
+    loop._serving = ResidualWeights.first_order((0.01, 0.01))  # as good or bad, but nobody drove better by it
+    loop._last_total = 0
+    assert loop.attempt().weights.adapter == "typical"
+
+
 @pytest.mark.fault(58)
 @pytest.mark.parametrize("replaced", [True, False])
 def test_the_controllers_own_prior_is_suspected_where_the_twist_is_replaced(meta, monkeypatch, replaced):
