@@ -20,7 +20,7 @@ import numpy as np
 
 WINDOW = 1.0  # [s] over which a tracking error is taken
 PAUSE = 0.3  # [s] without one: the robot was not driven
-LEAST = 0.015  # [m] of tracking error that nothing is made of
+LEAST = 0.02  # [m] of tracking error that nothing is made of
 WORSE = 1.5  # times the tracking error of the prior: the weights are suspected
 BETTER = 1.2  # times as far off by the weights as by the prior: it is better
 SWITCH = 0.5  # [s] that the robot needs to drive by something else
@@ -30,7 +30,8 @@ LONGEST_TRIAL = 5.0  # [s] while it is still making good
 KEPT_AWAY = 5.0  # [s] the first time
 LONGEST = 60.0  # [s] that weights are kept away, or not suspected of what the path is blamed for
 FORGIVEN = 5.0  # times as long as they were kept away, after which the next time is the first again
-SETTLED = 3.0  # [s] after the robot was not driven, in which it makes good what it missed
+AT_FIRST = 3.0  # [s] from the start, over which weights are not suspected
+SETTLED = 5.0  # [s] after the robot was not driven, in which it makes good what it missed
 
 
 class DriveGuard:
@@ -38,6 +39,7 @@ class DriveGuard:
 
     Attributes:
         barred_until: stamp up to which nothing that was learned may serve [s].
+        acquitted: the weights that were convicted last are to serve again; the caller takes it.
     """
 
     def __init__(self) -> None:
@@ -46,6 +48,7 @@ class DriveGuard:
     def reset(self) -> None:
         """Forget everything, as after a jump of the clock."""
         self.barred_until = self._kept_until = -math.inf
+        self.acquitted = False
         self._hold = KEPT_AWAY
         self._accused: float | None = None  # error of the weights for which the prior is tried [m]
         self._convicted = self._peak = math.inf  # error by which the prior serves, and at the switch [m]
@@ -69,7 +72,7 @@ class DriveGuard:
             return False
         paused = bool(self._errors) and not 0.0 <= stamp - self._errors[-1][0] <= PAUSE
         if paused or not self._errors:
-            self._driven = stamp
+            self._driven = stamp if math.isfinite(self._driven) else stamp - SETTLED + AT_FIRST
         if paused or learned is not self._learned or not self._errors:
             self._errors.clear()
             self._learned, self._since = learned, stamp
@@ -113,7 +116,7 @@ class DriveGuard:
         self._accepted = max(self._accepted, error) if again else error
         self._trusted = min(2.0 * self._trusted, LONGEST)
         self._accepted_until = stamp + self._trusted
-        self.barred_until = stamp
+        self.barred_until, self.acquitted = stamp, True
         self._accused, self._convicted = None, math.inf
 
     def unsettle(self) -> None:
@@ -129,7 +132,7 @@ class DriveGuard:
     def convict(self, stamp: float) -> None:
         """The suspected weights are taken back: try the prior."""
         errors = np.array([e for _, e in self._errors])
-        self._accused = float(np.sqrt(np.mean(errors**2)))
+        self._accused, self.acquitted = float(np.sqrt(np.mean(errors**2))), False
         self._peak = max(self._accused, float(errors[-1]))
         self.barred_until = stamp + WINDOW + TRIAL
 

@@ -163,3 +163,7 @@ class Installed:
     def before(self, stamp: float) -> ResidualWeights | None:
         """What served before ``stamp`` [s]; the prior where that is not known."""
         return next((weights for since, weights in reversed(self._history) if since <= stamp), None)
+
+    def served(self, weights: ResidualWeights | None, stamp: float) -> bool:
+        """Whether ``weights`` served at or before ``stamp`` [s], as far as is known."""
+        return any(known is weights and since <= stamp for since, known in self._history)

@@ -71,6 +71,7 @@ class OnlineAdaptation:
         )
         self._answers = Answers(meta)
         self._drive = DriveGuard()
+        self._convicted: ResidualWeights | None = None  # what the robot strayed by last
         self._fine = 0.0 if believed(self.adapter) else HALF
         with_bank = config.adapter in BEGIN_WITH_BANK and config.meta_samples > 0
         self._population = Population(meta.model_dt, with_bank)
@@ -187,9 +188,14 @@ class OnlineAdaptation:
         unlearned = self._serving is None and not self.evidence.twist.replaced
         suspect = not unlearned and self._serving is not self._kinematic
         suspected = self._drive.add(self._newest, error, suspect)
+        if self._drive.acquitted and not self._take_back:
+            self._drive.acquitted = False
+            if self._serving is self._kinematic and self._convicted is not None:
+                self._before, self._take_back = self._convicted, "the prior does no better"
         if not suspected or self._take_back or self.evidence.objection:
             return
         self._drive.convict(self._newest)
+        self._convicted = self._serving
         self._before, self._take_back = self._kinematic, "the robot strays by what serves"
 
     def add_odometry(self, sample: Odometry, continuous: bool = True) -> bool:
@@ -253,6 +259,8 @@ class OnlineAdaptation:
         self._eager = self._afresh = True
         self._drive.unsettle()
         self._before = self._installed.before(since)
+        if not self._installed.served(self._convicted, since):
+            self._convicted = None
         self._take_back = why if self._before is not self._serving else ""
 
     def set_emergency_stop(self, pressed: bool) -> None:
@@ -264,6 +272,7 @@ class OnlineAdaptation:
     def reset(self) -> None:
         """Forget the data, as after a jump of the clock; what serves goes on serving."""
         self.buffer.reset()
+        self._convicted = None
         self._actuation.reset()
         self.evidence.reset()
         self._drive.reset()
@@ -272,7 +281,7 @@ class OnlineAdaptation:
 
     def forget_serving(self) -> None:
         """Something else serves than was installed, as after a restart: take it for the prior."""
-        self._serving = self._previous = self._offered = None
+        self._serving = self._previous = self._offered = self._convicted = None
         self._installed.clear()
         self._population.forget_serving()
         self._take_back = ""
@@ -420,6 +429,8 @@ class OnlineAdaptation:
         error, best, name = min(
             (o for o in options if np.isfinite(o[0])), key=lambda o: o[0], default=options[0]
         )
+        if self._serving is self._kinematic:  # one drives better by it than by what predicted better
+            return outcome(Decision.REJECTED_HELD_OUT, verdict.reason)
         if astray and best is not self._serving:
             self._offered = best
             reason = f"what serves does not answer commands as the robot does: back to {name}"

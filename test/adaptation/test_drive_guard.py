@@ -7,6 +7,7 @@ import pytest
 
 from mppi_maml_ros.adaptation import drive_guard
 from mppi_maml_ros.adaptation.drive_guard import (
+    AT_FIRST,
     BETTER,
     FARTHER,
     KEPT_AWAY,
@@ -152,3 +153,21 @@ def test_a_reset_forgets():
 
 def test_before_the_first_sample_nothing_is_barred():
     assert DriveGuard().barred(-math.inf) == ""
+
+
+def test_who_was_not_driven_for_a_while_makes_good_for_longer_than_who_begins():
+    guard = DriveGuard()
+    assert follow(guard, 0.06, 0.0, ENOUGH) == pytest.approx(AT_FIRST, abs=2 * PERIOD)
+    late = ENOUGH + 2.0 * drive_guard.PAUSE
+    assert follow(guard, 0.06, late, ENOUGH) == pytest.approx(late + SETTLED, abs=2 * PERIOD)
+
+
+def test_an_acquittal_is_told_once_the_prior_did_no_better_and_not_before():
+    guard = DriveGuard()
+    at = straying(guard, 0.0) + PERIOD
+    follow(guard, 0.059, at, TRIAL - 2.0 * PERIOD, learned=False)
+    assert not guard.acquitted
+    follow(guard, 0.059, at + TRIAL - 2.0 * PERIOD, 4.0 * PERIOD, learned=False)
+    assert guard.acquitted
+    straying(guard, at + ENOUGH)
+    assert not guard.acquitted

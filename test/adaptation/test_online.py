@@ -174,8 +174,9 @@ def test_who_strays_by_what_was_learned_drives_by_kinematics_and_by_no_likelier_
     loop._offered = SLOW
     loop.installed()
     for k in range(100):
-        loop._newest = 8.0 + 0.05 * k
-        loop.add_tracking(0.1)
+        if not loop._take_back:
+            loop._newest = 8.0 + 0.05 * k
+            loop.add_tracking(0.1)
     attempt = loop.attempt()
     assert (attempt.decision == Decision.ROLLED_BACK and "strays" in attempt.reason) is strays
     if not strays:
@@ -187,6 +188,50 @@ def test_who_strays_by_what_was_learned_drives_by_kinematics_and_by_no_likelier_
         loop._newest += 0.05
         loop.add_tracking(0.1)
     assert not loop._take_back
+
+
+@pytest.mark.fault(36)
+@pytest.mark.parametrize(("since", "returns"), [(None, True), (9.0, True), (-1.0, False)])
+def test_the_weights_return_when_the_prior_did_no_better_unless_they_are_not_to_be_believed(
+    meta, drive, since, returns
+):
+    loop = online(meta, adapter="rls")
+    drive(loop.add_odometry, loop.add_command, SLOW)
+    loop._newest, loop._offered = 8.0, SLOW
+    loop.installed()
+    while not loop._take_back:
+        loop._newest += 0.05
+        loop.add_tracking(0.1)
+    loop.attempt()
+    loop.installed()
+    assert loop.serving is loop._kinematic
+    if since is not None:
+        loop.distrust(since, "it lied")
+        loop._take_back = ""
+    for _ in range(80):
+        loop._newest += 0.05
+        loop.add_tracking(0.1)
+    attempt = loop.attempt()
+    assert (attempt.weights is SLOW) is returns
+    if returns:
+        assert attempt.decision == Decision.ROLLED_BACK and "no better" in attempt.reason
+        loop.installed()
+        assert loop.serving is SLOW
+
+
+@pytest.mark.fault(36)
+def test_kinematics_that_drive_better_are_not_replaced_by_what_predicts_better_alone(
+    meta, drive, monkeypatch
+):
+    monkeypatch.setattr(online_module.Answers, "astray", lambda *_: True)
+    loop = online(meta, adapter="rls", guard=GuardConfig(margin=0.9))
+    drive(loop.add_odometry, loop.add_command, SLOW)
+    loop._serving = loop._kinematic
+    attempt = loop.attempt()
+    assert attempt.decision == Decision.REJECTED_HELD_OUT and attempt.weights is None
+    loop._serving = ResidualWeights.first_order((0.01, 0.01))  # as good or bad, but nobody drove better by it
+    loop._last_total = 0
+    assert loop.attempt().weights.adapter == "typical"
 
 
 @pytest.mark.fault(58)
