@@ -69,7 +69,7 @@ class OnlineAdaptation:
         )
         self._answers = Answers(meta)
         self._drive = DriveGuard()
-        with_bank = config.adapter in BEGIN_WITH_BANK and config.meta_samples > 0
+        with_bank = self.adapter.name in BEGIN_WITH_BANK and config.meta_samples > 0
         self._population = Population(meta.model_dt, with_bank)
         self.evidence = Evidence(config.twist_source, config.limits)
         self._installed = Installed()
