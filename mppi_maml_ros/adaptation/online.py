@@ -73,7 +73,7 @@ class OnlineAdaptation:
         self._drive = DriveGuard()
         self._convicted: ResidualWeights | None = None  # what the robot strayed by last
         self._fine = 0.0 if believed(self.adapter) else HALF
-        with_bank = config.adapter in BEGIN_WITH_BANK and config.meta_samples > 0
+        with_bank = self.adapter.name in BEGIN_WITH_BANK and config.meta_samples > 0
         self._population = Population(meta.model_dt, with_bank)
         self.evidence = Evidence(config.twist_source, config.limits)
         self._installed = Installed()
