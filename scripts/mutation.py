@@ -37,6 +37,14 @@ TARGETS = {
     "weights/meta_model.py": ("test/weights/test_meta_model.py",),
     "weights/slot.py": ("test/weights/test_slot.py",),
     "adaptation/guard.py": ADAPTATION,
+    "adaptation/answers.py": ("test/adaptation/test_answers.py",),
+    "adaptation/drive_guard.py": ("test/adaptation/test_drive_guard.py",),
+    "adaptation/evidence.py": ("test/adaptation/test_evidence.py",),
+    "safety/blocked.py": ("test/safety/test_blocked.py",),
+    "safety/frames.py": ("test/ros/test_conversions.py", "test/safety/test_odometry_checks.py"),
+    "safety/publishers.py": ("test/safety/test_publishers.py",),
+    "safety/twist_source.py": ("test/safety/test_twist_source.py",),
+    "safety/odometry_consistency.py": ("test/safety/test_odometry_consistency.py",),
 }
 
 _TURNED = {
