@@ -392,7 +392,7 @@ class OnlineAdaptation:
             )
         if why := self.evidence.objection or self._drive.barred(self._newest):
             return Attempt(Decision.SKIPPED_NOT_TRUSTED, why)
-        if contradictory(data):
+        if not self.evidence.twist.replaced and contradictory(data):
             self._last_total = self.buffer.total
             return Attempt(Decision.SKIPPED_NOT_TRUSTED, "twist and pose of the newest odometry disagree")
         return None

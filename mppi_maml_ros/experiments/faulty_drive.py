@@ -27,7 +27,6 @@ from ..weights.slot import WeightsSlot
 
 TICK = 0.01  # [s]
 EPOCH = 1000.0  # [s] on the node's clock at the start
-SILENCE = 0.5  # [s] after the last command the base stops, as the node's does (cmd_vel_timeout)
 
 
 @attrs.frozen(eq=False)
@@ -109,12 +108,11 @@ def drive_faulty(
     injector = Injector(faults, seed)
     every_odometry, every_control = round(1.0 / odometry_rate / TICK), round(config.period / TICK)
     command, heard, due, newest = np.zeros(2), (0.0, 0.0), 0.0, -math.inf
-    heard_at = 0.0
     outputs, poses, decisions = [], [], []
     for k in range(1, round(duration / TICK) + 1):
         t = k * TICK
         now = EPOCH + t
-        injector.step(world, heard if t - heard_at <= SILENCE else (0.0, 0.0), TICK, t - TICK)
+        injector.step(world, heard, TICK, t - TICK)
         measured = now - world.odometry_age
         if k % every_odometry == 0 and measured > newest + 1e-6:  # a slow base has nothing new each time
             newest = measured
@@ -144,7 +142,7 @@ def drive_faulty(
                     adaptation.add_tracking(out.tracking_error)
             reaches = injector.command((float(command[0]), float(command[1])), t)
             if reaches is not None and all(map(math.isfinite, reaches)):  # a base drops what is no number
-                heard, heard_at = reaches, t
+                heard = reaches
             outputs.append(out)
             poses.append(world.state[:3])
     places = np.array(poses)

@@ -1,5 +1,7 @@
 """What is not to be believed is not learned from, and what was learned from it is taken back."""
 
+import math
+
 import numpy as np
 import pytest
 
@@ -196,3 +198,16 @@ def test_commands_that_are_not_finite_are_ignored():
     evidence.add_command(0.0, (float("nan"), 0.0))
     evidence.add_command(float("inf"), (1.0, 0.0))
     assert evidence.take(Odometry(0.0, np.zeros(3), np.zeros(2))) is not None
+
+
+@pytest.mark.fault(58)
+def test_a_twist_that_is_taken_from_the_pose_is_not_held_against_it(meta):
+    """It lags behind: where the robot swings, more than what contradicts."""
+    loop = OnlineAdaptation(meta, OnlineConfig(adapter="physics"))
+    feed(loop, (0.0, 0.0), start=0.0, seconds=4.0)
+    assert loop.evidence.twist.replaced
+    for k in range(40):
+        stamp, along = 4.0 + 0.05 * k, 0.4 * math.sin(0.05 * k * 12.0) / 12.0
+        loop.add_command(stamp, (0.5, 0.3))
+        loop.add_odometry(Odometry(stamp, np.array([along, 0.0, 0.0]), np.zeros(2)))
+    assert loop.attempt().decision is not Decision.SKIPPED_NOT_TRUSTED

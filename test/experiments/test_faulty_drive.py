@@ -59,13 +59,6 @@ def test_a_robot_does_not_dash_off_when_its_odometry_jumps(meta):
         assert np.sqrt(np.mean((run.poses[late, :2] - wanted) ** 2)) < 0.08
 
 
-def test_a_base_stops_half_a_second_after_the_last_command():
-    run = drive_faulty(DynamicWorld(BASE, seed=0), FIGURES["circle"](), parse("cmd_lost@5+4"), None, 9.0)
-    moved = np.hypot(*np.diff(run.poses[:, :2], axis=0).T)
-    assert moved[(run.times[1:] > 4.0) & (run.times[1:] < 5.4)].min() > 0.2 * 0.05
-    assert moved[run.times[1:] > 8.0].max() < 1e-3
-
-
 @pytest.mark.fault(58)
 @pytest.mark.parametrize(
     ("spec", "figure", "says"),
