@@ -93,6 +93,7 @@ class OnlineAdaptation:
         self._warm = self._afresh = False
         self._untouched = True  # nothing was tried with what serves now
         self._eager = True
+        self._implausible = 0  # attempts in a row whose weights were implausible
         self._doubts = 0  # attempts in a row that found what serves worse than what it replaced
         self._last_total = self._last_count = 0
         self.changes_detected = 0
@@ -254,11 +255,11 @@ class OnlineAdaptation:
         self.evidence.untrusted_since = np.inf
         self.buffer.drop_since(since)
         self._detector.restart()
-        self._population.reset()
         self._last_total = self.buffer.total
         self._eager = self._afresh = True
         self._drive.unsettle()
         self._before = self._installed.before(since)
+        self._population.doubt(self._before)
         if not self._installed.served(self._convicted, since):
             self._convicted = None
         self._take_back = why if self._before is not self._serving else ""
@@ -351,10 +352,16 @@ class OnlineAdaptation:
         if not largest <= c.guard.max_correction:
             reason = f"predicts a correction of {largest:.3g}, at most {c.guard.max_correction:g} is allowed"
             return outcome(Decision.REJECTED_NORM, reason, None, final)
-        if reason := implausible(final.weights, data):
-            if self._serving is not None and implausible(self._serving, data):
+        reason = implausible(final.weights, data)
+        self._implausible = self._implausible + 1 if reason else 0
+        if reason:
+            # By the prior it is told enough to learn from, as where its commands never left a dead band.
+            stuck = self._implausible >= PATIENCE and self._serving is not self._prior
+            if self._serving is not None and (stuck or implausible(self._serving, data)):
+                self._implausible = 0
                 self._offered = self._prior
-                return outcome(Decision.ROLLED_BACK, f"what serves, too: {reason}", self._prior, final)
+                again = f"{PATIENCE} times in a row" if stuck else "what serves, too"
+                return outcome(Decision.ROLLED_BACK, f"{again}: {reason}", self._prior, final)
             return outcome(Decision.REJECTED_NORM, reason, None, final)
         share = extrapolation(final.weights, data, c.limits)
         if not share <= c.guard.max_extrapolation:

@@ -43,10 +43,15 @@ class Population:
         self.reset()
 
     def reset(self) -> None:
-        """Begin with the typical robot anew."""
+        """Begin with the typical robot anew, which may serve at once."""
+        self.doubt(None)
+
+    def doubt(self, serving: ResidualWeights | None) -> None:
+        """The transitions are not to be believed, and ``serving`` serves: what was learned before goes on."""
         self._bank.reset()
         self._known = [(0, self._bank.weights)]  # robots, each from which transition on
         self.forget_serving()
+        self._serves = serving is None or serving.is_prior or serving.adapter == self._bank.weights.adapter
 
     def forget_serving(self) -> None:
         """Nothing of what was offered serves."""

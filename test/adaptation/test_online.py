@@ -356,6 +356,28 @@ def test_a_candidate_that_fits_but_is_wild_where_no_data_reach_is_rejected(meta,
     assert "where the data do not reach" in attempt.reason and "at most 1" in attempt.reason
 
 
+@pytest.mark.fault(65)
+def test_where_all_that_is_found_is_implausible_the_prior_drives_in_place_of_what_was_learned_before(
+    meta, drive, monkeypatch
+):
+    """By weights of before, commands may stay in a dead band for ever, and nothing be learned of them."""
+    loop = online(meta, adapter="physics")
+    drive(loop.add_odometry, loop.add_command, SLOW, noise=0.003)
+    assert loop.attempt().decision == Decision.ACCEPTED
+    loop.installed()
+    learned = loop.serving
+    monkeypatch.setattr(
+        online_module, "implausible", lambda weights, data: "" if weights is learned else "it does not answer"
+    )
+    decisions = []
+    for k in range(3):
+        drive(loop.add_odometry, loop.add_command, SLOW, noise=0.003, start=8.0 + k, seconds=1.0, seed=2 + k)
+        attempt = loop.attempt()
+        decisions.append(attempt.decision)
+    assert decisions == [Decision.REJECTED_NORM, Decision.REJECTED_NORM, Decision.ROLLED_BACK]
+    assert attempt.weights.is_prior and "3 times in a row: it does not answer" in attempt.reason
+
+
 def test_a_refused_offer_leaves_what_serves(meta, drive):
     loop = online(meta)
     drive(loop.add_odometry, loop.add_command, SLOW)

@@ -9,12 +9,14 @@ from mppi_maml_ros.adaptation.guard import GuardConfig, Verdict, prediction_erro
 from mppi_maml_ros.adaptation.online import OnlineAdaptation, OnlineConfig
 from mppi_maml_ros.adaptation.population import ENTER, LEAVE, STAY, Population
 from mppi_maml_ros.dynamics.identification.error_models import TYPICAL
+from mppi_maml_ros.dynamics.prior_bank import PriorBank
 from mppi_maml_ros.dynamics.residual import ResidualWeights
 
 DT = 0.05
 SLOW = ResidualWeights.first_order((0.3, 0.3), gain=(0.8, 0.8), delay=0.1)
 BRAKED = ResidualWeights.first_order((0.3, 0.3), gain=(0.55, 0.6), delay=0.1)
 CONFIG = GuardConfig()
+TYPICAL_ROBOT = PriorBank(DT).weights
 
 
 def online(meta, **settings) -> OnlineAdaptation:
@@ -146,3 +148,17 @@ def test_a_robot_of_the_bank_that_corrects_more_than_the_guard_allows_does_not_s
     guard = GuardConfig(max_correction=1e-3)
     offers = served(online(meta, warmup_samples=40, guard=guard), drive, SLOW, seconds=1.5)
     assert "auto" not in {weights.adapter for weights in offers}
+
+
+@pytest.mark.parametrize(
+    ("serving", "offered"),
+    [(None, True), (TYPICAL_ROBOT, True), (SLOW, False)],
+    ids=["prior", "bank", "learned"],
+)
+def test_when_data_are_doubted_the_bank_does_not_replace_what_was_learned_before(
+    population, data, serving, offered
+):
+    population.doubt(serving)
+    assert population.due is offered
+    nothing = Attempt(Decision.SKIPPED_TOO_FEW_SAMPLES, "")
+    assert (settled(population, data, nothing) is not nothing) is offered
