@@ -25,6 +25,7 @@ AGAINST = 0.25  # share of a held command; no robot at rest that is told to move
 ANSWER = 0.1  # share of a held command; a robot that gets less far is within a dead band
 RUNAWAY = 10.0  # times the fastest velocity; no robot that is told to hold one gets there
 SURE = 1.0  # standard errors
+UNANSWERED = "told to move from rest, it does not, and was never told so much that it did"
 FINE = 1e-4  # [m^2] of error of the prior, with which it drives well
 FEW, MOST = 0.1, 0.3  # margin to the prior that one independent prediction has to show, and at most
 PROBES = 5  # velocities on each axis at which extrapolation is looked at
@@ -178,7 +179,7 @@ def implausible(weights: ResidualWeights, data: Transitions) -> str:
         return "told to move from rest, it goes the other way"
     unanswered = np.abs(data.states[:, 3:5]).mean(axis=0) < ANSWER * np.abs(data.commands).mean(axis=0)
     if (unanswered & (ends * np.sign(told) < ANSWER * np.abs(told))).any():
-        return "told to move from rest, it does not, and was never told so much that it did"
+        return UNANSWERED
     return ""
 
 

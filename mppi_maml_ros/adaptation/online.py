@@ -30,6 +30,7 @@ from .config import OnlineConfig as OnlineConfig
 from .drive_guard import DriveGuard
 from .evidence import Evidence, Installed, contradictory
 from .guard import (
+    UNANSWERED,
     Verdict,
     extrapolation,
     implausible,
@@ -93,7 +94,7 @@ class OnlineAdaptation:
         self._warm = self._afresh = False
         self._untouched = True  # nothing was tried with what serves now
         self._eager = True
-        self._implausible = 0  # attempts in a row whose weights were implausible
+        self._unanswered = 0  # attempts in a row that found a robot which answers no command
         self._doubts = 0  # attempts in a row that found what serves worse than what it replaced
         self._last_total = self._last_count = 0
         self.changes_detected = 0
@@ -353,12 +354,12 @@ class OnlineAdaptation:
             reason = f"predicts a correction of {largest:.3g}, at most {c.guard.max_correction:g} is allowed"
             return outcome(Decision.REJECTED_NORM, reason, None, final)
         reason = implausible(final.weights, data)
-        self._implausible = self._implausible + 1 if reason else 0
+        self._unanswered = self._unanswered + 1 if reason == UNANSWERED else 0
         if reason:
-            # By the prior it is told enough to learn from, as where its commands never left a dead band.
-            stuck = self._implausible >= PATIENCE and self._serving is not self._prior
+            # By the prior it is told enough to leave the dead band.
+            stuck = self._unanswered >= PATIENCE and self._serving is not self._prior
             if self._serving is not None and (stuck or implausible(self._serving, data)):
-                self._implausible = 0
+                self._unanswered = 0
                 self._offered = self._prior
                 again = f"{PATIENCE} times in a row" if stuck else "what serves, too"
                 return outcome(Decision.ROLLED_BACK, f"{again}: {reason}", self._prior, final)
