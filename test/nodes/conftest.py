@@ -32,6 +32,7 @@ class Bench:
         rclpy.init(context=self.context, args=list(args))
         self.executor = SingleThreadedExecutor(context=self.context)
         self._nodes = []
+        self._ready = []  # clients whose server was found
 
     def start(self, kind: type, **parameters):
         """A node under test; ``__`` in a keyword stands for a dot."""
@@ -62,8 +63,10 @@ class Bench:
             self.executor.spin_once(timeout_sec=0.02)
 
     def call(self, client, request, timeout: float = 30.0):
-        """The answer of a service."""
-        self.until(client.service_is_ready, timeout)
+        """The answer of a service, whose server is awaited once: the graph may be late to know of it again."""
+        if client not in self._ready:
+            self.until(client.service_is_ready, timeout)
+            self._ready.append(client)
         future = client.call_async(request)
         self.until(future.done, timeout)
         return future.result()

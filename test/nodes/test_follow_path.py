@@ -161,8 +161,8 @@ class Client:
         return next(name for name in names if getattr(self.kind.Result, name) == result.error_code)
 
     def stopped(self) -> bool:
-        """The robot was told last to stand still."""
-        return self.robot.commands[-1][1:] == (0.0, 0.0)
+        """The robot was told last to stand still, or never to move."""
+        return not self.robot.commands or self.robot.commands[-1][1:] == (0.0, 0.0)
 
     def set(self, **values) -> None:
         request = SetParameters.Request()
