@@ -63,7 +63,7 @@ class Bench:
             self.executor.spin_once(timeout_sec=0.02)
 
     def call(self, client, request, timeout: float = 30.0):
-        """The answer of a service, whose server is awaited once: the graph may be late to know of it again."""
+        """The answer of a service, whose server is awaited once: the graph may lose sight of it."""
         if client not in self._ready:
             self.until(client.service_is_ready, timeout)
             self._ready.append(client)
