@@ -43,7 +43,7 @@ def _line(rows: list[Row], speeds: Sequence[float]) -> list[str]:
     ]  # fmt: skip
 
 
-def _table(head: Iterable[str], body: Iterable[Iterable[str]]) -> str:
+def _table(head: Iterable[str], body: Iterable[list[str]]) -> str:
     names = list(head)
     return "\n".join(f"| {' | '.join(cells)} |" for cells in (names, ["---"] * len(names), *body)) + "\n"
 
@@ -56,7 +56,8 @@ def report(rows: list[Row]) -> str:
         "mean change of the yaw rate a step [rad/s]", "time to the goal [s]",
     ]  # fmt: skip
     robots, models = ({row[key]: None for row in rows} for key in ("robot", "model"))
-    every, beside = [], []
+    every: list[list[str]] = []
+    beside: list[list[str]] = []
     for robot in robots:
         for model in models:
             own = [row for row in rows if (row["robot"], row["model"]) == (robot, model)]
@@ -74,8 +75,8 @@ def report(rows: list[Row]) -> str:
     text = (
         "# Paths followed while nothing is known of the robot\n\n"
         "By `mppi-maml fallback-study`; one drive a path, seed 0, from 2 s on; "
-        f"numbers of a cell at desired speeds of {told} m/s, one where all are alike, – where there is none or a "
-        "goal was not reached within 60 s. RMSE is the distance to the path.\n\n"
+        f"numbers of a cell at desired speeds of {told} m/s, one where all are alike, – where there is none "
+        "or a goal was not reached within 60 s. RMSE is the distance to the path.\n\n"
         "Means over the paths:\n\n"
     )
     text += _table(["robot", "model", "paths", *columns], every)
