@@ -151,6 +151,16 @@ def _correction(
             out[j, o] = delta[o, j]
 
 
+@njit(error_model="numpy")
+def _lay_out(commands: Array, history: Array, late: NDArray[np.int64], t: int, taps: int, phi: Array) -> None:
+    """The commands that act at step ``t`` and those of the steps before, as features."""
+    for back in range(taps + 1):
+        for axis in range(2):
+            row, ago = phi[2 + 2 * back + axis], back + late[axis]
+            for j in range(len(commands)):
+                row[j] = commands[j, t - ago, axis] if t >= ago else history[j, ago - t - 1, axis]
+
+
 @njit(cache=True, error_model="numpy", fastmath={"contract"})
 def _missed(
     linear: Array,
@@ -172,10 +182,7 @@ def _missed(
     delta = np.empty((3, filled))
     for j in range(rows):
         phi[0, j], phi[1, j] = states[j, 3], states[j, 4]
-        for axis in range(2):
-            for back in range(taps + 1):
-                ago = back + late[axis]
-                phi[2 + 2 * back + axis, j] = history[j, ago - 1, axis] if ago else commands[j, axis]
+    _lay_out(commands.reshape(rows, 1, 2), history, late, 0, taps, phi)
     _complete(phi, size)
     _corrections(linear, parameters, widths, tanh, phi, spare, delta)
     for j in range(rows):
@@ -216,11 +223,7 @@ def _open_loop(
         if states.shape[1] == 7:
             change[0, j], change[1, j] = states[j, 5], states[j, 6]
     for t in range(steps):
-        for back in range(taps + 1):
-            for axis in range(2):
-                row, ago = phi[2 + 2 * back + axis], back + late[axis]
-                for j in range(rows):
-                    row[j] = commands[j, t - ago, axis] if t >= ago else history[j, ago - t - 1, axis]
+        _lay_out(commands, history, late, t, taps, phi)
         _complete(phi, size)
         _corrections(linear, parameters, widths, tanh, phi, spare, delta)
         before = states if t == 0 else out[:, t - 1]

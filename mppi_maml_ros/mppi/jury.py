@@ -20,10 +20,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numba import types
+from numpy.typing import NDArray
 
 from ..core.errors import InvalidValueError
 from ..core.kernels.cache import njit
@@ -58,17 +59,43 @@ class Judge:
         return address_of(self._compiled, SIGNATURE)
 
 
+class Bench(NamedTuple):
+    """A :class:`Jury` as kernels take it: what its critics say, and the memory they work in.
+
+    Attributes:
+        target: see the module.
+        calls: judge, table (address, rows, columns) and numbers (address, count) of each critic, (C, 6); a
+            judge at 0 is silent.
+        weights: factor and power of each critic, (C, 2).
+        quick: how many of them are asked about every rollout.
+        reads, margin: see :class:`Jury`.
+        few, few_commands, lanes: rollouts that are put aside, and which these are.
+        out, total: of a group.
+    """
+
+    target: Float32
+    calls: NDArray[np.int64]
+    weights: Float32
+    quick: int
+    reads: NDArray[np.bool_]
+    margin: float
+    few: Float32
+    few_commands: Float32
+    lanes: NDArray[np.int64]
+    out: Float32
+    total: Float32
+
+
 @njit(cache=True, error_model="numpy")
-def _judge(  # type: ignore[no-untyped-def]  # numba
-    poses, at, commands, first, target, calls, weights, begin, end, out, total
-):
-    """Add to ``total`` (GROUP,) what some of the critics say of so many rollouts."""
+def _judge(poses, at, commands, first, bench, begin, end):  # type: ignore[no-untyped-def]  # numba
+    """Add to the total (GROUP,) what some of the critics say of so many rollouts."""
+    calls, weights, out, total = bench.calls, bench.weights, bench.out, bench.total
     for i in range(begin, end):
         if calls[i, 0] == 0:
             continue
         table = grid_at(calls[i, 1], calls[i, 2], calls[i, 3])
         numbers = line_at(calls[i, 4], calls[i, 5])
-        _call(calls[i, 0], poses, at, commands, first, target, table, numbers, out)
+        _call(calls[i, 0], poses, at, commands, first, bench.target, table, numbers, out)
         for j in range(0, GROUP, LANES):
             value = weights[i, 0] * load(out, j)
             cost = value
@@ -78,15 +105,12 @@ def _judge(  # type: ignore[no-untyped-def]  # numba
 
 
 @njit(cache=True, error_model="numpy")
-def judge_waiting(  # type: ignore[no-untyped-def]  # numba
-    costs, target, calls, weights, quick, few, few_commands, lanes, out, total, lowest, waiting,
-):  # fmt: skip
+def _judge_waiting(costs, bench, lowest, waiting):  # type: ignore[no-untyped-def]  # numba
     """Judge the rollouts that were put aside; returns the lowest cost so far."""
-    if waiting == 0:
-        return lowest
+    lanes, total = bench.lanes, bench.total
     for k in range(waiting):
         total[k] = costs[lanes[k]]
-    _judge(few, 0, few_commands, 0, target, calls, weights, quick, len(calls), out, total)
+    _judge(bench.few, 0, bench.few_commands, 0, bench, bench.quick, len(bench.calls))
     for k in range(waiting):
         costs[lanes[k]] = total[k]
         if total[k] < lowest:
@@ -96,73 +120,64 @@ def judge_waiting(  # type: ignore[no-untyped-def]  # numba
 
 @njit(cache=True, error_model="numpy")
 def judge_group(  # type: ignore[no-untyped-def]  # numba
-    poses, at, commands, first, costs, target, calls, weights, quick, reads, margin,
-    few, few_commands, lanes, out, total, lowest, waiting,
-):  # fmt: skip
+    poses, at, commands, first, costs, bench, lowest, waiting
+):
     """Judge GROUP rollouts; put those that matter aside for critics that take long, where they are few.
 
     Args:
-        poses, at, commands, first, target: see the module.
-        costs: (K,), added to in place.
-        calls, weights, quick, reads, margin: of a :class:`Jury`; and its memory.
+        poses, at, commands, first: see the module.
+        costs: (K,), added to in place; after the group at its end, nothing waits.
+        bench: see there.
         lowest: cost of those judged so far; ``waiting``: how many are put aside.
 
     Returns:
         ``lowest`` and ``waiting`` from now on.
     """
+    quick, reads, total = bench.quick, bench.reads, bench.total
+    steps, width, samples = poses.shape[1], poses.shape[2], commands.shape[2]
     for j in range(0, GROUP, LANES):
         store(total, j, load(costs, first + j))
-    _judge(poses, at, commands, first, target, calls, weights, 0, quick, out, total)
+    _judge(poses, at, commands, first, bench, 0, quick)
     for j in range(0, GROUP, LANES):
         store(costs, first + j, load(total, j))
     if not reads.any():
         return lowest, waiting
-    limit, promising = lowest + margin, 0
+    limit, promising = lowest + bench.margin, 0
     for j in range(GROUP):
         promising += total[j] <= limit
-    if 2 * promising >= GROUP:
-        _judge(poses, at, commands, first, target, calls, weights, quick, len(calls), out, total)
+    crowded = 2 * promising >= GROUP
+    if crowded:
+        _judge(poses, at, commands, first, bench, quick, len(bench.calls))
         for j in range(GROUP):
             costs[first + j] = total[j]
             if total[j] < lowest:
                 lowest = total[j]
-        return lowest, waiting
-    steps, width, samples = poses.shape[1], poses.shape[2], commands.shape[2]
-    for j in range(GROUP):
+    for j in range(0 if crowded else GROUP):
         if not costs[first + j] <= limit:
             continue
         for row in range(5):
             begin = row * steps + (0 if reads[row] else steps - 1)
             count = (row + 1) * steps - begin
-            copy_column(poses, begin * width + at + j, width, few, begin * GROUP + waiting, GROUP, count)
+            copy_column(
+                poses, begin * width + at + j, width, bench.few, begin * GROUP + waiting, GROUP, count
+            )
         if reads[COMMANDS]:
-            copy_column(commands, first + j, samples, few_commands, waiting, GROUP, 2 * steps)
-        lanes[waiting] = first + j
+            copy_column(commands, first + j, samples, bench.few_commands, waiting, GROUP, 2 * steps)
+        bench.lanes[waiting] = first + j
         waiting += 1
         if waiting == GROUP:
-            lowest = judge_waiting(
-                costs, target, calls, weights, quick,
-                few, few_commands, lanes, out, total, lowest, waiting,
-            )  # fmt: skip
-            waiting = 0
+            lowest, waiting = _judge_waiting(costs, bench, lowest, waiting), 0
+    if waiting and first + GROUP == samples:
+        lowest, waiting = _judge_waiting(costs, bench, lowest, waiting), 0
     return lowest, waiting
 
 
 @njit(cache=True, error_model="numpy")
-def judge_kept(  # type: ignore[no-untyped-def]  # numba
-    poses, commands, costs, target, calls, weights, quick, reads, margin,
-    few, few_commands, lanes, out, total,
-):  # fmt: skip
+def _judge_kept(poses, commands, costs, bench):  # type: ignore[no-untyped-def]  # numba
     """Judge whole batches, (5, N, K); K is a whole number of groups."""
     lowest, waiting = np.inf, 0
     for first in range(0, poses.shape[2], GROUP):
-        lowest, waiting = judge_group(
-            poses, first, commands, first, costs, target, calls, weights, quick, reads, margin,
-            few, few_commands, lanes, out, total, lowest, waiting,
-        )  # fmt: skip
-    judge_waiting(
-        costs, target, calls, weights, quick, few, few_commands, lanes, out, total, lowest, waiting,
-    )  # fmt: skip
+        lowest, waiting = judge_group(poses, first, commands, first, costs, bench, lowest, waiting)
 
 
 class Jury:
@@ -230,16 +245,16 @@ class Jury:
                     self._calls[i, 1:4] = table.ctypes.data, *table.shape
         return any(active)
 
-    def arguments(self) -> tuple[Any, ...]:
-        """What the kernels take, from ``target`` on."""
-        return (
+    def bench(self) -> Bench:
+        """What the kernels take."""
+        return Bench(
             self.target, self._calls, self._weights, self._quick, self.reads, self.margin,
             self._few, self._few_commands, self._lanes, self._out, self._total,
         )  # fmt: skip
 
     def judge(self, poses: Float32, commands: Float32, costs: Float32) -> None:
-        """Add to the costs (K,) of rollouts that are kept, see :func:`judge_kept`."""
-        judge_kept(poses, commands, costs, *self.arguments())
+        """Add to the costs (K,) of rollouts that are kept, (5, N, K)."""
+        _judge_kept(poses, commands, costs, self.bench())
 
 
 def _takes_long(critic: CompiledCritic) -> bool:

@@ -17,7 +17,7 @@ import numpy as np
 from ...adaptation.online import OnlineAdaptation, OnlineConfig
 from ...control.config import ControlConfig
 from ...control.loop import ControlLoop
-from ...core.files import write_json, write_rows
+from ...core.files import write_file, write_json, write_rows
 from ...core.types import Odometry, OdometryMessage, VelocityLimits
 from ...dynamics.first_order import FirstOrderConfig
 from ...mppi.config import MPPIConfig
@@ -32,6 +32,7 @@ from ...weights.slot import Snapshot
 from ..closed_loop import ADAPT_INTERVAL
 from ..oracle import Oracle
 from .courses import COURSES, REPLAN
+from .fallback_tables import report
 from .path import ROBOT_RADIUS
 
 PERIOD = 0.05  # [s]
@@ -272,7 +273,7 @@ def row_of(name: str, path: str, speed: float, model: str, result: Drive) -> dic
 
 
 def write(folder: Path, rows: list[dict]) -> dict:
-    """``fallback.csv`` and ``fallback.json``; returns the summary.
+    """``fallback.csv``, ``fallback.json`` and ``fallback.md``; returns the summary.
 
     The summary has, by robot, speed and model, RMSE, smoothness and time averaged over the paths.
     """
@@ -289,4 +290,5 @@ def write(folder: Path, rows: list[dict]) -> dict:
                 for column in ("rmse", "change_v", "change_omega")
             }
     write_json(folder / "fallback.json", summary)
+    write_file(folder / "fallback.md", report(rows).encode())
     return summary

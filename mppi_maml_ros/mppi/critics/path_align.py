@@ -42,21 +42,31 @@ def _squared_distance(x, y, numbers, i):  # type: ignore[no-untyped-def]  # numb
 
 @Judge
 def _judge(poses, at, commands, first, target, table, numbers, out):  # type: ignore[no-untyped-def]  # numba
-    """Mean distance of every so-manieth pose of a rollout to the polyline of the path."""
+    """Mean distance of every so-manieth pose of a rollout to the polyline of the path.
+
+    Two poses of two vectors at once: what is read of a piece serves all four.
+    """
     _, steps, width = poses.shape
     pieces = PIECE * (steps // 2)
     every = int(numbers[pieces])
     total_a, total_b = splat(0.0), splat(0.0)
-    for t in range(every - 1, steps, every):
+    for t in range(every - 1, steps, 2 * every):
+        paired = t + every < steps
         at_x, at_y = (X * steps + t) * width + at, (Y * steps + t) * width + at
+        on = every * width if paired else 0
         x_a, x_b = load(poses, at_x), load(poses, at_x + LANES)
         y_a, y_b = load(poses, at_y), load(poses, at_y + LANES)
-        nearest_a, nearest_b = splat(1e12), splat(1e12)
+        x_c, x_d = load(poses, at_x + on), load(poses, at_x + on + LANES)
+        y_c, y_d = load(poses, at_y + on), load(poses, at_y + on + LANES)
+        nearest_a, nearest_b, nearest_c, nearest_d = splat(1e12), splat(1e12), splat(1e12), splat(1e12)
         for i in range(0, pieces, PIECE):
             nearest_a = minimum(nearest_a, _squared_distance(x_a, y_a, numbers, i))
             nearest_b = minimum(nearest_b, _squared_distance(x_b, y_b, numbers, i))
-        total_a += square_root(nearest_a)
-        total_b += square_root(nearest_b)
+            nearest_c = minimum(nearest_c, _squared_distance(x_c, y_c, numbers, i))
+            nearest_d = minimum(nearest_d, _squared_distance(x_d, y_d, numbers, i))
+        share = 1.0 if paired else 0.0
+        total_a += square_root(nearest_a) + share * square_root(nearest_c)
+        total_b += square_root(nearest_b) + share * square_root(nearest_d)
     share = 1.0 / max(steps // every, 1)
     store(out, 0, total_a * share)
     store(out, LANES, total_b * share)

@@ -35,7 +35,7 @@ from ...dynamics.acceleration import TURNING
 from ...dynamics.features import EXTRA_FEATURES, SOFT_SIGN_OMEGA, SOFT_SIGN_V, input_size
 from ...dynamics.residual import ResidualWeights
 from ...dynamics.soundness import OUTPUTS
-from ..jury import OMEGA, YAW, Jury, V, X, Y, judge_group, judge_waiting
+from ..jury import OMEGA, YAW, Jury, V, X, Y, judge_group
 from .any_model import own_rollout
 from .base import Model, RolloutRequest, Trajectories
 
@@ -72,11 +72,10 @@ def _write(poses, at, row, x, y, yaw, v, omega):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, error_model="numpy")
 def _rollout_kinematic(  # type: ignore[no-untyped-def]  # numba
-    commands, dt, tracked, tracked_target, weight, costs, kept, poses, judged, target, calls, weights,
-    quick, reads, margin, few, few_commands, lanes, out, total,
-):  # fmt: skip
+    commands, dt, tracked, tracked_target, weight, costs, kept, poses, judged, bench
+):
     steps, _, samples = commands.shape
-    width, last = poses.shape[2], steps - 1
+    width, last, reads = poses.shape[2], steps - 1, bench.reads
     row = steps * width
     places, headings, twists = (
         kept or reads[X] or reads[Y],
@@ -125,15 +124,7 @@ def _rollout_kinematic(  # type: ignore[no-untyped-def]  # numba
             if tracked:
                 store(costs, start + half, load(costs, start + half) + cost)
         if judged:
-            lowest, waiting = judge_group(
-                poses, begin, commands, start, costs, target, calls, weights, quick, reads, margin,
-                few, few_commands, lanes, out, total, lowest, waiting,
-            )  # fmt: skip
-    if judged:
-        judge_waiting(
-            costs, target, calls, weights, quick,
-            few, few_commands, lanes, out, total, lowest, waiting,
-        )  # fmt: skip
+            lowest, waiting = judge_group(poses, begin, commands, start, costs, bench, lowest, waiting)
 
 
 @njit(inline="always")
@@ -160,8 +151,7 @@ def _bounded(x, end, up, down):  # type: ignore[no-untyped-def]  # numba
 def _rollout_residual(  # type: ignore[no-untyped-def]  # numba
     commands, v0, omega0, history, late_v, late_omega, push, momentum, limited, limits, change, network,
     inputs, wide0, wide1, activation, blend, dt,
-    tracked, tracked_target, weight, costs, kept, poses, judged, target, calls, weights,
-    quick, reads, margin, few, few_commands, lanes, out, total,
+    tracked, tracked_target, weight, costs, kept, poses, judged, bench,
 ):  # fmt: skip
     # `last` holds what the output layer reads: the last hidden layer's rows, then the features.
     steps, _, samples = commands.shape
@@ -256,15 +246,7 @@ def _rollout_residual(  # type: ignore[no-untyped-def]  # numba
             for half in range(0, GROUP, LANES):
                 store(costs, start + half, load(costs, start + half) + load(state, 6 * GROUP + half))
         if judged:
-            lowest, waiting = judge_group(
-                poses, begin, commands, start, costs, target, calls, weights, quick, reads, margin,
-                few, few_commands, lanes, out, total, lowest, waiting,
-            )  # fmt: skip
-    if judged:
-        judge_waiting(
-            costs, target, calls, weights, quick,
-            few, few_commands, lanes, out, total, lowest, waiting,
-        )  # fmt: skip
+            lowest, waiting = judge_group(poses, begin, commands, start, costs, bench, lowest, waiting)
 
 
 @attrs.frozen(eq=False)
@@ -338,7 +320,7 @@ def rollout(weights: ResidualWeights | None, request: RolloutRequest) -> None:
     if tracking is not None:
         scored = (True, tracking.target, tracking.weight, request.costs)
     poses = out.poses if out is not None else _NOT_KEPT if jury is None else jury.poses
-    rest = (*scored, out is not None, poses, jury is not None, *(jury or _NOBODY).arguments())
+    rest = (*scored, out is not None, poses, jury is not None, (jury or _NOBODY).bench())
     if weights is None or weights.is_prior:
         _rollout_kinematic(commands, dt, *rest)
         return
