@@ -205,12 +205,18 @@ class ControlLoop:
             self._paths.set_origin(frame_id, origin)
 
     def handle_path(
-        self, frame_id: str, poses: ArrayLike, headed: bool = True, stamps: ArrayLike = (), now: float = 0.0
+        self,
+        frame_id: str,
+        poses: ArrayLike,
+        headed: bool = True,
+        stamps: ArrayLike = (),
+        timed: bool = False,
+        now: float = 0.0,
     ) -> str:
         """See :meth:`.path_follower.PathFollower.handle_path`; rejected while a figure is followed."""
         if self._paths is None:
             return f"paths are not followed, the reference is {self._config.reference}"
-        return self._paths.handle_path(frame_id, poses, headed, stamps, now)
+        return self._paths.handle_path(frame_id, poses, headed, stamps, timed, now)
 
     def drop_path(self) -> None:
         """See :meth:`.path_follower.PathFollower.drop_path`; nothing to a figure."""

@@ -284,7 +284,7 @@ def test_a_plan_that_came_before_odometry_is_not_lost(bench):
     publisher = robot.node.create_publisher(Path, "plan", 1)
     bench.until(lambda: watch.all and publisher.get_subscription_count())
     publisher.publish(plan(robot))
-    bench.until(lambda: node._early_path is not None)
+    bench.until(lambda: node._course.early is not None)
     robot._timer.reset()
     bench.until(watch.running)
 
