@@ -54,6 +54,7 @@ lowest: $(STAMPS)/venv  ## run the tests that need no ROS with the lowest versio
 	@$(LOWEST)/bin/python -m pip install --no-input --disable-pip-version-check -qq --only-binary :all: \
 	  $$(sed -nE '/^dependencies/,/^\]/s/^ *"([a-z]+)>=([0-9.]+)",$$/\1==\2/p' pyproject.toml) \
 	  "pytest<9" pytest-timeout hypothesis
+	@$(LOWEST)/bin/python -m mppi_maml_ros.warm_up  # no test's time
 	$(LOWEST)/bin/python -m pytest -m "not slow" test/core test/dynamics test/mppi test/safety test/cli/test_progress.py $(ARGS)
 
 lint: learn  ## check the sources with ruff, and their types with mypy

@@ -121,6 +121,7 @@ class ControlLoop:
         self._exception: str | None = None
         self._reset_requested = False
         self._shutdown = False
+        self._ticked_at = math.nan
 
     def reconfigure(self, config: ControlConfig, mppi: Mppi | None = None) -> None:
         """Other thresholds from the next tick on; path, progress and faults stay.
@@ -204,12 +205,18 @@ class ControlLoop:
             self._paths.set_origin(frame_id, origin)
 
     def handle_path(
-        self, frame_id: str, poses: ArrayLike, headed: bool = True, stamps: ArrayLike = (), now: float = 0.0
+        self,
+        frame_id: str,
+        poses: ArrayLike,
+        headed: bool = True,
+        stamps: ArrayLike = (),
+        timed: bool = False,
+        now: float = 0.0,
     ) -> str:
         """See :meth:`.path_follower.PathFollower.handle_path`; rejected while a figure is followed."""
         if self._paths is None:
             return f"paths are not followed, the reference is {self._config.reference}"
-        return self._paths.handle_path(frame_id, poses, headed, stamps, now)
+        return self._paths.handle_path(frame_id, poses, headed, stamps, timed, now)
 
     def drop_path(self) -> None:
         """See :meth:`.path_follower.PathFollower.drop_path`; nothing to a figure."""
@@ -274,7 +281,7 @@ class ControlLoop:
         """
         started = self._timer()
         period = self._pace.count(steady_now)
-        dt = self._config.period if period is None else period
+        dt = self._elapsed(now, period)
         stepped, version = None, 0
         try:
             halt = self._reason_to_halt(now, steady_now)
@@ -287,7 +294,8 @@ class ControlLoop:
             self._exceptions = self._exceptions if halt is not None else 0
         except Exception as error:  # noqa: BLE001 - whatever fails, a zero must go out in this cycle
             halt = self._fail(error)
-        command, state, said = self._decide(stepped, halt, dt)
+        # A robot that is stopped comes to rest on a clock that stands still, too.
+        command, state, said = self._decide(stepped, halt, dt or period or 0.0)
         if math.isfinite(now):
             self._step.record(now, command)
             self._blocked.add_command(now, command)
@@ -321,6 +329,18 @@ class ControlLoop:
             reference_rate=1.0 if stepped is None else stepped.target.rate,
             odometry_rejected=self._checks.rejected,
         )
+
+    def _elapsed(self, now: float, period: float | None) -> float:
+        """Of the robot's time since the last tick [s]: simulated time has a pace of its own.
+
+        Args:
+            now: on the node's clock [s].
+            period: of the steady clock [s]; None at the first tick.
+        """
+        last, self._ticked_at = self._ticked_at, now
+        if period is None or not 0.0 <= now - last < math.inf:
+            return self._config.period if period is None else period
+        return now - last
 
     def _decide(self, stepped: Stepped | None, halt: Halt | None, dt: float) -> tuple[Array, State, Halt]:
         """The command, its state, and what is said of it; without a command of the step a ramp to zero."""

@@ -92,7 +92,13 @@ class PathFollower:
         self._origins[frame_id] = pose
 
     def handle_path(
-        self, frame_id: str, poses: ArrayLike, headed: bool = True, stamps: ArrayLike = (), now: float = 0.0
+        self,
+        frame_id: str,
+        poses: ArrayLike,
+        headed: bool = True,
+        stamps: ArrayLike = (),
+        timed: bool = False,
+        now: float = 0.0,
     ) -> str:
         """Take a path in place of the one before; the robot stops if it cannot be followed.
 
@@ -100,7 +106,7 @@ class PathFollower:
             frame_id: frame of the poses: that of odometry, or one that :meth:`set_origin` told of.
             poses: (x [m], y [m], yaw [rad]), shape (M, 3).
             headed: the yaws mean something; else any heading will do at the goal.
-            stamps: of the poses [s], shape (M,); see :func:`.timed_path.schedule_of`.
+            stamps, timed: of the poses [s], shape (M,); see :func:`.timed_path.schedule_of`.
             now: on the node's clock [s].
 
         Returns:
@@ -110,15 +116,15 @@ class PathFollower:
         try:
             if frame_id not in self._origins:
                 raise InvalidPathError(f"path is in frame {frame_id!r}, expected {self._config.odom_frame!r}")
-            schedule = schedule_of(stamps, now)
+            schedule = schedule_of(stamps, now, timed)
             if schedule is None:
                 self._path = path = PathReference(poses, self._timed, headed)
                 self._timetable, goal = None, path.goal
             else:
-                timed = TimedPath(poses, schedule, headed)
-                if self._repeats(frame_id, timed):
+                wanted = TimedPath(poses, schedule, headed)
+                if self._repeats(frame_id, wanted):
                     return ""
-                goal = timed.goal
+                goal = wanted.goal
         except InvalidPathError as error:
             self._replaced = self._replaced or before
             self._path, self._timetable, self._fault = None, None, str(error)
@@ -134,7 +140,7 @@ class PathFollower:
         self._goal.reset()
         if schedule is not None:
             self._path = self._replaced = None
-            self._timetable = self._by_times(timed, tried)
+            self._timetable = self._by_times(wanted, tried)
         return ""
 
     def _by_times(self, path: TimedPath, tried: bool) -> TimedPathFollower:

@@ -16,6 +16,7 @@ from ..safety.frames import FrameLatch
 
 _WAITING = (State.WAITING_FOR_ODOMETRY, State.WAITING_FOR_PLAN)
 _LATE, _LATE_SHARE = 1.2, 0.05  # periods longer by this factor are late; this share of them is a warning
+_NEWS = 3.0  # [s] that the graph may take to tell of who has just offered weights
 BEYOND_RATE = "beyond_rate"  # the outcome of a message that came too soon after others to be looked at
 
 
@@ -179,6 +180,6 @@ def weights_report(
     values = {"model": model, "version": version, "adapter": adapter, "age": age, "refused": refused}
     if expired:
         return Report(WARN, "back to the prior: no weights came within weights_ttl", values)
-    if not math.isnan(age) and not offering:
+    if age > _NEWS and not offering:
         return Report(WARN, f"nobody offers weights any more: those of {age:.0f} s ago stay", values)
     return Report(OK, adapter, values)

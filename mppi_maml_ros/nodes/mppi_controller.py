@@ -14,21 +14,19 @@ from typing import Any
 import attrs
 import numpy as np
 from builtin_interfaces.msg import Time
-from nav_msgs.msg import OccupancyGrid, Odometry, Path
+from nav_msgs.msg import Odometry, Path
 from rclpy.duration import Duration
 from std_msgs.msg import Bool
 from std_srvs.srv import Trigger
 from visualization_msgs.msg import MarkerArray
 
-from ..control.follow_path import Ending, Error, Outcome
 from ..control.loop import ControlLoop
 from ..control.output import ControlOutput
-from ..core.errors import InvalidPathError, InvalidValueError
+from ..core.errors import InvalidValueError
 from ..core.types import OdometryMessage
 from ..dynamics.features import MAX_DELAY_TAPS
 from ..dynamics.residual import small_weights
 from ..mppi import MPPIController
-from ..mppi.costmap import Costmap
 from ..mppi.rollouts.backends import rollout_on
 from ..msg import ControllerStatus
 from ..msg import ResidualWeights as ResidualWeightsMessage
@@ -38,7 +36,6 @@ from ..ros.base import BaseNode
 from ..ros.diagnostics import Report
 from ..ros.executor import leave, run
 from ..ros.parameters import ParameterError, Parameters
-from ..ros.transforms import Transforms
 from ..ros.velocity import CommandPublisher
 from ..ros.weights import code_of, read_weights
 from ..safety.codes import Code, State
@@ -50,6 +47,7 @@ from ..weights.slot import WeightsSlot
 from . import controller_reports as reports
 from . import follow_path
 from .controller_parameters import LIMITS_TABLE, MPPI_TABLE, TABLE, Settings, names_of
+from .course import Course
 
 NAME = "mppi_controller"
 
@@ -85,8 +83,6 @@ class MppiControllerNode(BaseNode):
         # Before anything is advertised: from the first period on each step is as fast as the rest.
         self._mppi.warm_up(small_weights(min(control.delay_taps, MAX_DELAY_TAPS), control.model_dt, (32,)))
         self._frames = FrameLatch(self._values["odom_frame"], self._values["base_frame"])
-        self._early_path: to.PathMessage | None = None
-        self._plan_frame = ""
         self._loop = self._make_loop()
         self._output: ControlOutput | None = None
         self._window = reports.Window(self.steady_now())
@@ -102,17 +98,16 @@ class MppiControllerNode(BaseNode):
         self._sources = LivePublishers(silence=control.odometry_timeout)
         self._allowance = Allowance(_ODOMETRY_RATE, _ODOMETRY_BURST)
         self._live = 0
-        self._goals = follow_path.offer(self, self._values, self._on_goal, self._drop_path, self._slow)
+        self._shared = self._values["path_source"] == "action"  # others drive the robot, too
+        self._course = Course(
+            self, self._frames, self._loop, by_topic=not self._shared, busy=lambda: self._busy
+        )
+        take, drop = self._course.take_goal, self._course.drop
+        self._goals = follow_path.offer(self, self._values, take, drop, self._slow)
         if self._goals is not None:
             self._owned.append(self._goals.destroy)
-        self._shared = self._values["path_source"] == "action"  # others drive the robot, too
-        if not self._shared:
-            self.subscribe(Path, "plan", self._on_path, qos.STATE, raw=True)
-        self._grid: Costmap | None = None
-        self.subscribe(OccupancyGrid, "costmap", self._on_costmap, qos.MAP)
         self._pressed = False
         self.subscribe(Bool, "estop", self._on_emergency_stop, qos.STATE)
-        self._transforms = Transforms.of(self)
         self.serve(SwapWeights, "~/swap_weights", self._on_swap)
         self._swap_service = self.resolve_service_name("~/swap_weights")
         self._commands = CommandPublisher(
@@ -215,8 +210,7 @@ class MppiControllerNode(BaseNode):
             self._loop = self._make_loop()
             self._loop.set_publisher_count(self._live)
             self._loop.set_emergency_stop(self._pressed)
-            if self._early_path is not None:
-                self._follow(self._early_path)
+            self._course.lead(self._loop)
         verdict = self._loop.handle_odometry(message, now, steady)
         self._window.odometry(verdict.reason.value)
         if verdict.warning:
@@ -228,73 +222,11 @@ class MppiControllerNode(BaseNode):
         self._pressed = message.data
         self._loop.set_emergency_stop(message.data)
 
-    def _on_path(self, data: bytes) -> None:
-        if self._goals is not None and self._goals.busy:
-            self.get_logger().info("a goal of follow_path is followed, not the topic plan", once=True)
-            return
-        try:
-            path = to.read_path(data)
-        except InvalidPathError as error:
-            self.get_logger().error(str(error), throttle_duration_sec=1.0)
-            path = to.PathMessage(self._frames.odom_frame, np.zeros((0, 3)))
-        self._follow(path)
-
-    def _on_goal(self, path: to.PathMessage) -> Outcome | None:
-        frame = path.frame_id
-        known = frame == self._frames.odom_frame or self._origin_of(frame) is not None
-        if self._frames.latched and not known:
-            reason = f"no transform from {frame!r} to {self._frames.odom_frame!r}"
-            return Outcome(Ending.ABORTED, Error.TF_ERROR, reason)
-        rejected = self._follow(path)
-        return Outcome(Ending.ABORTED, Error.INVALID_PATH, rejected) if rejected else None
-
-    def _drop_path(self) -> None:
-        self._early_path = None
-        self._loop.drop_path()
-
     def _slow(self, share: float) -> None:
         if share != self._speed_share:
             self._speed_share = share
             self._apply({"vx_max"})
             self.get_logger().info(f"velocities are limited to {100.0 * share:.0f} % of what is configured")
-
-    def _follow(self, path: to.PathMessage) -> str:
-        """Take a path, or keep it until the frames are known; says why it cannot be followed."""
-        if not self._frames.latched:
-            self._early_path = path
-            return ""
-        self._early_path, self._plan_frame = None, path.frame_id
-        self._follow_transform()
-        rejected = self._loop.handle_path(*path, now=self.now())
-        if rejected:
-            self.get_logger().error(f"plan refused: {rejected}", throttle_duration_sec=1.0)
-        return rejected
-
-    def _on_costmap(self, message: OccupancyGrid) -> None:
-        try:
-            costmap = self._grid = to.read_costmap(message, self._grid)
-            origin = self._origin_of(message.header.frame_id)
-            if origin is not None:
-                costmap = costmap.moved(origin)
-                rejected = self._loop.handle_costmap(self._frames.odom_frame, costmap)
-            else:
-                rejected = self._loop.handle_costmap(message.header.frame_id, costmap)
-        except InvalidValueError as error:
-            rejected = str(error)
-        if rejected:
-            self.get_logger().error(f"costmap refused: {rejected}", throttle_duration_sec=1.0)
-
-    def _origin_of(self, frame: str) -> np.ndarray | None:
-        """Pose of a frame in that of odometry by tf; None where tf does not know it, or is not there."""
-        if not frame or frame == self._frames.odom_frame or self._transforms is None:
-            return None
-        return self._transforms.pose(self._frames.odom_frame, frame)
-
-    def _follow_transform(self) -> None:
-        """A path in another frame moves with that frame: map against odom, when localisation corrects."""
-        origin = self._origin_of(self._plan_frame)
-        if origin is not None:
-            self._loop.set_path_origin(self._plan_frame, origin)
 
     def _on_swap(self, request: SwapWeights.Request, response: SwapWeights.Response) -> SwapWeights.Response:
         try:
@@ -344,7 +276,7 @@ class MppiControllerNode(BaseNode):
         now, steady = self.now(), self.steady_now()
         stamp = to.to_stamp(now)
         self._expire_weights(steady)
-        self._follow_transform()
+        self._course.move()
         try:
             output = self._loop.tick(now, steady, self._path_publisher.get_subscription_count() > 0)
         except Exception as error:  # noqa: BLE001 - whatever fails, a zero goes out in this period
@@ -364,9 +296,14 @@ class MppiControllerNode(BaseNode):
             self._visualise(output, stamp)
 
     @property
+    def _busy(self) -> bool:
+        """A goal of follow_path is followed."""
+        return self._goals is not None and self._goals.busy
+
+    @property
     def _driving(self) -> bool:
         """The robot is ours to command: between goals of follow_path others may drive it."""
-        if not self._shared or (self._goals is not None and self._goals.busy):
+        if not self._shared or self._busy:
             return True
         return self._output is not None and bool(self._output.command.any())  # a zero follows at last
 

@@ -38,22 +38,25 @@ class Schedule:
     start: float | None
 
 
-def schedule_of(stamps: ArrayLike, now: float) -> Schedule | None:
+def schedule_of(stamps: ArrayLike, now: float, timed: bool = False) -> Schedule | None:
     """What the stamps of a path's poses say; None where they say nothing of when to be there.
 
     Args:
         stamps: [s], (M,).
         now: on the clock of the node [s].
+        timed: they are times whatever they are, as those of a trajectory.
 
     Raises:
-        InvalidPathError: times that do not increase from pose to pose, or are missing; names the pose.
+        InvalidPathError: times that do not increase from pose to pose, are missing or over; names the pose.
     """
     stamps = np.asarray(stamps, dtype=float)
-    if len(stamps) < 2 or (stamps == stamps[0]).all():
+    if not len(stamps) or not timed and (stamps == stamps[0]).all():
         return None
     latest = stamps.max()
     relative = stamps[0] == 0.0 and latest <= LONGEST
-    if not relative and latest <= now + LATER:
+    if not relative and timed and latest < now:
+        raise InvalidPathError(f"the last of its times was {now - latest:.6g} s ago")
+    if not relative and not timed and latest <= now + LATER:
         return None
     missing = np.flatnonzero(stamps[1:] == 0.0) + 1 if relative else np.flatnonzero(stamps == 0.0)
     if len(missing):

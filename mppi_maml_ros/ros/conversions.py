@@ -5,10 +5,10 @@ from __future__ import annotations
 import struct
 import time
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
-from builtin_interfaces.msg import Time
+from builtin_interfaces.msg import Duration, Time
 from geometry_msgs.msg import Point, Pose, PoseStamped, Quaternion, Twist, TwistStamped, Vector3
 from nav_msgs.msg import OccupancyGrid, Odometry, Path
 from rclpy.clock import Clock
@@ -30,8 +30,8 @@ _HEADER = np.dtype(
 _Numbers = Sequence[float] | np.ndarray
 
 
-def seconds(stamp: Time) -> float:
-    """A stamp in seconds."""
+def seconds(stamp: Time | Duration) -> float:
+    """A stamp, or a duration, in seconds."""
     return stamp.sec + 1e-9 * stamp.nanosec
 
 
@@ -141,19 +141,21 @@ def path_message(stamp: Time, frame: str, poses: np.ndarray, step: float = 0.0) 
 
 
 class PathMessage(NamedTuple):
-    """What is used of a nav_msgs/Path.
+    """What is used of a nav_msgs/Path, or of a trajectory.
 
     Attributes:
         frame_id: of the path.
         poses: (x, y, yaw) of shape (M, 3) [m, m, rad].
         headed: the last of them has an orientation, which one left all zero is not.
         stamps: of the poses [s], (M,).
+        timed: they are times to be there for certain; else it depends on what they are.
     """
 
     frame_id: str
     poses: np.ndarray
     headed: bool = True
     stamps: np.ndarray = np.zeros(0)
+    timed: bool = False
 
 
 def read_path(data: bytes) -> PathMessage:
@@ -172,13 +174,38 @@ def read_path(data: bytes) -> PathMessage:
         frame, values, stamps = _read_regular(data)
     except (struct.error, ValueError, UnicodeDecodeError):
         frame, values, stamps = _read_message(data)
+    return PathMessage(frame, *_planar(values), stamps)
+
+
+def read_trajectory(message: Any) -> PathMessage:
+    """A trajectory_msgs/MultiDOFJointTrajectory of the robot's base: poses and times, not velocities.
+
+    Where its header has no stamp, the first point is for the moment at which the robot starts.
+
+    Raises:
+        InvalidPathError: not of one joint all along.
+    """
+    points, joints = message.points, len(message.joint_names)
+    if joints != 1 or any(len(point.transforms) != 1 for point in points):
+        raise InvalidPathError(f"a trajectory must be that of one joint, the robot's base, got {joints}")
+    values = np.zeros((len(points), 7))
+    for row, point in zip(values, points, strict=True):
+        t, q = point.transforms[0].translation, point.transforms[0].rotation
+        row[:] = t.x, t.y, t.z, q.x, q.y, q.z, q.w
+    stamps = np.array([seconds(point.time_from_start) for point in points])
+    start = seconds(message.header.stamp)
+    stamps = stamps + start if start else stamps - stamps[:1]
+    return PathMessage(message.header.frame_id, *_planar(values), stamps, timed=True)
+
+
+def _planar(values: np.ndarray) -> tuple[np.ndarray, bool]:
+    """(x, y, yaw) of rows (x, y, z, qx, qy, qz, qw), (M, 3), and whether the last has an orientation."""
     with np.errstate(invalid="ignore", over="ignore"):
         x, y, qx, qy, qz, qw = (values[:, i] for i in (0, 1, 3, 4, 5, 6))
         norm = np.sqrt(qx * qx + qy * qy + qz * qz + qw * qw)
         yaw = np.arctan2(2.0 * (qw * qz + qx * qy), qw * qw + qx * qx - qy * qy - qz * qz)
     yaw = np.where(norm > 1e-6, yaw, np.where(np.isfinite(norm), 0.0, np.nan))
-    headed = not (len(norm) and norm[-1] <= 1e-6)
-    return PathMessage(frame, np.column_stack([x, y, yaw]), headed, stamps)
+    return np.column_stack([x, y, yaw]), not (len(norm) and norm[-1] <= 1e-6)
 
 
 def _read_regular(data: bytes) -> tuple[str, np.ndarray, np.ndarray]:

@@ -22,7 +22,7 @@ from typing import Any, NoReturn
 
 import rclpy
 from rclpy.context import Context
-from rclpy.exceptions import InvalidHandle
+from rclpy.exceptions import InvalidHandle, ParameterException
 from rclpy.executors import Executor, ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.service import Service
@@ -30,6 +30,7 @@ from rclpy.signals import SignalHandlerOptions
 from rclpy.task import Future
 
 from ..core.errors import MppiMamlError
+from . import command_line
 from .realtime import prioritise
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -229,17 +230,20 @@ def run(name: str, make_node: Callable[[], Node], args: list[str] | None = None)
     Returns:
         Exit code: 0 after a signal, 2 when the node refused to start.
     """
+    given = sys.argv if args is None else args
     with _Signals() as signals:
         try:
             rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
         except KeyboardInterrupt:
             return 0
         except Exception as error:  # noqa: BLE001 - a bad argument or parameter file
-            print(f"{name} cannot start: {error}", file=sys.stderr)
+            print(f"{name} cannot start: {command_line.complaint(error, given)}", file=sys.stderr)
             return 2
         node = executor = None
         try:
             node = make_node()
+            for remark in command_line.remarks(given, node.get_name()):
+                node.get_logger().warning(remark)
             signals.made()
             executor = make_executor(node.context)
             for each in (node, *getattr(node, "companions", ())):
@@ -263,7 +267,7 @@ def run(name: str, make_node: Callable[[], Node], args: list[str] | None = None)
             return 0
         except KeyboardInterrupt:
             return 0
-        except MppiMamlError as error:
+        except (MppiMamlError, ParameterException) as error:  # the latter of what rclpy declares itself
             rclpy.logging.get_logger(name).fatal(f"cannot start: {error}")
             return 2
         finally:

@@ -94,6 +94,31 @@ def test_the_controller_learns_how_much_time_has_passed(running):
     assert running.mppi.calls[-1][2] == pytest.approx(0.08)
 
 
+@pytest.mark.parametrize("pace", [0.25, 0.5, 1.0, 2.0])
+def test_in_simulated_time_the_limits_of_acceleration_are_those_of_the_simulated_robot(drive, pace):
+    ready, period = drive(limits=VelocityLimits(vx_max=1.0, ax_max=0.8, ax_min=-0.8)), 0.05 * pace
+
+    def step():
+        ready.advance(period)
+        ready.steady += 0.05 - period
+        ready.message()
+        return ready.tick().command[0]
+
+    speeds = [step() for _ in range(round(40 / pace))]
+    assert ready.mppi.calls[-1][2] == pytest.approx(period)
+    assert max(speeds) > 0.3
+    assert np.abs(np.diff(speeds)).max() == pytest.approx(0.8 * period)
+    ready.loop.shutdown()
+    assert speeds[-1] - step() == pytest.approx(0.8 * period)
+
+
+def test_on_a_clock_that_stands_still_the_robot_comes_to_rest(running):
+    before = running.command[0]
+    assert before > 0.3
+    stopped = running.until(lambda out: out.state is State.STOPPED, 2.0, node_period=0.0)
+    assert (stopped.command == 0.0).all()
+
+
 @pytest.mark.fault(34)
 @pytest.mark.parametrize("model", ["dynamic", "residual"])
 def test_a_step_uses_one_snapshot_of_the_weights_end_to_end(drive, model):

@@ -172,7 +172,7 @@ def test_whatever_a_path_with_times_asks_for_commands_stay_within_the_limits(dri
         poses = rng.normal(size=(count, 3)) * 10.0 ** rng.integers(-3, 3)
         stamps = np.cumsum(rng.uniform(0.002, 1.0, count) * 10.0 ** rng.integers(-2, 6))
         stamps += ready.t - stamps[0] if rng.random() < 0.5 else -stamps[0]
-        told = ready.loop.handle_path("odom", poses, bool(rng.random() < 0.8), stamps, ready.t)
+        told = ready.loop.handle_path("odom", poses, bool(rng.random() < 0.8), stamps, now=ready.t)
         assert not told or "pose" in told
         out = ready.run(1.5)  # each output is held against the limits
         assert out.state is not State.STOPPED or out.code in (Code.FAR_FROM_PATH, Code.INVALID_PATH)

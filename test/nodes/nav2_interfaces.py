@@ -1,6 +1,6 @@
-"""What is needed of nav2_msgs and bond, generated for one test session where they are not installed.
+"""What is needed of nav2_msgs, bond and trajectory_msgs, generated where they are not installed.
 
-Field names, types and constants are nav2's and bond's; see the table in ``test/launch/nav2_facts.py`` for
+Field names, types and constants are theirs; see the table in ``test/launch/nav2_facts.py`` for
 names of nodes, topics and parameters.
 """
 
@@ -50,9 +50,24 @@ bool active
 float32 heartbeat_timeout
 float32 heartbeat_period
 """
+TRAJECTORY = """\
+std_msgs/Header header
+string[] joint_names
+MultiDOFJointTrajectoryPoint[] points
+"""
+POINT = """\
+geometry_msgs/Transform[] transforms
+geometry_msgs/Twist[] velocities
+geometry_msgs/Twist[] accelerations
+builtin_interfaces/Duration time_from_start
+"""
 PACKAGES = {
     "nav2_msgs": {"action/FollowPath.action": FOLLOW_PATH, "msg/SpeedLimit.msg": SPEED_LIMIT},
     "bond": {"msg/Status.msg": BOND_STATUS},
+    "trajectory_msgs": {
+        "msg/MultiDOFJointTrajectory.msg": TRAJECTORY,
+        "msg/MultiDOFJointTrajectoryPoint.msg": POINT,
+    },
 }
 
 _CMAKE = """\
@@ -62,7 +77,9 @@ find_package(ament_cmake REQUIRED)
 find_package(rosidl_default_generators REQUIRED)
 find_package(std_msgs REQUIRED)
 find_package(nav_msgs REQUIRED)
-rosidl_generate_interfaces({name} {files} DEPENDENCIES std_msgs nav_msgs)
+find_package(geometry_msgs REQUIRED)
+find_package(builtin_interfaces REQUIRED)
+rosidl_generate_interfaces({name} {files} DEPENDENCIES std_msgs nav_msgs geometry_msgs builtin_interfaces)
 get_directory_property(targets IMPORTED_TARGETS)
 foreach(target IN LISTS targets)
   get_target_property(folders ${{target}} INTERFACE_INCLUDE_DIRECTORIES)
@@ -86,6 +103,7 @@ _MANIFEST = """\
   <buildtool_depend>ament_cmake</buildtool_depend>
   <buildtool_depend>rosidl_default_generators</buildtool_depend>
   <depend>std_msgs</depend><depend>nav_msgs</depend><depend>action_msgs</depend>
+  <depend>geometry_msgs</depend><depend>builtin_interfaces</depend>
   <member_of_group>rosidl_interface_packages</member_of_group>
   <export><build_type>ament_cmake</build_type></export>
 </package>

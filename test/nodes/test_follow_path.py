@@ -27,6 +27,7 @@ from rclpy.parameter import Parameter
 from std_msgs.msg import Header
 
 from mppi_maml_ros.control.output import ControlOutput
+from mppi_maml_ros.core.errors import InvalidPathError
 from mppi_maml_ros.nodes.follow_path import feedback, fill
 from mppi_maml_ros.nodes.mppi_controller import MppiControllerNode
 from mppi_maml_ros.ros import conversions as to
@@ -34,7 +35,7 @@ from mppi_maml_ros.ros import qos
 from mppi_maml_ros.ros.parameters import ParameterError
 
 from .conftest import ROOT, Bench, FakeRobot
-from .nav2_interfaces import generate
+from .nav2_interfaces import PACKAGES, generate
 
 pytestmark = pytest.mark.timeout(300)  # the interfaces are built before the first test
 
@@ -49,7 +50,7 @@ PARAMETERS = {**LENIENT, "path_source": "action", "batch_size": 300, "bond_heart
 @pytest.fixture(scope="session")
 def interfaces(tmp_path_factory):
     """Nav2's interfaces, generated once; None where they are installed."""
-    if importlib.util.find_spec("nav2_msgs") and importlib.util.find_spec("bond"):
+    if all(importlib.util.find_spec(name) for name in PACKAGES):
         return None
     if not shutil.which("cc"):
         pytest.skip("a compiler is needed to generate nav2's interfaces")
@@ -558,3 +559,52 @@ def test_a_goal_that_comes_before_odometry_is_followed_from_its_coming_on(launch
     handle = client.send(client.path(1.0))
     robot._timer.reset()
     assert client.result(handle)[0] == SUCCEEDED
+
+
+def trajectory(client, length: float, seconds: float, start: float = 0.0):
+    """Straight ahead of the robot, its points the same time apart; no stamp without a start."""
+    from builtin_interfaces.msg import Duration
+    from geometry_msgs.msg import Transform
+    from trajectory_msgs.msg import MultiDOFJointTrajectory, MultiDOFJointTrajectoryPoint
+
+    made = MultiDOFJointTrajectory(joint_names=["base"])
+    made.header = Header(stamp=to.to_stamp(start), frame_id="fleet/odom")
+    for k, stamped in enumerate(client.path(length).poses):
+        at = Transform(rotation=stamped.pose.orientation)
+        at.translation.x, at.translation.y = stamped.pose.position.x, stamped.pose.position.y
+        stamp = to.to_stamp(k * seconds / 39)
+        since = Duration(sec=stamp.sec, nanosec=stamp.nanosec)
+        made.points.append(MultiDOFJointTrajectoryPoint(transforms=[at], time_from_start=since))
+    return made
+
+
+def test_a_trajectory_is_read_as_poses_and_times(driven):
+    client, _ = driven
+    read = to.read_trajectory(trajectory(client, 2.0, 3.9))
+    assert (read.frame_id, read.headed, read.timed) == ("fleet/odom", True, True)
+    np.testing.assert_allclose(read.stamps, np.arange(40) * 0.1, atol=1e-8)
+    x, y, yaw = client.robot.state[:3]
+    np.testing.assert_allclose(read.poses[-1], [x + 2 * math.cos(yaw), y + 2 * math.sin(yaw), yaw], atol=1e-3)
+    later = to.read_trajectory(trajectory(client, 2.0, 3.9, start=1000.0))
+    np.testing.assert_allclose(later.stamps, 1000.0 + np.arange(40) * 0.1)
+    arm = trajectory(client, 2.0, 3.9)
+    arm.joint_names.append("arm")
+    with pytest.raises(InvalidPathError, match="one joint, the robot's base, got 2"):
+        to.read_trajectory(arm)
+
+
+def test_a_trajectory_is_driven_by_its_times_and_one_that_is_over_is_refused(launched):
+    client, robot = launched(path_source="auto")
+    client.ready()
+    kind = type(trajectory(client, 1.0, 1.0))
+    publisher = client.node.create_publisher(kind, "alone/trajectory", qos.STATE)
+    client.bench.until(publisher.get_subscription_count)
+    begun = client.now() + 0.5
+    x, y, yaw = robot.state[:3]
+    publisher.publish(trajectory(client, 1.0, 4.0, begun))
+    client.bench.until(lambda: client.status[-1].state == ControllerStatus.GOAL_REACHED)
+    assert client.now() >= begun + 4.0, "the trajectory lasts until then"
+    assert math.hypot(robot.state[0] - x - math.cos(yaw), robot.state[1] - y - math.sin(yaw)) < 0.25
+    publisher.publish(trajectory(client, 1.0, 4.0, begun - 60.0))
+    client.bench.until(lambda: client.status[-1].code == ControllerStatus.INVALID_PATH)
+    assert "the last of its times was" in client.status[-1].reason

@@ -90,3 +90,15 @@ def test_yaws_that_mean_nothing_give_way_to_the_direction_of_travel(headed):
 def test_bad_poses_are_refused(poses, named):
     with pytest.raises(InvalidPathError, match=named):
         TimedPath(poses, Schedule(TIMES, None))
+
+
+def test_times_of_a_trajectory_are_times_whatever_they_are():
+    assert schedule_of([NOW, NOW + 0.4], NOW) is None
+    soon = schedule_of([NOW, NOW + 0.4], NOW, timed=True)
+    assert soon.start == NOW and soon.times.tolist() == pytest.approx([0.0, 0.4])
+    assert schedule_of([0.0], NOW, timed=True).start is None
+    assert schedule_of([], NOW, timed=True) is None
+    with pytest.raises(InvalidPathError, match="the last of its times was 2 s ago"):
+        schedule_of([NOW - 9.0, NOW - 2.0], NOW, timed=True)
+    with pytest.raises(InvalidPathError, match="pose 1 of 2 is stamped 0 s after the one before"):
+        schedule_of([NOW, NOW], NOW, timed=True)
