@@ -18,8 +18,9 @@ from torch.nn import functional
 from ..core.registry import Registry
 from ..core.tunable import tunable
 from ..meta.gradients.outer import Adam, Descent, Parameters
-from .network import ConvNet
+from .network import ConvNet, Statistics
 
+SETTLING = 600  # images that statistics are taken of, at most
 _setting = partial(tunable, dynamic=False)
 
 
@@ -65,9 +66,10 @@ class ImageTrainer(ABC):
     """
 
     name: str
+    pooled = False
 
     def __init__(self, config: FewShotConfig) -> None:
-        self.config, self.network = config, ConvNet(config.ways, config.filters)
+        self.config, self.network = config, ConvNet(config.ways, config.filters, pooled=self.pooled)
         self.parameters = Parameters(self.network.initial(torch.Generator().manual_seed(config.seed)))
         self.optimiser = self._optimiser()
         self.interrupt: Callable[[], None] = lambda: None
@@ -80,6 +82,9 @@ class ImageTrainer(ABC):
         gradient, logits = self.meta_gradient(_tensors(support), _tensors(query))
         self.optimiser.step(gradient)
         return 1.0 - 1.0 / self.config.ways, float(_wrong(logits, _tensors(query)[1]).mean())
+
+    def settle(self, images: np.ndarray) -> None:
+        """Training on images (S, 28, 28) is over; by default nothing comes of it."""
 
     @abstractmethod
     def meta_gradient(
@@ -199,33 +204,73 @@ class ImageReptile(ImageMAML):
 
 
 class Prototypes(ImageTrainer):
-    """Prototypical networks (Snell et al., NeurIPS 2017): the nearest mean of a class's features."""
+    """Prototypical networks (Snell et al., NeurIPS 2017): the nearest mean of a class's features.
 
-    name = "prototypes"
+    In training the images of a class are its prototype in turn, so that each is asked about and shown.
+
+    Attributes:
+        statistics: of the training images, once it has settled; until then those of a task's images serve,
+            which of ten images are rough.
+    """
+
+    name, pooled = "prototypes", True
+
+    def __init__(self, config: FewShotConfig) -> None:
+        super().__init__(config)
+        self.statistics: Statistics | None = None
 
     def _optimiser(self) -> Adam | Descent:
         return Adam(self.parameters.flat, self.config.meta_lr, self.config.iterations)
 
-    def _logits(self, flat: torch.Tensor, support: list[torch.Tensor], images: torch.Tensor) -> torch.Tensor:
-        shown, labels = support
-        count, together = labels.shape[1], torch.cat([shown, images], dim=1)
-        # statistics are those of a task, so that tasks come one after the other
-        features = torch.stack([self.network.shared_features(flat, of).flatten(1) for of in together])
-        member = functional.one_hot(labels, int(labels.max()) + 1).to(features.dtype)
-        means = member.transpose(1, 2) @ features[:, :count] / member.sum(dim=1)[..., None]
-        return -_squares(features[:, count:], means)
+    @torch.no_grad()
+    def settle(self, images: np.ndarray) -> None:
+        some = np.ascontiguousarray(images[:: -(-len(images) // SETTLING)], dtype=np.float32)
+        self.statistics = self.network.statistics(self.parameters.flat, torch.from_numpy(some))
+
+    def _features(self, flat: torch.Tensor, images: torch.Tensor) -> torch.Tensor:
+        """(T, S, F); tasks come one after the other, since statistics may be those of a task."""
+        found = [self.network.shared_features(flat, of, self.statistics).flatten(1) for of in images]
+        return torch.stack(found)
+
+    def loss(
+        self, flat: torch.Tensor, support: list[torch.Tensor], query: list[torch.Tensor]
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Mean cross-entropy over all turns; logits of the queries in the first, (T, Q, ways)."""
+        images, labels = (torch.cat(pair, dim=1) for pair in zip(support, query, strict=True))
+        features, shown = self._features(flat, images), support[1].shape[1]
+        total, ways = labels.shape[1], int(labels.max()) + 1
+        place = (torch.arange(total) % (total // ways)).expand_as(labels)  # of an image in its class
+        turn = torch.empty_like(labels).scatter_(1, labels.argsort(dim=1, stable=True), place)
+        turn //= shown // ways
+        losses, logits = [], []
+        for now in range(total // shown):
+            (f, of), (asked, answers) = (
+                [part[rows].unflatten(0, (len(labels), -1)) for part in (features, labels)]
+                for rows in (turn == now, turn != now)
+            )
+            logits.append(_nearest(f, of, asked))
+            losses.append(cross_entropy(logits[-1], answers).mean())
+        return torch.stack(losses).mean(), logits[0].detach()
 
     def meta_gradient(
         self, support: list[torch.Tensor], query: list[torch.Tensor]
     ) -> tuple[torch.Tensor, torch.Tensor]:
         flat = self.parameters.flat.detach().clone().requires_grad_()
-        logits = self._logits(flat, support, query[0])
-        (slope,) = torch.autograd.grad(cross_entropy(logits, query[1]).mean(), flat)
-        return slope, logits.detach()
+        loss, logits = self.loss(flat, support, query)
+        (slope,) = torch.autograd.grad(loss, flat)
+        return slope, logits
 
     @torch.no_grad()
     def answers(self, support: list[torch.Tensor], images: torch.Tensor) -> torch.Tensor:
-        return self._logits(self.parameters.flat, support, images)
+        shown, labels = support
+        features = self._features(self.parameters.flat, torch.cat([shown, images], dim=1))
+        return _nearest(features[:, : shown.shape[1]], labels, features[:, shown.shape[1] :])
+
+
+def _nearest(shown: torch.Tensor, labels: torch.Tensor, asked: torch.Tensor) -> torch.Tensor:
+    """Minus squared distances, (T, Q, N), of features (T, Q, F) from the means of classes."""
+    member = functional.one_hot(labels, int(labels.max()) + 1).to(shown.dtype)
+    return -_squares(asked, member.transpose(1, 2) @ shown / member.sum(dim=1)[..., None])
 
 
 IMAGE_TRAINERS: Registry[type[ImageTrainer]] = Registry("image trainer", "mppi_maml_ros.image_trainers")

@@ -43,27 +43,33 @@ def trainer_of(name, config=SMALL, double=True):
     return made
 
 
-def test_the_convolution_is_that_of_torch():
-    net, g = ConvNet(3, filters=4), torch.Generator().manual_seed(0)
+@pytest.mark.parametrize("pooled", [False, True])
+def test_the_convolution_is_that_of_torch(pooled):
+    net, g = ConvNet(3, filters=4, pooled=pooled), torch.Generator().manual_seed(0)
     values = net.initial(g)
     images = torch.rand(2, 5, 28, 28, generator=g)
     found = net.features({k: v.expand(2, *v.shape) for k, v in values.items()}, images)
     for task in range(2):
         value = images[task][:, None]
         for i in range(4):
-            kernel = values[f"conv{i}.weight"].T.reshape(4, -1, 3, 3)
-            value = torch.nn.functional.conv2d(value, kernel, stride=2, padding=1)
+            kernel = values[f"conv{i}.weight"].T.reshape(net.widths[i], -1, 3, 3)
+            value = torch.nn.functional.conv2d(value, kernel, stride=1 if pooled else 2, padding=1)
             value = torch.nn.functional.batch_norm(value, None, None, training=True).relu()
+            value = torch.nn.functional.max_pool2d(value, 2) if pooled else value
         torch.testing.assert_close(found[task], value.flatten(2).transpose(1, 2), rtol=1e-4, atol=1e-4)
 
 
-def test_features_of_one_network_are_the_same_the_fast_way():
-    net, g = ConvNet(3, filters=4), torch.Generator().manual_seed(0)
+@pytest.mark.parametrize("pooled", [False, True])
+def test_features_of_one_network_are_the_same_the_fast_way(pooled):
+    net, g = ConvNet(3, filters=4, pooled=pooled), torch.Generator().manual_seed(0)
     values = Parameters(net.initial(g))
     values.flat += 0.1 * torch.randn(values.flat.shape, generator=g)
     images = torch.rand(5, 28, 28, generator=g)
     found = net.shared_features(values.flat, images)
-    torch.testing.assert_close(found, net.features(net.split(values.flat[None]), images[None])[0])
+    slow = net.features(net.split(values.flat[None]), images[None])[0]
+    torch.testing.assert_close(found, slow, rtol=1e-4, atol=1e-5)
+    known = net.statistics(values.flat, images)
+    torch.testing.assert_close(net.shared_features(values.flat, images, known), slow, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", ["maml", "anil", "prototypes"])
@@ -78,10 +84,10 @@ def test_the_meta_gradient_is_that_of_finite_differences(name):
     for step in (1e-6, -1e-6):
         trainer.parameters.flat = start + step * direction
         if name == "prototypes":
-            logits = trainer.answers(support, query[0])
-        else:
-            adapted = trainer.adapt(trainer._start(2), support, SMALL.inner_steps, False)
-            logits = trainer.network.logits(adapted, query[0])
+            losses.append(float(trainer.loss(trainer.parameters.flat, support, query)[0]))
+            continue
+        adapted = trainer.adapt(trainer._start(2), support, SMALL.inner_steps, False)
+        logits = trainer.network.logits(adapted, query[0])
         losses.append(float(cross_entropy(logits, query[1]).mean()))
     assert float(gradient @ direction) == pytest.approx((losses[0] - losses[1]) / 2e-6, rel=1e-3, abs=1e-6)
 
@@ -113,6 +119,29 @@ def test_reptile_goes_where_descent_ends():
     both = [torch.cat(pair, dim=1) for pair in zip(support, query)]
     ends = trainer.adapt(trainer._start(2), both, 2, False)
     torch.testing.assert_close(trainer.parameters.flat - found, ends.mean(dim=0))
+
+
+def test_every_image_of_a_class_is_its_prototype_in_turn():
+    trainer = trainer_of("prototypes")
+    (shown, labels), (asked, answers) = ([images.double(), of] for images, of in drawn())
+    parts = [shown, asked[:, :3], asked[:, 3:]]  # labels 0, 1, 2 in each
+    found, logits = trainer.loss(trainer.parameters.flat, [shown, labels], [asked, answers])
+    torch.testing.assert_close(logits, trainer.answers([shown, labels], asked))
+    losses = []
+    for turn in range(3):
+        others = torch.cat([part for i, part in enumerate(parts) if i != turn], dim=1)
+        said = trainer.answers([parts[turn], labels], others)
+        losses.append(cross_entropy(said, answers).mean())
+    torch.testing.assert_close(found, torch.stack(losses).mean())
+
+
+def test_what_has_settled_answers_an_image_the_same_in_any_company():
+    trainer = trainer_of("prototypes", double=False)
+    (shown, labels), (asked, _) = drawn()
+    alone, together = (lambda: trainer.answers([shown, labels], asked[:, :1])), trainer.answers
+    assert not torch.allclose(alone(), together([shown, labels], asked)[:, :1], rtol=1e-3)
+    trainer.settle(np.random.default_rng(0).random((1300, 28, 28)))
+    torch.testing.assert_close(alone(), together([shown, labels], asked)[:, :1], rtol=1e-4, atol=1e-5)
 
 
 @settings(max_examples=8, deadline=None)
