@@ -14,8 +14,10 @@ ENOUGH = 1e-10  # squared residual at which conjugate gradients end
 Product = Callable[[torch.Tensor], torch.Tensor]
 
 
-def conjugate_gradient(product: Product, right: torch.Tensor, steps: int = CG_STEPS) -> torch.Tensor:
-    """x with A x = right, A symmetric and positive, known by its products with vectors (P,)."""
+def conjugate_gradient(
+    product: Product, right: torch.Tensor, steps: int = CG_STEPS
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """x with A x = right, and A x; A is symmetric and positive, known by its products with vectors (P,)."""
     x, residual = torch.zeros_like(right), right.clone()
     direction, square = residual.clone(), float(residual @ residual)
     for _ in range(steps):
@@ -28,7 +30,7 @@ def conjugate_gradient(product: Product, right: torch.Tensor, steps: int = CG_ST
         after = float(residual @ residual)
         direction.mul_(after / square).add_(residual)
         square = after
-    return x
+    return x, right - residual
 
 
 class TRPO:
@@ -60,8 +62,8 @@ class TRPO:
         """
         self.steps += 1
         damped: Product = lambda v: product(v) + self._damping * v  # noqa: E731
-        direction = conjugate_gradient(damped, gradient)
-        curvature = float(direction @ damped(direction))
+        direction, image = conjugate_gradient(damped, gradient)
+        curvature = float(direction @ image)
         if not (math.isfinite(curvature) and curvature > 0.0):
             return False
         longest = math.sqrt(2.0 * self._kl / curvature)

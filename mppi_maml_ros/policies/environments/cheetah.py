@@ -37,6 +37,7 @@ def load_model() -> Any:
         r' settotalmass="[0-9.]+"', "", file.read_text(encoding="utf-8")
     )  # mujoco is about to refuse it
     model = mujoco.MjModel.from_xml_string(text)
+    model.opt.disableflags |= mujoco.mjtDisableBit.mjDSBL_ISLAND  # one robot is one: looking for more is dear
     mujoco.mj_setTotalmass(model, MASS)
     mujoco.mj_setConst(model, mujoco.MjData(model))
     return model
@@ -50,28 +51,23 @@ class Chain:
     """
 
     def __init__(self, model: Any) -> None:
-        self._parents, self._at = model.body_parentid[1:] - 1, model.body_pos[1:, [0, 2]]
-        self._centre, self._mass = model.body_ipos[1:, [0, 2]], model.body_mass[1:]
+        parents, mass = model.body_parentid[1:] - 1, model.body_mass[1:]
+        arms = model.body_ipos[1:, 0] + 1j * model.body_ipos[1:, 2]
+        links = model.body_pos[1:, 0] + 1j * model.body_pos[1:, 2]
+        self._sum, carried = np.eye(len(mass)), mass.copy()  # joints to angles of bodies; mass beyond a joint
+        for i, parent in enumerate(parents[1:], start=1):
+            self._sum[:, i] += self._sum[:, parent]
+        arms = mass * arms
+        for i in range(len(mass) - 1, 0, -1):
+            carried[parents[i]] += carried[i]
+            arms[parents[i]] += carried[i] * links[i]
+        self._origin, self._arms = links[0], arms / carried[0]
 
     def centre(self, positions: np.ndarray) -> np.ndarray:
         """x and z of the centre of mass, (..., 2), of joint positions (..., 2 + bodies)."""
-        angles: list[np.ndarray] = []
-        origins: list[np.ndarray] = []
-        total = np.zeros((*positions.shape[:-1], 2))
-        for i, (parent, at, centre) in enumerate(zip(self._parents, self._at, self._centre, strict=True)):
-            angle, origin = positions[..., 2 + i], positions[..., :2] + at
-            if i > 0:
-                angle, origin = angle + angles[parent], origins[parent] + _turned(angles[parent], at)
-            angles.append(angle)
-            origins.append(origin)
-            total += self._mass[i] * (origin + _turned(angle, centre))
-        return total / self._mass.sum()
-
-
-def _turned(angle: np.ndarray, vector: np.ndarray) -> np.ndarray:
-    """x and z of a vector turned about y."""
-    cos, sin = np.cos(angle), np.sin(angle)
-    return np.stack([cos * vector[0] + sin * vector[1], cos * vector[1] - sin * vector[0]], axis=-1)
+        turns = np.exp(-1j * (positions[..., 2:] @ self._sum))  # about y: x + iz by a negative angle
+        centre = positions[..., 0] + 1j * positions[..., 1] + self._origin + turns @ self._arms
+        return np.stack([centre.real, centre.imag], axis=-1)
 
 
 class HalfCheetah:
