@@ -54,10 +54,7 @@ def run(adapter: str, attempts: int) -> dict:
     online.warm_up()
     times: dict[str, list[float]] = {"attempt": [], "control_step": [], "odometry": []}
     decisions: Counter[str] = Counter()
-    controller, tried = (
-        MPPIController(MPPIConfig(batch_size=SAMPLES, time_steps=STEPS), VelocityLimits(), 0),
-        -np.inf,
-    )
+    controller = MPPIController(MPPIConfig(batch_size=SAMPLES, time_steps=STEPS), VelocityLimits(), 0)
     reference, history = np.zeros((STEPS + 1, 3)), np.zeros((meta.delay_taps, 2))
     while len(times["attempt"]) < attempts:
         t = world.time
@@ -68,9 +65,9 @@ def run(adapter: str, attempts: int) -> dict:
         started = time.process_time()
         online.add_odometry(Odometry(world.time - world.odometry_age, seen[:3], seen[3:]))
         times["odometry"].append(1e3 * (time.process_time() - started))
-        if world.time < tried + config.adapt_interval:
+        if not online.due:
             continue
-        tried, started = world.time, time.process_time()
+        started = time.process_time()
         attempt = online.attempt()
         took = 1e3 * (time.process_time() - started)
         if attempt.weights is not None:

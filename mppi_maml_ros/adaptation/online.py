@@ -44,7 +44,7 @@ from .population import Population
 PUSH_MEMORY = 30  # transitions before a step that tell of the push on it
 BEGIN_WITH_BANK = ("physics+maml",)  # adapters beside which a robot of the bank may serve
 PERIOD = 10  # new transitions that an adapter looks at, whatever the bank says
-RETRY_SAMPLES = 4  # fewest new transitions between two attempts that do not wait for the timer
+STAMP = 1e-6  # [s] by which differences of stamps are rounded
 HALF = 0.5  # margin, to a prior that drives well, of what knows nothing of speed loops: less is no use
 WORSE = 1.1  # what serves is rolled back when it errs by more than this times what it replaced
 PATIENCE = 3  # attempts in a row that find so, or one with data enough to be sure
@@ -80,7 +80,10 @@ class OnlineAdaptation:
         self._installed = Installed()
         self._take_back: str = ""  # why what serves is to be replaced by what served before
         self._before: ResidualWeights | None = None
-        self._newest = -np.inf  # stamp of the newest odometry
+        self._newest, self._tried = (
+            -np.inf,
+            np.inf,
+        )  # stamps of the newest odometry, and of that at an attempt
         self._meta_weights = self.adapter.start()
         self._prior = ResidualWeights.prior(meta.delay_taps, meta.model_dt)
         self._typical = typical(meta.model_dt)
@@ -93,7 +96,6 @@ class OnlineAdaptation:
         self._meta = meta
         self._warm = self._afresh = False
         self._untouched = True  # nothing was tried with what serves now
-        self._eager = True
         self._unanswered = 0  # attempts in a row that found a robot which answers no command
         self._doubts = 0  # attempts in a row that found what serves worse than what it replaced
         self._last_total = self._last_count = 0
@@ -147,25 +149,34 @@ class OnlineAdaptation:
 
     @property
     def due(self) -> bool:
-        """An attempt need not wait for the timer: the data have grown enough since the last one.
+        """Whether an attempt is to be made now; asked after each odometry.
 
-        Before the warm-up, that theta* can be judged; while nothing fits, RETRY_SAMPLES new transitions. And
-        at once when what serves was learned from what is not to be believed.
+        After ``adapt_interval`` in any case. Before, as soon as the data have grown enough since the last
+        attempt, theta* can be judged or another robot of the bank is likelier; and at once when what serves
+        was learned from what is not to be believed.
         """
         if self._take_back:
             return self._offered is None
-        return self._adapts or (self._population.due and len(self.buffer) > 0 and not self.evidence.objection)
+        return self._waited(self.config.adapt_interval) or self._adapts or self._another_of_bank
+
+    def _waited(self, interval: float) -> bool:
+        return self._newest - self._tried >= interval - STAMP
+
+    @property
+    def _another_of_bank(self) -> bool:
+        return self._population.due and len(self.buffer) > 0 and not self.evidence.objection
 
     @property
     def _adapts(self) -> bool:
-        """The same of the adapter alone."""
+        """Whether the data have grown enough for the adapter."""
         if self.evidence.objection or self._drive.barred(self._newest):
             return False
         count = len(self.buffer)
         if count < self._needed:
             return self._untouched and count >= self.config.meta_samples > 0
-        fresh = RETRY_SAMPLES if self._eager else max(RETRY_SAMPLES, self.config.growth * self._last_count)
-        return self.buffer.total >= self._last_total + fresh
+        if not self._waited(self.config.min_adapt_interval):
+            return False
+        return self.buffer.total >= self._last_total + max(1, self.config.growth * self._last_count)
 
     @property
     def _needed(self) -> int:
@@ -208,6 +219,7 @@ class OnlineAdaptation:
             continuous: the robot drove here from the sample before.
         """
         self._newest = sample.stamp
+        self._tried = min(self._tried, self._newest)
         given = self.evidence.take(sample, continuous)
         if np.isfinite(since := self.evidence.untrusted_since):
             self.distrust(since, self.evidence.remark)
@@ -243,7 +255,7 @@ class OnlineAdaptation:
         self._population.restart(self.buffer.latest(), kept)
         self.buffer.keep_newest(kept)
         self._detector.restart()
-        self._eager = True
+        self._last_count = 0
         return True
 
     @property
@@ -256,8 +268,8 @@ class OnlineAdaptation:
         self.evidence.untrusted_since = np.inf
         self.buffer.drop_since(since)
         self._detector.restart()
-        self._last_total = self.buffer.total
-        self._eager = self._afresh = True
+        self._last_total, self._last_count = self.buffer.total, 0
+        self._afresh = True
         self._drive.unsettle()
         self._before = self._installed.before(since)
         self._population.doubt(self._before)
@@ -287,7 +299,7 @@ class OnlineAdaptation:
         self._installed.clear()
         self._population.forget_serving()
         self._take_back = ""
-        self._eager = self._untouched = True
+        self._last_count, self._untouched = 0, True
         self._detector.restart()
 
     def attempt(self) -> Attempt:
@@ -297,7 +309,8 @@ class OnlineAdaptation:
         """
         bank, guard = self._population, self.config.guard
         fresh = self.buffer.total - self._last_total
-        if bank.due and 0 < fresh < PERIOD and self.due and not (self._take_back or self._adapts):
+        grown, self._tried = self._adapts, self._newest
+        if self._another_of_bank and 0 < fresh < PERIOD and not (self._take_back or grown):
             nothing = Attempt(Decision.REJECTED_HELD_OUT, "no robot of the bank is better than the prior")
             found = bank.offer(nothing, "a likelier robot of the bank", self.buffer.latest(), guard)
             self._offered = found.weights
@@ -467,7 +480,7 @@ class OnlineAdaptation:
                 self._previous, self._take_back = None, ""
                 self._serving = self._before
             self._installed.add(self._newest, self._serving)
-            self._eager, self._doubts = False, 0
+            self._doubts = 0
             self._detector.new_model()
 
     def refused(self) -> None:

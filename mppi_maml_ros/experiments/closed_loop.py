@@ -15,7 +15,7 @@ import attrs
 import numpy as np
 
 from ..adaptation.attempt import Decision
-from ..adaptation.online import OnlineAdaptation, OnlineConfig
+from ..adaptation.online import OnlineAdaptation
 from ..control.config import ControlConfig
 from ..control.figure_follower import TimedFollower
 from ..control.step import ControlStep, Mppi
@@ -31,7 +31,6 @@ from ..simulation.world import World
 BENCHMARK_LIMITS = VelocityLimits(
     vx_max=2.0, vx_min=-2.0, wz_max=2.0, ax_max=100.0, ax_min=-100.0, az_max=100.0
 )
-ADAPT_INTERVAL = OnlineConfig().adapt_interval  # [s]
 
 
 @attrs.frozen(eq=False)
@@ -110,7 +109,6 @@ def drive(
     limits: VelocityLimits = BENCHMARK_LIMITS,
     model: ResidualWeights | RolloutModel | None = None,
     adaptation: OnlineAdaptation | None = None,
-    adapt_interval: float = ADAPT_INTERVAL,
     true_state: bool = False,
     controller: Mppi | None = None,
 ) -> Generator[Step, None, Run]:
@@ -124,7 +122,7 @@ def drive(
         duration: [s].
         model: what the rollouts use; None for the kinematic prior. With ``adaptation`` only
             the start.
-        adaptation: adapts every ``adapt_interval`` [s], and at once after a detected change.
+        adaptation: adapts when it is due, and at once after a detected change.
         true_state: the controller sees the true state instead of the odometry.
         controller: drives in place of MPPI with ``config`` and ``seed``; takes ``model`` as its weights.
 
@@ -155,15 +153,13 @@ def drive(
     states[0] = world.state
     wanted = reference.pose_at(dt * np.arange(steps + 1))
     observed = world.odometry()
-    due = adapt_interval
     for k in range(steps):
         now = k * dt
         age = world.odometry_age
         if adaptation is not None:
             changed = adaptation.add_odometry(Odometry(now - age, observed[:3].copy(), observed[3:].copy()))
-            if changed or adaptation.due or now >= due - 1e-9:
+            if changed or adaptation.due:
                 attempt = adaptation.attempt()
-                due = now + adapt_interval
                 decisions.append((now, attempt.decision, attempt.reason))
                 if attempt.adaptation is not None:
                     adapt_ms.append(attempt.adapt_ms)

@@ -107,7 +107,7 @@ def drive_faulty(
         loop.handle_path(config.odom_frame, path)
     injector = Injector(faults, seed)
     every_odometry, every_control = round(1.0 / odometry_rate / TICK), round(config.period / TICK)
-    command, heard, due, newest = np.zeros(2), (0.0, 0.0), 0.0, -math.inf
+    command, heard, newest = np.zeros(2), (0.0, 0.0), -math.inf
     outputs, poses, decisions = [], [], []
     for k in range(1, round(duration / TICK) + 1):
         t = k * TICK
@@ -126,8 +126,7 @@ def drive_faulty(
                     changed = adaptation.add_odometry(verdict.odometry, verdict.continuous)
                 elif math.isfinite(verdict.since):
                     adaptation.distrust(verdict.since, verdict.message)
-                if changed or adaptation.due or t >= due:
-                    due = t + adaptation.config.adapt_interval
+                if changed or adaptation.due:
                     attempt = adaptation.attempt()
                     decisions.append((t, attempt.decision, attempt.reason))
                     if attempt.weights is not None:

@@ -80,7 +80,7 @@ class AdaptationNode(BaseNode):
         self._checks = self._make_checks()
         self._clock_check = ClockCheck()
         self._odometry_seen = self._command_seen = False
-        self._attempted = False
+        self._attempted = self._tried = False  # ever, and since the last tick of the timer
         self._ticked_at = self.steady_now()
 
         self._unread: list[tuple[Callable[[bytes, float, float], None], bytes, float, float]] = []
@@ -188,11 +188,13 @@ class AdaptationNode(BaseNode):
         self._odometry_seen = True
         if verdict.warning:
             self.get_logger().warning(verdict.warning)
-        if self._online.add_odometry(verdict.odometry, verdict.continuous) and self._adapting:
+        changed = self._online.add_odometry(verdict.odometry, verdict.continuous)
+        if not self._adapting or self._swaps.busy:
+            return
+        if changed:
             self.get_logger().info("the robot has changed: adapting at once")
-            self._try("change")
-        elif self._adapting and self._online.due:
-            self._try("warm-up")
+        if changed or self._online.due:
+            self._try()
 
     def _take_command(self, data: bytes, now: float, at: float, certain: bool) -> None:
         self._add_command(now, at, cdr.twist(data), certain)
@@ -235,18 +237,20 @@ class AdaptationNode(BaseNode):
                 f"{missed} attempts skipped: the last took longer than the adapt_interval of {interval:g} s",
                 throttle_duration_sec=10.0,
             )
-        self._try("timer")
+        if not self._tried:  # without odometry nothing is due, and it has to be told why
+            self._try()
+        self._counts["skipped"] += not self._tried
+        self._tried = False
 
-    def _try(self, why: str) -> None:
+    def _try(self) -> None:
         """One attempt: adapt, and offer what comes of it."""
         if self._swaps.busy:
             self._decide(Decision.SKIPPED_BUSY, "the answer to the last offer has not come yet")
-            self._counts["skipped"] += why == "timer"
             self._publish_status()
             return
         attempt = self._online.attempt()
-        self._attempted |= attempt.decision not in _SKIPPED
-        self._counts["skipped"] += why == "timer" and attempt.decision in _SKIPPED
+        self._tried |= attempt.decision not in _SKIPPED
+        self._attempted |= self._tried
         self._note(attempt)
         if attempt.weights is None:
             self._decide(attempt.decision, attempt.reason)
@@ -310,7 +314,7 @@ class AdaptationNode(BaseNode):
         self._read()
         deferred = Deferred()
         self._waiting.append(deferred)
-        self._try("service")
+        self._try()
         return deferred
 
     def _on_enable(self, request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:

@@ -479,7 +479,7 @@ def test_theta_is_not_offered_when_it_is_not_wanted(meta, drive):
 
 
 def test_attempts_come_with_growing_distance_as_data_come_in(meta, drive):
-    loop, counts = online(meta, growth=0.5), []
+    loop, counts = online(meta, growth=0.5, adapt_interval=100.0), []
 
     def watch(sample):
         loop.add_odometry(sample)
@@ -495,6 +495,53 @@ def test_attempts_come_with_growing_distance_as_data_come_in(meta, drive):
         and (later[1:] >= 1.5 * later[:-1]).all()
         and (later[1:] <= 1.5 * later[:-1] + 2).all()
     )
+
+
+def due_at(loop, drive, robot, seconds, start=0.0) -> np.ndarray:
+    """Stamps at which an attempt was due; all were made, and what they offered was installed."""
+    stamps = []
+
+    def watch(sample):
+        if loop.add_odometry(sample) or loop.due:
+            stamps.append(sample.stamp)
+            loop.attempt()
+            loop.installed()
+
+    drive(watch, loop.add_command, robot, seconds=seconds, start=start, noise=0.003)
+    return np.array(stamps)
+
+
+def test_attempts_are_close_while_the_data_are_few_and_rare_once_they_are_many(meta, drive):
+    loop = online(meta, adapter="physics", buffer_size=200)
+    apart = np.diff(due_at(loop, drive, SLOW, 12.0))
+    early, late = apart[:8], apart[-6:]
+    assert early.max() < 0.21 and early.min() > 0.09 and np.median(early) < 0.11
+    assert np.allclose(late, 0.5)
+
+
+def test_attempts_are_close_again_once_the_robot_has_changed(meta, drive):
+    loop = online(meta, adapter="physics", buffer_size=200)
+    due_at(loop, drive, SLOW, 12.0)
+    after = due_at(loop, drive, BRAKED, 4.0, start=12.05)
+    assert loop.changes_detected
+    assert np.count_nonzero(np.diff(after) < 0.3) >= 6
+
+
+def test_two_attempts_are_never_closer_than_they_may_be(meta, drive):
+    loop = online(meta, adapter="physics", min_adapt_interval=0.4, meta_samples=0)
+    assert np.diff(due_at(loop, drive, SLOW, 6.0)).min() > 0.39
+
+
+def test_an_attempt_is_due_after_the_longest_interval_whatever_came_in(meta, drive):
+    loop = online(meta, adapter="physics", warmup_samples=150, meta_samples=0, adapt_interval=0.5)
+    assert not loop.due
+    stamps = due_at(loop, drive, SLOW, 3.0)
+    assert np.allclose(np.diff(stamps), 0.5) and len(stamps) >= 5
+
+
+def test_an_interval_that_is_longer_than_the_longest_is_refused():
+    with pytest.raises(InvalidValueError, match="min_adapt_interval"):
+        OnlineConfig(adapt_interval=0.5, min_adapt_interval=1.0)
 
 
 def test_a_steady_robot_in_noise_is_one_regime(meta, drive):

@@ -23,7 +23,6 @@ from ...simulation.firmware_world import FirmwareWorld
 from ...simulation.seed_world import SEED_GAIN
 from ...simulation.world import World
 from ...weights.meta_model import MetaModel
-from ..closed_loop import ADAPT_INTERVAL
 from ..oracle import Oracle
 from .offline import OFFLINE, Library
 
@@ -56,14 +55,12 @@ class Contender:
     Attributes:
         model: what the rollouts use, at first; None for kinematics.
         adaptation: what changes it; None: nothing does.
-        adapt_interval: time between adaptations [s].
         true_state: whether the controller sees the true state.
         controller: drives in place of MPPI; None for MPPI.
     """
 
     model: ResidualWeights | RolloutModel | None = None
     adaptation: Recorded | Unguarded | None = None
-    adapt_interval: float = ADAPT_INTERVAL
     true_state: bool = False
     controller: Mppi | None = None
 
@@ -111,7 +108,7 @@ def contender(
         adapter: Adapter = dynamic_evaluation(meta)
     else:
         adapter = make_adapter(name, meta, config.sgd)
-    return Contender(adapter.start(), Unguarded(adapter, meta, config.buffer_size), BASELINES[name])
+    return Contender(adapter.start(), Unguarded(adapter, meta, config.buffer_size, BASELINES[name]))
 
 
 class Recorded(OnlineAdaptation):
@@ -133,12 +130,12 @@ class Unguarded:
         adapter: the identifier.
         meta: gives the time step and the delay taps.
         size: newest transitions that it is given.
+        interval: of attempts; odometry is taken once a step of the model [s].
     """
 
-    due = False
-
-    def __init__(self, adapter: Adapter, meta: MetaModel, size: int) -> None:
+    def __init__(self, adapter: Adapter, meta: MetaModel, size: int, interval: float) -> None:
         self.adapter = adapter
+        self._every, self._taken = round(interval / meta.model_dt), 0
         self.attempts: list[Attempt] = []
         self._buffer = TransitionBuffer(
             BufferConfig(delay_taps=meta.delay_taps, model_dt=meta.model_dt, size=size)
@@ -151,7 +148,13 @@ class Unguarded:
     def add_odometry(self, sample: Odometry) -> bool:
         """As :meth:`OnlineAdaptation.add_odometry`; no change is ever detected."""
         self._buffer.add_odometry(sample)
+        self._taken += 1
         return False
+
+    @property
+    def due(self) -> bool:
+        """Whether an attempt is to be made."""
+        return self._taken > 1 and (self._taken - 1) % self._every == 0
 
     def attempt(self) -> Attempt:
         """Adapt to the newest transitions and believe the result."""

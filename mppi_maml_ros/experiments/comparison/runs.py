@@ -36,7 +36,7 @@ from ...weights.meta_model import PACKAGED, MetaModel
 from .. import metrics
 from ..closed_loop import Run, Step, drive, finish
 from ..oracle import Oracle
-from .contenders import ADAPT_INTERVAL, BASELINES, Contender, contender, model_names
+from .contenders import BASELINES, Contender, contender, model_names
 from .offline import OFFLINE, Library, OfflineConfig
 from .results import COLUMNS, Job, JobResult, Results
 
@@ -85,7 +85,6 @@ class ComparisonSettings:
             "mppi": attrs.asdict(self.mppi),
             "adaptive": online.pop("adapter"),
             "online": online,
-            "adapt_interval": ADAPT_INTERVAL,
             "unguarded": BASELINES,
             "offline": attrs.asdict(OfflineConfig()),
             "meta_model": digest,
@@ -173,7 +172,6 @@ def begin(
         world, FIGURES[job.trajectory](), settings.mppi, job.seed, settings.duration,
         model=entrant.model,
         adaptation=entrant.adaptation,  # type: ignore[arg-type]  # Unguarded does as OnlineAdaptation does
-        adapt_interval=entrant.adapt_interval,
         true_state=entrant.true_state, controller=entrant.controller,
     )  # fmt: skip
     return world, entrant, steps

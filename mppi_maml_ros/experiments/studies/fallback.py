@@ -29,7 +29,6 @@ from ...simulation.firmware_worlds import draw_base, ranges_of
 from ...simulation.world import DynamicWorld, World, WorldParameters
 from ...weights.meta_model import PACKAGED, MetaModel
 from ...weights.slot import Snapshot
-from ..closed_loop import ADAPT_INTERVAL
 from ..oracle import Oracle
 from .courses import COURSES, REPLAN
 from .fallback_tables import report
@@ -185,7 +184,7 @@ def drive(
     control = attrs.evolve(control, **{key: settings[key] for key in settings.keys() - of_critics.keys()})
     judges = make_critics(critics, WALLS | of_critics)
     slot = _Slot(Oracle(world) if model == "oracle" else None)
-    adaptation, due = None, ADAPT_INTERVAL
+    adaptation = None
     if model == "adaptive":
         adaptation = OnlineAdaptation(MetaModel.load(PACKAGED), OnlineConfig(limits=LIMITS))
     own = known(name) if model == "known" else None
@@ -206,8 +205,8 @@ def drive(
             loop.handle_path("odom", left)
         if adaptation is not None:
             changed = adaptation.add_odometry(Odometry(stamp, observed[:3].copy(), observed[3:].copy()))
-            if changed or adaptation.due or now >= due - 1e-9:
-                attempt, due = adaptation.attempt(), now + ADAPT_INTERVAL
+            if changed or adaptation.due:
+                attempt = adaptation.attempt()
                 if attempt.weights is not None:
                     adaptation.installed()
                     slot.current = Snapshot(attempt.weights, slot.current.version + 1)

@@ -18,7 +18,7 @@ from ...references.figures import FIGURES
 from ...simulation.worlds import make_world
 from ...weights.meta_model import MetaModel
 from .. import metrics, plots
-from ..closed_loop import ADAPT_INTERVAL, run
+from ..closed_loop import run
 
 WORLD, REFERENCE, DURATION = "friction_patches", "figure8", 12.0  # [s]
 SETTLED = 2.0  # [s] from which on errors count
@@ -50,7 +50,7 @@ KNOBS = (
             ("iteration_count", (1, 2, 4)),
         )
     ),
-    Knob("adapt_interval", (0.1, 0.5, 2.0, 8.0), ADAPT_INTERVAL),
+    Knob("adapt_interval", (0.1, 0.5, 2.0, 8.0), OnlineConfig().adapt_interval),
     Knob("buffer_size", (20, 50, 200, 400), OnlineConfig().buffer_size),
     Knob("guard.margin", (0.0, 0.02, 0.2, 0.5), GuardConfig().margin),
 )
@@ -58,12 +58,10 @@ KNOBS = (
 
 def drive(knob: str, value: float, seed: int, meta: MetaModel) -> dict:
     """One drive with adaptation; a row of COLUMNS."""
-    mppi, interval = MPPIConfig(), ADAPT_INTERVAL
+    mppi = MPPIConfig()
     online: dict[str, Any] = {}
-    if knob == "adapt_interval":
-        interval = value
-    elif knob == "buffer_size":
-        online = {"buffer_size": value}
+    if knob in ("adapt_interval", "buffer_size"):
+        online = {knob: value}
     elif knob == "guard.margin":
         online = {"guard": GuardConfig(margin=value)}
     else:
@@ -71,7 +69,7 @@ def drive(knob: str, value: float, seed: int, meta: MetaModel) -> dict:
         mppi = MPPIConfig(**changed)
     result = run(
         make_world(WORLD, seed, duration=DURATION), FIGURES[REFERENCE](), mppi, seed, DURATION,
-        adaptation=OnlineAdaptation(meta, OnlineConfig(**online)), adapt_interval=interval,
+        adaptation=OnlineAdaptation(meta, OnlineConfig(**online)),
     )  # fmt: skip
     measured = (result.rmse(SETTLED), metrics.smoothness(result.commands), float(np.median(result.step_ms)))
     return dict(zip(COLUMNS, (knob, value, seed, *measured), strict=True))
