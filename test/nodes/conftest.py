@@ -76,7 +76,7 @@ class Bench:
     def _introduce(self, client, timeout: float) -> None:
         """Wait until a server in another process knows the client too: a response before that is lost.
 
-        Clients are announced in the order in which they are made, so it does once it has answered a later one.
+        Clients are announced in the order in which they are made: it does once it has answered a later one.
         """
         if client.service_name in {service.service_name for node in self._nodes for service in node.services}:
             return
