@@ -15,6 +15,7 @@ rclpy = pytest.importorskip("rclpy")
 
 from geometry_msgs.msg import Twist  # noqa: E402
 from nav_msgs.msg import Odometry  # noqa: E402
+from rcl_interfaces.srv import GetParameters  # noqa: E402
 from rclpy.executors import SingleThreadedExecutor  # noqa: E402
 from rclpy.parameter import Parameter  # noqa: E402
 from rclpy.qos import QoSProfile, ReliabilityPolicy  # noqa: E402
@@ -66,10 +67,32 @@ class Bench:
         """The answer of a service, whose server is awaited once: the graph may lose sight of it."""
         if client not in self._ready:
             self.until(client.service_is_ready, timeout)
+            self._introduce(client, timeout)
             self._ready.append(client)
         future = client.call_async(request)
         self.until(future.done, timeout)
         return future.result()
+
+    def _introduce(self, client, timeout: float) -> None:
+        """Wait until a server in another process knows the client too: a response before that is lost.
+
+        Clients are announced in the order in which they are made: it does once it has answered a later one.
+        """
+        if client.service_name in {service.service_name for node in self._nodes for service in node.services}:
+            return
+        name = f"{client.service_name.rpartition('/')[0]}/get_parameters"
+        later = self._nodes[0].create_client(GetParameters, name)
+        self.until(later.service_is_ready, timeout)
+        asked = future = None
+
+        def answered() -> bool:
+            nonlocal asked, future
+            if future is None or (not future.done() and time.monotonic() - asked > 1.0):
+                asked, future = time.monotonic(), later.call_async(GetParameters.Request())
+            return future.done()
+
+        self.until(answered, timeout)
+        self._nodes[0].destroy_client(later)
 
     def stop(self, node) -> None:
         """Take one node away."""

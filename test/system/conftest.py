@@ -12,6 +12,7 @@ from diagnostic_msgs.msg import DiagnosticArray
 from geometry_msgs.msg import Twist
 from mppi_maml_ros.msg import AdaptationStatus, ControllerStatus, WorldState
 from nav_msgs.msg import Odometry
+from rcl_interfaces.srv import GetParameters
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 
@@ -93,15 +94,27 @@ class Listener:
     def call(self, kind, name, request, timeout):
         """Call a service and return its answer."""
         client = self.node.create_client(kind, name)
+        # Made later, so that whoever knows it knows the other: a response to one that is not known is lost.
+        later = self.node.create_client(GetParameters, f"{name.rpartition('/')[0]}/get_parameters")
         try:
-            assert client.wait_for_service(15.0), f"no service {name}"
-            done = threading.Event()
-            future = client.call_async(request)
-            future.add_done_callback(lambda _: done.set())
-            assert done.wait(timeout), f"no answer from {name} within {timeout:g} s"
-            return future.result()
+            assert client.wait_for_service(15.0) and later.wait_for_service(15.0), f"no service {name}"
+            deadline = time.monotonic() + timeout
+            while self._ask(later, GetParameters.Request(), 1.0) is None:
+                assert time.monotonic() < deadline, f"{name} does not know us within {timeout:g} s"
+            answer = self._ask(client, request, timeout)
+            assert answer is not None, f"no answer from {name} within {timeout:g} s"
+            return answer
         finally:
             self.node.destroy_client(client)
+            self.node.destroy_client(later)
+
+    @staticmethod
+    def _ask(client, request, timeout):
+        """The answer; None where there is none within ``timeout`` [s]."""
+        done = threading.Event()
+        future = client.call_async(request)
+        future.add_done_callback(lambda _: done.set())
+        return future.result() if done.wait(timeout) else None
 
     def close(self):
         self._executor.shutdown()
