@@ -14,7 +14,7 @@ from ..dynamics.acceleration import UNLIMITED
 from ..dynamics.buffer import BufferConfig, TransitionBuffer
 from ..dynamics.compiled import correction
 from ..dynamics.features import MAX_TRANSPORT_DELAY, input_size
-from ..dynamics.first_order import kinematic, typical
+from ..dynamics.first_order import typical
 from ..dynamics.identification import clock, limits, second_order, slip, transport
 from ..dynamics.identification.error_models import TYPICAL, pushes
 from ..dynamics.observer import errors_of
@@ -23,6 +23,7 @@ from ..dynamics.transitions import Transitions
 from ..weights.meta_model import MetaModel
 from .actuation import Actuation
 from .adapters import Adaptation, make_adapter
+from .adapters.physics import PhysicsAdapter
 from .answers import AFRESH, Answers, believed
 from .attempt import Attempt, Decision
 from .change import ChangeDetector, newest_regime
@@ -60,7 +61,8 @@ class OnlineAdaptation:
 
     def __init__(self, meta: MetaModel, config: OnlineConfig) -> None:
         self.config = config
-        self.adapter = make_adapter(config.adapter, meta, config.sgd)
+        self._own = self.adapter = make_adapter(config.adapter, meta, config.sgd)
+        self._understudy = self._own if believed(self._own) else PhysicsAdapter(meta)
         self.buffer = TransitionBuffer(
             BufferConfig(
                 delay_taps=meta.delay_taps,
@@ -72,8 +74,6 @@ class OnlineAdaptation:
         )
         self._answers = Answers(meta)
         self._drive = DriveGuard()
-        self._convicted: ResidualWeights | None = None  # what the robot strayed by last
-        self._fine = 0.0 if believed(self.adapter) else HALF
         with_bank = self.adapter.name in BEGIN_WITH_BANK and config.meta_samples > 0
         self._population = Population(meta.model_dt, with_bank)
         self.evidence = Evidence(config.twist_source, config.limits)
@@ -87,7 +87,6 @@ class OnlineAdaptation:
         self._meta_weights = self.adapter.start()
         self._prior = ResidualWeights.prior(meta.delay_taps, meta.model_dt)
         self._typical = typical(meta.model_dt)
-        self._kinematic = kinematic(meta.delay_taps, meta.model_dt)
         self._actuation = Actuation(meta)
         self._serving: ResidualWeights | None = None
         self._previous: ResidualWeights | None = None
@@ -169,7 +168,7 @@ class OnlineAdaptation:
     @property
     def _adapts(self) -> bool:
         """Whether the data have grown enough for the adapter."""
-        if self.evidence.objection or self._drive.barred(self._newest):
+        if self.evidence.objection:
             return False
         count = len(self.buffer)
         if count < self._needed:
@@ -177,6 +176,10 @@ class OnlineAdaptation:
         if not self._waited(self.config.min_adapt_interval):
             return False
         return self.buffer.total >= self._last_total + max(1, self.config.growth * self._last_count)
+
+    @property
+    def _fine(self) -> float:
+        return 0.0 if believed(self.adapter) else HALF
 
     @property
     def _needed(self) -> int:
@@ -195,21 +198,28 @@ class OnlineAdaptation:
 
     def add_tracking(self, error: float) -> None:
         """How far the robot is from where the controller wants it [m], once a control period while driven."""
-        if believed(self.adapter):  # a trial of the prior costs more than the drives by these
+        if believed(self.adapter) or not self._drive.add(self._newest, error):
             return
-        # What the controller has for a prior goes by the twist, too: it is suspected where that is replaced.
-        unlearned = self._serving is None and not self.evidence.twist.replaced
-        suspect = not unlearned and self._serving is not self._kinematic
-        suspected = self._drive.add(self._newest, error, suspect)
-        if self._drive.acquitted and not self._take_back:
-            self._drive.acquitted = False
-            if self._serving is self._kinematic and self._convicted is not None:
-                self._before, self._take_back = self._convicted, "the prior does no better"
-        if not suspected or self._take_back or self.evidence.objection:
+        if not (self._take_back or self.evidence.objection):
+            self._drive.relieve(self._newest)
+            self._before, self._take_back = self._prior, "the robot strays by what serves"
+            self._choose_adapter()
+
+    def _choose_adapter(self) -> None:
+        """The physics layer stands in for what the robot strayed by, and where the twist is the pose's rate.
+
+        That is late, which other adapters take for the robot, in what they learn and in what they predict.
+        """
+        relieved = self.evidence.twist.replaced or self._drive.relieved(self._newest)
+        wanted = self._understudy if relieved else self._own
+        if wanted is self.adapter:
             return
-        self._drive.convict(self._newest)
-        self._convicted = self._serving
-        self._before, self._take_back = self._kinematic, "the robot strays by what serves"
+        self.adapter = wanted
+        self._untouched = False
+        if wanted is self._own:
+            self.buffer.clear()
+            self._afresh = True
+        self._last_total, self._last_count = self.buffer.total - len(self.buffer), 0
 
     def add_odometry(self, sample: Odometry, continuous: bool = True) -> bool:
         """A checked odometry sample; True when a change was detected and an attempt is due at once.
@@ -223,9 +233,8 @@ class OnlineAdaptation:
         given = self.evidence.take(sample, continuous)
         if np.isfinite(since := self.evidence.untrusted_since):
             self.distrust(since, self.evidence.remark)
+        self._choose_adapter()
         if given is None:
-            return False
-        if self._uncertain_twist:
             return False
         done = self.buffer.add_odometry(given)
         if done:
@@ -258,11 +267,6 @@ class OnlineAdaptation:
         self._last_count = 0
         return True
 
-    @property
-    def _uncertain_twist(self) -> bool:
-        """The twist is the pose's own rate, whose lag the adapter would take for the robot's."""
-        return self.evidence.twist.replaced and not believed(self.adapter)
-
     def distrust(self, since: float, why: str) -> None:
         """What came from ``since`` [s] on is not to be believed: data and weights learned from it go."""
         self.evidence.untrusted_since = np.inf
@@ -273,8 +277,6 @@ class OnlineAdaptation:
         self._drive.unsettle()
         self._before = self._installed.before(since)
         self._population.doubt(self._before)
-        if not self._installed.served(self._convicted, since):
-            self._convicted = None
         self._take_back = why if self._before is not self._serving else ""
 
     def set_emergency_stop(self, pressed: bool) -> None:
@@ -286,7 +288,6 @@ class OnlineAdaptation:
     def reset(self) -> None:
         """Forget the data, as after a jump of the clock; what serves goes on serving."""
         self.buffer.reset()
-        self._convicted = None
         self._actuation.reset()
         self.evidence.reset()
         self._drive.reset()
@@ -295,7 +296,7 @@ class OnlineAdaptation:
 
     def forget_serving(self) -> None:
         """Something else serves than was installed, as after a restart: take it for the prior."""
-        self._serving = self._previous = self._offered = self._convicted = None
+        self._serving = self._previous = self._offered = None
         self._installed.clear()
         self._population.forget_serving()
         self._take_back = ""
@@ -411,7 +412,7 @@ class OnlineAdaptation:
             return Attempt(
                 Decision.ROLLED_BACK, f"what served before again: {self._take_back}", self._offered
             )
-        if why := self.evidence.objection or self._drive.barred(self._newest):
+        if why := self.evidence.objection:
             return Attempt(Decision.SKIPPED_NOT_TRUSTED, why)
         if not self.evidence.twist.replaced and contradictory(data):
             self._last_total = self.buffer.total
@@ -450,8 +451,6 @@ class OnlineAdaptation:
         error, best, name = min(
             (o for o in options if np.isfinite(o[0])), key=lambda o: o[0], default=options[0]
         )
-        if self._serving is self._kinematic:  # one drives better by it than by what predicted better
-            return outcome(Decision.REJECTED_HELD_OUT, verdict.reason)
         if astray and best is not self._serving:
             self._offered = best
             reason = f"what serves does not answer commands as the robot does: back to {name}"

@@ -447,10 +447,8 @@ class ControlLoop:
 
 
 def _nothing_learned(weights: Any) -> bool:
-    """Whether weights are what adaptation goes back to, and not kinematics for the sake of it."""
-    if not isinstance(weights, ResidualWeights) or weights.adapter == "kinematic":
-        return False
-    return weights.is_prior or weights.adapter == "typical"
+    """Whether weights are what adaptation goes back to."""
+    return isinstance(weights, ResidualWeights) and (weights.is_prior or weights.adapter == "typical")
 
 
 def _figure_follower(config: ControlConfig, figure: Figure | None) -> Follower:

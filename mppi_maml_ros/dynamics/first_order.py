@@ -52,8 +52,3 @@ def typical(model_dt: float) -> ResidualWeights:
     late as well, and makes it swing.
     """
     return attrs.evolve(TYPICAL.weights(model_dt), adapter="typical")
-
-
-def kinematic(delay_taps: int, model_dt: float) -> ResidualWeights:
-    """The kinematic prior, asked for by name: no robot that is thought likelier takes its place."""
-    return attrs.evolve(ResidualWeights.prior(delay_taps, model_dt), adapter="kinematic")

@@ -6,7 +6,6 @@ left out, since nothing is wrong with either.
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Generator
 from typing import Any
@@ -179,7 +178,6 @@ def drive(
         stepper.record(now, command)
         if adaptation is not None:
             adaptation.add_command(now, command)
-            adaptation.add_tracking(math.dist(observed[:2], reference.pose_at(now - age)[:2]))
         commands[k] = command
         observed = world.step(command, dt)
         states[k + 1] = world.state

@@ -2,8 +2,10 @@ import attrs
 import numpy as np
 import pytest
 
+from mppi_maml_ros.adaptation import drive_guard
 from mppi_maml_ros.adaptation import online as online_module
 from mppi_maml_ros.adaptation.adapters import ADAPTERS, META_TRAINED, make_adapter
+from mppi_maml_ros.adaptation.answers import AFRESH
 from mppi_maml_ros.adaptation.attempt import Decision
 from mppi_maml_ros.adaptation.change import ODDS, RULED_OUT, SHORTEST, ChangeDetector, newest_regime
 from mppi_maml_ros.adaptation.guard import UNANSWERED, GuardConfig, judge, prediction_error, split
@@ -164,85 +166,60 @@ def test_what_knows_no_robots_must_halve_the_error_of_a_prior_that_drives_well(
     assert asked == [fine]
 
 
-@pytest.mark.fault(36)
-@pytest.mark.parametrize(("adapter", "strays"), [("rls", True), ("physics", False)])
-def test_who_strays_by_what_was_learned_drives_by_kinematics_and_by_no_likelier_prior(
-    meta, drive, adapter, strays
-):
-    loop = online(meta, adapter=adapter)
-    drive(loop.add_odometry, loop.add_command, SLOW)
-    loop._offered = SLOW
-    loop.installed()
+def stray(loop):
     for k in range(100):
         if not loop._take_back:
             loop._newest = 8.0 + 0.05 * k
             loop.add_tracking(0.1)
+
+
+@pytest.mark.fault(36)
+@pytest.mark.parametrize(("adapter", "strays"), [("rls", True), ("physics", False), ("maml", False)])
+def test_whom_the_robot_strays_by_the_physics_layer_relieves(meta, drive, adapter, strays):
+    loop = online(meta, adapter=adapter)
+    drive(loop.add_odometry, loop.add_command, SLOW)
+    loop._offered = BRAKED
+    loop.installed()
+    stray(loop)
     attempt = loop.attempt()
     assert (attempt.decision == Decision.ROLLED_BACK and "strays" in attempt.reason) is strays
+    assert (loop.adapter.name == "physics") is (strays or adapter == "physics")
     if not strays:
         return
-    assert attempt.weights.is_prior and attempt.weights.adapter == "kinematic"
+    assert attempt.weights is loop._prior
     loop.installed()
-    assert "the prior drives" in loop.attempt().reason and not loop.due
-    for _ in range(20):  # and is not suspected of what it does itself
-        loop._newest += 0.05
-        loop.add_tracking(0.1)
-    assert not loop._take_back
+    loop._newest += loop.config.min_adapt_interval
+    assert loop.due  # by the data that there are
+    attempt = loop.attempt()
+    assert attempt.decision == Decision.ACCEPTED and attempt.weights.adapter == "physics"
 
 
 @pytest.mark.fault(36)
-@pytest.mark.parametrize(("since", "returns"), [(None, True), (9.0, True), (-1.0, False)])
-def test_the_weights_return_when_the_prior_did_no_better_unless_they_are_not_to_be_believed(
-    meta, drive, since, returns
-):
+def test_the_adapters_turn_comes_again_with_data_of_its_own(meta, drive):
     loop = online(meta, adapter="rls")
     drive(loop.add_odometry, loop.add_command, SLOW)
-    loop._newest, loop._offered = 8.0, SLOW
-    loop.installed()
-    while not loop._take_back:
-        loop._newest += 0.05
-        loop.add_tracking(0.1)
-    loop.attempt()
-    loop.installed()
-    assert loop.serving is loop._kinematic
-    if since is not None:
-        loop.distrust(since, "it lied")
-        loop._take_back = ""
-    for _ in range(80):
-        loop._newest += 0.05
-        loop.add_tracking(0.1)
-    attempt = loop.attempt()
-    assert (attempt.weights is SLOW) is returns
-    if returns:
-        assert attempt.decision == Decision.ROLLED_BACK and "no better" in attempt.reason
-        loop.installed()
-        assert loop.serving is SLOW
-
-
-@pytest.mark.fault(36)
-def test_kinematics_that_drive_better_are_not_replaced_by_what_predicts_better_alone(
-    meta, drive, monkeypatch
-):
-    monkeypatch.setattr(online_module.Answers, "astray", lambda *_: True)
-    loop = online(meta, adapter="rls", guard=GuardConfig(margin=0.9))
-    drive(loop.add_odometry, loop.add_command, SLOW)
-    loop._serving = loop._kinematic
-    attempt = loop.attempt()
-    assert attempt.decision == Decision.REJECTED_HELD_OUT and attempt.weights is None
-    loop._serving = ResidualWeights.first_order((0.01, 0.01))  # as good or bad, but nobody drove better by it
-    loop._last_total = 0
-    assert loop.attempt().weights.adapter == "typical"
+    stray(loop)
+    loop._newest += drive_guard.RELIEVED - 1.0
+    loop._choose_adapter()
+    assert loop.adapter.name == "physics" and len(loop.buffer)
+    loop._newest += 2.0
+    loop._choose_adapter()
+    assert loop.adapter.name == "rls" and not len(loop.buffer)
+    assert loop._needed == AFRESH
 
 
 @pytest.mark.fault(58)
-@pytest.mark.parametrize("replaced", [True, False])
-def test_the_controllers_own_prior_is_suspected_where_the_twist_is_replaced(meta, monkeypatch, replaced):
-    loop = online(meta, adapter="rls")
-    monkeypatch.setattr(type(loop.evidence.twist), "replaced", property(lambda self: replaced))
-    for k in range(100):
-        loop._newest = 0.05 * k
-        loop.add_tracking(0.1)
-    assert (loop.attempt().decision == Decision.ROLLED_BACK) is replaced
+@pytest.mark.parametrize("adapter", ["rls", "arx", "physics"])
+def test_what_takes_a_late_twist_for_the_robots_is_relieved_while_the_twist_is_replaced(
+    meta, drive, monkeypatch, adapter
+):
+    loop = online(meta, adapter=adapter)
+    monkeypatch.setattr(type(loop.evidence.twist), "replaced", property(lambda self: True))
+    drive(loop.add_odometry, loop.add_command, SLOW)
+    assert loop.adapter.name == "physics" and len(loop.buffer)
+    monkeypatch.setattr(type(loop.evidence.twist), "replaced", property(lambda self: False))
+    loop._choose_adapter()
+    assert loop.adapter.name == adapter
 
 
 @pytest.mark.fault(36)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from mppi_maml_ros.control.loop import ControlLoop
-from mppi_maml_ros.dynamics.first_order import kinematic, typical
+from mppi_maml_ros.dynamics.first_order import typical
 from mppi_maml_ros.dynamics.residual import ResidualWeights
 
 LATE = 6  # periods
@@ -61,13 +61,6 @@ def test_where_nothing_is_learned_the_one_that_fits_serves(alone, weights):
     alone.slot.current = SimpleNamespace(weights=weights, version=3)
     out = alone.run(0.5)
     assert served(alone) is alone.loop._bank.weights and out.weights_version == 3
-
-
-def test_kinematics_that_adaptation_asks_for_by_name_are_not_replaced(alone):
-    weights = kinematic(2, 0.05)
-    alone.slot.current = SimpleNamespace(weights=weights, version=3)
-    alone.run(0.5)
-    assert served(alone) is weights and weights.is_prior
 
 
 def test_what_adaptation_goes_back_to_serves_where_the_twist_is_not_believed(alone, monkeypatch):

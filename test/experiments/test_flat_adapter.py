@@ -111,16 +111,9 @@ def test_its_answers_to_commands_alone_give_it_away(flat, kinematic, meta):
     assert drive(meta).rmse(STARTED) <= 1.25 * kinematic + 0.01
 
 
-def test_its_drive_alone_gives_it_away_and_keeps_it_away_for_a_while(flat, unguarded, kinematic, meta):
+def test_its_drive_alone_gives_it_away_and_the_physics_layer_relieves_it(flat, unguarded, kinematic, meta):
     believe_its_answers(flat)
     run = drive(meta)
     back = [t for t, decision, reason in run.decisions if "strays" in reason]
-    assert len(back) >= 1
-    first = back[0]
-    served = np.interp(np.arange(first + 0.2, first + 3.0, 0.1), run.times, run.versions)
-    assert np.ptp(served) == 0.0, "something else was offered while the prior was tried"
-    kept = [decision for t, decision, _ in run.decisions if first < t < first + 3.0]
-    assert set(kept) == {Decision.SKIPPED_NOT_TRUSTED}
-    kept_away = (run.times > first + 2.0) & (run.times < first + 6.5)
-    assert np.sqrt(np.mean(run.error[kept_away] ** 2)) <= 1.25 * kinematic + 0.01
-    assert run.rmse(STARTED) < unguarded.rmse(STARTED)
+    assert len(back) == 1
+    assert run.rmse(back[0] + 3.0) <= 1.25 * kinematic + 0.01 < unguarded.rmse(back[0] + 3.0)

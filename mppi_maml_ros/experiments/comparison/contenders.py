@@ -172,8 +172,5 @@ class Unguarded:
         ms = 1e3 * (time.perf_counter() - started)
         return Attempt(Decision.ACCEPTED, "not judged", adaptation.weights, adaptation, adapt_ms=ms)
 
-    def add_tracking(self, error: float) -> None:
-        """How far the robot is off; nobody asks."""
-
     def installed(self) -> None:
         """As :meth:`OnlineAdaptation.installed`."""
