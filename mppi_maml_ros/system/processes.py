@@ -2,12 +2,14 @@
 
 Each process gets a session (and with it a process group) of its own, so that Ctrl-C in the
 terminal reaches the parent only, which then ends its children in order: SIGINT, which nodes
-answer by stopping the robot, SIGTERM when they do not, SIGKILL as the last resort.
+answer by stopping the robot, SIGTERM when they do not, SIGKILL as the last resort. When the parent
+is killed itself, Linux interrupts them in its place, so that nobody is left behind who commands a robot.
 """
 
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
 import random
 import signal
@@ -27,6 +29,7 @@ TERMINATE_TIMEOUT = 3.0  # [s] from SIGTERM to SIGKILL
 KILL_TIMEOUT = 5.0  # [s] for the kernel to reap
 DOMAINS = range(1, 102)  # ports of higher domains overlap the range of ephemeral ports
 _HEARING = ("ROS_AUTOMATIC_DISCOVERY_RANGE", "ROS_LOG_DIR", "ROS_LOCALHOST_ONLY")
+_SET_PARENT_DEATH_SIGNAL = 1  # prctl(2)
 _PORT_BASE, _PORTS_PER_DOMAIN = 7400, 250  # RTPS 2.2, 9.6.1.1
 
 
@@ -178,6 +181,12 @@ def _undisturbed() -> Iterator[None]:
         signal.signal(signal.SIGINT, handler)
 
 
+def _die_with_parent() -> None:
+    """In a child of Linux: an interrupt when the thread that started it ends; elsewhere nothing."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_SET_PARENT_DEATH_SIGNAL, signal.SIGINT)
+
+
 class NodeProcess:
     """One running executable whose output goes to a file.
 
@@ -202,6 +211,7 @@ class NodeProcess:
                 env=dict(environment),
                 cwd=log_folder,
                 start_new_session=True,
+                preexec_fn=_die_with_parent,
             )
 
     @property

@@ -2,9 +2,11 @@
 
 import os
 import signal
+import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
@@ -72,6 +74,28 @@ def test_interrupt_is_not_inherited_as_ignored(group):
         assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="a parent's death is told by Linux alone")
+def test_nobody_is_left_behind_by_a_parent_that_is_killed(tmp_path):
+    code = f"""
+import os, pathlib, sys, time
+from mppi_maml_ros.system.processes import NodeProcess
+command = [sys.executable, "-c", {POLITE + LIVE!r}]
+process = NodeProcess("child", command, os.environ, pathlib.Path({str(tmp_path)!r}))
+while "ready" not in process.tail():
+    time.sleep(0.01)
+print(process.pid, flush=True)
+time.sleep(60)
+"""
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as parent:
+        child = int(parent.stdout.readline())
+        assert not gone(child)
+        parent.kill()
+    deadline = time.monotonic() + 20.0
+    while not (gone(child) or "State:\tZ" in Path(f"/proc/{child}/status").read_text()):  # or not yet reaped
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
 
 
 def test_process_has_a_session_of_its_own(group):
