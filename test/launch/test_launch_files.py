@@ -120,15 +120,9 @@ def test_a_params_file_that_is_not_there_is_refused_not_left_out(name, monkeypat
     if name == "gazebo.launch.py":
         assert "bringup.launch.py" in (LAUNCH / name).read_text()  # which looks
         return
-    for module in ("launch", "launch_ros"):
-        for part in (
-            "",
-            ".actions",
-            ".substitutions",
-            ".launch_description_sources",
-            ".parameter_descriptions",
-        ):
-            monkeypatch.setitem(sys.modules, module + part, MagicMock())
+    parts = ("", ".actions", ".substitutions", ".launch_description_sources", ".parameter_descriptions")
+    for module, part in itertools.product(("launch", "launch_ros"), parts):
+        monkeypatch.setitem(sys.modules, module + part, MagicMock())
     arguments = {"params_file": str(tmp_path / "mine.yaml")}
     sys.modules["launch.substitutions"].LaunchConfiguration = lambda argument: MagicMock(
         perform=lambda context: arguments.get(argument, "")
