@@ -115,6 +115,8 @@ def _shown(title: str) -> Iterator[Callable[[dict[str, int]], None]]:
         with _terminal_may_be_gone():
             if started:
                 live.stop()
+                if not live.console.is_terminal:
+                    click.echo()  # which rich leaves out
 
 
 @contextlib.contextmanager
