@@ -6,6 +6,7 @@ from launch_ros.actions import Node
 from launch_ros.substitutions import FindPackageShare
 
 from launch import LaunchContext, LaunchDescription
+from mppi_maml_ros.core.files import given_file
 
 PACKAGE = "mppi_maml_ros"
 
@@ -25,10 +26,10 @@ def nodes(context: LaunchContext) -> list[Node]:
         }
 
     following = LaunchConfiguration("path_following").perform(context) == "true"
-    params_file = LaunchConfiguration("params_file").perform(context)
+    params_file = given_file("params_file", LaunchConfiguration("params_file").perform(context))
     laid_over = [
         *([packaged("path_following")] if following else []),
-        *([params_file] if params_file else []),
+        *params_file,
     ]
     both = given(use_sim_time="use_sim_time", cmd_vel_type="cmd_vel_type")
     values = {

@@ -6,13 +6,14 @@ from launch_ros.actions import Node
 from launch_ros.substitutions import FindPackageShare
 
 from launch import LaunchContext, LaunchDescription
+from mppi_maml_ros.core.files import given_file
 
 PACKAGE = "mppi_maml_ros"
 
 
 def nodes(context: LaunchContext) -> list[Node]:
     """One process, configured by the files of its nodes, then by ``params_file``."""
-    params_file = LaunchConfiguration("params_file").perform(context)
+    params_file = given_file("params_file", LaunchConfiguration("params_file").perform(context))
     names = ["mppi_controller", "adaptation"]
     if LaunchConfiguration("world").perform(context) == "true":
         names.append("dynamic_world")
@@ -25,7 +26,7 @@ def nodes(context: LaunchContext) -> list[Node]:
             parameters=[
                 PathJoinSubstitution([FindPackageShare(PACKAGE), "config", f"{name}.yaml"]) for name in names
             ]
-            + ([params_file] if params_file else []),
+            + params_file,
             remappings=[
                 ("odom", LaunchConfiguration("odom_topic")),
                 ("cmd_vel", LaunchConfiguration("cmd_vel_topic")),

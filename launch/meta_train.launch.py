@@ -6,6 +6,7 @@ from launch_ros.actions import Node
 from launch_ros.substitutions import FindPackageShare
 
 from launch import LaunchContext, LaunchDescription
+from mppi_maml_ros.core.files import given_file
 
 PACKAGE = "mppi_maml_ros"
 NODE = "meta_trainer"
@@ -13,7 +14,7 @@ NODE = "meta_trainer"
 
 def nodes(context: LaunchContext) -> list[Node]:
     """The meta-trainer, configured by file, then ``params_file``, then argument."""
-    params_file = LaunchConfiguration("params_file").perform(context)
+    params_file = given_file("params_file", LaunchConfiguration("params_file").perform(context))
     output_folder = LaunchConfiguration("output_folder").perform(context)
     return [
         Node(
@@ -23,7 +24,7 @@ def nodes(context: LaunchContext) -> list[Node]:
             namespace=LaunchConfiguration("namespace"),
             parameters=[
                 PathJoinSubstitution([FindPackageShare(PACKAGE), "config", f"{NODE}.yaml"]),
-                *([params_file] if params_file else []),
+                *params_file,
                 *([{"output_folder": output_folder}] if output_folder else []),
             ],
             ros_arguments=["--log-level", LaunchConfiguration("log_level")],

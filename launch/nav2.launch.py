@@ -10,6 +10,7 @@ from launch_ros.actions import Node
 from launch_ros.substitutions import FindPackageShare
 
 from launch import LaunchContext, LaunchDescription
+from mppi_maml_ros.core.files import given_file
 
 PACKAGE = "mppi_maml_ros"
 COSTMAP = "local_costmap"  # name and namespace, as nav2's controller server has it
@@ -28,7 +29,7 @@ def nodes(context: LaunchContext) -> list[Node]:
     clock = {"use_sim_time": value("use_sim_time") == "true"} if value("use_sim_time") else {}
 
     def node(package: str, executable: str, values: dict | None = None, files: tuple = (), **options) -> Node:
-        laid_over = [value("params_file")] if value("params_file") else []
+        laid_over = given_file("params_file", value("params_file"))
         files = [packaged(name) for name in (*files, "nav2")]
         return Node(
             package=package,

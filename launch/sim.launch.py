@@ -11,13 +11,14 @@ from launch_ros.parameter_descriptions import ParameterValue
 from launch_ros.substitutions import FindPackageShare
 
 from launch import LaunchContext, LaunchDescription
+from mppi_maml_ros.core.files import given_file
 
 PACKAGE = "mppi_maml_ros"
 
 
 def world(context: LaunchContext) -> list[Node]:
     """The simulated robot, configured by file, then ``params_file``, then argument."""
-    params_file = LaunchConfiguration("params_file").perform(context)
+    params_file = given_file("params_file", LaunchConfiguration("params_file").perform(context))
     kind = LaunchConfiguration("cmd_vel_type").perform(context)
     return [
         Node(
@@ -27,7 +28,7 @@ def world(context: LaunchContext) -> list[Node]:
             namespace=LaunchConfiguration("namespace"),
             parameters=[
                 PathJoinSubstitution([FindPackageShare(PACKAGE), "config", "dynamic_world.yaml"]),
-                *([params_file] if params_file else []),
+                *params_file,
                 {
                     "seed": ParameterValue(LaunchConfiguration("seed"), value_type=int),
                     "publish_clock": ParameterValue(LaunchConfiguration("use_sim_time"), value_type=bool),

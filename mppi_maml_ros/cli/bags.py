@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from .options import Real, Whole
+
 if TYPE_CHECKING:
     from rich.table import Table
 
@@ -52,7 +54,7 @@ def run_table(runs: Iterable[RunReport]) -> Table:
 @click.argument("bag", type=click.Path(path_type=Path), required=False)
 @click.option("--topic", "topics", multiple=True, help="Record this topic, and not the usual ones.")
 @_NAMESPACE
-@click.option("--duration", type=float, help="Stop after so many seconds.  [default: at Ctrl-C]")
+@click.option("--duration", type=Real(), help="Stop after so many seconds.  [default: at Ctrl-C]")
 def record(bag: Path | None, topics: tuple[str, ...], namespace: str, duration: float | None) -> None:
     """Record odometry, commands, plan and what controller and adaptation say, into the folder BAG."""
     recorder = _system("recorder")
@@ -113,6 +115,8 @@ def _shown(title: str) -> Iterator[Callable[[dict[str, int]], None]]:
         with _terminal_may_be_gone():
             if started:
                 live.stop()
+                if not live.console.is_terminal:
+                    click.echo()  # which rich leaves out
 
 
 @contextlib.contextmanager
@@ -145,11 +149,9 @@ def report(bag: Path, out: Path | None, odom_topic: str, cmd_topic: str, namespa
 @_NAMESPACE
 @click.option("--odom-topic", default="odom", show_default=True, help="Odometry of the page.")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address that the page is served on.")
+@click.option("--port", type=Whole(0, 65535), default=8080, show_default=True, help="Its port; 0: any.")
 @click.option(
-    "--port", type=click.IntRange(0, 65535), default=8080, show_default=True, help="Its port; 0: any."
-)
-@click.option(
-    "--duration", type=float, default=math.inf, help="Stop after so many seconds.  [default: never]"
+    "--duration", type=Real(), default=math.inf, help="Stop after so many seconds.  [default: never]"
 )
 def live(web: bool, namespace: str, odom_topic: str, host: str, port: int, duration: float) -> None:
     """Show error, residual and adaptation events of a running robot, in the terminal or the browser.

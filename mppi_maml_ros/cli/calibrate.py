@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 import click
 
-from .options import folder_option
+from .options import Real, Whole, folder_option
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -27,34 +27,32 @@ if TYPE_CHECKING:
     help="Take a recorded drive; nothing moves. It needs starts, stops and turns at several speeds.",
 )
 @click.option("--simulate", metavar="WORLD", help="Drive a named world instead of a robot, to try it out.")
-@click.option(
-    "--drawn", type=click.IntRange(1, 1000), help="Calibrate so many drawn robots, and say how well."
-)
+@click.option("--drawn", type=Whole(1, 1000), help="Calibrate so many drawn robots, and say how well.")
 @click.option(
     "--vx-max",
-    type=click.FloatRange(0.05, 20.0),
+    type=Real(0.05, 20.0),
     default=0.5,
     show_default=True,
     help="Largest velocity [m/s].",
 )
 @click.option(
-    "--vx-min", type=click.FloatRange(-20.0, 0.0),
+    "--vx-min", type=Real(-20.0, 0.0),
     help="Largest one in reverse, below 0; 0: the robot cannot.  [default: that of --vx-max]",
 )  # fmt: skip
 @click.option(
     "--wz-max",
-    type=click.FloatRange(0.1, 20.0),
+    type=Real(0.1, 20.0),
     default=1.5,
     show_default=True,
     help="Largest yaw rate [rad/s].",
 )
 @click.option(
-    "--box", type=(click.FloatRange(0.8, 1000.0), click.FloatRange(0.8, 1000.0)), default=(3.0, 3.0),
+    "--box", type=(Real(0.8, 1000.0), Real(0.8, 1000.0)), default=(3.0, 3.0),
     show_default=True, metavar="LENGTH WIDTH",
     help="Of the floor that it may use, around where it stands, along its heading and across [m].",
 )  # fmt: skip
 @click.option(
-    "--odom-timeout", type=click.FloatRange(0.05, 5.0), default=0.5, show_default=True,
+    "--odom-timeout", type=Real(0.05, 5.0), default=0.5, show_default=True,
     help="It stops when odometry is silent for so long [s].",
 )  # fmt: skip
 @click.option("--odom-topic", default="odom", show_default=True, help="Odometry of the robot.")
@@ -81,7 +79,7 @@ def calibrate(**options: Any) -> None:
     from ..calibration.guided import DriveConfig
 
     console = Console()
-    if sum(bool(options[name]) for name in ("bag", "simulate", "drawn")) > 1:
+    if sum(options[name] is not None for name in ("bag", "simulate", "drawn")) > 1:
         raise click.UsageError("--bag, --simulate and --drawn exclude each other")
     if options["drawn"]:
         _study(options["drawn"], options["out"], console)
@@ -95,7 +93,7 @@ def calibrate(**options: Any) -> None:
         record, config, remarks = from_bag(options["bag"], options["odom_topic"], options["cmd_topic"])
         for remark in remarks:
             console.print(remark, highlight=False, soft_wrap=True)
-    elif options["simulate"]:
+    elif options["simulate"] is not None:
         record = _simulated(options["simulate"], config, console)
     else:
         record = _on_the_robot(options, config, console)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .options import REFERENCES, Names, Seeds, artifact_option, duration_option, folder_option
+from .options import REFERENCES, Names, Real, Seeds, Whole, artifact_option, duration_option, folder_option
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     show_default=True,
     help="Models and adapters, or all; `adaptive` is the default adapter. An unknown name lists them.",
 )
-@click.option("--noise", type=float, default=1.0, show_default=True, help="Factor on the process noise.")
+@click.option("--noise", type=Real(), default=1.0, show_default=True, help="Factor on the process noise.")
 @click.option(
     "--samples", type=int, default=512, show_default=True, help="Rollouts a control step, for every model."
 )
@@ -49,7 +49,7 @@ if TYPE_CHECKING:
 @folder_option(
     "compare_report", "Folder of results.csv and report.md; runs that it holds are not done again."
 )
-@click.option("--jobs", type=click.IntRange(1, 512), help="Runs at a time.  [default: the number of cores]")
+@click.option("--jobs", type=Whole(1, 512), help="Runs at a time.  [default: the number of cores]")
 @click.option("--collect-data", is_flag=True, help="Stage 1: drive each world for the offline models.")
 @click.option("--train", is_flag=True, help="Stage 2: train the offline models: neural, residual, gp.")
 @click.option(

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from .options import Real
+
 if TYPE_CHECKING:
     from ..doctor.finding import Finding
 
@@ -19,7 +21,7 @@ _COLOURS = {"ok": "green", "note": "yellow", "wrong": "red"}
 @click.option("--cmd-topic", default="cmd_vel", show_default=True, help="The commands that it obeys.")
 @click.option(
     "--duration",
-    type=click.FloatRange(0.0, 3600.0),
+    type=Real(0.0, 3600.0),
     default=5.0,
     show_default=True,
     help="To listen to the topics [s]; 0: look at the machine alone.",

@@ -7,16 +7,16 @@ from typing import Any
 
 import click
 
-from .options import artifact_option, folder_option, seed_option
+from .options import Whole, artifact_option, folder_option, seed_option
 
 
 @click.command("meta-compare", short_help="Compare the meta-trainers on unseen and on changing worlds.")
 @seed_option
-@click.option("--iterations", type=click.IntRange(10, 1_000_000), default=1000, show_default=True,
+@click.option("--iterations", type=Whole(10, 1_000_000), default=1000, show_default=True,
               help="Of each trainer.")  # fmt: skip
-@click.option("--worlds", type=click.IntRange(10, 10_000), default=1000, show_default=True,
+@click.option("--worlds", type=Whole(10, 10_000), default=1000, show_default=True,
               help="Held-out ones to judge by.")  # fmt: skip
-@click.option("--runs", type=click.IntRange(1, 1000), default=10, show_default=True,
+@click.option("--runs", type=Whole(1, 1000), default=10, show_default=True,
               help="In each of the changing worlds.")  # fmt: skip
 @artifact_option
 @folder_option("meta_report", "Folder of meta_comparison.json and .md.")

@@ -7,12 +7,12 @@ from typing import Any
 
 import click
 
-from .options import Seeds, artifact_option, folder_option
+from .options import Real, Seeds, artifact_option, folder_option
 
 
 @click.command("mujoco-study", short_help="Adapt in a MuJoCo world with a load and slippery patches.")
 @click.option("--seeds", type=Seeds(), default="0-9", show_default=True, help="Of robots, floors and noise.")
-@click.option("--duration", type=float, default=40.0, show_default=True, help="Of each run [s].")
+@click.option("--duration", type=Real(), default=40.0, show_default=True, help="Of each run [s].")
 @click.option(
     "--reference",
     type=click.Choice(("figure8", "circle")),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -11,6 +12,24 @@ import click
 REFERENCES = ("circle", "figure8", "sine", "straight")
 LARGEST_SEED = 2**31 - 1
 _Command = TypeVar("_Command", bound=Callable[..., Any])
+
+
+class Real(click.FloatRange):
+    """A number in a range; not a number is in none."""
+
+    name = "number"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        number = float(super().convert(value, param, ctx))
+        if math.isnan(number):
+            self.fail(f"{value!r} is not a valid number.", param, ctx)
+        return number
+
+
+class Whole(click.IntRange):
+    """An integer in a range."""
+
+    name = "integer"
 
 
 class Names(click.ParamType):
@@ -76,14 +95,12 @@ def folder_option(default: str, help: str) -> Callable[[_Command], _Command]:
 
 def duration_option(default: float, least: float, help: str) -> Callable[[_Command], _Command]:
     """``--duration`` [s]."""
-    return click.option(
-        "--duration", type=click.FloatRange(least, 3600.0), default=default, show_default=True, help=help
-    )
+    return click.option("--duration", type=Real(least, 3600.0), default=default, show_default=True, help=help)
 
 
 seed_option = click.option(
     "--seed",
-    type=click.IntRange(0, LARGEST_SEED),
+    type=Whole(0, LARGEST_SEED),
     default=0,
     show_default=True,
     help="Of everything that is drawn.",

@@ -6,13 +6,11 @@ from pathlib import Path
 
 import click
 
-from .options import artifact_option, folder_option, seed_option
+from .options import Whole, artifact_option, folder_option, seed_option
 
 
 @click.command("prediction-study", short_help="How well each adapter predicts from few transitions.")
-@click.option(
-    "--robots", type=click.IntRange(1, 100_000), default=100, show_default=True, help="In each condition."
-)
+@click.option("--robots", type=Whole(1, 100_000), default=100, show_default=True, help="In each condition.")
 @seed_option
 @artifact_option
 @folder_option("prediction_report", "Folder of prediction_study.json, .md and .png.")

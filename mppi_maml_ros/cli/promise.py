@@ -6,21 +6,21 @@ from pathlib import Path
 
 import click
 
-from .options import LARGEST_SEED, artifact_option
+from .options import LARGEST_SEED, Whole, artifact_option
 
 
 @click.command("property", short_help="Hold adaptation to its promise on random robots, faults and paths.")
 @click.option(
     "--cases",
-    type=click.IntRange(1, 100_000),
+    type=Whole(1, 100_000),
     default=1000,
     show_default=True,
     help="Seeds in a row.",
 )
 @click.option(
-    "--seed", type=click.IntRange(0, LARGEST_SEED - 100_000), default=0, show_default=True, help="The first."
+    "--seed", type=Whole(0, LARGEST_SEED - 100_000), default=0, show_default=True, help="The first."
 )
-@click.option("--jobs", type=click.IntRange(1, 512), default=1, show_default=True, help="Cases at a time.")
+@click.option("--jobs", type=Whole(1, 512), default=1, show_default=True, help="Cases at a time.")
 @artifact_option
 @click.option(
     "--out",

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from .options import Names, Seeds, folder_option
+from .options import Names, Real, Seeds, folder_option
 
 
 def _listed(context: click.Context, _: click.Parameter, value: bool) -> None:
@@ -30,7 +30,7 @@ def _listed(context: click.Context, _: click.Parameter, value: bool) -> None:
 @click.option("--seeds", type=Seeds(), help="Of the trainings, such as 0,1 or 0-4.  [default: the study's]")
 @click.option("--methods", type=Names(), help="Some of the study's, separated by commas.  [default: all]")
 @click.option(
-    "--scale", type=click.FloatRange(0.0, 1.0, min_open=True), default=1.0, show_default=True,
+    "--scale", type=Real(0.0, 1.0, min_open=True), default=1.0, show_default=True,
     help="Share of the whole effort, the paper's where it can be had; what a small one finds says little.",
 )  # fmt: skip
 @click.option("--data", type=click.Path(exists=True, file_okay=False, path_type=Path),

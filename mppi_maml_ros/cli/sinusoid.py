@@ -7,6 +7,8 @@ from pathlib import Path
 
 import click
 
+from .options import Whole
+
 NAMES = ("maml", "fomaml", "reptile", "anil", "metasgd", "alpaca", "pretrained")
 
 
@@ -14,15 +16,13 @@ NAMES = ("maml", "fomaml", "reptile", "anil", "metasgd", "alpaca", "pretrained")
 @click.option(
     "--trainer", type=click.Choice(NAMES), default="maml", show_default=True, help="Which algorithm."
 )
+@click.option("--shots", type=Whole(1, 1000), default=10, show_default=True, help="Points to adapt on.")
 @click.option(
-    "--shots", type=click.IntRange(1, 1000), default=10, show_default=True, help="Points to adapt on."
-)
-@click.option(
-    "--iterations", type=click.IntRange(1, 10_000_000), default=70_000, show_default=True,
+    "--iterations", type=Whole(1, 10_000_000), default=70_000, show_default=True,
     help="Outer iterations.",
 )  # fmt: skip
 @click.option(
-    "--seed", type=click.IntRange(0, 2**31 - 1), default=0, show_default=True,
+    "--seed", type=Whole(0, 2**31 - 1), default=0, show_default=True,
     help="Of initialisation and training tasks; the test tasks are always the same.",
 )  # fmt: skip
 @click.option("--device", default="cpu", show_default=True, help="cpu, cuda, or cuda:N.")

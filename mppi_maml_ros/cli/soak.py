@@ -6,13 +6,13 @@ from typing import Any
 
 import click
 
-from .options import folder_option, seed_option
+from .options import Real, folder_option, seed_option
 
 
 @click.command(short_help="Hours of control in minutes; memory, threads and files must not grow.")
 @click.option(
     "--hours",
-    type=click.FloatRange(0.0, 10_000.0, min_open=True),
+    type=Real(0.0, 10_000.0, min_open=True),
     default=8.0,
     show_default=True,
     help="Of simulated control.",

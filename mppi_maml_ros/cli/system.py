@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .options import REFERENCES, duration_option, folder_option, seed_option
+from .options import REFERENCES, Real, Whole, duration_option, folder_option, seed_option
 
 if TYPE_CHECKING:
     from ..simulation.faults import Fault
@@ -39,9 +39,7 @@ class _Faults(click.ParamType):
 @click.option(
     "--reference", type=click.Choice(REFERENCES), default="circle", show_default=True, help="What to drive."
 )
-@click.option(
-    "--domain", type=click.IntRange(0, 232), help="ROS domain to run in.  [default: one that nobody uses]"
-)
+@click.option("--domain", type=Whole(0, 232), help="ROS domain to run in.  [default: one that nobody uses]")
 @click.option("--keep-logs", is_flag=True, help="Keep the logs of the processes in the report.")
 @click.option(
     "--fault",
@@ -72,15 +70,13 @@ def demo(**options: Any) -> None:
 @click.command(short_help="Throw anything at all four nodes and hold what they promise.")
 @click.option(
     "--duration",
-    type=click.FloatRange(1.0, 86400.0),
+    type=Real(1.0, 86400.0),
     default=600.0,
     show_default=True,
     help="Of the nonsense [s].",
 )
-@click.option("--seed", type=click.IntRange(0, 2**63 - 1), default=0, show_default=True)
-@click.option(
-    "--rate", type=click.FloatRange(1.0, 1000.0), default=60.0, show_default=True, help="Actions a second."
-)
+@click.option("--seed", type=Whole(0, 2**63 - 1), default=0, show_default=True)
+@click.option("--rate", type=Real(1.0, 1000.0), default=60.0, show_default=True, help="Actions a second.")
 @click.option(
     "--out", type=click.Path(file_okay=False, path_type=Path), help="Folder for fuzz.json and logs."
 )

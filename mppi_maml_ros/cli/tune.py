@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .options import Names, Seeds, duration_option, folder_option, seed_option
+from .options import Names, Real, Seeds, Whole, duration_option, folder_option, seed_option
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -42,20 +42,20 @@ if TYPE_CHECKING:
 )  # fmt: skip
 @click.option(
     "--evaluations",
-    type=click.IntRange(1, 100_000),
+    type=Whole(1, 100_000),
     default=160,
     show_default=True,
     help="Candidates to try.",
 )
 @click.option(
     "--population",
-    type=click.IntRange(4, 1000),
+    type=Whole(4, 1000),
     default=10,
     show_default=True,
     help="Candidates a generation.",
 )
 @click.option(
-    "--effort-weight", type=click.FloatRange(0.0, 10.0), default=0.3, show_default=True,
+    "--effort-weight", type=Real(0.0, 10.0), default=0.3, show_default=True,
     help="What a change of the log of effort costs, where one of the log of the error costs 1.",
 )  # fmt: skip
 @click.option(

@@ -25,6 +25,17 @@ def write_file(path: Path, data: bytes) -> None:
         partial.unlink(missing_ok=True)
 
 
+def given_file(argument: str, path: str) -> list[str]:
+    """The file that an argument names; none where that is empty. For launch files.
+
+    Raises:
+        FileNotFoundError: it is not there, which launch_ros only warns of, to start nodes without it.
+    """
+    if path and not Path(path).is_file():
+        raise FileNotFoundError(f"{argument} {path} is no file")
+    return [path] if path else []
+
+
 def write_json(path: Path, data: object) -> None:
     """A JSON file."""
     write_file(path, (json.dumps(data, indent=2) + "\n").encode())

@@ -141,7 +141,8 @@ class DynamicWorldNode(BaseNode):
     def _stamp(self) -> float:
         if self._clock_publisher is not None:
             return self._injector.clock(_CLOCK_START + self._world.time, self._fault_time())
-        return self.now() - (self._world_now() - self._world.time)
+        # A process that has to wait between two looks at clocks would tell too old a stamp.
+        return self._world.time + max(self.now() - self._world_now() for _ in range(3))
 
     # What goes out
 

@@ -241,6 +241,9 @@ def run(name: str, make_node: Callable[[], Node], args: list[str] | None = None)
             return 2
         node = executor = None
         try:
+            from ..core.kernels import cache  # numba takes its time, and arguments come first
+
+            cache.tell(rclpy.logging.get_logger(name).info)
             node = make_node()
             for remark in command_line.remarks(given, node.get_name()):
                 node.get_logger().warning(remark)

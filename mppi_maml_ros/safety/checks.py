@@ -240,7 +240,7 @@ class OdometryChecks:
         if stamp < self._newest_stamp:
             late = self._newest_stamp - stamp
             return Verdict(
-                Reason.OUT_OF_ORDER, message=f"odometry is {late:.3f} s older than a message before it"
+                Reason.OUT_OF_ORDER, message=f"odometry is {late:.3g} s older than a message before it"
             )
         self._newest_stamp = stamp
 

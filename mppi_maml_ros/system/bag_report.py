@@ -87,7 +87,7 @@ def _chosen(part: _Part, counts: Counter[tuple[str, str]], choice: Choice) -> tu
         likely = [topic for topic in topics if topic == full_name(wanted)]
         if not likely:
             there = ", ".join(topics) or "no such topic"
-            raise InvalidValueError(f"there is no {part.meaning} on {wanted}; there is {there}")
+            raise InvalidValueError(f"no {part.meaning} on {wanted}; there is {there}")
     else:
         within = [topic for topic in topics if topic.startswith(space)]
         named = [topic for topic in within if topic.endswith(f"/{part.usual}")]

@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 import attrs
+import click
 import pytest
 from click.testing import CliRunner
 
@@ -175,3 +176,39 @@ def test_worlds_are_listed_with_what_is_drawn_and_what_may_be_trained_on():
 def test_step_responses_are_drawn(tmp_path):
     result = invoke("worlds", "--picture", str(tmp_path / "responses.png"))
     assert result.exit_code == 0 and (tmp_path / "responses.png").read_bytes().startswith(b"\x89PNG")
+
+
+def kinds_of(option):
+    return getattr(option.type, "types", [option.type])
+
+
+NUMBERS = [
+    (name, option)
+    for name, command in commands.commands.items()
+    for option in command.params
+    if isinstance(option, click.Option)
+    and any(
+        kind.name.startswith(("float", "int", "number"))
+        for kind in getattr(option.type, "types", [option.type])
+    )
+]
+
+
+@pytest.mark.parametrize(("name", "option"), NUMBERS, ids=lambda part: getattr(part, "name", part))
+@pytest.mark.parametrize("given", ["nan", "banana", ""])
+def test_what_is_no_number_is_refused_in_plain_words_by_every_command(name, option, given):
+    arguments = [
+        parameter for parameter in commands.commands[name].params if isinstance(parameter, click.Argument)
+    ]
+    needed = ["x"] * sum(argument.required for argument in arguments)
+    result = invoke(name, *needed, option.opts[-1], *[given] * option.nargs)
+    assert result.exit_code == 2
+    assert (
+        f"{given!r} is not a valid {'integer' if 'int' in kinds_of(option)[0].name else 'number'}"
+        in result.output
+    )
+
+
+def test_a_world_without_a_name_drives_no_robot(capsys):
+    assert cli.main(["calibrate", "--simulate", ""]) == 1
+    assert "world" in capsys.readouterr().err

@@ -2,8 +2,11 @@
 
 import ast
 import importlib.util
+import itertools
+import sys
 from collections import Counter
 from pathlib import Path
+from unittest.mock import MagicMock
 
 import attrs
 import pytest
@@ -110,6 +113,28 @@ def test_every_argument_is_used(name):
     texts = [node.value for node in ast.walk(tree) if isinstance(node, ast.Constant)]
     for call in declared_arguments(name):
         assert texts.count(ast.literal_eval(call.args[0])) >= 2, ast.unparse(call)
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_params_file_that_is_not_there_is_refused_not_left_out(name, monkeypatch, tmp_path):
+    if name == "gazebo.launch.py":
+        assert "bringup.launch.py" in (LAUNCH / name).read_text()  # which looks
+        return
+    parts = ("", ".actions", ".substitutions", ".launch_description_sources", ".parameter_descriptions")
+    for module, part in itertools.product(("launch", "launch_ros"), parts):
+        monkeypatch.setitem(sys.modules, module + part, MagicMock())
+    arguments = {"params_file": str(tmp_path / "mine.yaml")}
+    sys.modules["launch.substitutions"].LaunchConfiguration = lambda argument: MagicMock(
+        perform=lambda context: arguments.get(argument, "")
+    )
+    spec = importlib.util.spec_from_file_location("launch_file", LAUNCH / name)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    nodes = getattr(module, "nodes", None) or module.world
+    with pytest.raises(FileNotFoundError, match="params_file .*mine.yaml is no file"):
+        nodes(MagicMock())
+    (tmp_path / "mine.yaml").touch()
+    assert nodes(MagicMock())
 
 
 def launch_description(name):

@@ -286,11 +286,13 @@ def test_sizes_of_the_robot_agree():
     assert {parameters(section)["robot_radius"] for section in COSTMAPS} == {radius}
 
 
-def test_arguments_reach_those_whom_they_concern(monkeypatch):
-    nodes = launched(monkeypatch, odom_topic="/wheels", params_file="mine.yaml", use_sim_time="true")
+def test_arguments_reach_those_whom_they_concern(monkeypatch, tmp_path):
+    mine = tmp_path / "mine.yaml"
+    mine.touch()
+    nodes = launched(monkeypatch, odom_topic="/wheels", params_file=str(mine), use_sim_time="true")
     for node in nodes:
         assert node.values["use_sim_time"] is True
-        assert node.parameters[-2] == "mine.yaml" and node.parameters[-3] == "nav2"
+        assert Path(node.parameters[-2]) == mine and node.parameters[-3] == "nav2"
     assert {n.name for n in nodes if n.values.get("odom_topic") == "/wheels"} == {
         *("bt_navigator", "velocity_smoother"),
     }

@@ -222,3 +222,11 @@ def test_faults_to_order_count_from_the_first_command_to_move(bench, pilot):
 def test_a_fault_that_it_cannot_make_is_refused(bench, text, named):
     with pytest.raises(ParameterError, match=named):
         bench.start(DynamicWorldNode, faults=text)
+
+
+def test_a_stamp_is_no_older_for_a_process_that_had_to_wait_between_two_clocks(bench, monkeypatch):
+    node = bench.start(DynamicWorldNode)
+    true, waits = node._world_now, iter([0.03])
+    monkeypatch.setattr(node, "_world_now", lambda: true() + next(waits, 0.0))
+    assert node._stamp() == pytest.approx(node.now() - true() + node._world.time, abs=0.01)
+    assert next(waits, None) is None

@@ -56,6 +56,14 @@ def test_the_landing_page_begins_with_the_picture_and_two_commands():
     assert lines[3].startswith("make demo") and lines[4].startswith("ros2 launch") and lines[5] == "```"
 
 
+def test_first_steps_start_what_was_installed_with_files_that_are_there():
+    text = (ROOT / "docs" / "first_steps.md").read_text(encoding="utf-8")
+    folder = ROOT / re.search(r"`source .venv/bin/activate && cd (\w+)`", text)[1]
+    assert not (folder / "mppi_maml_ros").exists()  # would be imported instead, its kernels not compiled
+    files = re.findall(r"--params-file (\S+)", text)
+    assert len(files) == 3 and all((folder / file).is_file() for file in files)
+
+
 def test_the_site_is_built_without_raw_mathematics(tmp_path):
     pytest.importorskip("mkdocs")
     pytest.importorskip("material")

@@ -115,7 +115,7 @@ def path(poses, frame="odom", frames=None) -> bytes:
 @pytest.mark.parametrize("count", [0, 1, 2, 7])
 def test_a_path_is_read_whatever_the_length_of_its_frame_id(frame, count):
     poses = np.random.default_rng(1).uniform(-3.0, 3.0, size=(count, 3))
-    read_frame, read, headed, _ = to.read_path(path(poses, frame))
+    read_frame, read, headed, *_ = to.read_path(path(poses, frame))
     assert read_frame == frame and headed
     np.testing.assert_allclose(read, poses.reshape(-1, 3), atol=1e-12)
 
@@ -148,7 +148,7 @@ def test_a_path_whose_last_orientation_is_all_zero_wants_no_heading(frames):
     message = deserialize_message(data, Path)
     assert to.read_path(data)[2]
     message.poses[-1].pose.orientation = Quaternion(x=0.0, y=0.0, z=0.0, w=0.0)
-    _, poses, headed, _ = to.read_path(serialize_message(message))
+    _, poses, headed, *_ = to.read_path(serialize_message(message))
     assert not headed and np.isfinite(poses).all()
     message.poses[-1].pose.orientation.z = math.nan
     assert np.isnan(to.read_path(serialize_message(message))[1][-1, 2])

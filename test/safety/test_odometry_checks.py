@@ -556,7 +556,7 @@ def test_time_may_begin_at_zero(checks, stamp):
 @pytest.mark.fault(8)
 def test_the_message_tells_how_late_a_message_came(checks):
     judged(checks, **message(100.0))
-    assert "0.050 s" in judged(checks, **message(99.95, now=100.0)).message
+    assert "0.05 s older" in judged(checks, **message(99.95, now=100.0)).message
 
 
 def test_the_defaults_are_those_of_the_limits():

@@ -43,7 +43,7 @@ def test_of_several_topics_without_the_usual_name_none_is_guessed(tmp_path, reco
     assert cli.main(["report", str(path), "--out", str(tmp_path / "page.html")]) == 1
     assert says in capsys.readouterr().err and not (tmp_path / "page.html").exists()
     assert len(read_data(path, Choice(odom_topic="/wheels"))[0]["odom"]["t"]) == 300
-    with pytest.raises(InvalidValueError, match="there is no odometry on /odom; there is /fused, /wheels"):
+    with pytest.raises(InvalidValueError, match="no odometry on /odom; there is /fused, /wheels"):
         read_data(path, Choice(odom_topic="/odom"))
 
 

@@ -43,6 +43,12 @@ _TOOLS = f"{sys.implementation.cache_tag} {numba.__version__} {llvmlite.__versio
 _CONFIG: Any = numba.config
 _NAME = re.compile(r"\w+")
 _warned: set[bool] = set()
+_listeners: list[Callable[[str], object]] = []
+
+
+def tell(listener: Callable[[str], object]) -> None:
+    """Who is to be told, once, when kernels are compiled because none of these sources lie anywhere."""
+    _listeners.append(listener)
 
 
 def _njit(function: Callable[..., Any] | None = None, **options: Any) -> Any:
@@ -92,6 +98,8 @@ class KernelCache(caching.FunctionCache):
                 data = self._files(folder, key).load(key)
                 if data is not None:
                     return self._impl.rebuild(target_context, data)
+        while _listeners:
+            _listeners.pop()(f"compiling numerical kernels, which a first start does: {START}")
         return None
 
     def save_overload(self, sig: Any, data: Any) -> None:

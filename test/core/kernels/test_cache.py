@@ -80,6 +80,13 @@ def test_a_second_start_compiles_nothing(package: Path) -> None:
     assert start(package) == (f"6.0 {cache.LANES} 0", "")
 
 
+def test_who_wants_to_know_is_told_once_that_kernels_are_compiled(package: Path) -> None:
+    set_up = f"from {NAME}.core.kernels import cache; cache.tell(lambda text: print(text, end=' '))"
+    told = f"compiling numerical kernels, which a first start does: {cache.START} "
+    assert start(package, set_up=set_up) == (f"{told}6.0 {cache.LANES} 1", "")
+    assert start(package, set_up=set_up) == (f"6.0 {cache.LANES} 0", "")
+
+
 @pytest.mark.parametrize(
     ("file", "before", "after", "expected"),
     [
