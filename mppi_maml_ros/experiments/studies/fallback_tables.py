@@ -25,7 +25,7 @@ def _cell(values: Sequence[float], form: str, factor: float = 1.0) -> str:
 
 
 def _line(rows: list[Row], speeds: Sequence[float]) -> list[str]:
-    """The columns of a table for the drives of one model: means at each speed at which it drove all its paths."""
+    """The columns of a table for drives of one model: means at each speed at which it drove all its paths."""
     paths = len({row["path"] for row in rows})
 
     def means(column: str) -> list[float]:
