@@ -25,15 +25,12 @@ def _cell(values: Sequence[float], form: str, factor: float = 1.0) -> str:
 
 
 def _line(rows: list[Row], speeds: Sequence[float]) -> list[str]:
-    """The columns of a table for the drives of one model, averaged at each speed."""
+    """The columns of a table for drives of one model: means at each speed at which it drove all its paths."""
+    paths = len({row["path"] for row in rows})
 
     def means(column: str) -> list[float]:
-        return [
-            float(np.mean(own))
-            if (own := [row[column] for row in rows if row["speed"] == speed])
-            else math.nan
-            for speed in speeds
-        ]
+        at = [[row[column] for row in rows if row["speed"] == speed] for speed in speeds]
+        return [float(np.mean(own)) if len(own) == paths else math.nan for own in at]
 
     late = [sum(row["speed"] == speed and math.isnan(row["time"]) for row in rows) for speed in speeds]
     times = [math.nan if some else time for some, time in zip(late, means("time"), strict=True)]
@@ -49,7 +46,7 @@ def _table(head: Iterable[str], body: Iterable[list[str]]) -> str:
 
 
 def report(rows: list[Row]) -> str:
-    """Markdown: each robot by each model over the paths that all its models drove, and beside nav2."""
+    """Markdown: each robot by each model over the paths that it drove, and beside nav2."""
     speeds = sorted({row["speed"] for row in rows})
     columns = [
         "RMSE [mm]", "mean speed [m/s]", "mean change of v a step [m/s]",
@@ -77,7 +74,7 @@ def report(rows: list[Row]) -> str:
         "By `mppi-maml fallback-study`; one drive a path, seed 0, from 2 s on; "
         f"numbers of a cell at desired speeds of {told} m/s, one where all are alike, – where there is none "
         "or a goal was not reached within 60 s. RMSE is the distance to the path.\n\n"
-        "Means over the paths:\n\n"
+        "Means over the paths, which compare where there are as many:\n\n"
     )
     text += _table(["robot", "model", "paths", *columns], every)
     if beside:

@@ -127,11 +127,12 @@ def test_the_tables_tell_speeds_smoothness_goals_that_were_missed_and_what_nav2_
     one = fallback.Drive(rmse=0.0104, worst=0.03, speed=0.31, change_v=0.001, change_omega=0.01, time=30.0)
     late = attrs.evolve(one, rmse=0.02, change_omega=0.04, time=math.nan)
     rows = [fallback.row_of("b", "eight", 0.3, "auto", one), fallback.row_of("b", "eight", 0.5, "auto", late)]
-    rows.append(fallback.row_of("a", "off", 0.5, "typical", one))
+    rows += [fallback.row_of("a", path, 0.5, "typical", one) for path in ("off", "lanes")]
+    rows.append(fallback.row_of("a", "off", 0.3, "typical", late))  # of one of its paths, which is no mean
     fallback.write(tmp_path, rows)
     lines = (tmp_path / "fallback.md").read_text().splitlines()
     assert "| b | auto | 1 | 10.4 / 20.0 | 0.31 | 0.001 | 0.010 / 0.040 | 30 / – |" in lines
-    assert "| a | typical | 1 | – / 10.4 | – / 0.31 | – / 0.001 | – / 0.010 | – / 30 |" in lines
+    assert "| a | typical | 2 | – / 10.4 | – / 0.31 | – / 0.001 | – / 0.010 | – / 30 |" in lines
     assert (
         "| b | eight | auto | 10.4 / 20.0 | 0.31 | 0.001 | 0.010 / 0.040 | 30 / – | 24; 4.1 / 11 |" in lines
     )
