@@ -54,7 +54,7 @@ TABULAR = {
         gae=0.3, episodes=count, signal="regret",
     )
     for count, iterations, tasks, rate in (
-        (10, 150, 256, 1e-2), (25, 100, 128, 5e-3), (50, 80, 64, 3e-3), (100, 40, 64, 2e-3)
+        (10, 150, 256, 1e-2), (25, 40, 128, 5e-3), (50, 20, 64, 3e-3), (100, 10, 64, 2e-3)
     )
 }  # fmt: skip
 """By episodes."""
