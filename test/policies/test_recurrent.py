@@ -159,3 +159,14 @@ def test_it_learns_to_learn_which_arm_is_best():
     tasks = environment.sample_tasks(np.random.default_rng(5), 1000)
     total = learner.trials(tasks, np.random.default_rng(6)).rewards.sum(axis=1).mean()
     assert total > 5.6  # 5 at random, 6.6 at best
+
+
+def test_told_of_regrets_it_learns_in_a_few_iterations():
+    environment, total = Bandits(5, 10), {}
+    config = RecurrentConfig(hidden=32, iterations=25, task_batch_size=256, epochs=3, minibatches=4)
+    tasks = environment.sample_tasks(np.random.default_rng(5), 1000)
+    for signal in ("reward", "regret"):
+        learner = RL2(attrs.evolve(config, signal=signal), environment)
+        loop.run("rl2", learner, PolicyTasks(environment, 50))
+        total[signal] = learner.trials(tasks, np.random.default_rng(6)).rewards.sum(axis=1).mean()
+    assert total["regret"] > total["reward"] + 0.2 and total["regret"] > 5.8, total  # 5 at random
