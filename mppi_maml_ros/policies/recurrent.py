@@ -1,14 +1,17 @@
 """RL² (Duan et al., arXiv:1611.02779): a recurrent policy whose state does the learning.
 
-A trial is several episodes of one task. The policy sees observation, last action, last reward and whether an
-episode has just ended, and keeps its state from one episode to the next. Trained by PPO (Schulman et al.,
-arXiv:1707.06347) in place of the paper's TRPO.
+A trial is several episodes of one task. The policy sees observation, last observation with last action, the
+same times last reward, and whether an episode has just ended, and keeps its state from one episode to the
+next. Trained by PPO (Schulman et al., arXiv:1707.06347) in place of the paper's TRPO. Where tasks have known
+solutions, what actions lose in the mean may stand in the gradient for rewards, that of the step itself
+summed over all actions: this leaves the gradient's mean and takes away the luck.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import cast
 
 import attrs
 import numpy as np
@@ -16,11 +19,15 @@ import torch
 from torch import nn
 from torch.func import functional_call
 
+from ..core.errors import InvalidValueError
 from ..core.tunable import tunable
 from ..meta.gradients.outer import Adam, Parameters
-from .environments.base import Environment
+from .environments.base import Environment, Solved
 from .maml import Counted
 from .sampling import discounted
+
+REMEMBERED = 100.0  # steps, by the network as it is first
+SIGNALS = ("reward", "regret")  # the latter of a Solved environment
 
 _setting = partial(tunable, dynamic=False)
 Numbers = Sequence[np.ndarray]
@@ -40,6 +47,7 @@ class RecurrentConfig:
         entropy, value: weights of the entropy and of the value's error; a value is a mean of rewards.
         discount, gae: gamma and lambda of the advantages, over a whole trial.
         max_gradient_norm: of an update.
+        signal: what is learned from; the policy always sees rewards.
         evaluate_every, patience, seed: as in PolicyConfig.
 
     Raises:
@@ -59,41 +67,69 @@ class RecurrentConfig:
     discount: float = _setting(0.99, 0.0, 1.0, "gamma of the advantages")
     gae: float = _setting(0.3, 0.0, 1.0, "lambda of the advantages")
     max_gradient_norm: float = _setting(5.0, 1e-9, 1e9, "Of an update")
+    signal: str = _setting("reward", description="What is learned from", choices=SIGNALS)
     evaluate_every: int = _setting(100, 1, 1_000_000, "Iterations between evaluations on held-out tasks")
     patience: int = _setting(0, 0, 1_000_000, "Evaluations without a new best that end a run; 0: none do")
     seed: int = _setting(0, 0, 2**63 - 1, "Seed of tasks, initial weights and sampling")
 
 
 class Network(nn.Module):
-    """A GRU with a head of logits and one of the value.
+    """A GRU with heads of logits and of the value for each observation, which are weighed by it.
 
     Args:
-        inputs: observation, last action as one of ``actions``, last reward and end.
+        observations, actions: O and A; the last observation is seen with the action and its reward.
     """
 
-    def __init__(self, inputs: int, actions: int, hidden: int) -> None:
+    def __init__(self, observations: int, actions: int, hidden: int) -> None:
         super().__init__()
-        self.memory = nn.GRU(inputs, hidden, batch_first=True)
-        self.logits, self.value = nn.Linear(hidden, actions), nn.Linear(hidden, 1)
-        for head in (self.logits, self.value):
-            nn.init.zeros_(head.weight)
-            nn.init.zeros_(head.bias)
+        self.observations, self.actions = observations, actions
+        self.memory = nn.GRU(observations * (2 * actions + 1) + 1, hidden, batch_first=True)
+        self.heads = nn.Linear(hidden, observations * (actions + 1))
+        with torch.no_grad():  # units remember for 1 to so many steps (Tallec and Ollivier, ICLR 2018)
+            spans = torch.rand(hidden) * (REMEMBERED - 1.0) + 1.0
+            self.memory.get_parameter("bias_ih_l0")[hidden : 2 * hidden] = spans.log()
+            self.memory.get_parameter("weight_ih_l0")[2 * hidden :].normal_()
+        nn.init.zeros_(self.heads.weight)
+        nn.init.zeros_(self.heads.bias)
 
     def forward(self, inputs: torch.Tensor, state: torch.Tensor | None = None) -> tuple[torch.Tensor, ...]:
         """Inputs (B, H, inputs), state (1, B, hidden) to logits (B, H, actions), values (B, H), and state."""
         seen, state = self.memory(inputs, state)
-        return self.logits(seen), self.value(seen)[..., 0], state
+        heads = self.heads(seen).unflatten(2, (self.observations, self.actions + 1))
+        out = (inputs[..., : self.observations, None] * heads).sum(dim=2)
+        return out[..., :-1], out[..., -1], state
 
 
 @attrs.frozen(eq=False)
 class Trials:
-    """What a batch of trials was: inputs (B, H, inputs), and the rest (B, H)."""
+    """What a batch of trials was: inputs (B, H, inputs), and the rest (B, H).
+
+    Attributes:
+        regrets: what each action would have lost, (B, H, actions); None where rewards are learned from.
+        expected: minus what the policy loses in the mean.
+    """
 
     inputs: torch.Tensor
     actions: torch.Tensor
     log_probs: torch.Tensor
     values: torch.Tensor
     rewards: np.ndarray
+    regrets: torch.Tensor | None = None
+    expected: torch.Tensor | None = None
+
+    @property
+    def signal(self) -> np.ndarray:
+        """What is learned from, (B, H): rewards, or minus what the actions lost."""
+        if self.regrets is None:
+            return self.rewards
+        return -self.regrets.gather(2, self.actions.long()[..., None])[..., 0].numpy()
+
+    def of(self, rows: torch.Tensor) -> Trials:
+        """Some trials."""
+        of_all = (self.inputs, self.actions, self.log_probs, self.values)
+        inputs, actions, log_probs, values = (part[rows] for part in of_all)
+        regrets, expected = (None if p is None else p[rows] for p in (self.regrets, self.expected))
+        return Trials(inputs, actions, log_probs, values, self.rewards[rows.numpy()], regrets, expected)
 
 
 class RL2:
@@ -102,17 +138,20 @@ class RL2:
     Args:
         config: settings.
         environment: of discrete actions, whose episodes all last to the horizon.
+
+    Raises:
+        InvalidValueError: it has to learn from regret, and the environment does not know it.
     """
 
     name = "rl2"
 
     def __init__(self, config: RecurrentConfig, environment: Environment) -> None:
+        if config.signal == "regret" and not hasattr(environment, "regrets"):
+            raise InvalidValueError("signal must be reward where tasks have no known solutions, got regret")
         self.config, self.environment = config, environment
         generator_state = torch.get_rng_state()
         torch.manual_seed(config.seed)
-        self._net = Network(
-            environment.observations + environment.actions + 2, environment.actions, config.hidden
-        )
+        self._net = Network(environment.observations, environment.actions, config.hidden)
         torch.set_rng_state(generator_state)
         values = {name: p.detach() for name, p in self._net.named_parameters()}
         self.parameters = Parameters(values)
@@ -136,11 +175,13 @@ class RL2:
         """One trial of each task (T, D)."""
         e, count = self.environment, len(tasks)
         horizon = e.horizon * (self.config.episodes if episodes is None else episodes)
-        width = e.observations + e.actions + 2
-        inputs = torch.zeros(count, horizon, width)
+        inputs = torch.zeros(count, horizon, self._net.memory.input_size)
         actions, log_probs, values = (torch.zeros(count, horizon) for _ in range(3))
         rewards = np.zeros((count, horizon), dtype=np.float32)
-        now, state = np.zeros((count, width), dtype=np.float32), None
+        told = self.config.signal == "regret"
+        regrets = torch.zeros(count, horizon, e.actions) if told else None
+        expected = torch.zeros(count, horizon) if told else None
+        now, state = np.zeros((count, inputs.shape[2]), dtype=np.float32), None
         seen = e.reset(tasks, 1, rng)[:, 0]
         for step in range(horizon):
             if step % e.horizon == 0 and step:
@@ -157,36 +198,47 @@ class RL2:
             chosen = below.sum(dim=1)
             actions[:, step], values[:, step] = chosen, value[:, 0]
             log_probs[:, step] = log.gather(1, chosen[:, None])[:, 0]
+            if regrets is not None and expected is not None:
+                regrets[:, step] = torch.from_numpy(cast(Solved, e).regrets()[:, 0].astype(np.float32))
+                expected[:, step] = -(log.exp() * regrets[:, step]).sum(dim=1)
             after, reward, _ = e.step(chosen.numpy()[:, None, None].astype(np.float32))
-            seen, rewards[:, step] = after[:, 0], reward[:, 0]
             now = np.zeros_like(now)
-            now[np.arange(count), e.observations + chosen.numpy()] = 1.0
-            now[:, -2] = reward[:, 0]
-        return Trials(inputs, actions, log_probs, values, rewards)
+            last = now[:, e.observations : -1].reshape(count, 2, e.observations, e.actions)  # a view
+            last[np.arange(count), 0, :, chosen.numpy()] = seen
+            last[:, 1] = reward[:, 0, None, None] * last[:, 0]
+            seen, rewards[:, step] = after[:, 0], reward[:, 0]
+        return Trials(inputs, actions, log_probs, values, rewards, regrets, expected)
 
     def loss(
         self, flat: torch.Tensor, data: Trials, gain: torch.Tensor, target: torch.Tensor, entropy: float
     ) -> torch.Tensor:
-        """PPO's, of trials with advantages and values to be learned (B, H)."""
+        """PPO's, of trials with advantages and values to be learned (B, H), regrets scaled as advantages."""
         c = self.config
         logits, values, _ = self._forward(flat, data.inputs)
         log = logits.log_softmax(dim=2)
         ratio = (log.gather(2, data.actions.long()[..., None])[..., 0] - data.log_probs).exp()
         held = torch.minimum(ratio * gain, ratio.clamp(1.0 - c.clip, 1.0 + c.clip) * gain)
         spread = -(log.exp() * log).sum(dim=2)
+        if data.regrets is not None:
+            held = held - (log.exp() * data.regrets).sum(dim=2)
         return -held.mean() + c.value * (values - target).square().mean() - entropy * spread.mean()
 
     def step(self, support: Numbers, query: Numbers) -> tuple[float, float]:
         """One outer iteration on tasks (T, D) with seeds (T,); twice minus the mean return of a trial."""
         c, rng = self.config, np.random.default_rng(np.asarray(query[0]))
         data = self.trials(support[0], rng)
-        values = data.values.numpy()
+        values, signal = data.values.numpy(), data.signal
         following = np.concatenate([values[:, 1:], np.zeros_like(values[:, :1])], axis=1)
-        weights = c.discount ** np.arange(values.shape[1])
-        rewards = data.rewards / weights.sum()  # else long trials' values drown the policy's gradient
-        raw = discounted(rewards + c.discount * following - values, c.discount * c.gae)
+        scale = (
+            c.discount ** np.arange(values.shape[1])
+        ).sum()  # else long trials' values drown the policy's
+        raw = discounted(signal / scale + c.discount * following - values, c.discount * c.gae)
         target = torch.from_numpy((raw + values).astype(np.float32))
-        gain = torch.from_numpy(((raw - raw.mean()) / (raw.std() + 1e-8)).astype(np.float32))
+        spread = raw.std() + 1e-8
+        if data.regrets is not None and data.expected is not None:
+            raw = raw + (data.expected.numpy() - signal) / scale  # the step itself comes with all its actions
+            data = attrs.evolve(data, regrets=data.regrets / (scale * spread))
+        gain = torch.from_numpy(((raw - raw.mean()) / spread).astype(np.float32))
         adam = self.optimiser.inner
         assert isinstance(adam, Adam)
         entropy = c.entropy * adam.rate / c.meta_lr
@@ -194,10 +246,7 @@ class RL2:
             for part in np.array_split(rng.permutation(len(gain)), c.minibatches):
                 self.interrupt()
                 rows = torch.from_numpy(part)
-                some = Trials(
-                    data.inputs[rows], data.actions[rows], data.log_probs[rows], data.values[rows],
-                    data.rewards[part],
-                )  # fmt: skip
+                some = data.of(rows)
                 flat = self.parameters.flat.detach().requires_grad_()
                 with torch.enable_grad():
                     (slope,) = torch.autograd.grad(

@@ -8,6 +8,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from mppi_maml_ros.core.errors import InvalidValueError  # noqa: E402
 from mppi_maml_ros.meta import loop  # noqa: E402
 from mppi_maml_ros.policies.environments.tabular import Bandits, MDPs  # noqa: E402
 from mppi_maml_ros.policies.maml import PolicyTasks  # noqa: E402
@@ -21,12 +22,59 @@ def test_the_policy_sees_its_last_action_reward_and_end_of_episode():
     learner = RL2(attrs.evolve(SMALL, episodes=2), environment)
     tasks = environment.sample_tasks(np.random.default_rng(0), 5)
     data = learner.trials(tasks, np.random.default_rng(1))
-    states, last, reward, ended = data.inputs.split([10, 5, 1, 1], dim=2)
-    assert not last[:, 0].any() and not reward[:, 0].any()
-    assert torch.equal(last[:, 1:].argmax(dim=2).float(), data.actions[:, :-1])
-    np.testing.assert_array_equal(reward[:, 1:, 0], data.rewards[:, :-1])
+    states, last, paid, ended = data.inputs.split([10, 50, 50, 1], dim=2)
+    assert not last[:, 0].any() and not paid[:, 0].any()
+    pair = 5 * states[:, :-1].argmax(dim=2) + data.actions[:, :-1]
+    assert torch.equal(last[:, 1:].argmax(dim=2).float(), pair) and (last[:, 1:].sum(dim=2) == 1).all()
+    np.testing.assert_array_equal(paid[:, 1:].sum(dim=2), data.rewards[:, :-1])
+    assert torch.equal(paid != 0, last.bool())
     assert ended[0, :, 0].tolist() == [0, 0, 0, 1, 0, 0]
     assert states[:, [0, 3]].argmax(dim=2).tolist() == [[0, 0]] * 5  # every episode begins in state 0
+
+
+def test_regrets_are_told_to_the_gradient_only_and_are_those_of_the_actions():
+    environment = MDPs(horizon=3)
+    told = RL2(attrs.evolve(SMALL, episodes=2, signal="regret"), environment)
+    plain = RL2(attrs.evolve(SMALL, episodes=2), environment)
+    tasks = environment.sample_tasks(np.random.default_rng(0), 5)
+    data, other = (learner.trials(tasks, np.random.default_rng(1)) for learner in (told, plain))
+    assert torch.equal(data.inputs, other.inputs)
+    np.testing.assert_array_equal(data.rewards, other.rewards)
+    assert other.signal is other.rewards
+    chosen = np.take_along_axis(data.regrets.numpy(), data.actions.numpy().astype(int)[..., None], axis=2)
+    np.testing.assert_array_equal(data.signal, -chosen[..., 0])
+    torch.testing.assert_close(data.expected, -data.regrets.mean(dim=2))  # every action is as likely
+
+
+def test_the_gradients_of_rewards_and_of_regrets_are_the_same_in_the_mean():
+    environment = Bandits(2, 2)
+    tasks = np.repeat(environment.sample_tasks(np.random.default_rng(0), 1), 20_000, axis=0)
+    slopes = []
+    for signal in ("reward", "regret"):
+        config = attrs.evolve(SMALL, signal=signal, discount=1.0, gae=1.0, epochs=1, minibatches=1)
+        learner = RL2(attrs.evolve(config, value=0.0, max_gradient_norm=1e9), environment)
+        g = torch.Generator().manual_seed(0)
+        learner.parameters.flat += torch.randn(learner.parameters.flat.shape, generator=g)
+        loss, scales = learner.loss, []
+
+        def scaled(flat, data, gain, target, entropy, loss=loss, scales=scales):
+            scales.append((target - data.values).std(correction=0))  # of the advantages, undone below
+            return loss(flat, data, gain, target, entropy)
+
+        learner.loss = scaled
+        moves: list[torch.Tensor] = []
+        learner.optimiser.inner.step = moves.append
+        learner.step([tasks], [np.arange(2)])
+        slopes.append(moves[0] * scales[0])
+    assert torch.linalg.vector_norm(slopes[0] - slopes[1]) < 0.1 * torch.linalg.vector_norm(slopes[1])
+
+
+def test_regret_needs_an_environment_that_knows_it():
+    class Unsolved:
+        observations, actions, horizon = 1, 2, 3
+
+    with pytest.raises(InvalidValueError, match="signal"):
+        RL2(attrs.evolve(SMALL, signal="regret"), Unsolved())
 
 
 def test_likelihoods_of_a_trial_are_those_of_its_steps():
@@ -46,12 +94,13 @@ def case():
     learner, g = RL2(SMALL, Bandits(3, 5)), torch.Generator().manual_seed(0)
     flat = learner.parameters.flat.double()
     flat = flat + 0.3 * torch.randn(flat.shape, generator=g)
-    inputs = torch.rand(4, 5, 6, generator=g).double()
+    inputs = torch.rand(4, 5, 8, generator=g).double()
     actions = torch.randint(0, 3, (4, 5), generator=g).double()
     logits, *_ = learner._forward(flat, inputs)
     log = logits.log_softmax(2).gather(2, actions.long()[..., None])[..., 0]
     old = log + 0.05 * torch.randn(4, 5, generator=g)
-    data = Trials(inputs, actions, old, old, np.zeros((4, 5)))
+    regrets = torch.rand(4, 5, 3, generator=g).double()
+    data = Trials(inputs, actions, old, old, np.zeros((4, 5)), regrets, old)
     return (
         learner,
         flat,
@@ -75,7 +124,7 @@ def test_the_order_of_trials_does_not_count_that_of_steps_does():
     parts = (data.inputs, data.actions, data.log_probs, data.values)
 
     def loss(index):
-        moved = Trials(*(p[index] for p in parts), data.rewards)
+        moved = Trials(*(p[index] for p in parts), data.rewards, data.regrets[index])
         return float(learner.loss(flat, moved, gain[index], target[index], 0.1))
 
     plain = loss((slice(None), slice(None)))
@@ -110,3 +159,14 @@ def test_it_learns_to_learn_which_arm_is_best():
     tasks = environment.sample_tasks(np.random.default_rng(5), 1000)
     total = learner.trials(tasks, np.random.default_rng(6)).rewards.sum(axis=1).mean()
     assert total > 5.6  # 5 at random, 6.6 at best
+
+
+def test_told_of_regrets_it_learns_in_a_few_iterations():
+    environment, total = Bandits(5, 10), {}
+    config = RecurrentConfig(hidden=32, iterations=25, task_batch_size=256, epochs=3, minibatches=4)
+    tasks = environment.sample_tasks(np.random.default_rng(5), 1000)
+    for signal in ("reward", "regret"):
+        learner = RL2(attrs.evolve(config, signal=signal), environment)
+        loop.run("rl2", learner, PolicyTasks(environment, 50))
+        total[signal] = learner.trials(tasks, np.random.default_rng(6)).rewards.sum(axis=1).mean()
+    assert total["regret"] > total["reward"] + 0.2 and total["regret"] > 5.8, total  # 5 at random

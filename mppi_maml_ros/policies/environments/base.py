@@ -32,6 +32,16 @@ class Environment(Protocol):
         """Of actions (T, N, A): observations (T, N, O), rewards (T, N), and whether episodes end (T, N)."""
 
 
+class Solved(Environment, Protocol):
+    """An environment whose tasks have known solutions."""
+
+    def regrets(self) -> np.ndarray:
+        """What each action, taken now, loses in the mean of the best return from here on, (T, N, A).
+
+        Over an episode the means of rewards and of minus these differ by what the best policy gets.
+        """
+
+
 @attrs.frozen(eq=False)
 class Trajectories:
     """Episodes of H steps at most.

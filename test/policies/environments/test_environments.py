@@ -58,6 +58,22 @@ def test_the_optimal_return_is_that_of_the_best_of_all_plans():
     np.testing.assert_allclose(mdps.optimal_returns(tasks), best)
 
 
+@pytest.mark.parametrize("environment", [Bandits(3, 4), MDPs(horizon=4)])
+def test_rewards_and_regrets_sum_to_the_best_return_in_the_mean(environment):
+    rng = np.random.default_rng(0)
+    tasks, total, lost = environment.sample_tasks(rng, 3), np.zeros((3, 20_000)), np.zeros((3, 20_000))
+    best = environment.optimal_returns(tasks) if isinstance(environment, MDPs) else 4 * tasks.max(axis=1)
+    environment.reset(tasks, 20_000, rng)
+    for _ in range(4):
+        regrets = environment.regrets()
+        assert regrets.shape == (3, 20_000, environment.actions) and (regrets.min(axis=2) == 0.0).all()
+        actions = rng.integers(0, environment.actions, (3, 20_000, 1))
+        lost += np.take_along_axis(regrets, actions, axis=2)[..., 0]
+        total += environment.step(actions)[1]
+    np.testing.assert_allclose((total + lost).mean(axis=1), best, atol=0.05)
+    assert (lost.mean(axis=1) > 0.3).all()
+
+
 def test_a_robot_goes_by_gain_lag_and_delay():
     late, slow = [1.0, 1.0, 1e-3, 1e-3, 2], [0.5, 1.0, 0.4, 1e-3, 0]
     actions = np.tile(np.array([1.0, 0.0]), (4, 2, 1, 1))
