@@ -41,6 +41,7 @@ TARGETS = {
     "adaptation/drive_guard.py": ("test/adaptation/test_drive_guard.py",),
     "adaptation/evidence.py": ("test/adaptation/test_evidence.py",),
     "safety/blocked.py": ("test/safety/test_blocked.py",),
+    "safety/deaf.py": ("test/safety/test_deaf.py",),
     "safety/frames.py": ("test/ros/test_conversions.py", "test/safety/test_odometry_checks.py"),
     "safety/publishers.py": ("test/safety/test_publishers.py",),
     "safety/twist_source.py": ("test/safety/test_twist_source.py",),

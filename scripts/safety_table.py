@@ -313,6 +313,11 @@ ROWS = {
         "both are recorded, the others are, or one sentence",
         "`mppi-maml record`",
     ),
+    88: (
+        "the base goes on by its last command and hears no other",
+        "told after 1.2 s; nothing is learned, the kinematic model drives, then what was good serves again",
+        "ROBOT_BLOCKED, SKIPPED_NOT_TRUSTED",
+    ),
 }
 
 NOTES = {

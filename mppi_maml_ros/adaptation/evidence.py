@@ -18,6 +18,7 @@ from ..dynamics.identification.clock import ClockOffset
 from ..dynamics.residual import ResidualWeights
 from ..dynamics.transitions import Transitions
 from ..safety.blocked import BRAKING, BlockedCheck
+from ..safety.deaf import DeafCheck
 from ..safety.odometry_consistency import FLOOR, UNEXPLAINED
 from ..safety.twist_source import TwistSource
 
@@ -53,9 +54,9 @@ class Evidence:
 
     def __init__(self, twist_source: str, limits: VelocityLimits | None) -> None:
         self.twist = TwistSource(twist_source)
-        self.blocked = BlockedCheck(limits)
+        self.blocked, self.deaf = BlockedCheck(limits), DeafCheck()
         self.clock = ClockOffset()
-        self._stopped = self._was_blocked = False
+        self._stopped = self._was_blocked = self._was_deaf = False
         self._newest = -math.inf
         self._same: Odometry | None = None  # first sample with the newest twist
         self._said: list[float] = []  # the newest twist
@@ -65,14 +66,16 @@ class Evidence:
         """Forget samples and commands, as after a jump of the clock."""
         self.twist.reset()
         self.blocked.reset()
+        self.deaf.reset()
         self.clock.lead = 0.0
-        self._was_blocked = False
+        self._was_blocked = self._was_deaf = False
 
     def add_command(self, stamp: float, command: Iterable[float]) -> None:
         """A command (v, omega) in force from ``stamp`` [s]."""
         command = tuple(command)
         self.twist.add_command(stamp, command)
         self.blocked.add_command(stamp, command)
+        self.deaf.add_command(stamp, command)
 
     def set_emergency_stop(self, pressed: bool) -> None:
         """Whether an emergency stop is pressed, which brakes the robot in a way of its own."""
@@ -98,8 +101,12 @@ class Evidence:
         if self.blocked.blocked and not self._was_blocked:
             self.distrust(self.blocked.since)
         self._was_blocked = self.blocked.blocked
+        self.deaf.add_odometry(given, continuous)
+        if self.deaf.deaf and not self._was_deaf:
+            self.distrust(self.deaf.since)
+        self._was_deaf = self.deaf.deaf
         constant = self._same_for(sample.stamp) >= CONSTANT
-        if self._stopped or self.blocked.blocked or not self.twist.trusted or constant:
+        if self._stopped or self.blocked.blocked or self.deaf.deaf or not self.twist.trusted or constant:
             return None
         return given
 
@@ -127,6 +134,8 @@ class Evidence:
         if self.blocked.suspected:
             still = f"it has not moved for {self.blocked.still_for:.1f} s against its commands"
             return f"the robot {'is' if self.blocked.blocked else 'may be'} blocked: {still}"
+        if self.deaf.deaf:
+            return f"the robot does not obey: it has gone on as before for {self.deaf.told_for:.1f} s"
         if not self.twist.trusted:
             return self.twist.remark
         if self.twist.suspected:

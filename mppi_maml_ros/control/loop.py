@@ -27,6 +27,7 @@ from ..mppi.costmap import Costmap
 from ..safety.blocked import BlockedCheck
 from ..safety.checks import ClockCheck, ClockEvent, OdometryChecks, Reason, Verdict
 from ..safety.codes import Code, State
+from ..safety.deaf import DeafCheck
 from ..safety.watchdog import OdometryWatchdog
 from .config import ControlConfig
 from .figure_follower import Figure, FigureFollower
@@ -111,7 +112,7 @@ class ControlLoop:
             stamp_timeout=config.odometry_timeout + config.max_odometry_age,
             resume_count=config.resume_after,
         )
-        self._blocked = BlockedCheck(config.limits)
+        self._blocked, self._deaf = BlockedCheck(config.limits), DeafCheck()
         self._was_blocked = self._emergency_stop = False
         self._pace = Pace(config)
         self._was_alive = False
@@ -164,6 +165,7 @@ class ControlLoop:
             given = self._step.add_odometry(verdict.odometry, verdict.continuous)
             self._step.follower.see(given.pose)
             self._blocked.add_odometry(given, verdict.continuous)
+            self._deaf.add_odometry(given, verdict.continuous)
             self._watchdog.accept(verdict.odometry.stamp, steady_time)
             if verdict.relocated:
                 self._step.cool()
@@ -237,6 +239,9 @@ class ControlLoop:
         if self._blocked.blocked:
             reason = f"the robot has not moved for {self._blocked.still_for:.1f} s although it is told to"
             return Halt(State.RUNNING, Code.ROBOT_BLOCKED, f"{reason}: it is held, or its base was stopped")
+        if self._deaf.deaf:
+            reason = f"for {self._deaf.told_for:.1f} s the robot went on as before although told otherwise"
+            return Halt(State.RUNNING, Code.ROBOT_BLOCKED, f"{reason}: its base does not obey")
         if text := self._step.twist.remark:
             return Halt(State.RUNNING, Code.ODOMETRY_TWIST, text)
         return None
@@ -299,6 +304,7 @@ class ControlLoop:
         if math.isfinite(now):
             self._step.record(now, command)
             self._blocked.add_command(now, command)
+            self._deaf.add_command(now, command)
         odometry = self.odometry
         pose = None if odometry is None else odometry.pose
         reference, trajectory = None, None
@@ -357,7 +363,8 @@ class ControlLoop:
     def _snapshot(self) -> tuple[Any, int]:
         """Weights of this step and their version; the prior where nothing else can be right."""
         twist = self._step.twist
-        if self._config.model == "kinematic" or self._blocked.blocked or twist.suspected or not twist.trusted:
+        obeys = not (self._blocked.blocked or self._deaf.deaf)
+        if self._config.model == "kinematic" or not obeys or twist.suspected or not twist.trusted:
             return None, 0
         snapshot = self._weights.current
         weights, version = snapshot.weights, snapshot.version
@@ -371,7 +378,7 @@ class ControlLoop:
         if self._bank is None or self._blocked.suspected and not self._blocked.blocked or twist.suspected:
             return
         fresh, self._followed = self._step.predictor.since(self._followed)
-        if twist.believed != self._believed:
+        if twist.believed != self._believed or self._deaf.deaf:
             self._believed = twist.believed
             self._bank.reset()
         elif not self._blocked.blocked:
@@ -398,6 +405,7 @@ class ControlLoop:
         self._checks.reset()
         self._step.forget()
         self._blocked.reset()
+        self._deaf.reset()
         self._step.hold()
         if event is ClockEvent.BACK:
             self._step.follower.restart()

@@ -1,8 +1,11 @@
 """The control loop under an emergency stop, a hand, and a twist that lies."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
+from mppi_maml_ros.dynamics.prior_bank import PriorBank
 from mppi_maml_ros.safety.codes import Code, State
 
 
@@ -54,6 +57,29 @@ def test_on_a_path_a_blocked_robot_still_fails_to_make_progress(drive):
     ready.run(2.0)
     outputs = hold(ready, 4.0)
     assert outputs[-1].code is Code.FAILED_TO_MAKE_PROGRESS
+
+
+@pytest.mark.fault(88)
+def test_a_base_that_goes_on_by_its_last_command_is_told_of_and_driven_by_the_prior(drive):
+    ready = drive(model="residual")
+    ready.run(6.0)
+    assert ready.outputs[-1].weights_version > 0
+    heard, bank = ready.command, ready.loop._bank
+    ready.jumps_allowed = True  # of what the base hears
+    ready.mppi.override = lambda *_: SimpleNamespace(command=np.zeros(2))
+    outputs = []
+    for _ in range(80):
+        ready.command = heard
+        outputs.append(ready.step())
+    deaf = [out for out in outputs if out.code is Code.ROBOT_BLOCKED]
+    assert deaf and outputs[-1] is deaf[-1]
+    assert all(out.state is State.RUNNING and out.weights_version == 0 for out in deaf)
+    assert "does not obey" in deaf[-1].reason
+    anew = PriorBank(ready.config.model_dt, ready.config.delay_taps).weights
+    np.testing.assert_array_equal(bank.weights.linear, anew.linear)
+    ready.mppi.override = None
+    ready.run(1.0)
+    assert ready.outputs[-1].weights_version > 0
 
 
 @pytest.mark.fault(63)

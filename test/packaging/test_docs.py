@@ -97,3 +97,11 @@ def test_links_lead_to_a_file_and_a_heading_that_are_there(page):
         if not file.exists() or (anchor and file.suffix == ".md" and anchor not in anchors(file)):
             lost.append(f"{target}#{anchor}")
     assert lost == []
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/index.md"])
+def test_as_many_faults_are_told_of_as_are_listed(page):
+    listed = re.findall(
+        r"^\| \d+ \|", (ROOT / "docs" / "safety.md").read_text(encoding="utf-8"), re.MULTILINE
+    )
+    assert re.findall(r"(\d+) faults", (ROOT / page).read_text(encoding="utf-8")) == [str(len(listed))]

@@ -1,0 +1,106 @@
+"""A base that goes on by its last command, or is only late."""
+
+import math
+
+import numpy as np
+import pytest
+
+from mppi_maml_ros.core.types import Odometry
+from mppi_maml_ros.safety.deaf import BEFORE, DELAY, DeafCheck
+from mppi_maml_ros.simulation.firmware_worlds import FIRMWARE_WORLDS, firmware_world
+
+PERIOD = 0.05
+
+
+class Robot:
+    """Told at 20 Hz, heard as often; answers by ``velocity``."""
+
+    def __init__(self):
+        self.check, self.t, self.random = DeafCheck(), 0.0, np.random.default_rng(0)
+
+    def drive(self, command, twist, seconds, continuous=True):
+        """When it is found deaf first, from the beginning of this stretch on; None when never."""
+        begun, found = self.t, None
+        for _ in range(round(seconds / PERIOD)):
+            self.check.add_command(self.t, command)
+            self.t += PERIOD
+            said = np.asarray(twist, dtype=float) + (0.01, 0.02) * self.random.standard_normal(2)
+            self.check.add_odometry(Odometry(self.t, np.zeros(3), said), continuous)
+            if self.check.deaf and found is None:
+                found = self.t - begun
+        return found
+
+
+@pytest.mark.fault(88)
+@pytest.mark.parametrize(
+    ("before", "told"),
+    [
+        ((0.5, 0.0), (0.0, 0.0)),
+        ((0.5, -0.5), (0.5, 0.4)),
+        ((-0.3, 0.0), (0.3, 0.0)),
+        ((0.0, 1.0), (0.0, 0.3)),
+    ],
+)
+def test_who_keeps_a_velocity_that_it_is_told_to_give_up_is_deaf_once_no_lag_explains_it(before, told):
+    robot = Robot()
+    assert robot.drive(before, before, 3.0) is None
+    assert robot.check.told_for == 0.0 and math.isinf(robot.check.since)
+    found = robot.drive(told, before, 2.0)
+    assert found == pytest.approx(DELAY, abs=2.0 * PERIOD)
+    assert robot.check.told_for == pytest.approx(2.0, abs=2.0 * PERIOD)
+    assert robot.check.since == pytest.approx(3.0 - BEFORE, abs=3.0 * PERIOD)
+    robot.drive(told, told, 0.4)
+    assert not robot.check.deaf
+
+
+@pytest.mark.fault(88)
+def test_who_has_just_got_its_velocity_was_not_deaf_before():
+    robot = Robot()
+    robot.drive((0.1, 0.0), (0.1, 0.0), 3.0)
+    robot.drive((0.5, 0.0), (0.5, 0.0), 0.5)
+    robot.drive((0.0, 0.0), (0.5, 0.0), 2.0)
+    assert robot.check.deaf and robot.check.since >= 3.0
+
+
+@pytest.mark.parametrize("twist", [(0.1, 0.2), (0.0, 0.0)])
+def test_who_hardly_moves_is_not_looked_at(twist):
+    robot = Robot()
+    robot.drive(twist, twist, 2.0)
+    assert robot.drive((-0.5, -1.0), twist, 3.0) is None
+
+
+def test_who_is_told_more_than_it_can_is_not_deaf():
+    robot = Robot()
+    assert robot.drive((0.9, 0.0), (0.4, 0.0), 5.0) is None
+    assert robot.drive((0.2, 0.0), (0.4, 0.0), 5.0) is None
+
+
+def test_a_jump_and_a_reset_forget():
+    robot = Robot()
+    robot.drive((0.5, 0.0), (0.5, 0.0), 2.0)
+    robot.drive((0.0, 0.0), (0.5, 0.0), 2.0)
+    assert robot.check.deaf
+    robot.drive((0.0, 0.0), (0.5, 0.0), PERIOD, continuous=False)
+    assert not robot.check.deaf
+    robot.drive((0.0, 0.0), (0.5, 0.0), 2.0)
+    assert robot.check.deaf
+    robot.check.reset()
+    assert not robot.check.deaf and math.isinf(robot.check.since)
+    robot.check.add_command(math.nan, (0.0, 0.0))
+    robot.check.add_command(robot.t, (math.nan, 0.0))
+    assert robot.drive((0.5, 0.0), (0.5, 0.0), 3.0) is None
+
+
+@pytest.mark.fault(88)
+@pytest.mark.parametrize("family", FIRMWARE_WORLDS)
+def test_no_base_that_obeys_is_deaf_however_slow(family):
+    for seed in range(5):
+        check, world = DeafCheck(), firmware_world(family, np.random.default_rng(seed), seed, 30.0)
+        random = np.random.default_rng(seed)
+        for k in range(600):
+            if k % 40 == 0:
+                command = random.uniform((-0.6, -1.2), (0.9, 1.2))
+            check.add_command(k * PERIOD, command)
+            measured = world.step(command, PERIOD)
+            check.add_odometry(Odometry((k + 1) * PERIOD, measured[:3].copy(), measured[3:].copy()))
+            assert not check.deaf, f"{family} {seed} after {k * PERIOD:.1f} s"
