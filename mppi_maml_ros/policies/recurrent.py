@@ -19,6 +19,7 @@ from torch.func import functional_call
 from ..core.tunable import tunable
 from ..meta.gradients.outer import Adam, Parameters
 from .environments.base import Environment
+from .heads import Categorical, Gaussian, Head
 from .maml import Counted
 from .sampling import discounted
 
@@ -65,19 +66,22 @@ class RecurrentConfig:
 
 
 class Network(nn.Module):
-    """A GRU with a head of logits and one of the value.
+    """A GRU with a head of the action's distribution and one of the value.
 
     Args:
-        inputs: observation, last action as one of ``actions``, last reward and end.
+        inputs: observation, last action, last reward and end.
+        head: the distribution; a choice's last action is seen as one of as many.
     """
 
-    def __init__(self, inputs: int, actions: int, hidden: int) -> None:
+    def __init__(self, inputs: int, head: Head, hidden: int) -> None:
         super().__init__()
         self.memory = nn.GRU(inputs, hidden, batch_first=True)
-        self.logits, self.value = nn.Linear(hidden, actions), nn.Linear(hidden, 1)
-        for head in (self.logits, self.value):
-            nn.init.zeros_(head.weight)
-            nn.init.zeros_(head.bias)
+        self.logits, self.value = nn.Linear(hidden, head.outputs), nn.Linear(hidden, 1)
+        if head.extra:
+            self.spread = nn.Parameter(torch.zeros(head.extra))
+        for layer in (self.logits, self.value):
+            nn.init.zeros_(layer.weight)
+            nn.init.zeros_(layer.bias)
 
     def forward(self, inputs: torch.Tensor, state: torch.Tensor | None = None) -> tuple[torch.Tensor, ...]:
         """Inputs (B, H, inputs), state (1, B, hidden) to logits (B, H, actions), values (B, H), and state."""
@@ -87,7 +91,7 @@ class Network(nn.Module):
 
 @attrs.frozen(eq=False)
 class Trials:
-    """What a batch of trials was: inputs (B, H, inputs), and the rest (B, H)."""
+    """What a batch of trials was: inputs (B, H, inputs), actions (B, H, A), and the rest (B, H)."""
 
     inputs: torch.Tensor
     actions: torch.Tensor
@@ -101,18 +105,18 @@ class RL2:
 
     Args:
         config: settings.
-        environment: of discrete actions, whose episodes all last to the horizon.
+        environment: whose episodes all last to the horizon.
     """
 
     name = "rl2"
 
     def __init__(self, config: RecurrentConfig, environment: Environment) -> None:
         self.config, self.environment = config, environment
+        e = environment
+        self.head: Head = Categorical(e.actions) if e.discrete else Gaussian(e.actions)
         generator_state = torch.get_rng_state()
         torch.manual_seed(config.seed)
-        self._net = Network(
-            environment.observations + environment.actions + 2, environment.actions, config.hidden
-        )
+        self._net = Network(e.observations + e.actions + 2, self.head, config.hidden)
         torch.set_rng_state(generator_state)
         values = {name: p.detach() for name, p in self._net.named_parameters()}
         self.parameters = Parameters(values)
@@ -131,6 +135,11 @@ class RL2:
     ) -> tuple[torch.Tensor, ...]:
         return functional_call(self._net, self.parameters.views(flat), (inputs, state))
 
+    def _extra(self, flat: torch.Tensor) -> torch.Tensor:
+        """What of the distribution no input changes, (1, 1, E)."""
+        spread = self.parameters.views(flat).get("spread", flat[:0])
+        return spread[None, None]
+
     @torch.no_grad()
     def trials(self, tasks: np.ndarray, rng: np.random.Generator, episodes: int | None = None) -> Trials:
         """One trial of each task (T, D)."""
@@ -138,7 +147,9 @@ class RL2:
         horizon = e.horizon * (self.config.episodes if episodes is None else episodes)
         width = e.observations + e.actions + 2
         inputs = torch.zeros(count, horizon, width)
-        actions, log_probs, values = (torch.zeros(count, horizon) for _ in range(3))
+        actions = torch.zeros(count, horizon, 1 if e.discrete else e.actions)
+        log_probs, values = torch.zeros(count, horizon), torch.zeros(count, horizon)
+        extra = self._extra(self.parameters.flat)
         rewards = np.zeros((count, horizon), dtype=np.float32)
         now, state = np.zeros((count, width), dtype=np.float32), None
         seen = e.reset(tasks, 1, rng)[:, 0]
@@ -150,17 +161,17 @@ class RL2:
             now[:, : e.observations] = seen
             inputs[:, step] = torch.from_numpy(now)
             logits, value, state = self._forward(self.parameters.flat, inputs[:, step : step + 1], state)
-            log = logits[:, 0].log_softmax(dim=1)
-            below = log.exp().cumsum(dim=1)[:, :-1] < torch.from_numpy(
-                rng.random((count, 1), dtype=np.float32)
-            )
-            chosen = below.sum(dim=1)
-            actions[:, step], values[:, step] = chosen, value[:, 0]
-            log_probs[:, step] = log.gather(1, chosen[:, None])[:, 0]
-            after, reward, _ = e.step(chosen.numpy()[:, None, None].astype(np.float32))
+            noise = torch.from_numpy(self.head.noise(rng, (count, 1)))
+            chosen = self.head.act(logits, extra, noise)
+            log_probs[:, step] = self.head.log_prob(logits, extra, chosen)[:, 0]
+            actions[:, step], values[:, step] = chosen[:, 0], value[:, 0]
+            after, reward, _ = e.step(chosen.numpy())
             seen, rewards[:, step] = after[:, 0], reward[:, 0]
             now = np.zeros_like(now)
-            now[np.arange(count), e.observations + chosen.numpy()] = 1.0
+            if e.discrete:
+                now[np.arange(count), e.observations + chosen[:, 0, 0].numpy().astype(np.intp)] = 1.0
+            else:
+                now[:, e.observations : -2] = chosen[:, 0]
             now[:, -2] = reward[:, 0]
         return Trials(inputs, actions, log_probs, values, rewards)
 
@@ -170,11 +181,11 @@ class RL2:
         """PPO's, of trials with advantages and values to be learned (B, H)."""
         c = self.config
         logits, values, _ = self._forward(flat, data.inputs)
-        log = logits.log_softmax(dim=2)
-        ratio = (log.gather(2, data.actions.long()[..., None])[..., 0] - data.log_probs).exp()
+        extra = self._extra(flat)
+        ratio = (self.head.log_prob(logits, extra, data.actions) - data.log_probs).exp()
         held = torch.minimum(ratio * gain, ratio.clamp(1.0 - c.clip, 1.0 + c.clip) * gain)
-        spread = -(log.exp() * log).sum(dim=2)
-        return -held.mean() + c.value * (values - target).square().mean() - entropy * spread.mean()
+        spread = self.head.entropy(logits, extra).mean()
+        return -held.mean() + c.value * (values - target).square().mean() - entropy * spread
 
     def step(self, support: Numbers, query: Numbers) -> tuple[float, float]:
         """One outer iteration on tasks (T, D) with seeds (T,); twice minus the mean return of a trial."""

@@ -23,7 +23,7 @@ def test_the_policy_sees_its_last_action_reward_and_end_of_episode():
     data = learner.trials(tasks, np.random.default_rng(1))
     states, last, reward, ended = data.inputs.split([10, 5, 1, 1], dim=2)
     assert not last[:, 0].any() and not reward[:, 0].any()
-    assert torch.equal(last[:, 1:].argmax(dim=2).float(), data.actions[:, :-1])
+    assert torch.equal(last[:, 1:].argmax(dim=2).float(), data.actions[:, :-1, 0])
     np.testing.assert_array_equal(reward[:, 1:, 0], data.rewards[:, :-1])
     assert ended[0, :, 0].tolist() == [0, 0, 0, 1, 0, 0]
     assert states[:, [0, 3]].argmax(dim=2).tolist() == [[0, 0]] * 5  # every episode begins in state 0
@@ -37,7 +37,7 @@ def test_likelihoods_of_a_trial_are_those_of_its_steps():
     )
     data = learner.trials(environment.sample_tasks(np.random.default_rng(0), 4), np.random.default_rng(1))
     logits, values, _ = learner._forward(learner.parameters.flat, data.inputs)
-    found = logits.log_softmax(2).gather(2, data.actions.long()[..., None])[..., 0]
+    found = logits.log_softmax(2).gather(2, data.actions.long())[..., 0]
     torch.testing.assert_close(found, data.log_probs, rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(values, data.values, rtol=1e-4, atol=1e-5)
 
@@ -47,9 +47,9 @@ def case():
     flat = learner.parameters.flat.double()
     flat = flat + 0.3 * torch.randn(flat.shape, generator=g)
     inputs = torch.rand(4, 5, 6, generator=g).double()
-    actions = torch.randint(0, 3, (4, 5), generator=g).double()
+    actions = torch.randint(0, 3, (4, 5, 1), generator=g).double()
     logits, *_ = learner._forward(flat, inputs)
-    log = logits.log_softmax(2).gather(2, actions.long()[..., None])[..., 0]
+    log = logits.log_softmax(2).gather(2, actions.long())[..., 0]
     old = log + 0.05 * torch.randn(4, 5, generator=g)
     data = Trials(inputs, actions, old, old, np.zeros((4, 5)))
     return (
