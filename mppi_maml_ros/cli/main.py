@@ -24,6 +24,7 @@ from .reproduce import reproduce
 from .sinusoid import sinusoid
 from .soak import soak
 from .system import demo, fuzz
+from .train_policy import train_policy
 from .tune import tune
 from .tuning_study import tuning_study
 from .worlds import worlds
@@ -47,6 +48,7 @@ for _command in (
     meta_train,
     sinusoid,
     reproduce,
+    train_policy,
     path_study,
     path_defaults,
     fallback_study,

@@ -1,7 +1,7 @@
 """The convolutional network of the few-shot papers, one for each task: parameters are rows of (T, P).
 
-Four modules of a 3 x 3 convolution, batch normalisation and ReLU, either with stride 2 (Finn et al., ICML 2017)
-or followed by max-pooling (Vinyals et al., 2016), which costs five times as much and tells characters apart
+Four modules of a 3 x 3 convolution, batch normalisation and ReLU, either with stride 2 (Finn et al., ICML
+2017) or followed by max-pooling (Vinyals et al., 2016), which costs twice as much and tells characters apart
 better. Statistics are those of the batch at hand, as in the first, or given, as for prototypical networks.
 """
 

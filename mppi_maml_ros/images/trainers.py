@@ -83,8 +83,8 @@ class ImageTrainer(ABC):
         self.optimiser.step(gradient)
         return 1.0 - 1.0 / self.config.ways, float(_wrong(logits, _tensors(query)[1]).mean())
 
-    def settle(self, images: np.ndarray) -> None:
-        """Training on images (S, 28, 28) is over; by default nothing comes of it."""
+    def settle(self, images: np.ndarray) -> None:  # noqa: B027  # most have nothing to do then
+        """Training on images (S, 28, 28) is over."""
 
     @abstractmethod
     def meta_gradient(

@@ -24,7 +24,7 @@ CHUNK = 20  # test tasks that are answered at once
 
 SETTINGS: dict[tuple[str, int], dict] = {
     ("prototypes", 5): {"ways": 60, "iterations": 6000, "task_batch_size": 1, "meta_lr": 2e-3},
-    ("prototypes", 20): {"ways": 60, "iterations": 6000, "task_batch_size": 1, "meta_lr": 2e-3},
+    ("prototypes", 20): {"ways": 60, "iterations": 4000, "task_batch_size": 1, "meta_lr": 2e-3},
     ("maml", 5): {"iterations": 6000, "task_batch_size": 16, "inner_lr": 0.4},
     ("maml", 20): {
         "iterations": 6000, "task_batch_size": 4, "inner_lr": 0.1, "inner_steps": 5, "test_steps": 5,

@@ -9,13 +9,14 @@ from .guided_study import STUDY as GUIDED
 from .image_study import STUDY as OMNIGLOT
 from .model_studies import STUDIES as MODELS
 from .policy_studies import STUDIES as POLICIES
+from .proposal_study import STUDIES as PROPOSALS
 from .recurrent_studies import STUDIES as RECURRENT
 from .study import Study
 
 STUDIES: Registry[Study] = Registry("study", "mppi_maml_ros.studies")
 """All studies by name."""
 
-for _study in (*POLICIES, *RECURRENT, GUIDED, OMNIGLOT, *MODELS):
+for _study in (*POLICIES, *RECURRENT, GUIDED, OMNIGLOT, *MODELS, *PROPOSALS):
     STUDIES.register(_study.name, _study)
 
 

@@ -18,6 +18,7 @@ from .config import MPPIConfig
 from .costmap import Costmap
 from .critics import CompiledCritic, Critic, Rollouts, Scene, Situation
 from .jury import Jury
+from .proposal import Proposal
 from .rollouts.base import Model, Rollout, RolloutRequest, Tracking, Trajectories
 from .rollouts.compiled import CompiledRollout
 from .sampling import NoiseSource, Sampler, batch_width
@@ -57,6 +58,7 @@ class MPPIController:
         noise_source: what the samples are drawn from; None for :class:`.sampling.Sampler`.
         critics: judge the rollouts besides their distance to the reference and their effort.
         rollout: where rollouts are computed, see :mod:`.rollouts.backends`; None for compiled code.
+        proposal: asked once a step for a sequence that takes the place of a sample; None for none.
 
     Attributes:
         command_per_speed: command that makes a steady (v, omega) of 1 in the end, shape (2,); from what makes
@@ -72,11 +74,13 @@ class MPPIController:
         noise_source: NoiseSource | None = None,
         critics: tuple[Critic, ...] = (),
         rollout: Rollout | None = None,
+        proposal: Proposal | None = None,
     ) -> None:
         self.config = config
         self.limits = limits
         self._sampler: NoiseSource = noise_source or Sampler(config, seed)
         self._rollout: Rollout = rollout or CompiledRollout()
+        self._proposal = proposal
         self._samples = batch_width(config.batch_size)
         steps, samples = config.time_steps, self._samples
         self._commands = np.zeros((steps, 2, samples), dtype=np.float32)
@@ -206,6 +210,11 @@ class MPPIController:
         self._situation, jury = situation, self._jury
         request.jury = jury if jury is not None and jury.prepare(situation) else None
         scale = self._scale(weights, state)
+        proposed = None
+        if self._proposal is not None:
+            proposed = self._proposal(
+                state, reference, request.history.astype(float), last.astype(float), weights
+            ).astype(np.float32)
         for _ in range(c.iteration_count):
             noise = self._sampler.sample()
             kernels.perturb_within_limits(
@@ -213,6 +222,11 @@ class MPPIController:
                 noise.mirrored, scale, last, self._low, self._high, self._quicker, self._slower,
                 self._about, self._effort, self._rate, self._commands, self._costs,
             )  # fmt: skip
+            if proposed is not None:
+                kernels.propose(
+                    proposed, last, self._low, self._high, self._quicker, self._slower,
+                    self._about, self._effort, self._rate, self._commands, self._costs,
+                )  # fmt: skip
             self._rollout(weights, request)
             if self._others:
                 self._criticise(situation)

@@ -131,6 +131,27 @@ def perturb_within_limits(  # type: ignore[no-untyped-def]  # numba
 
 
 @njit(cache=True, error_model="numpy")
+def propose(  # type: ignore[no-untyped-def]  # numba
+    sequence, last, low, high, quicker, slower, about, effort, rate, out, costs
+):
+    """Put a sequence (N, 2), within the limits, in the place of the last sample; arguments as above."""
+    steps, _, samples = out.shape
+    cost = np.float32(0.0)
+    for axis in range(2):
+        before = last[axis]
+        for t in range(steps):
+            up = slower[axis] if before < 0.0 else quicker[axis]
+            down = slower[axis] if before > 0.0 else quicker[axis]
+            command = max(min(sequence[t, axis], before + up), before - down)
+            command = max(min(command, high[axis]), low[axis])
+            off, change = command - about[t, axis], command - before
+            cost += effort[axis] * off * off + rate[axis] * change * change
+            out[t, axis, samples - 1] = command
+            before = command
+    costs[samples - 1] = cost
+
+
+@njit(cache=True, error_model="numpy")
 def tracking_cost(x, y, yaw, target, weight, costs):  # type: ignore[no-untyped-def]  # numba
     """Add the squared distance and heading error to a time-indexed reference.
 

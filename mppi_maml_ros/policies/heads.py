@@ -31,6 +31,9 @@ class Head(Protocol):
     def log_prob(self, out: torch.Tensor, extra: torch.Tensor, actions: torch.Tensor) -> torch.Tensor:
         """log pi(a), (B, S)."""
 
+    def entropy(self, out: torch.Tensor, extra: torch.Tensor) -> torch.Tensor:
+        """Of each distribution, (B, S) or what broadcasts to it."""
+
     def slope(
         self, out: torch.Tensor, extra: torch.Tensor, actions: torch.Tensor, weights: torch.Tensor
     ) -> Pair: ...
@@ -76,6 +79,9 @@ class Gaussian:
         z = (actions - out) * (-extra).exp()
         constant = 0.5 * self.outputs * math.log(2.0 * math.pi)
         return -0.5 * (z * z).sum(dim=2) - extra.sum(dim=2) - constant
+
+    def entropy(self, out: torch.Tensor, extra: torch.Tensor) -> torch.Tensor:
+        return extra.sum(dim=2) + 0.5 * self.outputs * (1.0 + math.log(2.0 * math.pi))
 
     def slope(
         self, out: torch.Tensor, extra: torch.Tensor, actions: torch.Tensor, weights: torch.Tensor
@@ -134,6 +140,10 @@ class Categorical:
 
     def log_prob(self, out: torch.Tensor, extra: torch.Tensor, actions: torch.Tensor) -> torch.Tensor:
         return out.log_softmax(dim=2).gather(2, actions.long())[..., 0]
+
+    def entropy(self, out: torch.Tensor, extra: torch.Tensor) -> torch.Tensor:
+        log = out.log_softmax(dim=2)
+        return -(log.exp() * log).sum(dim=2)
 
     def slope(
         self, out: torch.Tensor, extra: torch.Tensor, actions: torch.Tensor, weights: torch.Tensor

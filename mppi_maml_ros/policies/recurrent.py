@@ -23,6 +23,7 @@ from ..core.errors import InvalidValueError
 from ..core.tunable import tunable
 from ..meta.gradients.outer import Adam, Parameters
 from .environments.base import Environment, Solved
+from .heads import Categorical, Gaussian, Head
 from .maml import Counted
 from .sampling import discounted
 
@@ -73,8 +74,8 @@ class RecurrentConfig:
     seed: int = _setting(0, 0, 2**63 - 1, "Seed of tasks, initial weights and sampling")
 
 
-class Network(nn.Module):
-    """A GRU with heads of logits and of the value for each observation, which are weighed by it.
+class Tabular(nn.Module):
+    """For discrete states: a GRU with heads of logits and value for each of them, weighed by the observation.
 
     Args:
         observations, actions: O and A; the last observation is seen with the action and its reward.
@@ -99,10 +100,43 @@ class Network(nn.Module):
         out = (inputs[..., : self.observations, None] * heads).sum(dim=2)
         return out[..., :-1], out[..., -1], state
 
+    def tell(self, now: np.ndarray, seen: np.ndarray, chosen: np.ndarray, reward: np.ndarray) -> None:
+        """Write into inputs (B, inputs) of zeros what was seen (B, O), chosen (B, 1) and paid (B,)."""
+        last = now[:, self.observations : -1].reshape(len(now), 2, self.observations, self.actions)  # a view
+        last[np.arange(len(now)), 0, :, chosen[:, 0].astype(np.intp)] = seen
+        last[:, 1] = reward[:, None, None] * last[:, 0]
+
+
+class Continuous(nn.Module):
+    """For vectors: a GRU with heads of the action's mean and of the value, and a deviation of its own.
+
+    Args:
+        observations, actions: O and A; seen are the observation, the last action, its reward, and the end.
+    """
+
+    def __init__(self, observations: int, actions: int, hidden: int) -> None:
+        super().__init__()
+        self.observations = observations
+        self.memory = nn.GRU(observations + actions + 2, hidden, batch_first=True)
+        self.logits, self.value = nn.Linear(hidden, actions), nn.Linear(hidden, 1)
+        self.spread = nn.Parameter(torch.zeros(actions))
+        for layer in (self.logits, self.value):
+            nn.init.zeros_(layer.weight)
+            nn.init.zeros_(layer.bias)
+
+    def forward(self, inputs: torch.Tensor, state: torch.Tensor | None = None) -> tuple[torch.Tensor, ...]:
+        """As of :class:`Tabular`."""
+        seen, state = self.memory(inputs, state)
+        return self.logits(seen), self.value(seen)[..., 0], state
+
+    def tell(self, now: np.ndarray, seen: np.ndarray, chosen: np.ndarray, reward: np.ndarray) -> None:
+        """As of :class:`Tabular`; the action is chosen (B, A)."""
+        now[:, self.observations : -2], now[:, -2] = chosen, reward
+
 
 @attrs.frozen(eq=False)
 class Trials:
-    """What a batch of trials was: inputs (B, H, inputs), and the rest (B, H).
+    """What a batch of trials was: inputs (B, H, inputs), actions (B, H, A), and the rest (B, H).
 
     Attributes:
         regrets: what each action would have lost, (B, H, actions); None where rewards are learned from.
@@ -122,7 +156,7 @@ class Trials:
         """What is learned from, (B, H): rewards, or minus what the actions lost."""
         if self.regrets is None:
             return self.rewards
-        return -self.regrets.gather(2, self.actions.long()[..., None])[..., 0].numpy()
+        return -self.regrets.gather(2, self.actions.long())[..., 0].numpy()
 
     def of(self, rows: torch.Tensor) -> Trials:
         """Some trials."""
@@ -137,7 +171,7 @@ class RL2:
 
     Args:
         config: settings.
-        environment: of discrete actions, whose episodes all last to the horizon.
+        environment: whose episodes all last to the horizon.
 
     Raises:
         InvalidValueError: it has to learn from regret, and the environment does not know it.
@@ -149,9 +183,12 @@ class RL2:
         if config.signal == "regret" and not hasattr(environment, "regrets"):
             raise InvalidValueError("signal must be reward where tasks have no known solutions, got regret")
         self.config, self.environment = config, environment
+        e = environment
+        self.head: Head = Categorical(e.actions) if e.discrete else Gaussian(e.actions)
         generator_state = torch.get_rng_state()
         torch.manual_seed(config.seed)
-        self._net = Network(environment.observations, environment.actions, config.hidden)
+        network: type[Tabular | Continuous] = Tabular if e.discrete else Continuous
+        self._net = network(e.observations, e.actions, config.hidden)
         torch.set_rng_state(generator_state)
         values = {name: p.detach() for name, p in self._net.named_parameters()}
         self.parameters = Parameters(values)
@@ -170,13 +207,19 @@ class RL2:
     ) -> tuple[torch.Tensor, ...]:
         return functional_call(self._net, self.parameters.views(flat), (inputs, state))
 
+    def _extra(self, flat: torch.Tensor) -> torch.Tensor:
+        """What of the distribution no input changes, (1, 1, E)."""
+        return self.parameters.views(flat).get("spread", flat[:0])[None, None]
+
     @torch.no_grad()
     def trials(self, tasks: np.ndarray, rng: np.random.Generator, episodes: int | None = None) -> Trials:
         """One trial of each task (T, D)."""
         e, count = self.environment, len(tasks)
         horizon = e.horizon * (self.config.episodes if episodes is None else episodes)
         inputs = torch.zeros(count, horizon, self._net.memory.input_size)
-        actions, log_probs, values = (torch.zeros(count, horizon) for _ in range(3))
+        actions = torch.zeros(count, horizon, 1 if e.discrete else e.actions)
+        log_probs, values = torch.zeros(count, horizon), torch.zeros(count, horizon)
+        extra = self._extra(self.parameters.flat)
         rewards = np.zeros((count, horizon), dtype=np.float32)
         told = self.config.signal == "regret"
         regrets = torch.zeros(count, horizon, e.actions) if told else None
@@ -191,21 +234,16 @@ class RL2:
             now[:, : e.observations] = seen
             inputs[:, step] = torch.from_numpy(now)
             logits, value, state = self._forward(self.parameters.flat, inputs[:, step : step + 1], state)
-            log = logits[:, 0].log_softmax(dim=1)
-            below = log.exp().cumsum(dim=1)[:, :-1] < torch.from_numpy(
-                rng.random((count, 1), dtype=np.float32)
-            )
-            chosen = below.sum(dim=1)
-            actions[:, step], values[:, step] = chosen, value[:, 0]
-            log_probs[:, step] = log.gather(1, chosen[:, None])[:, 0]
+            noise = torch.from_numpy(self.head.noise(rng, (count, 1)))
+            chosen = self.head.act(logits, extra, noise)
+            actions[:, step], values[:, step] = chosen[:, 0], value[:, 0]
+            log_probs[:, step] = self.head.log_prob(logits, extra, chosen)[:, 0]
             if regrets is not None and expected is not None:
                 regrets[:, step] = torch.from_numpy(cast(Solved, e).regrets()[:, 0].astype(np.float32))
-                expected[:, step] = -(log.exp() * regrets[:, step]).sum(dim=1)
-            after, reward, _ = e.step(chosen.numpy()[:, None, None].astype(np.float32))
+                expected[:, step] = -(logits[:, 0].softmax(dim=1) * regrets[:, step]).sum(dim=1)
+            after, reward, _ = e.step(chosen.numpy())
             now = np.zeros_like(now)
-            last = now[:, e.observations : -1].reshape(count, 2, e.observations, e.actions)  # a view
-            last[np.arange(count), 0, :, chosen.numpy()] = seen
-            last[:, 1] = reward[:, 0, None, None] * last[:, 0]
+            self._net.tell(now, seen, chosen[:, 0].numpy(), reward[:, 0])
             seen, rewards[:, step] = after[:, 0], reward[:, 0]
         return Trials(inputs, actions, log_probs, values, rewards, regrets, expected)
 
@@ -215,13 +253,13 @@ class RL2:
         """PPO's, of trials with advantages and values to be learned (B, H), regrets scaled as advantages."""
         c = self.config
         logits, values, _ = self._forward(flat, data.inputs)
-        log = logits.log_softmax(dim=2)
-        ratio = (log.gather(2, data.actions.long()[..., None])[..., 0] - data.log_probs).exp()
+        extra = self._extra(flat)
+        ratio = (self.head.log_prob(logits, extra, data.actions) - data.log_probs).exp()
         held = torch.minimum(ratio * gain, ratio.clamp(1.0 - c.clip, 1.0 + c.clip) * gain)
-        spread = -(log.exp() * log).sum(dim=2)
         if data.regrets is not None:
-            held = held - (log.exp() * data.regrets).sum(dim=2)
-        return -held.mean() + c.value * (values - target).square().mean() - entropy * spread.mean()
+            held = held - (logits.softmax(dim=2) * data.regrets).sum(dim=2)
+        spread = self.head.entropy(logits, extra).mean()
+        return -held.mean() + c.value * (values - target).square().mean() - entropy * spread
 
     def step(self, support: Numbers, query: Numbers) -> tuple[float, float]:
         """One outer iteration on tasks (T, D) with seeds (T,); twice minus the mean return of a trial."""

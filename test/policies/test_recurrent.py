@@ -24,7 +24,7 @@ def test_the_policy_sees_its_last_action_reward_and_end_of_episode():
     data = learner.trials(tasks, np.random.default_rng(1))
     states, last, paid, ended = data.inputs.split([10, 50, 50, 1], dim=2)
     assert not last[:, 0].any() and not paid[:, 0].any()
-    pair = 5 * states[:, :-1].argmax(dim=2) + data.actions[:, :-1]
+    pair = 5 * states[:, :-1].argmax(dim=2) + data.actions[:, :-1, 0]
     assert torch.equal(last[:, 1:].argmax(dim=2).float(), pair) and (last[:, 1:].sum(dim=2) == 1).all()
     np.testing.assert_array_equal(paid[:, 1:].sum(dim=2), data.rewards[:, :-1])
     assert torch.equal(paid != 0, last.bool())
@@ -41,7 +41,7 @@ def test_regrets_are_told_to_the_gradient_only_and_are_those_of_the_actions():
     assert torch.equal(data.inputs, other.inputs)
     np.testing.assert_array_equal(data.rewards, other.rewards)
     assert other.signal is other.rewards
-    chosen = np.take_along_axis(data.regrets.numpy(), data.actions.numpy().astype(int)[..., None], axis=2)
+    chosen = np.take_along_axis(data.regrets.numpy(), data.actions.numpy().astype(int), axis=2)
     np.testing.assert_array_equal(data.signal, -chosen[..., 0])
     torch.testing.assert_close(data.expected, -data.regrets.mean(dim=2))  # every action is as likely
 
@@ -85,7 +85,7 @@ def test_likelihoods_of_a_trial_are_those_of_its_steps():
     )
     data = learner.trials(environment.sample_tasks(np.random.default_rng(0), 4), np.random.default_rng(1))
     logits, values, _ = learner._forward(learner.parameters.flat, data.inputs)
-    found = logits.log_softmax(2).gather(2, data.actions.long()[..., None])[..., 0]
+    found = logits.log_softmax(2).gather(2, data.actions.long())[..., 0]
     torch.testing.assert_close(found, data.log_probs, rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(values, data.values, rtol=1e-4, atol=1e-5)
 
@@ -95,9 +95,9 @@ def case():
     flat = learner.parameters.flat.double()
     flat = flat + 0.3 * torch.randn(flat.shape, generator=g)
     inputs = torch.rand(4, 5, 8, generator=g).double()
-    actions = torch.randint(0, 3, (4, 5), generator=g).double()
+    actions = torch.randint(0, 3, (4, 5, 1), generator=g).double()
     logits, *_ = learner._forward(flat, inputs)
-    log = logits.log_softmax(2).gather(2, actions.long()[..., None])[..., 0]
+    log = logits.log_softmax(2).gather(2, actions.long())[..., 0]
     old = log + 0.05 * torch.randn(4, 5, generator=g)
     regrets = torch.rand(4, 5, 3, generator=g).double()
     data = Trials(inputs, actions, old, old, np.zeros((4, 5)), regrets, old)

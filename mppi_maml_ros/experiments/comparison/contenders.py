@@ -25,6 +25,7 @@ from ...simulation.world import World
 from ...weights.meta_model import MetaModel
 from ..oracle import Oracle
 from .offline import OFFLINE, Library
+from .policies import POLICIES, policy_controller
 
 KINEMATIC, ORACLE, ADAPTIVE = "kinematic", "oracle", "adaptive"
 NOMINAL_ORACLE = "oracle_nominal"
@@ -40,7 +41,7 @@ BASELINES = {
 def model_names() -> tuple[str, ...]:
     """All models that can be compared; every registered adapter is one of them."""
     fixed = (KINEMATIC, "dynamic", ORACLE, NOMINAL_ORACLE, *OFFLINE, ADAPTIVE)
-    return (*fixed, *(name for name in ADAPTERS if name not in fixed), POOLED, EVALUATED)
+    return (*fixed, *(name for name in ADAPTERS if name not in fixed), POOLED, EVALUATED, *POLICIES)
 
 
 def usual_models() -> tuple[str, ...]:
@@ -84,6 +85,8 @@ def contender(
     """
     if name == KINEMATIC:
         return Contender()
+    if name in POLICIES:
+        return Contender(controller=policy_controller(name, world, seed))
     if name == "dynamic":
         rate = SEED_GAIN + NOMINAL_FRICTION
         return Contender(

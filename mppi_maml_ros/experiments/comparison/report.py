@@ -10,9 +10,11 @@ import numpy as np
 
 from ...core.errors import MppiMamlError
 from ...core.files import write_file
+from ...policies.acting import RobotPolicy
 from ..plots import save
 from .contenders import ADAPTIVE, KINEMATIC, ORACLE
 from .figures import error_charts, error_over_time, shown_models, single_run, traces_of, worst_runs
+from .policies import POLICIES, packaged
 from .results import COLUMNS, Results
 from .runs import OPEN_LOOP_STEPS
 from .table import ORACLES, Cell, Table, extreme, geometric, number
@@ -35,6 +37,12 @@ def _markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     lines = ["| " + " | ".join(header) + " |", "|---|" + "---:|" * (len(header) - 1)]
     lines += ["| " + " | ".join(row) + " |" for row in rows]
     return "\n".join(lines)
+
+
+def policies_table(policies: Sequence[RobotPolicy]) -> str:
+    """Steps of a policy's training, and on the robot that it drives before it does."""
+    header = ("policy", "steps in simulation", "steps on the robot before it drives")
+    return _markdown(header, [(p.name, f"{p.notes['env_steps']:,}", f"{p.robot_steps:,}") for p in policies])
 
 
 def _median(values: Iterable[float]) -> float:
@@ -145,6 +153,9 @@ def write_report(folder: Path) -> Path:
         "over seeds, geometric mean. Recovery, prediction, smoothness and times: medians over runs; ∞ says "
         "that most runs did not recover. Times are those of runs side by side.",
     ]
+    learned = [packaged(model) for model in table.models if model in POLICIES]
+    if learned:
+        parts += ["## What the policies were learned from", policies_table(learned)]
     targets = judge(table.rows, manifest["noise"])
     if targets:
         parts += ["## What the default adapter has to reach", targets_table(targets)]

@@ -62,6 +62,7 @@ _SOURCES = (
     "core",
     "dynamics",
     "mppi",
+    "policies",
     "references",
     "safety",
     "simulation",
@@ -72,6 +73,7 @@ _EXPERIMENTS = (
     "comparison/runs.py",
     "comparison/contenders.py",
     "comparison/offline.py",
+    "comparison/policies.py",
     "oracle.py",
 )
 

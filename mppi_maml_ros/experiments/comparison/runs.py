@@ -178,9 +178,9 @@ def begin(
 
 
 def _served(result: Run, entrant: Contender) -> list[tuple[int, ResidualWeights | RolloutModel]] | None:
-    """Which model served from which step on; None for oracles, whose equations change as they drive."""
+    """Which model served from which step on; None for oracles, whose equations change, and for policies."""
     initial = entrant.model
-    if isinstance(initial, Oracle):
+    if isinstance(initial, Oracle) or entrant.controller is not None:
         return None
     served = [(0, initial if initial is not None else ResidualWeights.prior(0, result.dt))]
     for (now, *_), attempt in zip(result.decisions, entrant.attempts, strict=True):

@@ -23,6 +23,7 @@ from mppi_maml_ros.experiments.comparison import contenders, offline, results
 from mppi_maml_ros.experiments.comparison import panels as live
 from mppi_maml_ros.experiments.comparison import runs as comparison
 from mppi_maml_ros.experiments.comparison.offline import Library, OfflineConfig
+from mppi_maml_ros.experiments.comparison.policies import POLICIES, packaged
 from mppi_maml_ros.experiments.comparison.report import write_report
 from mppi_maml_ros.experiments.comparison.results import COLUMNS, Job, JobResult, Results, read_results
 from mppi_maml_ros.experiments.comparison.runs import ComparisonSettings, jobs_of
@@ -331,6 +332,25 @@ def test_a_run_repeats_to_the_bit(tmp_path):
     first, second = (comparison.perform(job, SMALL, meta, library) for _ in range(2))
     assert first.row["rmse"] == second.row["rmse"]
     np.testing.assert_array_equal(first.trace["commands"], second.trace["commands"])
+
+
+@pytest.mark.parametrize("name", POLICIES)
+def test_a_learned_policy_drives_in_place_of_mppi_and_says_what_it_took(name, tmp_path):
+    settings = attrs.evolve(SMALL, duration=8.0)
+    job = Job(name, "lag", "circle", 0)
+    meta, library = MetaModel.load(SMALL.artifact), Library(tmp_path)
+    first, second = (comparison.perform(job, settings, meta, library) for _ in range(2))
+    np.testing.assert_array_equal(first.trace["commands"], second.trace["commands"])
+    kinematic = comparison.perform(attrs.evolve(job, model="kinematic"), settings, meta, library)
+    assert 0.0 < first.row["rmse_after_2s"] < kinematic.row["rmse_after_2s"]
+    assert math.isnan(first.row["one_step_error"])  # it has no model
+    policy = packaged(name)
+    assert policy.notes["env_steps"] > 1_000_000
+    assert policy.robot_steps == (2000 if name in ("maml_rl", "gmps_policy") else 0)
+    results = Results(tmp_path / "r", settings)
+    results.add(first)
+    results.write()
+    assert f"{policy.notes['env_steps']:,}" in write_report(tmp_path / "r").read_text()
 
 
 def test_the_command_runs_in_processes_and_resumes(tmp_path):
