@@ -1,6 +1,7 @@
 """Who strays by an adapter has it relieved, and for longer each time; nobody else does."""
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -86,8 +87,26 @@ def test_after_a_long_while_the_next_time_is_the_first_again(waits, longer):
 
 
 def test_errors_that_are_not_known_are_left_out():
-    assert not DriveGuard().add(0.0, math.nan)
-    assert math.isfinite(follow(DriveGuard(), 0.06, 0.0, ENOUGH))
+    guard = DriveGuard()
+    assert guard.add(0.0, math.nan) is False
+    stray = follow(guard, 0.06, 0.0, ENOUGH)
+    assert not guard.add(stray + PERIOD, math.nan)
+    assert guard.add(stray + 2.0 * PERIOD, 0.06)
+
+
+def test_after_what_was_not_to_be_believed_a_robot_has_something_to_make_good_at_once():
+    guard = DriveGuard()
+    stray = follow(guard, 0.06, 0.0, ENOUGH)
+    assert guard.add(stray + PERIOD, 0.06)
+    guard.unsettle()
+    assert guard.add(stray + 2.0 * PERIOD, 0.06) is False
+
+
+def test_it_is_as_the_documentation_says():
+    page = (Path(__file__).resolve().parents[2] / "docs" / "how_adaptation_works.md").read_text("utf-8")
+    assert "a tracking error above 2 cm over a second" in page and (LEAST, WINDOW) == (0.02, 1.0)
+    assert "for a minute, two the next" in page and "up to 16" in page
+    assert (RELIEVED, LONGEST) == (60.0, 16 * 60.0)
 
 
 def test_a_reset_forgets():
