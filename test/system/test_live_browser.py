@@ -110,6 +110,7 @@ def browser(tmp_path_factory):
 
 @pytest.fixture(autouse=True)
 def no_errors(browser):
+    browser.call("Page.navigate", url="about:blank")  # the page before looks for its server, which has ended
     browser.errors.clear()
     yield
     unforeseen = [error for error in browser.errors if "422" not in error]
