@@ -104,3 +104,32 @@ def test_no_base_that_obeys_is_deaf_however_slow(family):
             measured = world.step(command, PERIOD)
             check.add_odometry(Odometry((k + 1) * PERIOD, measured[:3].copy(), measured[3:].copy()))
             assert not check.deaf, f"{family} {seed} after {k * PERIOD:.1f} s"
+
+
+@pytest.mark.fault(88)
+@pytest.mark.parametrize("noise", [(0.0, 0.0), (0.04, 0.1)])
+def test_noise_is_no_answer(noise):
+    check, random = DeafCheck(), np.random.default_rng(1)
+    for k in range(120):
+        check.add_command(k * PERIOD, (0.0, 0.0) if k >= 60 else (0.5, -0.6))
+        said = np.array([0.5, -0.6]) + noise * random.standard_normal(2)
+        check.add_odometry(Odometry((k + 1) * PERIOD, np.zeros(3), said))
+    assert check.deaf
+
+
+@pytest.mark.parametrize("command", [(math.nan, 0.0), (0.0, math.inf)])
+def test_a_command_that_is_no_number_tells_nothing(command):
+    robot = Robot()
+    robot.drive((0.5, 0.0), (0.5, 0.0), 2.0)
+    robot.drive((0.0, 0.0), (0.5, 0.0), 1.0)
+    robot.check.add_command(robot.t, command)
+    robot.check.add_command(math.nan, (0.5, 0.0))
+    assert robot.drive((0.0, 0.0), (0.5, 0.0), 1.0) == pytest.approx(DELAY - 1.0, abs=2.0 * PERIOD)
+
+
+def test_who_was_told_to_keep_it_meanwhile_has_to_be_told_anew():
+    robot = Robot()
+    robot.drive((0.5, 0.0), (0.5, 0.0), 2.0)
+    robot.drive((0.0, 0.0), (0.5, 0.0), 1.0)
+    robot.check.add_command(robot.t, (0.5, 0.0))
+    assert robot.drive((0.0, 0.0), (0.5, 0.0), 2.0) == pytest.approx(DELAY, abs=2.0 * PERIOD)
