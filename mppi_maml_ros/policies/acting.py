@@ -146,7 +146,8 @@ class PolicyController:
     def __init__(self, policy: RobotPolicy) -> None:
         self.policy = policy
         self.command_per_speed: Array = np.ones(2)
-        self.reset()
+        self._actor: Actor = policy.actor()
+        self._action: np.ndarray | None = None
 
     def compute_control(
         self, state: Array, reference: Array, history: Array, last_command: Array, *_: object
@@ -171,5 +172,4 @@ class PolicyController:
 
     def reset(self) -> None:
         """Forget the drive so far."""
-        self._actor = self.policy.actor()
-        self._action: np.ndarray | None = None
+        self._actor, self._action = self.policy.actor(), None
