@@ -127,8 +127,9 @@ STUDY: Study = Study(
         "20 ways: the official runs, each within one alphabet, learned from all characters of the background "
         "set in the folder; people are right in 95.5 % and BPL in 95.8 %. 5 ways: tasks of alphabets "
         "held out for them. Images of 28 x 28 pixels. In training, characters turned by 90 degrees are "
-        "further classes, half of the tasks are of one alphabet, and images are mapped by small affine maps "
-        "(as in Koch et al., 2015). Batch statistics are those of the images that are asked, as in MAML's "
+        "further classes, half of the tasks are of one alphabet where one has enough characters (none has "
+        "the 60 that prototypes learn with), and images are mapped by small affine maps (as in Koch et al., "
+        "2015). Batch statistics are those of the images that are asked, as in MAML's "
         "paper, for prototypical networks at test those of the training images."
     ),
     place=_placed,

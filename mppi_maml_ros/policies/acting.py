@@ -146,8 +146,8 @@ class PolicyController:
     def __init__(self, policy: RobotPolicy) -> None:
         self.policy = policy
         self.command_per_speed: Array = np.ones(2)
+        self._actor: Actor = policy.actor()
         self._action: np.ndarray | None = None
-        self.reset()
 
     def compute_control(
         self, state: Array, reference: Array, history: Array, last_command: Array, *_: object
