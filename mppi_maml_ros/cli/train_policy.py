@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from .options import LARGEST_SEED
+from .options import LARGEST_SEED, Real
 
 NAMES = ("trpo", "maml_rl", "rl2", "gmps_policy")
 
@@ -16,7 +16,7 @@ NAMES = ("trpo", "maml_rl", "rl2", "gmps_policy")
 @click.option("--seed", type=click.IntRange(0, LARGEST_SEED), default=0, show_default=True,
               help="Of robots, initial weights and exploration.")  # fmt: skip
 @click.option(
-    "--scale", type=click.FloatRange(0.0, 1.0, min_open=True), default=1.0, show_default=True,
+    "--scale", type=Real(0.0, 1.0, min_open=True), default=1.0, show_default=True,
     help="Share of the iterations.",
 )  # fmt: skip
 @click.option(

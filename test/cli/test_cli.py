@@ -200,7 +200,7 @@ def test_what_is_no_number_is_refused_in_plain_words_by_every_command(name, opti
     arguments = [
         parameter for parameter in commands.commands[name].params if isinstance(parameter, click.Argument)
     ]
-    needed = ["x"] * sum(argument.required for argument in arguments)
+    needed = [getattr(a.type, "choices", ["x"])[0] for a in arguments if a.required]
     result = invoke(name, *needed, option.opts[-1], *[given] * option.nargs)
     assert result.exit_code == 2
     assert (
