@@ -80,10 +80,7 @@ class OnlineAdaptation:
         self._installed = Installed()
         self._take_back: str = ""  # why what serves is to be replaced by what served before
         self._before: ResidualWeights | None = None
-        self._newest, self._tried = (
-            -np.inf,
-            np.inf,
-        )  # stamps of the newest odometry, and of that at an attempt
+        self._newest, self._tried = -np.inf, np.inf  # stamps of odometry: the newest, and at an attempt
         self._meta_weights = self.adapter.start()
         self._prior = ResidualWeights.prior(meta.delay_taps, meta.model_dt)
         self._typical = typical(meta.model_dt)

@@ -6,15 +6,14 @@ from pathlib import Path
 
 import click
 
-from .options import LARGEST_SEED, Real
+from .options import Real, seed_option
 
 NAMES = ("trpo", "maml_rl", "rl2", "gmps_policy")
 
 
 @click.command(short_help="Learn a policy that follows references, by reinforcement.")
 @click.argument("name", type=click.Choice(NAMES))
-@click.option("--seed", type=click.IntRange(0, LARGEST_SEED), default=0, show_default=True,
-              help="Of robots, initial weights and exploration.")  # fmt: skip
+@seed_option
 @click.option(
     "--scale", type=Real(0.0, 1.0, min_open=True), default=1.0, show_default=True,
     help="Share of the iterations.",

@@ -250,6 +250,10 @@ class ControlLoop:
         """At the next tick forget faults that hold, the warm start, progress, and where a figure began."""
         self._reset_requested = True
 
+    def let_go(self) -> None:
+        """Until the next tick others may drive the robot: what it does is no answer to commands from here."""
+        self._deaf.reset()
+
     def shutdown(self) -> None:
         """From now on ramp to zero and stay there, until :meth:`resume`."""
         self._shutdown = True

@@ -122,8 +122,11 @@ class PathFollower:
                 self._timetable, goal = None, path.goal
             else:
                 wanted = TimedPath(poses, schedule, headed)
-                if self._repeats(frame_id, wanted):
+                over = schedule.over_for(now) if timed else -math.inf
+                if self._repeats(frame_id, wanted, over > 0.0):
                     return ""
+                if over > 0.0:
+                    raise InvalidPathError(f"the last of its times was {over:.6g} s ago")
                 goal = wanted.goal
         except InvalidPathError as error:
             self._replaced = self._replaced or before
@@ -154,10 +157,15 @@ class PathFollower:
             made.learn(self._reach)
         return made
 
-    def _repeats(self, frame_id: str, path: TimedPath) -> bool:
-        """Whether it is the one that is followed: told again, it does not begin anew."""
+    def _repeats(self, frame_id: str, path: TimedPath, over: bool) -> bool:
+        """Whether it is the one that is followed: told again, it does not begin anew.
+
+        One whose goal is reached does, where its times are not ``over``.
+        """
         known = self._timetable
-        return known is not None and frame_id == self._frame and not known.reached and known.path.same(path)
+        if known is None or frame_id != self._frame or known.reached and not over:
+            return False
+        return known.path.same(path)
 
     def drop_path(self) -> None:
         """Forget the path; the next one is another try, also to the same goal."""

@@ -212,9 +212,8 @@ class MPPIController:
         scale = self._scale(weights, state)
         proposed = None
         if self._proposal is not None:
-            proposed = self._proposal(
-                state, reference, request.history.astype(float), last.astype(float), weights
-            ).astype(np.float32)
+            asked = (state, reference, request.history.astype(float), last.astype(float), weights)
+            proposed = _shaped("a proposal", self._proposal(*asked), (c.time_steps, 2)).astype(np.float32)
         for _ in range(c.iteration_count):
             noise = self._sampler.sample()
             kernels.perturb_within_limits(

@@ -114,8 +114,8 @@ class AdaptationNode(BaseNode):
         self.every(0.5, self._publish_status)
         self.every(0.5, self._commands.look)
         self.get_logger().info(
-            f"{config.adapter} every {values['adapt_interval']:g} s, {self._meta.delay_taps} delay taps, "
-            f"{'enabled' if values['enabled'] else 'disabled'}"
+            f"{config.adapter} every {values['min_adapt_interval']:g} to {values['adapt_interval']:g} s, "
+            f"{self._meta.delay_taps} delay taps, {'enabled' if values['enabled'] else 'disabled'}"
         )
 
     def _make_checks(self) -> OdometryChecks:

@@ -272,6 +272,7 @@ class MppiControllerNode(BaseNode):
     def _tick(self) -> None:
         self._read_odometry()
         if not self.active and self._loop.at_rest:
+            self._loop.let_go()
             return
         now, steady = self.now(), self.steady_now()
         stamp = to.to_stamp(now)
@@ -285,6 +286,8 @@ class MppiControllerNode(BaseNode):
             return
         if self._driving or output.command.any():
             self._publish_command(output.command, stamp)
+        else:
+            self._loop.let_go()
         if self._goals is not None:
             self._goals.tick(output)
         if self._status_publisher.get_subscription_count():

@@ -60,10 +60,10 @@ class RobotPolicy:
         tensors, notes = artifact.load(path)
         if notes.pop("kind", None) != KIND:
             raise ArtifactError(f"{path.name} is no policy of a robot")
-        found = cls(notes.pop("name"), tensors, notes)
         try:
+            found = cls(notes.pop("name"), tensors, notes)
             fits = found.actor()(np.zeros(tracking.OBSERVATIONS, dtype=np.float32)).shape == (2,)
-        except (KeyError, ValueError, IndexError) as error:
+        except (KeyError, TypeError, ValueError, IndexError) as error:
             raise ArtifactError(f"{path.name} is damaged: {error}") from error
         if not fits:
             raise ArtifactError(f"{path.name} does not command v and omega")

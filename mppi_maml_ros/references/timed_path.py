@@ -37,6 +37,10 @@ class Schedule:
     times: Array
     start: float | None
 
+    def over_for(self, now: float) -> float:
+        """Time since the last of them [s]; below 0 where it is to come, or is not known yet."""
+        return -math.inf if self.start is None else now - self.start - float(self.times[-1])
+
 
 def schedule_of(stamps: ArrayLike, now: float, timed: bool = False) -> Schedule | None:
     """What the stamps of a path's poses say; None where they say nothing of when to be there.
@@ -47,15 +51,13 @@ def schedule_of(stamps: ArrayLike, now: float, timed: bool = False) -> Schedule 
         timed: they are times whatever they are, as those of a trajectory.
 
     Raises:
-        InvalidPathError: times that do not increase from pose to pose, are missing or over; names the pose.
+        InvalidPathError: times that do not increase from pose to pose, or are missing; names the pose.
     """
     stamps = np.asarray(stamps, dtype=float)
     if not len(stamps) or not timed and (stamps == stamps[0]).all():
         return None
     latest = stamps.max()
     relative = stamps[0] == 0.0 and latest <= LONGEST
-    if not relative and timed and latest < now:
-        raise InvalidPathError(f"the last of its times was {now - latest:.6g} s ago")
     if not relative and not timed and latest <= now + LATER:
         return None
     missing = np.flatnonzero(stamps[1:] == 0.0) + 1 if relative else np.flatnonzero(stamps == 0.0)

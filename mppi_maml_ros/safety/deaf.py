@@ -39,7 +39,8 @@ class DeafCheck:
         self._twist: list[float] | None = None  # smoothed
         self._kept = [0.0, 0.0]  # velocity that each axis keeps, since a stamp [s]
         self._since = [math.inf, math.inf]
-        self._command = (0.0, 0.0)
+        self._command = (math.nan, math.nan)  # nothing is told yet
+        self._commanded = -math.inf  # stamp of it [s]
         self._told_since = [math.inf, math.inf]  # told to give it up [s]
 
     @property
@@ -57,7 +58,7 @@ class DeafCheck:
         """A command (v, omega) in force from ``stamp`` [s]; one that is not finite is ignored."""
         v, omega = command
         if math.isfinite(stamp) and math.isfinite(v) and math.isfinite(omega):
-            self._command = (v, omega)
+            self._command, self._commanded = (v, omega), stamp
             self._look_at_command(stamp)
 
     def _look_at_command(self, stamp: float) -> None:
@@ -83,5 +84,5 @@ class DeafCheck:
             if not continuous or abs(self._twist[axis] - self._kept[axis]) > band:
                 self._kept[axis], self._since[axis] = self._twist[axis], now
                 self._told_since[axis] = math.inf
-        self._look_at_command(now)
+        self._look_at_command(max(now, self._commanded))  # odometry comes late
         self.deaf = now - min(self._told_since) >= DELAY

@@ -30,6 +30,7 @@ KILL_TIMEOUT = 5.0  # [s] for the kernel to reap
 DOMAINS = range(1, 102)  # ports of higher domains overlap the range of ephemeral ports
 _HEARING = ("ROS_AUTOMATIC_DISCOVERY_RANGE", "ROS_LOG_DIR", "ROS_LOCALHOST_ONLY")
 _SET_PARENT_DEATH_SIGNAL = 1  # prctl(2)
+_LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None  # a child between fork and exec loads nothing
 _PORT_BASE, _PORTS_PER_DOMAIN = 7400, 250  # RTPS 2.2, 9.6.1.1
 
 
@@ -183,8 +184,8 @@ def _undisturbed() -> Iterator[None]:
 
 def _die_with_parent() -> None:
     """In a child of Linux: an interrupt when the thread that started it ends; elsewhere nothing."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_SET_PARENT_DEATH_SIGNAL, signal.SIGINT)
+    if _LIBC is not None:
+        _LIBC.prctl(_SET_PARENT_DEATH_SIGNAL, signal.SIGINT)
 
 
 class NodeProcess:

@@ -82,6 +82,19 @@ def test_a_base_that_goes_on_by_its_last_command_is_told_of_and_driven_by_the_pr
     assert ready.outputs[-1].weights_version > 0
 
 
+@pytest.mark.parametrize("let_go", [False, True])
+def test_whom_others_drive_is_not_said_to_disobey(drive, let_go):
+    ready = drive(reference="plan")
+    ready.jumps_allowed = True  # of what others tell the robot
+    for _ in range(60):
+        ready.command = np.array([0.5, 0.0])
+        out = ready.step()
+        if let_go:
+            ready.loop.let_go()
+    assert out.state is State.WAITING_FOR_PLAN
+    assert (ready.loop.remark is None) is let_go
+
+
 @pytest.mark.fault(63)
 def test_an_emergency_stop_that_is_announced_is_a_stop_with_a_gentle_start(running):
     running.loop.set_emergency_stop(True)

@@ -104,6 +104,22 @@ def test_a_path_told_again_does_not_begin_anew_and_may_be_driven_again_at_its_en
     assert made.target(1020.0, np.zeros(5), DT).window[0, 0] == 0.0
 
 
+@pytest.mark.parametrize("away", [0.0, 0.5])
+def test_a_trajectory_told_again_when_its_times_are_over_goes_on_and_another_is_refused(away):
+    made = follower(timing="clock")
+
+    def tell(stamps, now):
+        return made.handle_path("odom", LINE, stamps=stamps, timed=True, now=now)
+
+    tell(1000.0 + TIMES, 1000.0)
+    before = led(made, 10.5, away=away)[-1].halt
+    assert (before is not None and before.state is State.GOAL_REACHED) is (away == 0.0)
+    assert tell(1000.0 + TIMES, 1010.5) == "" and made.waiting() is None
+    assert made.target(1010.5, np.array([4.0 - away, 0.0, 0.0, 0.0, 0.0]), DT).halt == before
+    assert tell(999.0 + TIMES, 1010.5) == "the last of its times was 1.5 s ago"
+    assert made.waiting().code is Code.INVALID_PATH
+
+
 def test_its_clock_stands_still_while_the_robot_is_not_driven_and_a_reset_begins_anew():
     made = follower(timing="clock")
     made.handle_path("odom", LINE, stamps=TIMES, now=1000.0)

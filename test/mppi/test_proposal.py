@@ -6,6 +6,7 @@ import attrs
 import numpy as np
 import pytest
 
+from mppi_maml_ros.core.errors import InvalidValueError
 from mppi_maml_ros.core.types import VelocityLimits
 from mppi_maml_ros.mppi import kernels
 from mppi_maml_ros.mppi.config import MPPIConfig
@@ -73,3 +74,9 @@ def test_of_several_rounds_each_has_the_proposal():
     controller = MPPIController(attrs.evolve(CONFIG, iteration_count=3), WIDE, 0, proposal=good)
     controller.compute_control(np.zeros(5), BEHIND, np.zeros((1, 2)), np.zeros(2), None)
     assert len(asked) == 1
+
+
+@pytest.mark.parametrize("shape", [(11, 2), (12,), (12, 3)])
+def test_a_proposal_of_another_shape_is_refused(shape):
+    with pytest.raises(InvalidValueError, match=r"a proposal must have shape \(12, 2\)"):
+        chosen(lambda *_: np.zeros(shape))

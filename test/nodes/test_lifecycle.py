@@ -5,10 +5,11 @@ from __future__ import annotations
 import signal
 
 import pytest
-from geometry_msgs.msg import Twist
+from geometry_msgs.msg import Twist, Vector3
 from lifecycle_msgs.msg import State, Transition
 from lifecycle_msgs.srv import ChangeState, GetState
 from mppi_maml_ros.msg import ControllerStatus
+from nav_msgs.msg import Odometry
 
 from mppi_maml_ros.core.errors import MppiMamlError
 from mppi_maml_ros.nodes.adaptation import AdaptationNode
@@ -16,6 +17,7 @@ from mppi_maml_ros.nodes.composed import compose
 from mppi_maml_ros.nodes.dynamic_world import DynamicWorldNode
 from mppi_maml_ros.nodes.meta_trainer import MetaTrainerNode
 from mppi_maml_ros.nodes.mppi_controller import MppiControllerNode
+from mppi_maml_ros.ros import conversions as to
 
 KINDS = {
     "mppi_controller": MppiControllerNode,
@@ -84,6 +86,31 @@ def test_a_controller_that_is_deactivated_ramps_to_zero_and_is_silent_until_acti
     assert manager.to(Transition.TRANSITION_ACTIVATE)
     bench.until(lambda: len(commands) > count and commands[-1] > 0.3)
     bench.until(lambda: states[-1] == ControllerStatus.RUNNING)
+
+
+def test_others_may_drive_the_robot_of_a_controller_that_is_not_active(bench):
+    bench.start(DynamicWorldNode, randomize_on_start=False)
+    node = bench.start(MppiControllerNode, reference="circle", batch_size=50)
+    driven: list[float] = []  # stamps at which the robot was fast
+
+    def hear(message):
+        if message.twist.twist.linear.x > 0.3:
+            driven.append(to.seconds(message.header.stamp))
+
+    probe = bench.probe()
+    probe.create_subscription(Odometry, "odom", hear, 50)
+    others = probe.create_publisher(Twist, "cmd_vel", 10)
+    bench.until(lambda: node._loop.odometry is not None)
+    assert Manager(bench, "mppi_controller").to(Transition.TRANSITION_DEACTIVATE)
+    bench.until(node.is_stopped)
+    driven.clear()
+
+    def long_enough():
+        others.publish(Twist(linear=Vector3(x=0.5)))
+        return driven and driven[-1] - driven[0] > 2.0
+
+    bench.until(long_enough)
+    assert node._loop.remark is None
 
 
 def test_parameters_set_before_configuring_count(bench):

@@ -14,7 +14,7 @@ from mppi_maml_ros.core.errors import ArtifactError, InvalidValueError  # noqa: 
 from mppi_maml_ros.core.se2 import compose  # noqa: E402
 from mppi_maml_ros.dynamics.residual import ResidualWeights, step  # noqa: E402
 from mppi_maml_ros.policies import robot_policies  # noqa: E402
-from mppi_maml_ros.policies.acting import PolicyController, RobotPolicy  # noqa: E402
+from mppi_maml_ros.policies.acting import KIND, PolicyController, RobotPolicy  # noqa: E402
 from mppi_maml_ros.policies.environments import tracking  # noqa: E402
 from mppi_maml_ros.policies.environments.tracking import ReferenceTracking  # noqa: E402
 from mppi_maml_ros.policies.maml import PolicyMAML  # noqa: E402
@@ -116,6 +116,9 @@ def test_other_files_are_refused(policy, tmp_path):
     cut = {name: value[:7] for name, value in policy.tensors.items()}
     attrs.evolve(policy, tensors=cut).save(path)
     with pytest.raises(ArtifactError, match="damaged"):
+        RobotPolicy.load(path)
+    artifact.save(path, dict(policy.tensors), {"kind": KIND, **policy.notes})
+    with pytest.raises(ArtifactError, match="damaged: 'name'"):
         RobotPolicy.load(path)
 
 

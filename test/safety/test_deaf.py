@@ -69,6 +69,26 @@ def test_who_hardly_moves_is_not_looked_at(twist):
     assert robot.drive((-0.5, -1.0), twist, 3.0) is None
 
 
+def test_who_was_told_nothing_is_not_deaf():
+    check = DeafCheck()
+    for k in range(60):
+        check.add_odometry(Odometry(k * PERIOD, np.zeros(3), np.array([0.5, 0.5])))
+        assert not check.deaf
+
+
+@pytest.mark.fault(88)
+@pytest.mark.parametrize("late", [0.0, 0.3])
+def test_time_counts_from_the_command_though_odometry_comes_late(late):
+    check, found = DeafCheck(), None
+    for k in range(120):
+        told = k * PERIOD
+        check.add_command(told, (0.5, 0.0) if told < 2.0 else (0.0, 0.0))
+        check.add_odometry(Odometry(told - late, np.zeros(3), np.array([0.5, 0.0])))
+        if check.deaf and found is None:
+            found = told - late - 2.0  # of the robot's time
+    assert found == pytest.approx(DELAY, abs=1.5 * PERIOD)
+
+
 def test_who_is_told_more_than_it_can_is_not_deaf():
     robot = Robot()
     assert robot.drive((0.9, 0.0), (0.4, 0.0), 5.0) is None
