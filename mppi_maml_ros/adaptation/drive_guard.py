@@ -34,6 +34,7 @@ class DriveGuard:
     def reset(self) -> None:
         """Forget everything, as after a jump of the clock."""
         self._until = -math.inf  # stamp up to which the adapter is relieved [s]
+        self._relieved_at = -math.inf
         self._hold = RELIEVED
         self._errors: deque[tuple[float, float]] = deque()
         self._driven = math.inf  # stamp since which the robot is driven
@@ -55,15 +56,24 @@ class DriveGuard:
         older, newer = np.array_split(errors, 2)
         return bool(np.sqrt(np.mean(errors**2)) > LEAST and newer.mean() >= older.mean())
 
-    def unsettle(self) -> None:
-        """What came in was not to be believed: the robot has something to make good."""
+    def unsettle(self, since: float) -> bool:
+        """What came in from ``since`` [s] on was not to be believed: the robot has something to make good.
+
+        Returns:
+            Whether the adapter was relieved by that, which is undone.
+        """
         self._errors.clear()
+        if self._relieved_at < since:
+            return False
+        self._until = self._relieved_at = -math.inf
+        self._hold = RELIEVED
+        return True
 
     def relieve(self, stamp: float) -> None:
         """Another adapter from ``stamp`` [s] on, for twice as long as the last time."""
         again = stamp - self._until < FORGIVEN * self._hold
         self._hold = min(2.0 * self._hold, LONGEST) if again else RELIEVED
-        self._until = stamp + self._hold
+        self._relieved_at, self._until = stamp, stamp + self._hold
 
     def relieved(self, stamp: float) -> bool:
         """Whether the adapter is to be relieved at ``stamp`` [s]."""

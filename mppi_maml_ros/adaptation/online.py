@@ -271,10 +271,12 @@ class OnlineAdaptation:
         self._detector.restart()
         self._last_total, self._last_count = self.buffer.total, 0
         self._afresh = True
-        self._drive.unsettle()
-        self._before = self._installed.before(since)
-        self._population.doubt(self._before)
-        self._take_back = why if self._before is not self._serving else ""
+        if self._drive.unsettle(since):
+            self._take_back = ""
+        before = self._installed.before(since)
+        self._population.doubt(before)
+        if before is not self._serving:
+            self._before, self._take_back = before, why
 
     def set_emergency_stop(self, pressed: bool) -> None:
         """Whether an emergency stop is pressed."""

@@ -54,7 +54,7 @@ def test_at_first_and_after_a_pause_a_robot_has_something_to_make_good():
     assert follow(guard, 0.06, 0.0, ENOUGH) == pytest.approx(AT_FIRST, abs=2.0 * PERIOD)
     late = AT_FIRST + 2.0 * PAUSE
     assert follow(guard, 0.06, late, ENOUGH) == pytest.approx(late + SETTLED, abs=2.0 * PERIOD)
-    guard.unsettle()
+    guard.unsettle(late)
     again = late + ENOUGH
     assert follow(guard, 0.06, again, ENOUGH) == pytest.approx(again + SETTLED, abs=2.0 * PERIOD)
 
@@ -98,8 +98,17 @@ def test_after_what_was_not_to_be_believed_a_robot_has_something_to_make_good_at
     guard = DriveGuard()
     stray = follow(guard, 0.06, 0.0, ENOUGH)
     assert guard.add(stray + PERIOD, 0.06)
-    guard.unsettle()
+    guard.unsettle(stray)
     assert guard.add(stray + 2.0 * PERIOD, 0.06) is False
+
+
+@pytest.mark.parametrize(("since", "innocent"), [(9.9, True), (10.1, False)])
+def test_who_was_relieved_by_what_is_not_to_be_believed_is_not(since, innocent):
+    guard = DriveGuard()
+    guard.relieve(10.0)
+    assert guard.unsettle(since) is innocent
+    assert guard.relieved(11.0) is not innocent
+    assert guard.unsettle(since) is False
 
 
 def test_it_is_as_the_documentation_says():

@@ -195,6 +195,21 @@ def test_whom_the_robot_strays_by_the_physics_layer_relieves(meta, drive, adapte
 
 
 @pytest.mark.fault(36)
+@pytest.mark.parametrize(("since", "innocent"), [(-1.0, True), (1e3, False)])
+def test_who_strays_because_odometry_lies_is_not_relieved_and_who_strays_before_is(
+    meta, drive, since, innocent
+):
+    loop = online(meta, adapter="rls")
+    drive(loop.add_odometry, loop.add_command, SLOW)
+    stray(loop)
+    assert loop.due and loop.adapter.name == "physics"
+    loop.distrust(since, "odometry lies")
+    loop._choose_adapter()
+    assert (loop.adapter.name == "rls") is innocent
+    assert bool(loop._take_back) is not innocent  # nothing was installed that could go
+
+
+@pytest.mark.fault(36)
 def test_the_adapters_turn_comes_again_with_data_of_its_own(meta, drive):
     loop = online(meta, adapter="rls")
     drive(loop.add_odometry, loop.add_command, SLOW)

@@ -115,7 +115,7 @@ class Plant:
         self.fault_began = math.inf
         self.states: Counter[str] = Counter()
         self.decisions: Counter[str] = Counter()
-        self._due = {"path": 0.5, "world": NEW_WORLD, "fault": NEW_FAULT, "adapt": 2.0}
+        self._due = {"path": 0.5, "world": NEW_WORLD, "fault": NEW_FAULT}
         self._command = np.zeros(2)
 
     def _is_due(self, what: str, period: float) -> bool:
@@ -164,7 +164,7 @@ class Plant:
             verdict = self.loop.handle_odometry(arrived, now, now)
             if verdict.odometry is not None:
                 changed = self.online.add_odometry(verdict.odometry)
-                if changed or self._is_due("adapt", 2.0):
+                if changed or self.online.due:
                     self._adapt()
 
     def _adapt(self) -> None:
