@@ -34,7 +34,7 @@ ASTRAY = 2.0  # times as far off is what serves taken back
 EARLY = 10  # steps in which a robot shows how quick it is: who thinks it quicker or slower makes it swing
 FAINT = 0.05  # answers below are taken for it
 PUSH = TYPICAL * np.array([[1.0], [0.25], [1.0]])  # of models whose errors are not told from pushes
-AFRESH = 40  # transitions that what knows nothing of speed loops needs where data were not to be believed
+AFRESH = (20, 40)  # transitions needed where data were not to be believed, with and without speed loops
 SHARES = (1.0, 0.8, 0.6, 0.4, 0.2, 0.0)  # of the correction
 
 _SIGNS = np.array([[1.0, 0.0], [-1.0, 0.0], [0.0, 1.0], [0.0, -1.0]])

@@ -181,7 +181,7 @@ class OnlineAdaptation:
     @property
     def _needed(self) -> int:
         needed = self.config.min_samples if self._warm else self.config.warmup_samples
-        return max(needed, AFRESH) if self._afresh and not believed(self.adapter) else needed
+        return max(needed, AFRESH[not believed(self.adapter)]) if self._afresh else needed
 
     @property
     def serving(self) -> ResidualWeights | None:

@@ -210,6 +210,17 @@ def test_who_strays_because_odometry_lies_is_not_relieved_and_who_strays_before_
 
 
 @pytest.mark.fault(36)
+@pytest.mark.parametrize(("adapter", "needed"), [("physics", AFRESH[0]), ("arx", AFRESH[1])])
+def test_nothing_is_learned_from_a_few_transitions_after_what_was_not_to_be_believed(
+    meta, drive, adapter, needed
+):
+    loop = online(meta, adapter=adapter)
+    drive(loop.add_odometry, loop.add_command, SLOW)
+    loop.distrust(0.0, "odometry lies")
+    assert loop._needed == needed > loop.config.warmup_samples
+
+
+@pytest.mark.fault(36)
 def test_the_adapters_turn_comes_again_with_data_of_its_own(meta, drive):
     loop = online(meta, adapter="rls")
     drive(loop.add_odometry, loop.add_command, SLOW)
@@ -220,7 +231,7 @@ def test_the_adapters_turn_comes_again_with_data_of_its_own(meta, drive):
     loop._newest += 2.0
     loop._choose_adapter()
     assert loop.adapter.name == "rls" and not len(loop.buffer)
-    assert loop._needed == AFRESH
+    assert loop._needed == AFRESH[True]
 
 
 @pytest.mark.fault(58)
