@@ -183,6 +183,20 @@ def test_nothing_contradicts_where_there_is_nothing(meta):
 
 
 @pytest.mark.fault(58)
+@pytest.mark.parametrize("seed", range(20))
+def test_a_pose_with_noise_does_not_contradict_the_twist(meta, seed):
+    """5 mm and .01 rad, which is .14 m/s and .28 rad/s from one pose to the next."""
+    rng, loop = np.random.default_rng(seed), OnlineAdaptation(meta, OnlineConfig(adapter="physics"))
+    found = []
+    for k in range(60):
+        pose = np.array([0.02 * k, 0.0, 0.0]) + rng.normal(0.0, (0.005, 0.005, 0.01))
+        loop.add_command(0.05 * k, (0.5, 0.3))
+        loop.add_odometry(Odometry(0.05 * k, pose, np.array([0.4, 1e-6 * (k % 2)])), k > 0)
+        found.append(len(loop.buffer) > 0 and contradictory(loop.buffer.latest()))
+    assert np.mean(found) < 0.05
+
+
+@pytest.mark.fault(58)
 @pytest.mark.parametrize(
     ("adapter", "learns"),
     [("physics", "physics"), ("maml", "maml"), ("rls", "physics"), ("ekf", "physics")],
