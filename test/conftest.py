@@ -7,6 +7,7 @@ What the caller has set already stays.
 
 from __future__ import annotations
 
+import faulthandler
 import importlib.util
 import os
 import signal
@@ -14,6 +15,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+from collections.abc import Generator
 from pathlib import Path
 
 import pytest
@@ -33,6 +35,8 @@ NAME = "mppi_maml_ros"
 ROOT = Path(__file__).resolve().parent.parent
 TAPS, DT = 2, 0.05  # of the fixtures meta and drive
 START = 1_700_000_000.0  # [s] stamps of a real robot are large
+HANGS_AFTER = 900.0  # [s] longer than any test may take
+STDERR = pytest.StashKey[int]()
 DOMAINS = range(1, 102)  # above 101, DDS ports meet those that Linux hands out to anyone
 
 HAS_ROS = importlib.util.find_spec("rclpy") is not None
@@ -82,6 +86,20 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "fault(number): proves what is promised for a row of docs/safety.md")
     config.addinivalue_line("markers", "slow: takes more than some seconds; leave out with -m 'not slow'")
     config.addinivalue_line("markers", "end_to_end: starts the four nodes as processes")
+    config.stash[STDERR] = os.dup(2)  # not captured yet
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """End the session, with the stacks of all threads, where a test hangs in a library.
+
+    There no signal, by which pytest-timeout ends a test, is heard.
+    """
+    faulthandler.dump_traceback_later(HANGS_AFTER, exit=True, file=item.config.stash[STDERR])
+    try:
+        return (yield)
+    finally:
+        faulthandler.cancel_dump_traceback_later()
 
 
 def pytest_report_header() -> str:

@@ -63,8 +63,9 @@ class AdaptationNode(BaseNode):
 
     def __init__(self, **options: Any) -> None:
         super().__init__(NAME, **options)
-        self._values = Parameters(self, TABLE, online_config, self._reconfigure)
-        self.bring_up(self._values["autostart"])
+        with self.whole():
+            self._values = Parameters(self, TABLE, online_config, self._reconfigure)
+            self.bring_up(self._values["autostart"])
 
     def set_up(self) -> None:
         """See :class:`BaseNode`."""

@@ -51,8 +51,9 @@ class DynamicWorldNode(BaseNode):
 
     def __init__(self, **options: Any) -> None:
         super().__init__(NAME, **options)
-        self._values = Parameters(self, TABLE, check)
-        self.bring_up(self._values["autostart"])
+        with self.whole():
+            self._values = Parameters(self, TABLE, check)
+            self.bring_up(self._values["autostart"])
 
     def set_up(self) -> None:
         """See :class:`BaseNode`."""

@@ -145,8 +145,9 @@ class MetaTrainerNode(BaseNode):
         super().__init__(NAME, **options)
         self._work = work
         self._job: TrainingJob | None = None
-        self._values = Parameters(self, TABLE)
-        self.bring_up(self._values["autostart"])
+        with self.whole():
+            self._values = Parameters(self, TABLE)
+            self.bring_up(self._values["autostart"])
 
     def set_up(self) -> None:
         """See :class:`BaseNode`."""

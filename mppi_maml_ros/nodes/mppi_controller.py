@@ -59,9 +59,10 @@ class MppiControllerNode(BaseNode):
 
     def __init__(self, **options: Any) -> None:
         super().__init__(NAME, **options)
-        self._values = Parameters(self, TABLE, Settings.of, self._reconfigure)
-        self.thread_priority: int = self._values["thread_priority"]
-        self.bring_up(self._values["autostart"])
+        with self.whole():
+            self._values = Parameters(self, TABLE, Settings.of, self._reconfigure)
+            self.thread_priority: int = self._values["thread_priority"]
+            self.bring_up(self._values["autostart"])
 
     def set_up(self) -> None:
         """See :class:`BaseNode`."""

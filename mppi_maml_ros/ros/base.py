@@ -8,7 +8,8 @@ else comes with ``configure`` and goes with ``cleanup``.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from rclpy.client import Client
@@ -70,8 +71,20 @@ class BaseNode(LifecycleNode):
     def pause(self) -> None:
         """The node was deactivated."""
 
+    @contextmanager
+    def whole(self) -> Iterator[None]:
+        """For what a constructor does: a node that cannot be made is destroyed, not left to the collector.
+
+        Until that came, others would find it in the graph, and its middleware would go on.
+        """
+        try:
+            yield
+        except BaseException:
+            self.destroy_node()
+            raise
+
     def bring_up(self, autostart: bool) -> None:
-        """To be called last in the constructor.
+        """To be called last in the constructor, within :meth:`whole`.
 
         Raises:
             Exception: what :meth:`set_up` raised.

@@ -16,7 +16,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import Any, NoReturn
 
@@ -275,13 +275,30 @@ def run(name: str, make_node: Callable[[], Node], args: list[str] | None = None)
             return 2
         finally:
             signals.made()
-            if executor is not None:
-                with contextlib.suppress(Exception):
-                    executor.shutdown()
-            if node is not None:
-                with contextlib.suppress(Exception):
-                    node.destroy_node()
-            rclpy.try_shutdown()
+            with _killed_after(_HANGS_AFTER):
+                if executor is not None:
+                    with contextlib.suppress(Exception):
+                        executor.shutdown()
+                if node is not None:
+                    with contextlib.suppress(Exception):
+                        node.destroy_node()
+                rclpy.try_shutdown()
+
+
+@contextlib.contextmanager
+def _killed_after(duration: float) -> Iterator[None]:
+    """The kernel ends the process if this takes longer [s].
+
+    Fast DDS can wait for ever for a participant that it destroys while it discovers another one; it does
+    so with Python's lock held, so that nothing that is written in Python would run.
+    """
+    before = signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    signal.setitimer(signal.ITIMER_REAL, duration)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0.0)
+        signal.signal(signal.SIGALRM, before)
 
 
 def leave(code: int) -> NoReturn:

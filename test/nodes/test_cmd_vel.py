@@ -255,6 +255,12 @@ def test_all_is_well_with_the_four_nodes_alone(bench, tmp_path):
         ]
 
     bench.until(lambda: all(f"{name}: topics" in diagnosis.newest for name in nodes))
-    bench.until(lambda: not bad(), 20.0)
-    bench.spin_for(2.0)
-    assert not bad()
+    well_since = time.monotonic()
+
+    def well_for_two_seconds() -> bool:
+        nonlocal well_since
+        if bad():  # such as odometry that a machine at its limit brings late
+            well_since = time.monotonic()
+        return time.monotonic() - well_since > 2.0
+
+    bench.until(well_for_two_seconds)

@@ -10,6 +10,7 @@ from lifecycle_msgs.msg import State, Transition
 from lifecycle_msgs.srv import ChangeState, GetState
 from mppi_maml_ros.msg import ControllerStatus
 from nav_msgs.msg import Odometry
+from rclpy.exceptions import InvalidHandle
 
 from mppi_maml_ros.core.errors import MppiMamlError
 from mppi_maml_ros.nodes.adaptation import AdaptationNode
@@ -121,6 +122,21 @@ def test_parameters_set_before_configuring_count(bench):
     assert result.successful
     assert Manager(bench, "mppi_controller").to(Transition.TRANSITION_CONFIGURE)
     assert node._mppi.config.temperature == 0.7
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_a_node_that_cannot_be_made_is_destroyed_at_once_even_if_its_error_is_kept(bench, name, monkeypatch):
+    def refuse(self):
+        raise MppiMamlError("no")
+
+    monkeypatch.setattr(KINDS[name], "set_up", refuse)
+    bench.probe()
+    with pytest.raises(MppiMamlError, match="^no$") as kept:
+        bench.start(KINDS[name])
+    makers = (frame.frame.f_locals.get("self") for frame in kept.traceback)
+    half_made = next(maker for maker in makers if isinstance(maker, KINDS[name]))
+    with pytest.raises(InvalidHandle):
+        half_made.get_name()
 
 
 def test_only_known_nodes_are_composed():

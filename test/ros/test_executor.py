@@ -1,5 +1,6 @@
 """How a node's process ends."""
 
+import signal
 import subprocess
 import sys
 import time
@@ -37,6 +38,33 @@ leave(3)
 def test_neither_a_call_nor_a_thread_that_hangs_keeps_a_process():
     done = subprocess.run([sys.executable, "-c", HANGING], capture_output=True, text=True, timeout=60.0)
     assert (done.returncode, done.stdout, done.stderr) == (3, "the last word\n", "")
+
+
+STUCK = """
+import ctypes, os, signal
+import rclpy.node
+from mppi_maml_ros.ros import executor
+
+class Node(rclpy.node.Node):
+    def destroy_node(self):
+        print("the last word", flush=True)
+        ctypes.PyDLL(None).sleep(60)  # as a library that keeps Python's lock
+
+def make():
+    node = Node("stuck")
+    node.create_timer(0.01, lambda: os.kill(os.getpid(), signal.SIGINT))
+    return node
+
+executor._HANGS_AFTER = 1.0
+executor.leave(executor.run("stuck", make, []))
+"""
+
+
+def test_a_library_that_hangs_at_the_end_does_not_keep_a_process():
+    started = time.monotonic()
+    done = subprocess.run([sys.executable, "-c", STUCK], capture_output=True, text=True, timeout=60.0)
+    assert (done.returncode, done.stdout) == (-signal.SIGALRM, "the last word\n"), done.stderr
+    assert time.monotonic() - started < 30.0
 
 
 INTERRUPTED_TWICE = """
