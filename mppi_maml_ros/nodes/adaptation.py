@@ -194,7 +194,7 @@ class AdaptationNode(BaseNode):
             return
         if changed:
             self.get_logger().info("the robot has changed: adapting at once")
-        if changed or self._online.due:
+        if changed or (self._online.due and self._swaps.ready):  # or else the timer is soon enough
             self._try()
 
     def _take_command(self, data: bytes, now: float, at: float, certain: bool) -> None:

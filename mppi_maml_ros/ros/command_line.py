@@ -32,8 +32,8 @@ def complaint(error: Exception, args: Sequence[str]) -> str:
     return _SOURCE_LINE.sub("", str(error)).removeprefix("failed to initialize rcl: ")
 
 
-def remarks(args: Sequence[str], name: str) -> list[str]:
-    """What is legal in the files of parameters but surely not meant for the node of this name."""
+def remarks(args: Sequence[str], *names: str) -> list[str]:
+    """What is legal in the files of parameters but surely not meant for the nodes of these names."""
     found = []
     for path in (Path(value) for flag, value in _pairs(args) if flag == "--params-file"):
         try:
@@ -43,9 +43,12 @@ def remarks(args: Sequence[str], name: str) -> list[str]:
         if not content:
             found.append(f"{path} sets nothing: it is empty")
             continue
-        names = {key.rsplit("/", 1)[-1] for key, _ in _sections(content)}
-        if name not in names and (close := difflib.get_close_matches(name, names, 1, 0.8)):
-            found.append(f"{path} has parameters of {close[0]}, which is not the name of this node, {name}")
+        told = {key.rsplit("/", 1)[-1] for key, _ in _sections(content)}
+        for name in names:
+            if name not in told and (close := difflib.get_close_matches(name, told - set(names), 1, 0.8)):
+                found.append(
+                    f"{path} has parameters of {close[0]}, which is not the name of this node, {name}"
+                )
     return found
 
 

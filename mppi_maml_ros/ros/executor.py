@@ -245,11 +245,12 @@ def run(name: str, make_node: Callable[[], Node], args: list[str] | None = None)
 
             cache.tell(rclpy.logging.get_logger(name).info)
             node = make_node()
-            for remark in command_line.remarks(given, node.get_name()):
+            nodes = (node, *getattr(node, "companions", ()))
+            for remark in command_line.remarks(given, *(each.get_name() for each in nodes)):
                 node.get_logger().warning(remark)
             signals.made()
             executor = make_executor(node.context)
-            for each in (node, *getattr(node, "companions", ())):
+            for each in nodes:
                 executor.add_node(each)
             if complaint := prioritise(getattr(node, "thread_priority", 0)):
                 node.get_logger().info(f"no real-time priority: {complaint}")

@@ -144,14 +144,19 @@ def test_a_refusal_by_the_controller_is_told_with_its_reason(bench, controller):
 
 
 @pytest.mark.fault(41)
-def test_without_a_controller_it_says_so_and_goes_on(bench):
+def test_without_a_controller_it_says_so_and_goes_on_at_the_pace_of_its_timer(bench, monkeypatch):
     controller = FakeController(bench, serves=False)
     FakeRobot(bench)
-    bench.start(AdaptationNode, **QUICK)
+    node = bench.start(AdaptationNode, **QUICK)
     bench.until(lambda: controller.status.decision == AdaptationStatus.SWAP_UNAVAILABLE, 15.0)
     assert "swap_weights" in controller.status.reason
     attempts = controller.status.adapt_ms
+    monkeypatch.setattr(type(node._online), "due", True)  # as while weights are to be taken back
+    begun, count = time.monotonic(), node._counts.total()
     bench.until(lambda: controller.status.adapt_ms != attempts)
+    bench.spin_for(1.0)
+    periods = (time.monotonic() - begun) / QUICK["adapt_interval"]
+    assert node._counts.total() - count <= periods + 1, "no attempt at each odometry"
 
 
 @pytest.mark.fault(40)

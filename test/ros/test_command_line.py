@@ -88,6 +88,7 @@ def test_files_that_cannot_be_meant_for_a_node_are_remarked_upon(tmp_path):
         f"{paths['misspelt']} has parameters of mppi_contoller, which is not the name of this node, "
         "mppi_controller",
     ]
+    assert remarks(args, "dynamic_world", "mppi_controller") == remarks(args, "mppi_controller")
 
 
 def test_a_parameter_of_every_node_with_a_wrong_type_ends_the_start_with_a_sentence(capfd):
