@@ -118,10 +118,14 @@ class MuJoCoWorld(World):
         """Mass [kg] and yaw inertia about the axle [kg m^2] that the motors feel, wheels' spin included."""
         m, d = self._model, self._data
         self._mujoco.mj_forward(m, d)
-        full = np.zeros((m.nv, m.nv))
-        self._mujoco.mj_fullM(m, d, full)
-        spin = 2.0 * full[self._dof[0], self._dof[0]] / robot.WHEEL_RADIUS**2
-        return float(full[0, 0] + spin), float(full[5, 5] + spin * (robot.TRACK / 2.0) ** 2)
+
+        def inertia(dof: int) -> float:  # mj_fullM takes other arguments in each version
+            column = np.zeros(m.nv)
+            self._mujoco.mj_mulM(m, d, column, np.eye(m.nv)[dof])
+            return float(column[dof])
+
+        spin = 2.0 * inertia(self._dof[0]) / robot.WHEEL_RADIUS**2
+        return inertia(0) + spin, inertia(5) + spin * (robot.TRACK / 2.0) ** 2
 
     # What differs from a world of equations
 

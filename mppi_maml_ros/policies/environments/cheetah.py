@@ -37,7 +37,8 @@ def load_model() -> Any:
         r' settotalmass="[0-9.]+"', "", file.read_text(encoding="utf-8")
     )  # mujoco is about to refuse it
     model = mujoco.MjModel.from_xml_string(text)
-    model.opt.disableflags |= mujoco.mjtDisableBit.mjDSBL_ISLAND  # one robot is one: looking for more is dear
+    # One robot is one: looking for more is dear, where mujoco does it unasked.
+    model.opt.disableflags |= getattr(mujoco.mjtDisableBit, "mjDSBL_ISLAND", 0)
     mujoco.mj_setTotalmass(model, MASS)
     mujoco.mj_setConst(model, mujoco.MjData(model))
     return model
