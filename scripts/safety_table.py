@@ -318,6 +318,11 @@ ROWS = {
         "told after 1.2 s; nothing is learned, the kinematic model drives, then what was good serves again",
         "ROBOT_BLOCKED, SKIPPED_NOT_TRUSTED",
     ),
+    89: (
+        "the middleware hangs while a node is destroyed, with Python's lock held",
+        "the last command is zero and was sent; the process is ended after 5 s",
+        "exit by SIGALRM",
+    ),
 }
 
 NOTES = {

@@ -60,6 +60,7 @@ executor.leave(executor.run("stuck", make, []))
 """
 
 
+@pytest.mark.fault(89)
 def test_a_library_that_hangs_at_the_end_does_not_keep_a_process():
     started = time.monotonic()
     done = subprocess.run([sys.executable, "-c", STUCK], capture_output=True, text=True, timeout=60.0)
