@@ -78,8 +78,8 @@ class PriorBank:
     Attributes:
         weights: the robot that serves, the typical one at first.
         pushed: the same, which once it is told apart takes what it gets wrong for a push. Without one the
-            robot stays beside its path for as long; of one that is later than is known, the push comes late
-            as well, and makes it swing.
+            robot stays beside its path for as long; of one that is later than is known, as at the edge of
+            the bank, the push comes late as well, and makes it swing.
     """
 
     def __init__(self, model_dt: float, history: int = MAX_HISTORY) -> None:
@@ -123,8 +123,10 @@ class PriorBank:
             return
         if changed := self._choose():
             self.weights = self._robot()
-        told = self._sums[:, 0, 0, 3].min() >= TOLD / self._dt
-        if changed or told != self.pushed.error_model.any():
+        late, lag = np.unravel_index(self._chosen, self._simulated.shape[1:])
+        at_edge = max(late) == self._simulated.shape[1] - 1 or max(lag) == len(LAGS) - 1
+        told = not at_edge and bool(self._sums[:, 0, 0, 3].min() >= TOLD / self._dt)
+        if changed or told is (self.pushed is self.weights):
             self.pushed = attrs.evolve(self.weights, error_model=PUSH) if told else self.weights
 
     def restart(self, data: Transitions, kept: int) -> None:

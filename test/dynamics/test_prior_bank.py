@@ -170,6 +170,16 @@ def test_what_a_robot_gets_wrong_is_a_push_once_it_is_told_apart():
     assert bank.pushed is bank.weights
 
 
+@pytest.mark.parametrize(("lag", "delay"), [(0.2, 0.8), (1.2, 0.0)])
+def test_a_robot_at_the_edge_of_the_bank_may_be_later_still_and_gets_no_push(lag, delay):
+    bank = PriorBank(DT)
+    bank.follow(driven(FirstOrderConfig(lag, lag, 0.8, 0.8, delay), wandering(8.0)))
+    assert bank.pushed is bank.weights
+    bank.reset()
+    bank.follow(driven(FirstOrderConfig(0.2, 0.2, 0.8, 0.8, 0.2), wandering(8.0)))
+    assert bank.pushed is not bank.weights
+
+
 @pytest.mark.parametrize("axes", [(False, False), (True, False), (False, True)])
 def test_who_stands_still_on_an_axis_is_not_told_apart(axes):
     bank = PriorBank(DT)
