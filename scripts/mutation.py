@@ -40,6 +40,12 @@ TARGETS = {
     "adaptation/answers.py": ("test/adaptation/test_answers.py",),
     "adaptation/drive_guard.py": ("test/adaptation/test_drive_guard.py",),
     "adaptation/evidence.py": ("test/adaptation/test_evidence.py",),
+    "dynamics/buffer.py": ("test/dynamics/test_buffer.py",),
+    "control/pace.py": ("test/control/test_pace.py",),
+    "control/progress.py": ("test/control/test_goal_progress.py",),
+    "control/timed_path_follower.py": ("test/control/test_timed_paths.py",),
+    "control/breakaway.py": ("test/control/test_breakaway.py",),
+    "control/timing.py": ("test/control/test_timing.py",),
     "safety/blocked.py": ("test/safety/test_blocked.py",),
     "safety/deaf.py": ("test/safety/test_deaf.py",),
     "safety/frames.py": ("test/ros/test_conversions.py", "test/safety/test_odometry_checks.py"),
@@ -176,9 +182,13 @@ def _child(name: str, path: Path, tree: ast.Module | None, tests: list[str]) -> 
     return int(pytest.main(["-x", "-q", "--no-header", "-p", "no:cacheprovider", *tests]))
 
 
+def _module(target: str) -> str:
+    return f"{PACKAGE}." + target.removesuffix(".py").replace("/", ".")
+
+
 def outcome(target: str, tree: ast.Module | None, timeout: float) -> str:
     """killed, survived, or timeout."""
-    name = f"{PACKAGE}." + target.removesuffix(".py").replace("/", ".")
+    name = _module(target)
     tests = [test for test in TARGETS[target] if (ROOT / test).exists()]
     pid = os.fork()
     if pid == 0:
@@ -243,8 +253,9 @@ def main() -> int:
 
     import mppi_maml_ros.mppi.rollouts.compiled  # noqa: F401
 
+    changed = {_module(target) for target in arguments.targets}
     for name in [name for name in sys.modules if name.startswith(PACKAGE)]:
-        if not name.startswith(_KEPT):
+        if not name.startswith(_KEPT) or name in changed:
             del sys.modules[name]
 
     rows, survivors, started = [], [], time.time()

@@ -96,8 +96,8 @@ class Evidence:
         self._newest = sample.stamp
         found = self._contradicted()
         given = self.twist.take(sample, continuous)
-        if self._contradicted() > found:
-            self.distrust(self.twist.consistency.since)
+        if newly := self._contradicted() - found:
+            self.distrust(self.twist.consistency.since(newly))
         self.blocked.add_odometry(given, continuous)
         if self.blocked.blocked and not self._was_blocked:
             self.distrust(self.blocked.since)
@@ -111,10 +111,10 @@ class Evidence:
             return None
         return given
 
-    def _contradicted(self) -> int:
+    def _contradicted(self) -> set[int]:
         """Axes on which the twist is contradicted."""
         consistency = self.twist.consistency
-        return consistency.contradicted(0) + consistency.contradicted(1) if consistency.findings else 0
+        return {axis for axis in (0, 1) if consistency.contradicted(axis)} if consistency.findings else set()
 
     def _same_for(self, now: float) -> float:
         """Time over which the twist in use has not changed by a bit [s]; 0 at rest."""

@@ -92,7 +92,7 @@ class OnlineAdaptation:
         self._meta = meta
         self._warm = self._afresh = False
         self._untouched = True  # nothing was tried with what serves now
-        self._unanswered = 0  # attempts in a row that found a robot which answers no command
+        self._implausible = 0  # attempts in a row that found what no robot does
         self._doubts = 0  # attempts in a row that found what serves worse than what it replaced
         self._last_total = self._last_count = 0
         self.changes_detected = 0
@@ -367,12 +367,13 @@ class OnlineAdaptation:
             reason = f"predicts a correction of {largest:.3g}, at most {c.guard.max_correction:g} is allowed"
             return outcome(Decision.REJECTED_NORM, reason, None, final)
         reason = implausible(final.weights, data)
-        self._unanswered = self._unanswered + 1 if reason == UNANSWERED else 0
+        self._implausible = self._implausible + 1 if reason else 0
         if reason:
-            # By the prior it is told enough to leave the dead band.
-            stuck = self._unanswered >= PATIENCE and self._serving is not self._prior
+            # By the prior it is told enough to leave the dead band, and data that make no robot tell of none.
+            worse = reason == UNANSWERED or verdict.current > verdict.prior
+            stuck = self._implausible >= PATIENCE and worse and self._serving is not self._prior
             if self._serving is not None and (stuck or implausible(self._serving, data)):
-                self._unanswered = 0
+                self._implausible = 0
                 self._offered = self._prior
                 again = f"{PATIENCE} times in a row" if stuck else "what serves, too"
                 return outcome(Decision.ROLLED_BACK, f"{again}: {reason}", self._prior, final)

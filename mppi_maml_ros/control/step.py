@@ -26,6 +26,7 @@ from ..safety.limiter import VelocityLimiter
 from ..safety.twist_source import TwistSource
 from .breakaway import Breakaway
 from .config import ControlConfig
+from .crab import against_slip
 from .follower import Follower, Target
 from .output import Halt
 
@@ -224,11 +225,12 @@ class ControlStep:
     def _choose(self, seen: Prediction, target: Target, weights: Model, dt: float) -> Array:
         scene = Scene(target.goal, target.remaining, self.costmap, self.breakaway.least)
         assert target.window is not None
+        window = against_slip(target.window, weights, self._config.model_dt)
         for _ in range(self._config.retry_attempt_limit + 1):
             try:
                 result = self.mppi.compute_control(
                     seen.state,
-                    target.window,
+                    window,
                     seen.history,
                     self.limiter.last - self._beyond,
                     weights,

@@ -119,10 +119,13 @@ class OdometryConsistency:
         self._found[axis] = finding
         self._findings = tuple(found for found in self._found if found is not None)
 
-    @property
-    def since(self) -> float:
-        """Stamp from which on the data that led to the present findings come [s]; infinite without any."""
-        return min(self._since)
+    def since(self, axes: Iterable[int] = (0, 1)) -> float:
+        """Stamp from which on the twist on any of these axes is not to be relied on [s]; infinite if it is.
+
+        What an axis said is as old as the finding on it; without one of its own, as that on the other.
+        """
+        own = [self._since[axis] for axis in axes if self._found[axis] is not None]
+        return min(own, default=min(self._since))
 
     def contradicted(self, axis: int) -> bool:
         """Whether the twist on an axis is not to be relied on.

@@ -125,3 +125,54 @@ def test_a_reset_forgets():
     guard.reset()
     assert not guard.relieved(ENOUGH)
     assert follow(guard, 0.06, 0.0, ENOUGH) == pytest.approx(AT_FIRST, abs=2.0 * PERIOD)
+
+
+@pytest.mark.parametrize(("gap", "paused"), [(0.29, False), (0.31, True)])
+def test_three_tenths_of_a_second_without_an_error_are_a_pause(gap, paused):
+    guard = DriveGuard()
+    stray = follow(guard, 0.06, 0.0, ENOUGH)
+    assert guard.add(stray + gap, 0.06) is not paused
+    assert follow(guard, 0.06, stray + gap + PERIOD, ENOUGH) > stray + (SETTLED if paused else 0.0)
+
+
+def test_a_pause_of_just_that_length_and_the_same_stamp_again_are_none():
+    for gap in (PAUSE, 0.0):
+        guard = DriveGuard()
+        for stamp in np.arange(-8.0, 0.0, 0.25):
+            guard.add(stamp, 0.06)
+        assert guard.add(0.0, 0.06) and guard.add(gap, 0.06)
+
+
+def test_stamps_that_go_back_are_a_pause():
+    guard = DriveGuard()
+    stray = follow(guard, 0.06, 0.0, ENOUGH)
+    assert not guard.add(stray - 1.0, 0.06)
+
+
+def test_an_error_of_exactly_the_least_is_nobodys_fault():
+    guard = DriveGuard()
+    for stamp in np.arange(0.0, 8.0, 0.25):
+        assert guard.add(stamp, LEAST) is False
+
+
+def test_errors_before_a_pause_do_not_count_after_it():
+    guard = DriveGuard()
+    follow(guard, 1.0, 0.0, 2.0)
+    begin = 2.0 + 2.0 * PAUSE
+    assert math.isnan(follow(guard, LEAST / 2.0, begin, ENOUGH))
+
+
+def test_the_times_are_those_that_were_decided_on():
+    """Three seconds from the start, five after a pause, and forgiven after five times as long."""
+    guard = DriveGuard()
+    assert follow(guard, 0.06, 0.0, 10.0) == pytest.approx(3.0, abs=2.0 * PERIOD)
+    guard = DriveGuard()
+    guard.add(0.0, 0.06)
+    assert follow(guard, 0.06, 1.0, 10.0) == pytest.approx(6.0, abs=2.0 * PERIOD)
+    guard.relieve(0.0)
+    guard.relieve(60.0 + 299.0)
+    assert guard.relieved(60.0 + 299.0 + 119.0)
+    guard.reset()
+    guard.relieve(0.0)
+    guard.relieve(60.0 + 300.0)
+    assert not guard.relieved(60.0 + 300.0 + 61.0)

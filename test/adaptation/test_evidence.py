@@ -8,6 +8,7 @@ import pytest
 from mppi_maml_ros.adaptation.attempt import Decision
 from mppi_maml_ros.adaptation.evidence import CONSTANT, Evidence, Installed, contradictory
 from mppi_maml_ros.adaptation.online import OnlineAdaptation, OnlineConfig
+from mppi_maml_ros.core.se2 import integrate
 from mppi_maml_ros.core.types import Odometry
 from mppi_maml_ros.dynamics.residual import ResidualWeights
 
@@ -248,3 +249,22 @@ def test_a_twist_that_is_taken_from_the_pose_is_not_held_against_it(meta):
         loop.add_command(stamp, (0.5, 0.3))
         loop.add_odometry(Odometry(stamp, np.array([along, 0.0, 0.0]), np.zeros(2)))
     assert loop.attempt().decision is not Decision.SKIPPED_NOT_TRUSTED
+
+
+@pytest.mark.fault(58)
+def test_an_axis_that_is_contradicted_later_takes_back_only_what_came_since():
+    """What the pose taught in place of the other axis, which lied from the beginning, stays."""
+    evidence, pose, taken_back = Evidence("auto", None), np.zeros(3), []
+    for k in range(400):
+        t, v, omega = 0.05 * k, 0.4, 0.6 * math.sin(0.05 * k)
+        evidence.add_command(t, (v, omega))
+        said = np.array([1e-3 * (k % 2), omega if t < 12.0 else 1e-3 * (k % 2)])
+        evidence.take(Odometry(t, pose.copy(), said), continuous=k > 0)
+        if math.isfinite(evidence.untrusted_since):
+            taken_back.append((t, evidence.untrusted_since))
+            evidence.untrusted_since = math.inf
+        pose = integrate(pose, np.array([v, 0.0, omega]), 0.05)
+    (first, since_start), (then, since_later) = taken_back
+    assert first < 4.0 and since_start < 1.0
+    assert 12.0 < then < 16.0 and 9.0 < since_later < 13.0
+    assert evidence.twist.consistency.since() == since_start

@@ -367,7 +367,10 @@ def test_a_candidate_that_fits_but_is_wild_where_no_data_reach_is_rejected(meta,
 def test_who_finds_again_and_again_that_no_command_is_answered_goes_back_to_the_prior(
     meta, drive, monkeypatch, reason, last
 ):
-    """By weights of before, commands may stay in a dead band for ever, and nothing be learned of them."""
+    """By weights of before, commands may stay in a dead band for ever, and nothing be learned of them.
+
+    Another reason does not tell against what serves well.
+    """
     loop = online(meta, adapter="physics")
     drive(loop.add_odometry, loop.add_command, SLOW, noise=0.003)
     assert loop.attempt().decision == Decision.ACCEPTED
@@ -385,6 +388,33 @@ def test_who_finds_again_and_again_that_no_command_is_answered_goes_back_to_the_
     assert reason in attempt.reason
     if last == Decision.ROLLED_BACK:
         assert attempt.weights.is_prior and "3 times in a row" in attempt.reason
+
+
+def test_what_serves_goes_if_it_predicts_worse_than_the_prior_while_the_data_make_no_robot(
+    meta, drive, monkeypatch
+):
+    loop = online(meta, adapter="physics")
+    drive(loop.add_odometry, loop.add_command, SLOW, noise=0.003)
+    assert loop.attempt().decision == Decision.ACCEPTED
+    loop.installed()
+    learned = loop.serving
+
+    def worse(*args):
+        return attrs.evolve(judge(*args), accepted=True, current=2.0, prior=1.0)
+
+    monkeypatch.setattr(online_module, "judge", worse)
+    monkeypatch.setattr(
+        online_module,
+        "implausible",
+        lambda weights, data: "" if weights is learned else "it goes the other way",
+    )
+    decisions = []
+    for k in range(3):
+        drive(loop.add_odometry, loop.add_command, SLOW, noise=0.003, start=8.0 + k, seconds=1.0, seed=2 + k)
+        attempt = loop.attempt()
+        decisions.append(attempt.decision)
+    assert decisions == [Decision.REJECTED_NORM, Decision.REJECTED_NORM, Decision.ROLLED_BACK]
+    assert attempt.weights.is_prior
 
 
 def test_a_refused_offer_leaves_what_serves(meta, drive):

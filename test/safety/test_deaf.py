@@ -153,3 +153,114 @@ def test_who_was_told_to_keep_it_meanwhile_has_to_be_told_anew():
     robot.drive((0.0, 0.0), (0.5, 0.0), 1.0)
     robot.check.add_command(robot.t, (0.5, 0.0))
     assert robot.drive((0.0, 0.0), (0.5, 0.0), 2.0) == pytest.approx(DELAY, abs=2.0 * PERIOD)
+
+
+def heard(check, start, twists, continuous=True):
+    """Tell it what odometry says, a period apart; the stamp of the last."""
+    for k, twist in enumerate(twists):
+        check.add_odometry(Odometry(start + k * PERIOD, np.zeros(3), np.array(twist)), continuous)
+    return start + (len(twists) - 1) * PERIOD
+
+
+def steady(check, told, twist, start=-2.0, seconds=2.0):
+    """A drive without noise, told all the time, that ends at 0 s."""
+    for k in range(round(seconds / PERIOD)):
+        check.add_command(start + k * PERIOD, told)
+        heard(check, start + (k + 1) * PERIOD, [twist])
+
+
+@pytest.mark.parametrize(
+    ("twist", "looked_at"),
+    [((0.16, 0.0), True), ((0.14, 0.0), False), ((0.0, 0.32), True), ((0.0, 0.28), False)],
+)
+def test_a_velocity_is_looked_at_from_15_cm_and_17_degrees_a_second_on(twist, looked_at):
+    check = DeafCheck()
+    steady(check, twist, twist)
+    check.add_command(0.0, (0.0, 0.0))
+    heard(check, PERIOD, [twist] * round(1.5 / PERIOD))
+    assert check.deaf is looked_at
+
+
+@pytest.mark.parametrize(
+    ("kept", "answer", "enough"),
+    [
+        ((0.16, 0.0), (0.12, 0.0), True),
+        ((0.16, 0.0), (0.14, 0.0), False),
+        ((0.0, 0.32), (0.0, 0.23), True),
+        ((0.0, 0.32), (0.0, 0.25), False),
+        ((0.8, 0.0), (0.65, 0.0), True),
+        ((0.8, 0.0), (0.7, 0.0), False),
+    ],
+)
+def test_who_gives_up_more_than_noise_and_a_seventh_has_begun_to(kept, answer, enough):
+    check = DeafCheck()
+    steady(check, kept, kept)
+    check.add_command(0.0, (0.0, 0.0))
+    heard(check, PERIOD, [answer] * 25)
+    assert check.deaf is not enough
+
+
+@pytest.mark.parametrize(("dip", "enough"), [(0.3, True), (0.36, False)])
+def test_a_velocity_is_taken_over_a_tenth_of_a_second(dip, enough):
+    check = DeafCheck()
+    steady(check, (0.5, 0.0), (0.5, 0.0))
+    check.add_command(0.0, (0.0, 0.0))
+    heard(check, PERIOD, [(0.5, 0.0)] * 10 + [(dip, 0.0)] + [(0.5, 0.0)] * 16)
+    assert check.deaf is not enough
+
+
+def test_who_speeds_up_against_a_command_given_once_is_told_from_then_on():
+    check = DeafCheck()
+    check.add_command(0.0, (0.1, 0.0))
+    heard(check, PERIOD, [(0.5, 0.0)] * round(1.5 / PERIOD))
+    assert check.deaf and check.since == pytest.approx(PERIOD)
+
+
+def test_a_jump_counts_from_the_velocity_behind_it():
+    check = DeafCheck()
+    steady(check, (0.5, 0.0), (0.5, 0.0))
+    check.add_command(0.0, (0.0, 0.0))
+    jump = heard(check, PERIOD, [(0.2, 0.0)], continuous=False)
+    last = heard(check, jump + PERIOD, [(0.2, 0.0)] * round(DELAY / PERIOD))
+    assert last - jump == pytest.approx(DELAY)
+    heard(check, last + 1e-3, [(0.2, 0.0)])
+    assert check.deaf and check.since == pytest.approx(jump)
+
+
+def test_it_is_found_at_once_when_the_time_is_over():
+    check = DeafCheck()
+    steady(check, (0.5, 0.0), (0.5, 0.0))
+    check.add_command(0.0, (0.0, 0.0))
+    check.add_odometry(Odometry(DELAY - 1e-6, np.zeros(3), np.array([0.5, 0.0])))
+    assert not check.deaf
+    check.add_odometry(Odometry(DELAY, np.zeros(3), np.array([0.5, 0.0])))
+    assert check.deaf and check.told_for == DELAY
+
+
+@pytest.mark.parametrize("twist", [(1.0, 0.0), (0.0, 1.0)])
+def test_who_is_first_heard_at_speed_was_not_deaf_before(twist):
+    check = DeafCheck()
+    check.add_command(-1.0, (0.0, 0.0))
+    heard(check, 0.0, [twist] * round(1.5 / PERIOD))
+    assert check.deaf and check.since == 0.0 and check.told_for == pytest.approx(1.45)
+
+
+def test_a_turn_goes_on_being_looked_at_when_a_command_is_no_number():
+    for command in ((0.0, math.nan), (0.0, math.inf)):
+        check = DeafCheck()
+        steady(check, (0.0, 1.0), (0.0, 1.0))
+        check.add_command(0.0, (0.0, 0.0))
+        heard(check, PERIOD, [(0.0, 1.0)] * 16)
+        check.add_command(0.8, command)
+        heard(check, 0.85, [(0.0, 1.0)] * 10)
+        assert check.deaf
+
+
+@pytest.mark.parametrize(("told", "otherwise"), [(0.19, True), (0.21, False)])
+@pytest.mark.parametrize("sign", [1.0, -1.0])
+def test_less_than_two_fifths_is_told_to_give_up(told, otherwise, sign):
+    check = DeafCheck()
+    steady(check, (0.5 * sign, 0.0), (0.5 * sign, 0.0))
+    check.add_command(0.0, (told * sign, 0.0))
+    heard(check, PERIOD, [(0.5 * sign, 0.0)] * 30)
+    assert check.deaf is otherwise

@@ -56,7 +56,7 @@ def test_it_is_found_within_a_second_and_a_half_of_driving(says):
         if consistency.add_odometry(sample):
             break
     assert sample.stamp <= 1.5 and consistency.contradicted(0)
-    assert consistency.since <= 0.5
+    assert consistency.since() <= 0.5
 
 
 @pytest.mark.parametrize("rate", [10.0, 20.0, 50.0])
