@@ -321,7 +321,7 @@ ROWS = {
     89: (
         "the middleware hangs while a node is destroyed, with Python's lock held",
         "the last command is zero and was sent; the process is ended after 5 s",
-        "exit by SIGALRM",
+        "exit code -14",
     ),
 }
 
