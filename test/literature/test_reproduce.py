@@ -134,4 +134,5 @@ def test_a_study_does_the_whole_effort_at_scale_one_only():
     assert study.iterations("maml", 1.0) == 100 > study.iterations("maml", 0.25) == 50
     direction = policy_studies.DIRECTION.scaled("maml", 0.25)  # there are two tasks: fewer of each
     assert (direction.iterations, direction.task_batch_size) == (100, 10)
+    assert (direction.gae, policy_studies.NAVIGATION.config.gae) == (0.9, 1.0)
     assert attrs.fields(Study).seeds.default == (0, 1, 2, 3, 4)
