@@ -17,7 +17,7 @@ import numpy as np
 
 from ..core.types import Array
 from ..dynamics.compiled import open_loop
-from ..dynamics.identification.error_models import PUSH
+from ..dynamics.identification.error_models import TYPICAL
 from ..dynamics.residual import ResidualWeights
 from ..dynamics.transitions import Transitions
 from ..weights.meta_model import MetaModel
@@ -33,6 +33,7 @@ MOST_OF_NETWORKS = 1.6  # whose answers change from place to place
 ASTRAY = 2.0  # times as far off is what serves taken back
 EARLY = 10  # steps in which a robot shows how quick it is: who thinks it quicker or slower makes it swing
 FAINT = 0.05  # answers below are taken for it
+PUSH = TYPICAL * np.array([[1.0], [0.25], [1.0]])  # of models whose errors are not told from pushes
 AFRESH = (20, 40)  # transitions needed where data were not to be believed, with and without speed loops
 SHARES = (1.0, 0.8, 0.6, 0.4, 0.2, 0.0)  # of the correction
 

@@ -373,7 +373,7 @@ class ControlLoop:
         snapshot = self._weights.current
         weights, version = snapshot.weights, snapshot.version
         if self._bank is not None and (weights is None or twist.believed and _nothing_learned(weights)):
-            return self._bank.pushed, version
+            return self._bank.weights, version
         return self._prior if weights is None else weights, version
 
     def _follow(self) -> None:

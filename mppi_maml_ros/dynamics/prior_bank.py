@@ -23,7 +23,6 @@ from ..core.kernels.cache import njit
 from ..core.types import Array
 from .features import MAX_HISTORY, MAX_TRANSPORT_DELAY
 from .first_order import TYPICAL
-from .identification.error_models import PUSH
 from .residual import ResidualWeights
 from .transitions import Transitions
 
@@ -36,7 +35,6 @@ GAIN_SPREAD, GAINS = 0.15, (0.5, 1.2)  # about 1, and within
 GAIN_STEP = 0.05  # a gain serves until it is wrong by more
 CORRELATED = 1.5  # samples that tell as much as an independent one
 MARGIN = 0.5  # of log probability
-TOLD = 1.0  # [s] of driving that tells on both axes, after which what is left is a push and no other lag
 ALIKE, LAG_ALIKE, DELAY_ALIKE = 0.8, 0.1, 0.05  # probability that both axes have the same, within so much [s]
 
 
@@ -77,9 +75,6 @@ class PriorBank:
 
     Attributes:
         weights: the robot that serves, the typical one at first.
-        pushed: the same, which once it is told apart takes what it gets wrong for a push. Without one the
-            robot stays beside its path for as long; of one that is later than is known, as at the edge of
-            the bank, the push comes late as well, and makes it swing.
     """
 
     def __init__(self, model_dt: float, history: int = MAX_HISTORY) -> None:
@@ -101,7 +96,7 @@ class PriorBank:
         """Begin with the typical robot anew."""
         self._sums[:] = 0.0
         self._chosen, self._gain = [self._typical, self._typical], np.ones(2)
-        self.weights = self.pushed = self._robot()
+        self.weights = self._robot()
 
     def warm_up(self) -> None:
         """Compile what a drive needs, before the first control step waits for it."""
@@ -119,15 +114,8 @@ class PriorBank:
                 self._keep, NOISE, self._dt / MEMORY, self._simulated, self._sums,
             )  # fmt: skip
             self._segment = segment
-        if not len(data):
-            return
-        if changed := self._choose():
+        if len(data) and self._choose():
             self.weights = self._robot()
-        late, lag = np.unravel_index(self._chosen, self._simulated.shape[1:])
-        at_edge = max(late) == self._simulated.shape[1] - 1 or max(lag) == len(LAGS) - 1
-        told = not at_edge and bool(self._sums[:, 0, 0, 3].min() >= TOLD / self._dt)
-        if changed or told is (self.pushed is self.weights):
-            self.pushed = attrs.evolve(self.weights, error_model=PUSH) if told else self.weights
 
     def restart(self, data: Transitions, kept: int) -> None:
         """Only the newest ``kept`` tell of the robot; those before, where the bank's robots are by then."""

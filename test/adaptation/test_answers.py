@@ -10,6 +10,7 @@ from mppi_maml_ros.adaptation.adapters.first_order import KINEMATIC, as_weights
 from mppi_maml_ros.adaptation.answers import (
     LEAST,
     PROBES,
+    PUSH,
     SHARES,
     Answers,
     _alike,
@@ -17,7 +18,6 @@ from mppi_maml_ros.adaptation.answers import (
     toward_prior,
 )
 from mppi_maml_ros.adaptation.sgd import SGDConfig
-from mppi_maml_ros.dynamics.identification.error_models import PUSH
 from mppi_maml_ros.dynamics.residual import ResidualWeights, correction, step
 from mppi_maml_ros.dynamics.transitions import Transitions
 from mppi_maml_ros.weights.meta_model import PACKAGED, MetaModel

@@ -19,7 +19,7 @@ class Follows:
 
     def __init__(self):
         self.seen, self.resets = [], 0
-        self.pushed = typical(0.05)
+        self.weights = typical(0.05)
 
     def follow(self, data):
         self.seen += data.stamps.tolist()
@@ -60,7 +60,7 @@ def test_every_transition_is_followed_once_and_in_order_whatever_serves(alone):
 def test_where_nothing_is_learned_the_one_that_fits_serves(alone, weights):
     alone.slot.current = SimpleNamespace(weights=weights, version=3)
     out = alone.run(0.5)
-    assert served(alone) is alone.loop._bank.pushed and out.weights_version == 3
+    assert served(alone) is alone.loop._bank.weights and out.weights_version == 3
 
 
 def test_what_adaptation_goes_back_to_serves_where_the_twist_is_not_believed(alone, monkeypatch):

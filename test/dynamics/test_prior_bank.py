@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 
 from mppi_maml_ros.dynamics.first_order import FirstOrderConfig, typical
-from mppi_maml_ros.dynamics.identification.error_models import PUSH
-from mppi_maml_ros.dynamics.prior_bank import GAIN_STEP, LAGS, TOLD, PriorBank
+from mppi_maml_ros.dynamics.prior_bank import GAIN_STEP, LAGS, PriorBank
 from mppi_maml_ros.dynamics.residual import step
 from mppi_maml_ros.dynamics.transitions import Transitions
 
@@ -149,44 +148,6 @@ def test_a_reset_begins_with_the_typical_robot():
     np.testing.assert_allclose(bank.weights.linear, typical(DT).linear, atol=1e-6)
     bank.follow(data[:0])
     assert bank.weights.transport_delay == (0, 0)
-
-
-def test_what_a_robot_gets_wrong_is_a_push_once_it_is_told_apart():
-    """Before, it may be its lag: a push comes late then, too, and makes it swing."""
-    data, bank = driven(FirstOrderConfig(0.3, 0.3, 0.8, 0.8, 0.1), wandering(6.0)), PriorBank(DT)
-    assert bank.pushed is bank.weights
-    for m in range(round(TOLD / DT) - 1):
-        bank.follow(data[m : m + 1])
-        assert bank.pushed is bank.weights
-    bank.follow(data[m + 1 :])
-    assert not bank.weights.error_model.any()
-    np.testing.assert_allclose(bank.pushed.error_model, PUSH)
-    np.testing.assert_array_equal(bank.pushed.linear, bank.weights.linear)
-    assert bank.pushed.transport_delay == bank.weights.transport_delay
-    serves = bank.pushed
-    bank.follow(data[:0])
-    assert bank.pushed is serves
-    bank.reset()
-    assert bank.pushed is bank.weights
-
-
-@pytest.mark.parametrize(("lag", "delay"), [(0.2, 0.8), (1.2, 0.0)])
-def test_a_robot_at_the_edge_of_the_bank_may_be_later_still_and_gets_no_push(lag, delay):
-    bank = PriorBank(DT)
-    bank.follow(driven(FirstOrderConfig(lag, lag, 0.8, 0.8, delay), wandering(8.0)))
-    assert bank.pushed is bank.weights
-    bank.reset()
-    bank.follow(driven(FirstOrderConfig(0.2, 0.2, 0.8, 0.8, 0.2), wandering(8.0)))
-    assert bank.pushed is not bank.weights
-
-
-@pytest.mark.parametrize("axes", [(False, False), (True, False), (False, True)])
-def test_who_stands_still_on_an_axis_is_not_told_apart(axes):
-    bank = PriorBank(DT)
-    bank.follow(
-        driven(FirstOrderConfig(0.3, 0.3, 0.8, 0.8, 0.1), wandering(2.0), noise=(0.0, 0.0), axes=axes)
-    )
-    assert bank.pushed is bank.weights
 
 
 @pytest.mark.parametrize("seed", range(5))

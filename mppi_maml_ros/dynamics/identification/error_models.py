@@ -94,9 +94,6 @@ MODELS = ErrorModels.make(PUSHES, THETAS)  # model len(THETAS) * i + j has push 
 TYPICAL = np.repeat([[0.95], [0.3], [0.0]], 2, axis=1)
 """Of theta*, shape (3, 2): what the typical robot gets wrong of this one, it gets wrong again."""
 
-PUSH = TYPICAL * np.array([[1.0], [0.25], [1.0]])
-"""Of models whose errors were not told from pushes, shape (3, 2)."""
-
 
 @njit(cache=True, error_model="numpy", fastmath={"contract"})
 def whiten(
