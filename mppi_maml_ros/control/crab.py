@@ -17,6 +17,7 @@ from ..mppi.rollouts.base import Model
 
 LEAST = 0.05  # [m/s] slower, a robot turns and goes nowhere
 MOST = 0.3  # [rad] that it heads against a slip
+DOUBT = 0.02  # [rad] less of it: as much is found on robots that do not slip, and would lead them astray
 REACH = 4  # steps to both sides over which a speed is taken, as headings of taught paths are rough
 OMEGA = 1  # place of omega among the features; v omega comes second after the inputs
 
@@ -39,5 +40,6 @@ def against_slip(window: Array, weights: Model, dt: float) -> Array:
     drives = np.abs(v) > LEAST
     slip = (by_omega + by_both * v) * omega
     turned = window.copy()
-    turned[drives, 2] -= np.clip(np.arctan(slip[drives] / v[drives]), -MOST, MOST)
+    angle = np.arctan(slip[drives] / v[drives])
+    turned[drives, 2] -= np.copysign(np.clip(np.abs(angle) - DOUBT, 0.0, MOST), angle)
     return turned

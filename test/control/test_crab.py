@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from mppi_maml_ros.adaptation.online import OnlineConfig
-from mppi_maml_ros.control.crab import MOST, against_slip
+from mppi_maml_ros.control.crab import DOUBT, MOST, against_slip
 from mppi_maml_ros.core import se2
 from mppi_maml_ros.dynamics.features import input_size
 from mppi_maml_ros.dynamics.first_order import typical
@@ -53,7 +53,12 @@ def test_who_heads_so_moves_along_the_reference(v, omega, taps):
         for wanted, along in zip(turned, window, strict=True):
             moved = se2.integrate(wanted, np.array([forward, slip * omega, 0.0]), 1e-4)
             direction = (moved[:2] - wanted[:2]) / (1e-4 * v)
-            np.testing.assert_allclose(direction, [np.cos(along[2]), np.sin(along[2])], atol=0.02)
+            cos, sin = np.cos(along[2]), np.sin(along[2])
+            ahead, aside = np.array([[cos, sin], [-sin, cos]])
+            assert direction @ ahead > 0.99
+            assert abs(direction @ aside) < DOUBT + 0.02
+            unturned = slip * omega / v
+            assert abs(unturned) < DOUBT + 0.02 or abs(direction @ aside) < 0.5 * abs(unturned)
 
 
 def test_who_stands_or_turns_on_the_spot_heads_as_it_is_wanted():
@@ -62,6 +67,12 @@ def test_who_stands_or_turns_on_the_spot_heads_as_it_is_wanted():
         np.testing.assert_array_equal(against_slip(window, slipping(0.1), DT), window)
     at_end = np.repeat(driven(0.4, 0.5, 2)[:1], 5, axis=0)
     np.testing.assert_array_equal(against_slip(at_end, slipping(0.1), DT), at_end)
+
+
+def test_as_little_slip_as_noise_makes_leaves_the_reference():
+    window = driven(0.4, 0.6)
+    np.testing.assert_array_equal(against_slip(window, slipping(0.9 * DOUBT * 0.4 / 0.6), DT), window)
+    np.testing.assert_array_equal(against_slip(window, slipping(-0.9 * DOUBT * 0.4 / 0.6), DT), window)
 
 
 @pytest.mark.parametrize("sign", [1.0, -1.0])
