@@ -12,6 +12,7 @@ import numpy as np
 from ..core.angles import wrap
 from ..core.types import Array
 from ..dynamics.features import input_size
+from ..dynamics.identification.slip import OMEGA
 from ..dynamics.residual import ResidualWeights
 from ..mppi.rollouts.base import Model
 
@@ -19,7 +20,6 @@ LEAST = 0.05  # [m/s] slower, a robot turns and goes nowhere
 MOST = 0.3  # [rad] that it heads against a slip
 DOUBT = 0.02  # [rad] less of it: as much is found on robots that do not slip, and would lead them astray
 REACH = 4  # steps to both sides over which a speed is taken, as headings of taught paths are rough
-OMEGA = 1  # place of omega among the features; v omega comes second after the inputs
 
 
 def against_slip(window: Array, weights: Model, dt: float) -> Array:
@@ -29,6 +29,7 @@ def against_slip(window: Array, weights: Model, dt: float) -> Array:
     """
     if not isinstance(weights, ResidualWeights) or len(window) < 2:
         return window
+    # v omega comes second after the inputs
     by_omega, by_both = weights.linear[2, [OMEGA, input_size(weights.delay_taps) + 1]].tolist()
     if by_omega == by_both == 0.0:
         return window

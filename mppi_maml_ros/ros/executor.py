@@ -293,13 +293,14 @@ def _killed_after(duration: float) -> Iterator[None]:
     Fast DDS can wait for ever for a participant that it destroys while it discovers another one; it does
     so with Python's lock held, so that nothing that is written in Python would run.
     """
-    before = signal.signal(signal.SIGALRM, signal.SIG_DFL)
-    signal.setitimer(signal.ITIMER_REAL, duration)
+    handler = signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    timer = signal.setitimer(signal.ITIMER_REAL, duration)
     try:
         yield
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0.0)
-        signal.signal(signal.SIGALRM, before)
+        signal.signal(signal.SIGALRM, handler)
+        signal.setitimer(signal.ITIMER_REAL, *timer)  # of whoever called us
 
 
 def leave(code: int) -> NoReturn:

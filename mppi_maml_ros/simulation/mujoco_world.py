@@ -119,7 +119,7 @@ class MuJoCoWorld(World):
         m, d = self._model, self._data
         self._mujoco.mj_forward(m, d)
 
-        def inertia(dof: int) -> float:  # mj_fullM takes other arguments in each version
+        def inertia(dof: int) -> float:  # mj_fullM's arguments differ between versions
             column = np.zeros(m.nv)
             self._mujoco.mj_mulM(m, d, column, np.eye(m.nv)[dof])
             return float(column[dof])

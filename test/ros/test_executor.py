@@ -12,7 +12,7 @@ from rclpy.executors import SingleThreadedExecutor
 from rclpy.serialization import serialize_message
 from rclpy.task import Future
 
-from mppi_maml_ros.ros.executor import CallbackGuard, make_executor, with_info
+from mppi_maml_ros.ros.executor import CallbackGuard, _killed_after, make_executor, with_info
 
 HANGING = """
 import os, signal, threading
@@ -66,6 +66,20 @@ def test_a_library_that_hangs_at_the_end_does_not_keep_a_process():
     done = subprocess.run([sys.executable, "-c", STUCK], capture_output=True, text=True, timeout=60.0)
     assert (done.returncode, done.stdout) == (-signal.SIGALRM, "the last word\n"), done.stderr
     assert time.monotonic() - started < 30.0
+
+
+def test_a_timer_that_was_set_before_goes_on_when_a_node_has_ended():
+    handler = lambda number, frame: None  # noqa: E731
+    before = signal.signal(signal.SIGALRM, handler), signal.setitimer(signal.ITIMER_REAL, 100.0)
+    try:
+        with _killed_after(50.0):
+            assert signal.getsignal(signal.SIGALRM) is signal.SIG_DFL
+            assert signal.getitimer(signal.ITIMER_REAL)[0] <= 50.0
+        assert signal.getsignal(signal.SIGALRM) is handler
+        assert 50.0 < signal.getitimer(signal.ITIMER_REAL)[0] <= 100.0
+    finally:
+        signal.signal(signal.SIGALRM, before[0])
+        signal.setitimer(signal.ITIMER_REAL, *before[1])
 
 
 INTERRUPTED_TWICE = """
